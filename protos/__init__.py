@@ -1,0 +1,1 @@
+"""The wire contracts of the three services and the stubs generated from them."""

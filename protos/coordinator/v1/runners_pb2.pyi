@@ -1,0 +1,347 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from protos.common.v1 import options_pb2 as _options_pb2
+from protos.coordinator.v1 import tasks_pb2 as _tasks_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class OrderKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ORDER_KIND_UNSPECIFIED: _ClassVar[OrderKind]
+    ORDER_KIND_CANCEL: _ClassVar[OrderKind]
+    ORDER_KIND_PAUSE: _ClassVar[OrderKind]
+    ORDER_KIND_CONTINUE: _ClassVar[OrderKind]
+    ORDER_KIND_STOP: _ClassVar[OrderKind]
+    ORDER_KIND_RECALL: _ClassVar[OrderKind]
+    ORDER_KIND_DISOWN: _ClassVar[OrderKind]
+
+class EndCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    END_CAUSE_UNSPECIFIED: _ClassVar[EndCause]
+    END_CAUSE_EXIT: _ClassVar[EndCause]
+    END_CAUSE_TIMEOUT: _ClassVar[EndCause]
+    END_CAUSE_IDLE: _ClassVar[EndCause]
+    END_CAUSE_MEMORY: _ClassVar[EndCause]
+    END_CAUSE_PROCESSES: _ClassVar[EndCause]
+    END_CAUSE_OUTPUT: _ClassVar[EndCause]
+    END_CAUSE_CANCEL: _ClassVar[EndCause]
+    END_CAUSE_POLICY: _ClassVar[EndCause]
+    END_CAUSE_FENCE: _ClassVar[EndCause]
+    END_CAUSE_HANDED_BACK: _ClassVar[EndCause]
+    END_CAUSE_SPAWN_RESOURCES: _ClassVar[EndCause]
+    END_CAUSE_SPAWN_CONFIGURATION: _ClassVar[EndCause]
+ORDER_KIND_UNSPECIFIED: OrderKind
+ORDER_KIND_CANCEL: OrderKind
+ORDER_KIND_PAUSE: OrderKind
+ORDER_KIND_CONTINUE: OrderKind
+ORDER_KIND_STOP: OrderKind
+ORDER_KIND_RECALL: OrderKind
+ORDER_KIND_DISOWN: OrderKind
+END_CAUSE_UNSPECIFIED: EndCause
+END_CAUSE_EXIT: EndCause
+END_CAUSE_TIMEOUT: EndCause
+END_CAUSE_IDLE: EndCause
+END_CAUSE_MEMORY: EndCause
+END_CAUSE_PROCESSES: EndCause
+END_CAUSE_OUTPUT: EndCause
+END_CAUSE_CANCEL: EndCause
+END_CAUSE_POLICY: EndCause
+END_CAUSE_FENCE: EndCause
+END_CAUSE_HANDED_BACK: EndCause
+END_CAUSE_SPAWN_RESOURCES: EndCause
+END_CAUSE_SPAWN_CONFIGURATION: EndCause
+
+class AttachRequest(_message.Message):
+    __slots__ = ("hello", "credit", "heartbeat", "events", "log")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    hello: RunnerHello
+    credit: Credit
+    heartbeat: Heartbeat
+    events: AttemptEvents
+    log: LogChunk
+    def __init__(self, hello: _Optional[_Union[RunnerHello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., events: _Optional[_Union[AttemptEvents, _Mapping]] = ..., log: _Optional[_Union[LogChunk, _Mapping]] = ...) -> None: ...
+
+class AttachResponse(_message.Message):
+    __slots__ = ("welcome", "leases", "heartbeat_ack", "result_acks", "orders", "follow")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_ACK_FIELD_NUMBER: _ClassVar[int]
+    RESULT_ACKS_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    leases: Leases
+    heartbeat_ack: HeartbeatAck
+    result_acks: ResultAcks
+    orders: Orders
+    follow: FollowLog
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., leases: _Optional[_Union[Leases, _Mapping]] = ..., heartbeat_ack: _Optional[_Union[HeartbeatAck, _Mapping]] = ..., result_acks: _Optional[_Union[ResultAcks, _Mapping]] = ..., orders: _Optional[_Union[Orders, _Mapping]] = ..., follow: _Optional[_Union[FollowLog, _Mapping]] = ...) -> None: ...
+
+class AttemptRef(_message.Message):
+    __slots__ = ("task_id", "fence")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    fence: int
+    def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
+
+class RunnerHello(_message.Message):
+    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    host: str
+    incarnation: str
+    slots: int
+    labels: _containers.ScalarMap[str, str]
+    version: str
+    held: _containers.RepeatedCompositeFieldContainer[AttemptRef]
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("lease", "heartbeat", "disowned")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    DISOWNED_FIELD_NUMBER: _ClassVar[int]
+    lease: _duration_pb2.Duration
+    heartbeat: _duration_pb2.Duration
+    disowned: _containers.RepeatedCompositeFieldContainer[AttemptRef]
+    def __init__(self, lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., heartbeat: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., disowned: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ...) -> None: ...
+
+class Credit(_message.Message):
+    __slots__ = ("slots",)
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    slots: int
+    def __init__(self, slots: _Optional[int] = ...) -> None: ...
+
+class Lease(_message.Message):
+    __slots__ = ("task_id", "fence", "attempt", "agent", "project", "script", "interpreter", "folder", "params_json", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "last_report_json", "alone", "grace")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_FIELD_NUMBER: _ClassVar[int]
+    INTERPRETER_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_JSON_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_AS_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_MAX_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FILES_MAX_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    LAST_REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    fence: int
+    attempt: int
+    agent: str
+    project: str
+    script: str
+    interpreter: _containers.RepeatedScalarFieldContainer[str]
+    folder: str
+    params_json: bytes
+    params_as_arguments: bool
+    env: _containers.RepeatedScalarFieldContainer[str]
+    timeout: _duration_pb2.Duration
+    idle_timeout: _duration_pb2.Duration
+    memory_bytes: int
+    processes_max: int
+    open_files_max: int
+    output_bytes_max: int
+    required: _containers.RepeatedScalarFieldContainer[str]
+    last_report_json: bytes
+    alone: bool
+    grace: _duration_pb2.Duration
+    def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_json: _Optional[bytes] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Leases(_message.Message):
+    __slots__ = ("leases",)
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    leases: _containers.RepeatedCompositeFieldContainer[Lease]
+    def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("sequence", "held", "draining")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    held: _containers.RepeatedCompositeFieldContainer[AttemptRef]
+    draining: bool
+    def __init__(self, sequence: _Optional[int] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., draining: _Optional[bool] = ...) -> None: ...
+
+class HeartbeatAck(_message.Message):
+    __slots__ = ("sequence", "orders")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    orders: _containers.RepeatedCompositeFieldContainer[Order]
+    def __init__(self, sequence: _Optional[int] = ..., orders: _Optional[_Iterable[_Union[Order, _Mapping]]] = ...) -> None: ...
+
+class Order(_message.Message):
+    __slots__ = ("attempt", "kind", "reason")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    attempt: AttemptRef
+    kind: OrderKind
+    reason: str
+    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., kind: _Optional[_Union[OrderKind, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Orders(_message.Message):
+    __slots__ = ("orders", "drain")
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    orders: _containers.RepeatedCompositeFieldContainer[Order]
+    drain: bool
+    def __init__(self, orders: _Optional[_Iterable[_Union[Order, _Mapping]]] = ..., drain: _Optional[bool] = ...) -> None: ...
+
+class AttemptEvents(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[AttemptEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[AttemptEvent, _Mapping]]] = ...) -> None: ...
+
+class AttemptEvent(_message.Message):
+    __slots__ = ("attempt", "started", "result", "returned", "paused", "resumed")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    attempt: AttemptRef
+    started: Started
+    result: Result
+    returned: Returned
+    paused: Paused
+    resumed: Resumed
+    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., paused: _Optional[_Union[Paused, _Mapping]] = ..., resumed: _Optional[_Union[Resumed, _Mapping]] = ...) -> None: ...
+
+class Started(_message.Message):
+    __slots__ = ("at", "pid")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    pid: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ...) -> None: ...
+
+class Returned(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Paused(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Resumed(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("cause", "sentence", "exit_code", "signal", "started_at", "finished_at", "duration", "usage", "limits", "output_tail", "output_bytes", "output_cut", "report_json", "report_fault", "tree_dead", "stragglers")
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TAIL_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_CUT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FAULT_FIELD_NUMBER: _ClassVar[int]
+    TREE_DEAD_FIELD_NUMBER: _ClassVar[int]
+    STRAGGLERS_FIELD_NUMBER: _ClassVar[int]
+    cause: EndCause
+    sentence: str
+    exit_code: int
+    signal: int
+    started_at: _timestamp_pb2.Timestamp
+    finished_at: _timestamp_pb2.Timestamp
+    duration: _duration_pb2.Duration
+    usage: _tasks_pb2.Usage
+    limits: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.Limit]
+    output_tail: str
+    output_bytes: int
+    output_cut: bool
+    report_json: bytes
+    report_fault: str
+    tree_dead: bool
+    stragglers: int
+    def __init__(self, cause: _Optional[_Union[EndCause, str]] = ..., sentence: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_tasks_pb2.Usage, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[_tasks_pb2.Limit, _Mapping]]] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., report_json: _Optional[bytes] = ..., report_fault: _Optional[str] = ..., tree_dead: _Optional[bool] = ..., stragglers: _Optional[int] = ...) -> None: ...
+
+class ResultAcks(_message.Message):
+    __slots__ = ("acks",)
+    ACKS_FIELD_NUMBER: _ClassVar[int]
+    acks: _containers.RepeatedCompositeFieldContainer[ResultAck]
+    def __init__(self, acks: _Optional[_Iterable[_Union[ResultAck, _Mapping]]] = ...) -> None: ...
+
+class ResultAck(_message.Message):
+    __slots__ = ("attempt", "accepted")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    attempt: AttemptRef
+    accepted: bool
+    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., accepted: _Optional[bool] = ...) -> None: ...
+
+class FollowLog(_message.Message):
+    __slots__ = ("follow_id", "attempt", "offset", "follow", "stop")
+    FOLLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    follow_id: int
+    attempt: AttemptRef
+    offset: int
+    follow: bool
+    stop: bool
+    def __init__(self, follow_id: _Optional[int] = ..., attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., offset: _Optional[int] = ..., follow: _Optional[bool] = ..., stop: _Optional[bool] = ...) -> None: ...
+
+class LogChunk(_message.Message):
+    __slots__ = ("follow_id", "data", "offset", "end")
+    FOLLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    follow_id: int
+    data: bytes
+    offset: int
+    end: bool
+    def __init__(self, follow_id: _Optional[int] = ..., data: _Optional[bytes] = ..., offset: _Optional[int] = ..., end: _Optional[bool] = ...) -> None: ...
