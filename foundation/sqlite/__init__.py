@@ -1,0 +1,1 @@
+"""Encrypted SQLite with one writer, group commit and numbered migrations."""

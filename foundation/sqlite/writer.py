@@ -1,0 +1,118 @@
+"""The one thread that writes: everything that waits shares a transaction, and nobody hears before it is durable."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import apsw
+
+from foundation.errors import Internal
+from foundation.sqlite.jobs import Job, JobQueue, deliver, in_our_words
+
+OnFatal = Callable[[BaseException], None]
+
+# Bounds how long the first asker of a batch waits for the last one's work.
+BATCH_WORKS_MAX = 512
+CHECKPOINT_PAGES = 1_000
+# Past this the log has stopped shrinking beside the readers, so the writer waits for them.
+CHECKPOINT_PAGES_MAX = 16 * CHECKPOINT_PAGES
+
+# After one of these the file or the disk cannot be trusted. A failed sync must never be tried again:
+# the kernel has dropped the pages, and the second sync would report success for bytes that are gone.
+FATAL = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+
+
+class Writer:
+    """Runs works in groups on one connection of its own, which it closes at the end."""
+
+    def __init__(self, connection: apsw.Connection, on_fatal: OnFatal) -> None:
+        self._connection = connection
+        self._on_fatal = on_fatal
+        self._wal_pages = 0
+        self.jobs = JobQueue()
+        connection.set_wal_hook(self._remember_wal_pages)
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish what is queued, then close the connection; returns when that is done."""
+        self.jobs.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        batch: list[Job] = []
+        try:
+            while (waiting := self.jobs.take_waiting(BATCH_WORKS_MAX)) is not None:
+                batch = waiting
+                self._commit_together(batch)
+                deliver(batch)
+                batch = []
+                self._checkpoint_when_due()
+            self._connection.close()
+        except BaseException as error:
+            self._die(error, batch)
+
+    def _commit_together(self, batch: list[Job]) -> None:
+        """Run the batch in one transaction; on return every job holds an outcome that is durable."""
+        try:
+            self._connection.execute("begin immediate")
+            for job in batch:
+                self._attempt(job)
+            self._connection.execute("commit")
+        except FATAL:
+            raise
+        except Exception as error:
+            # Busy, full, or a constraint deferred to the commit: nothing was stored, so all may hear it.
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            for job in batch:
+                job.fail(in_our_words(error))
+
+    def _attempt(self, job: Job) -> None:
+        """Run one work in its own savepoint; what it raises undoes its own changes only."""
+        if job.future.cancelled():
+            return
+        execute = self._connection.execute
+        execute("savepoint work")
+        try:
+            job.result = job.work(self._connection)
+        except FATAL:
+            raise
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise  # SQLite undid the whole transaction (a full disk): the others' works are gone too
+            execute("rollback to work")
+            job.fail(in_our_words(error))
+        execute("release work")
+
+    def _remember_wal_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint_when_due(self) -> None:
+        """Move the log into the database after the askers were told, so that no reply waits for it."""
+        if self._wal_pages < CHECKPOINT_PAGES:
+            return
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
+        if self._wal_pages >= CHECKPOINT_PAGES_MAX:
+            mode = apsw.SQLITE_CHECKPOINT_RESTART
+        try:
+            self._connection.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            # A reader outlasted the busy timeout; the log grows a little and the next batch tries again.
+            return
+        self._wal_pages = 0
+
+    def _die(self, error: BaseException, batch: list[Job]) -> None:
+        """Stop the process; what stands behind it answers the askers only where a test replaced that."""
+        self._on_fatal(error)
+        self.jobs.close()
+        gone = Internal("database_failed", "The database failed and was closed; the outcome is not known.")
+        gone.__cause__ = error
+        waiting: list[Job] | None = batch
+        while waiting is not None:
+            for job in waiting:
+                job.fail(gone)
+            deliver(waiting)
+            waiting = self.jobs.take_waiting(BATCH_WORKS_MAX)
