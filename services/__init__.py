@@ -1,0 +1,1 @@
+"""The three services, which meet only through `protos/` and `clients/`."""

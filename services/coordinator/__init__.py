@@ -1,0 +1,1 @@
+"""The coordinator owns tasks, attempts, leases, agents and reports."""

@@ -1,0 +1,1 @@
+"""The coordinator's stores and its line to safety."""

@@ -1,0 +1,1 @@
+"""Use cases of the coordinator, one verb a file."""

@@ -1,0 +1,215 @@
+"""What an attempt's end means, and what becomes of its task: the table of failure classes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.coordinator.domain.task import (
+    Measured,
+    Task,
+    TaskState,
+    again,
+    await_decision,
+    check_fence,
+    end,
+)
+
+EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
+EXIT_CONFIGURATION = frozenset({78, 126, 127})  # EX_CONFIG; found but not executable; not found
+SIGNALS_FROM_OUTSIDE = frozenset({9, 15})  # KILL and TERM that the warden did not send
+
+
+class EndCause(StrEnum):
+    """How the warden says that an attempt came to its end."""
+
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    IDLE = "idle"
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    OUTPUT = "output"
+    CANCEL = "cancel"
+    POLICY = "policy"
+    FENCE = "fence"
+    HANDED_BACK = "handed_back"
+    SPAWN_RESOURCES = "spawn_resources"
+    SPAWN_CONFIGURATION = "spawn_configuration"
+
+
+class FailureClass(StrEnum):
+    """The classes of SEMANTICS §3; each has one rule for what happens next."""
+
+    INFRASTRUCTURE = "infrastructure"
+    SCRIPT = "script"
+    TIMEOUT = "timeout"
+    RESOURCE = "resource"
+    CONFIGURATION = "configuration"
+    POLICY = "policy"
+    CANCEL = "cancel"
+
+    @property
+    def counted(self) -> bool:
+        """Breaker and error budget count it as the agent's own fault."""
+        return self in _COUNTED
+
+
+_COUNTED = frozenset(
+    {FailureClass.SCRIPT, FailureClass.TIMEOUT, FailureClass.RESOURCE, FailureClass.CONFIGURATION}
+)
+
+_CLASS_OF_CAUSE = {
+    EndCause.TIMEOUT: FailureClass.TIMEOUT,
+    EndCause.IDLE: FailureClass.TIMEOUT,
+    EndCause.MEMORY: FailureClass.RESOURCE,
+    EndCause.PROCESSES: FailureClass.RESOURCE,
+    EndCause.OUTPUT: FailureClass.RESOURCE,
+    EndCause.CANCEL: FailureClass.CANCEL,
+    EndCause.POLICY: FailureClass.POLICY,
+    EndCause.FENCE: FailureClass.INFRASTRUCTURE,
+    EndCause.HANDED_BACK: FailureClass.INFRASTRUCTURE,
+    EndCause.SPAWN_RESOURCES: FailureClass.INFRASTRUCTURE,
+    EndCause.SPAWN_CONFIGURATION: FailureClass.CONFIGURATION,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnd:
+    """One attempt's end as its runner reports it."""
+
+    cause: EndCause
+    sentence: str = ""
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """Delays between attempts. `ceiling` bounds what a manifest or a caller may ask for (MAX_RETRIES)."""
+
+    ceiling: int = 3
+    script_first: timedelta = timedelta(seconds=30)
+    script_cap: timedelta = timedelta(minutes=5)
+    infrastructure_first: timedelta = timedelta(seconds=5)
+    infrastructure_cap: timedelta = timedelta(minutes=10)
+    losses_max: int = 3
+
+    def script_delay(self, failures: int) -> timedelta:
+        """Delay after the n-th failure of its own: doubling, without jitter below the cap's half."""
+        return min(self.script_first * 2 ** min(failures - 1, 20), self.script_cap)
+
+    def infrastructure_delay(self, deferrals: int, chance: float) -> timedelta:
+        """Full jitter (a share `chance` in [0, 1) of the doubling bound), so that a fleet does not come back as one."""
+        return min(self.infrastructure_first * 2 ** min(deferrals - 1, 20), self.infrastructure_cap) * chance
+
+
+def classify(ended: AttemptEnd) -> FailureClass | None:
+    """Return the class of a failure, or None for a success. A process that exited 0 by itself succeeded; nothing else did."""
+    if ended.cause is not EndCause.EXIT:
+        return _CLASS_OF_CAUSE[ended.cause]
+    code, signal = ended.measured.exit_code, ended.measured.signal
+    if signal is not None:
+        return FailureClass.INFRASTRUCTURE if signal in SIGNALS_FROM_OUTSIDE else FailureClass.SCRIPT
+    if code == 0:
+        return None
+    if code == EXIT_TEMPORARY:
+        return FailureClass.INFRASTRUCTURE
+    return FailureClass.CONFIGURATION if code in EXIT_CONFIGURATION else FailureClass.SCRIPT
+
+
+def describe(ended: AttemptEnd) -> str:
+    """Say in a sentence how an attempt ended."""
+    if ended.sentence:
+        return ended.sentence
+    if ended.measured.signal is not None:
+        return f"Ended by signal {ended.measured.signal}."
+    return f"Exited with {ended.measured.exit_code}."
+
+
+def settle(
+    task: Task, fence: int, ended: AttemptEnd, rule: RetryRule, *, chance: float, now: datetime
+) -> Task:
+    """Decide what becomes of a task whose attempt has ended.
+
+    Raises Stale unless the reporter still holds the task. `chance` in [0, 1) is the jitter's random number.
+    """
+    check_fence(task, fence)
+    kind, said, measured = classify(ended), describe(ended), ended.measured
+    if task.cancel_requested or kind is FailureClass.CANCEL:
+        reason = task.reason or said
+        return end(task, TaskState.CANCELLED, reason=reason, measured=measured, now=now)
+    match kind:
+        case None:
+            return end(task, TaskState.SUCCEEDED, reason="", measured=measured, now=now)
+        case FailureClass.SCRIPT:
+            return _after_script(task, said, measured, rule, now)
+        case FailureClass.TIMEOUT:
+            return _after_timeout(task, said, measured, rule, now)
+        case FailureClass.RESOURCE:
+            return end(task, TaskState.FAILED, reason=said, measured=measured, now=now)
+        case FailureClass.CONFIGURATION:
+            return end(task, TaskState.DEAD, reason=said, measured=measured, now=now)
+        case FailureClass.INFRASTRUCTURE | FailureClass.POLICY:
+            return _after_interruption(task, ended, said, rule, chance, now)
+    raise AssertionError(kind)
+
+
+def lose(task: Task, fence: int, rule: RetryRule, *, now: datetime) -> Task:
+    """Its runner is gone and its lease has run out.
+
+    An attempt that was never spawned goes back as if nothing had happened. A started one follows `effects`; the third
+    loss makes it dead, because a task that takes three runners with it is likely their killer.
+    """
+    check_fence(task, fence)
+    if task.cancel_requested:
+        reason = task.reason or "Cancelled; its runner was lost meanwhile."
+        return end(task, TaskState.CANCELLED, reason=reason, measured=task.measured, now=now)
+    if task.state is TaskState.QUEUED:
+        return again(
+            task,
+            reason="Its runner was lost before it started.",
+            measured=task.measured,
+            not_before=None,
+            now=now,
+        )
+    losses = task.losses + 1
+    said = f"Its runner {task.holder} was lost while it ran (loss {losses} of {rule.losses_max})."
+    if not task.effects.repeatable:
+        return await_decision(task, reason=_undecided(said), measured=task.measured, now=now, losses=losses)
+    if losses >= rule.losses_max:
+        return end(task, TaskState.DEAD, reason=said, measured=task.measured, now=now, losses=losses)
+    return again(task, reason=said, measured=task.measured, not_before=None, now=now, losses=losses)
+
+
+def _after_script(task: Task, said: str, measured: Measured, rule: RetryRule, now: datetime) -> Task:
+    failures = task.failures + 1
+    if failures > min(task.retries, rule.ceiling):
+        return end(task, TaskState.FAILED, reason=said, measured=measured, now=now)
+    not_before = now + rule.script_delay(failures)
+    return again(task, reason=said, measured=measured, not_before=not_before, now=now, failures=failures)
+
+
+def _after_timeout(task: Task, said: str, measured: Measured, rule: RetryRule, now: datetime) -> Task:
+    if task.timeouts >= 1 or not task.effects.repeatable:
+        return end(task, TaskState.FAILED, reason=said, measured=measured, now=now)
+    not_before = now + rule.script_delay(1)
+    return again(
+        task, reason=said, measured=measured, not_before=not_before, now=now, timeouts=task.timeouts + 1
+    )
+
+
+def _after_interruption(
+    task: Task, ended: AttemptEnd, said: str, rule: RetryRule, chance: float, now: datetime
+) -> Task:
+    """Something other than the script's own doing ended it: no retry is consumed, `effects` alone decides."""
+    measured = ended.measured
+    never_started = ended.cause is EndCause.SPAWN_RESOURCES
+    if not (task.effects.repeatable or never_started):
+        return await_decision(task, reason=_undecided(said), measured=measured, now=now)
+    if ended.cause in (EndCause.POLICY, EndCause.HANDED_BACK):
+        return again(task, reason=said, measured=measured, not_before=None, now=now)
+    deferrals = task.deferrals + 1
+    not_before = now + rule.infrastructure_delay(deferrals, chance)
+    return again(task, reason=said, measured=measured, not_before=not_before, now=now, deferrals=deferrals)
+
+
+def _undecided(said: str) -> str:
+    return f'{said} It may have had effects (effects = "once"), so a person decides: `quantum decide`.'

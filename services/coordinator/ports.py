@@ -1,0 +1,318 @@
+"""What the coordinator's use cases need from outside: a store, safety's decision, and the catalogue's files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from services.coordinator.domain.task import Task, TaskState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks a list, a cancel or a retry means. Empty fields mean all."""
+
+    states: frozenset[TaskState] = frozenset()
+    agent: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEntry:
+    """A task that is queued and not leased, as dispatch sees it. Sorts in the order of dispatch."""
+
+    rank: int  # 9 - priority
+    ready_at: datetime
+    id: str
+
+    @property
+    def key(self) -> tuple[int, datetime, str]:
+        return (self.rank, self.ready_at, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What an idempotency key stood for. `digest` is of the payload, `task_ids` in the order of the request."""
+
+    digest: str
+    task_ids: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """An attempt's outcome that safety has not acknowledged yet. `sequence` is the store's, and grows."""
+
+    sequence: int = 0
+    task_id: str
+    fence: int
+    agent: str
+    project: str
+    uses: tuple[str, ...]
+    failure_class: str  # "" for a success
+    counted: bool
+    detail: str
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The latest report of one type for one project ("" is the workspace). `data` is the text of a JSON object."""
+
+    type: str
+    project: str
+    summary: str
+    data: str
+    task_id: str
+    agent: str
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentHistory:
+    """How an agent has fared: its last 100 counted ends, oldest first, "1" for a success, "0" for a failure."""
+
+    agent: str
+    ends: str = ""
+    last_task_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A write that carried a stale fence; kept so that a person can see that it was refused."""
+
+    task_id: str
+    fence: int
+    held_fence: int
+    runner: str
+    what: str
+    at: datetime
+
+
+class StoreTransaction(Protocol):
+    """One transaction. Reads see its own writes. Everything in it is durable together, or nothing is."""
+
+    # -- tasks
+    def insert(self, tasks: Sequence[Task]) -> None:
+        """Add new tasks with the parents they depend on. Raises Conflict on an id that exists."""
+
+    def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        """Replace each (before, after), guarded by the state and fence of `before`: if any row is no longer so, raises
+        Stale and the transaction must be abandoned. Moves an ended task never."""
+
+    def task(self, task_id: str) -> Task | None: ...
+
+    def tasks(self, task_ids: Sequence[str]) -> Mapping[str, Task]:
+        """Those that exist, by id."""
+
+    def page(self, wanted: TaskFilter, *, before: tuple[datetime, str] | None, limit: int) -> Sequence[Task]:
+        """Newest first by (created_at, id), strictly before the position given."""
+
+    def matching(self, wanted: TaskFilter, *, after_id: str, limit: int) -> Sequence[Task]:
+        """By id upwards, strictly after `after_id`: for bulk verbs that walk in pages."""
+
+    def counts(self) -> Mapping[tuple[str, TaskState], int]:
+        """How many tasks there are per (agent, state). Costs the same however many tasks there are."""
+
+    # -- what dispatch reads; each is a walk along an index, never a scan
+    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
+        """Queued and unleased tasks of an agent in the order of dispatch, strictly after an entry."""
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
+        """Scheduled tasks whose time has come, earliest first."""
+
+    def next_due(self) -> datetime | None: ...
+
+    def held(self, *, after_id: str, limit: int) -> Sequence[Task]:
+        """Leased tasks by id upwards."""
+
+    def blocked_on(self, parent_ids: Sequence[str]) -> Sequence[Task]:
+        """Blocked tasks that depend on any of these."""
+
+    def unmet_parents(self, task_id: str) -> Sequence[Task]:
+        """Parents of a task that have not succeeded."""
+
+    # -- changes
+    def position(self) -> int:
+        """Position of the latest change; 0 before the first."""
+
+    def changes(self, *, after: int, limit: int) -> Sequence[Task]:
+        """Tasks whose latest change is after a position, in the order of `change`."""
+
+    # -- output of the newest attempt
+    def put_output(self, task_id: str, text: str) -> None: ...
+
+    def output(self, task_id: str) -> str: ...
+
+    # -- idempotency keys
+    def accepted(self, token_id: str, key: str) -> Accepted | None: ...
+
+    def remember(self, token_id: str, key: str, accepted: Accepted) -> None: ...
+
+    # -- outbox to safety
+    def post(self, entries: Sequence[OutboxEntry]) -> None: ...
+
+    def outbox(self, *, limit: int) -> Sequence[OutboxEntry]:
+        """Oldest first."""
+
+    def acknowledge(self, up_to_sequence: int) -> None: ...
+
+    # -- reports, histories, refusals, clearings, small facts
+    def publish(self, report: Report) -> None: ...
+
+    def reports(self, *, type: str, project: str) -> Sequence[Report]:
+        """Newest first; "" means all."""
+
+    def report(self, *, agent: str, project: str) -> Report | None:
+        """The latest that this agent published for this project."""
+
+    def histories(self) -> Mapping[str, AgentHistory]: ...
+
+    def record_history(self, history: AgentHistory) -> None: ...
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Record it; the newest 10,000 are kept."""
+
+    def refusals(self, task_id: str) -> Sequence[Refusal]: ...
+
+    def in_clearing(self, clearing: str, *, after_id: str, limit: int) -> Sequence[Task]: ...
+
+    def fact(self, name: str) -> str | None:
+        """A small named text, such as who paused the queue."""
+
+    def set_fact(self, name: str, value: str | None) -> None: ...
+
+    # -- retention
+    def prune(
+        self,
+        *,
+        ended_before: datetime,
+        decided_before: datetime,
+        rows_max: int,
+        bytes_max: int,
+        keys_before: datetime,
+        limit: int,
+    ) -> int:
+        """Delete at most `limit` ended tasks, oldest first: those that ended before a time (`dead` and `needs_decision`
+        before `decided_before`), and while there are more rows or bytes than allowed; also old idempotency keys. A task that an open one
+        depends on stays. Returns how many tasks were deleted."""
+
+    def size_bytes(self) -> int: ...
+
+
+class Store(Protocol):
+    """The coordinator's only memory. Two implementations stand behind it, and one conformance suite."""
+
+    async def write(self, work: Callable[[StoreTransaction], T]) -> T:
+        """Run `work` in one transaction and return when it is durable; an exception undoes it and is raised here.
+
+        `work` may be run again after a conflict and must have no effect outside the transaction.
+        """
+
+    async def read(self, work: Callable[[StoreTransaction], T]) -> T:
+        """Run `work` on a consistent snapshot that includes every write that was answered."""
+
+    async def check(self) -> Sequence[str]:
+        """Faults of integrity, a sentence each; empty when sound."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An attempt that dispatch would like to start; `fence` is the one that it would carry."""
+
+    task_id: str
+    fence: int
+    agent: str
+    project: str
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Safety's decision on one candidate. `ask_again_at` None: when safety's epoch has changed."""
+
+    admitted: bool
+    scope: str = ""
+    code: str = ""
+    reason: str = ""
+    ask_again_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Safety's answer to a batch, in the order of the candidates."""
+
+    verdicts: tuple[Verdict, ...]
+    mode: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """Whether a running attempt may go on: action is "continue", "pause" or "stop"."""
+
+    action: str
+    reason: str = ""
+
+
+class SafetyGate(Protocol):
+    """Safety, as dispatch sees it. Raises Unavailable when it cannot be asked: then nothing starts."""
+
+    async def admit(self, outcomes: Sequence[OutboxEntry], candidates: Sequence[Candidate]) -> Admission: ...
+
+    async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Renewal], int]:
+        """Renewals in the order asked, and safety's epoch."""
+
+    async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
+        """Per scope that is not closed: state, reason, until."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """One agent of the catalogue, as its manifest declares it."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    kind: str = "task"
+    description: str = ""
+    script: str = ""  # absolute; "" when it cannot be run
+    source: str = ""  # as shown to people
+    declared: bool = True
+    faults: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    effects: str = "once"
+    timeout: timedelta | None = None
+    idle_timeout: timedelta | None = None
+    memory_bytes: int | None = None
+    processes_max: int | None = None
+    open_files_max: int | None = None
+    retries: int = 0
+    uses: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    schedule: str = ""
+    required: tuple[str, ...] = ()
+    concurrency_max: int | None = None
+    params_as_arguments: bool = False
+    interpreter: tuple[str, ...] = ()
+
+
+class Catalogue(Protocol):
+    """The agents and projects there are now; reading the files again is the adapter's own business."""
+
+    def agents(self) -> Mapping[str, AgentSpec]: ...
+
+    def find(self, name: str) -> AgentSpec:
+        """By name or alias. Raises NotFound with the nearest name, Invalid for a name that breaks the rule."""
+
+    def project_folder(self, name: str) -> str:
+        """Absolute folder of a project. Raises NotFound with the nearest name."""
+
+    def projects(self) -> Mapping[str, str]: ...
+
+    def project_faults(self) -> Sequence[str]: ...
+
+    def reload(self) -> None: ...
