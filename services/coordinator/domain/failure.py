@@ -94,11 +94,11 @@ class RetryRule:
 
     def script_delay(self, failures: int) -> timedelta:
         """Delay after the n-th failure of its own: doubling, without jitter below the cap's half."""
-        return min(self.script_first * 2 ** min(failures - 1, 20), self.script_cap)
+        return min(self.script_first * (1 << min(failures - 1, 20)), self.script_cap)
 
     def infrastructure_delay(self, deferrals: int, chance: float) -> timedelta:
         """Full jitter (a share `chance` in [0, 1) of the doubling bound), so that a fleet does not come back as one."""
-        return min(self.infrastructure_first * 2 ** min(deferrals - 1, 20), self.infrastructure_cap) * chance
+        return min(self.infrastructure_first * (1 << min(deferrals - 1, 20)), self.infrastructure_cap) * chance
 
 
 def classify(ended: AttemptEnd) -> FailureClass | None:

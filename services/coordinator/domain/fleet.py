@@ -1,0 +1,45 @@
+"""What dispatch knows at a moment, as values: the one source of `why`, of the queue's figures and of agent states."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerView:
+    """A runner that is attached."""
+
+    name: str
+    host: str
+    slots: int
+    leased: int
+    running: int
+    draining: bool
+    attached_at: datetime
+    last_heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """A scope that was refused: nothing of it is asked for again before `until` (None: before safety changes)."""
+
+    scope: str
+    code: str
+    reason: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """Runners, parked agents and gates. `parked` is by agent name; `stopped` is the reason why nothing starts at all."""
+
+    runners: tuple[RunnerView, ...] = ()
+    parked: Mapping[str, Parked] = field(default_factory=dict)
+    stopped: Parked | None = None
+    safety_fault: str = ""
+    queue_paused: str = ""
+    running: Mapping[str, int] = field(default_factory=dict)
+    held_tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    waits_seconds: tuple[float, ...] = ()
+    ended_last_five_minutes: int = 0
