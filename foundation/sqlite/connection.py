@@ -103,9 +103,11 @@ def _configure(connection: apsw.Connection, location: Location) -> None:
 
 def _unreadable(location: Location) -> Invalid:
     if location.key is None:
-        return Invalid("database_unreadable", f"{location.path} is encrypted or not a database; no key was given.")
+        return Invalid(
+            "database_unreadable", f"{location.path} is encrypted or not a database; no key was given."
+        )
     return Invalid(
         "database_key_wrong",
-        f"The key does not open {location.path}: it belongs to another database, or the file is not encrypted.",
+        f"The key does not open {location.path}: it is another database's, or the file is not encrypted.",
         remedy="Restore the key from the recovery key printed by `quantum init`.",
     )

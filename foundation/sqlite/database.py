@@ -24,7 +24,9 @@ EXIT_DATABASE_FAILED = 74  # EX_IOERR of sysexits.h
 
 def end_process(error: BaseException) -> None:
     """End the process at once, without clean-up: after a failed sync nothing in memory may be trusted."""
-    sys.stderr.write(f"The database failed ({error!r}); the process ends so that it starts from what is on disk.\n")
+    sys.stderr.write(
+        f"The database failed ({error!r}); the process ends so that it starts from what is on disk.\n"
+    )
     sys.stderr.flush()
     os._exit(EXIT_DATABASE_FAILED)
 
@@ -52,10 +54,10 @@ class Database:
     ) -> Self:
         """Open the file, creating it (0600) where there is none, and bring its schema up to date.
 
-        `key` is 32 bytes. A plain file needs both `key=None` and `encrypt=False` and is meant for benchmarks, as is
-        any `synchronous` but FULL. `vfs` names a registered SQLite VFS. `on_fatal` is called when a commit or a sync
-        fails and must not return in production. Raises Invalid for a key that does not fit the file, and Internal for
-        an unsafe SQLite, a newer schema or an edited migration.
+        `key` is 32 bytes. A plain file needs both `key=None` and `encrypt=False` and is meant for
+        benchmarks, as is any `synchronous` but FULL. `vfs` names a registered SQLite VFS. `on_fatal` is
+        called when a commit or a sync fails and must not return in production. Raises Invalid for a key
+        that does not fit the file, and Internal for an unsafe SQLite, a newer schema or an edited migration.
         """
         _check_key(key, encrypt=encrypt)
         location = Location(path=path, key=key, synchronous=synchronous, vfs=vfs)
@@ -72,10 +74,10 @@ class Database:
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in the writer thread and return its result once it is durable on disk.
 
-        Works that wait at the same time share one transaction; each is undone alone by what it raises, and that
-        is raised here. `work` must neither begin nor end a transaction and should not wait for anything.
-        A caller that is cancelled while it waits does not know whether its work was done. Raises Unavailable
-        (another process holds the lock, or closed) and Exhausted (disk full).
+        Works that wait at the same time share one transaction; what one raises undoes that one alone, and
+        is raised here. `work` must neither begin nor end a transaction, and must not wait for anything.
+        A caller that is cancelled while it waits does not know whether its work was done. Raises
+        Unavailable (another process holds the lock, or closed) and Exhausted (disk full).
         """
         return cast(T, await self._writer.jobs.ask(work))
 
@@ -84,11 +86,11 @@ class Database:
         return cast(T, await self._readers.jobs.ask(work))
 
     def write_sync(self, work: Callable[[apsw.Connection], T]) -> T:
-        """The same as `write` for callers without an event loop: tools and tests."""
+        """As `write`, for callers without an event loop: tools and tests."""
         return cast(T, self._writer.jobs.ask_sync(work).result())
 
     def read_sync(self, work: Callable[[apsw.Connection], T]) -> T:
-        """The same as `read` for callers without an event loop: tools and tests."""
+        """As `read`, for callers without an event loop: tools and tests."""
         return cast(T, self._readers.jobs.ask_sync(work).result())
 
     async def integrity_check(self) -> tuple[str, ...]:
@@ -97,7 +99,9 @@ class Database:
 
     async def reclaim(self, *, pages_max: int) -> None:
         """Give up to `pages_max` pages freed by deletes back to the file system."""
-        await self.write(lambda connection: connection.execute(f"pragma incremental_vacuum({pages_max:d})").fetchall())
+        await self.write(
+            lambda connection: connection.execute(f"pragma incremental_vacuum({pages_max:d})").fetchall()
+        )
 
     async def used_bytes(self) -> int:
         """The bytes in use inside the file, without pages that deletes have freed."""
@@ -127,9 +131,14 @@ def _check_key(key: bytes | None, *, encrypt: bool) -> None:
 def _faults(connection: apsw.Connection) -> tuple[str, ...]:
     damage = [row[0] for row in connection.execute("pragma integrity_check") if row[0] != "ok"]
     astray: list[Any] = connection.execute("pragma foreign_key_check").fetchall()
-    return (*damage, *(f"row {row} of {table} points to no row of {parent}" for table, row, parent, _ in astray))
+    return (
+        *damage,
+        *(f"row {row} of {table} points to no row of {parent}" for table, row, parent, _ in astray),
+    )
 
 
 def _used_bytes(connection: apsw.Connection) -> int:
-    pages, free, size = (connection.execute(f"pragma {name}").get for name in ("page_count", "freelist_count", "page_size"))
+    pages, free, size = (
+        connection.execute(f"pragma {name}").get for name in ("page_count", "freelist_count", "page_size")
+    )
     return int((pages - free) * size)

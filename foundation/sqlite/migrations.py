@@ -60,9 +60,9 @@ def _read(path: Path) -> Migration:
 def migrate(connection: apsw.Connection, location: Location, migrations: Sequence[Migration]) -> int:
     """Bring the schema up to date and return how many steps that took.
 
-    All steps are one transaction. A database that holds something is copied to `<path>.before-<number>` first,
-    and the copy is verified. Raises Internal when the database is newer than `migrations`, or when a file
-    that was applied has been edited since.
+    All steps are one transaction. A database that holds something is first copied to
+    `<path>.before-<number>`, and the copy is verified. Raises Internal when
+    the database is newer than `migrations`, or when a file that was applied has been edited since.
     """
     if len(_pending(connection, migrations)) == 0:
         return 0
@@ -113,13 +113,14 @@ def _apply(connection: apsw.Connection, migration: Migration) -> None:
     connection.execute(migration.sql)
     if not connection.in_transaction:
         raise Internal(
-            "migration_commits", f"Migration {migration.number:04} ({migration.name}) must not end its transaction."
+            "migration_commits",
+            f"Migration {migration.number:04} ({migration.name}) must not end its transaction.",
         )
     faults = connection.execute("pragma foreign_key_check").fetchall()
     if faults:
         raise Internal(
             "migration_breaks_reference",
-            f"Migration {migration.number:04} ({migration.name}) leaves {len(faults)} rows that point nowhere.",
+            f"Migration {migration.number:04} ({migration.name}) leaves {len(faults)} rows pointing nowhere.",
         )
     connection.execute(
         "insert into schema_migrations (number, name, checksum) values (?, ?, ?)",

@@ -16,7 +16,9 @@ class Readers:
     def __init__(self, connections: Sequence[apsw.Connection]) -> None:
         self.jobs = JobQueue()
         self._threads = [
-            threading.Thread(target=self._run, args=(connection,), name=f"sqlite-reader-{number}", daemon=True)
+            threading.Thread(
+                target=self._run, args=(connection,), name=f"sqlite-reader-{number}", daemon=True
+            )
             for number, connection in enumerate(connections)
         ]
         for thread in self._threads:
@@ -41,7 +43,7 @@ def _read(connection: apsw.Connection, job: Job) -> None:
     try:
         connection.execute("begin")
         job.result = job.work(connection)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - goes to the asker
         job.fail(in_our_words(error))
     finally:
         # The snapshot ends here, or the log could not be emptied behind it.

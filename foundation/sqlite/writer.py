@@ -1,4 +1,4 @@
-"""The one thread that writes: everything that waits shares a transaction, and nobody hears before it is durable."""
+"""The one thread that writes: all that waits shares a transaction, and nobody hears before it is durable."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Writer:
                 batch = []
                 self._checkpoint_when_due()
             self._connection.close()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the process
             self._die(error, batch)
 
     def _commit_together(self, batch: list[Job]) -> None:
@@ -62,7 +62,7 @@ class Writer:
             self._connection.execute("commit")
         except FATAL:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - goes to the askers
             # Busy, full, or a constraint deferred to the commit: nothing was stored, so all may hear it.
             if self._connection.in_transaction:
                 self._connection.execute("rollback")

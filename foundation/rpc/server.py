@@ -1,0 +1,146 @@
+"""A gRPC server as every service has it: authenticated, with health and reflection, alone on its socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from foundation.auth import PUBLIC, TokenVerifier
+from foundation.clock import Clock
+from foundation.errors import Internal
+from foundation.ids import SystemIds
+from foundation.log import Logger
+from foundation.rpc.concerns import Call, answer_errors, authenticate, log_requests, require_deadline
+from foundation.rpc.limits import SERVER_OPTIONS
+from foundation.rpc.socket_claim import SocketClaim
+from foundation.rpc.wrapping import Wrapping
+
+_BUILT_IN_SCOPES = {
+    f"/{health.SERVICE_NAME}/Check": PUBLIC,
+    f"/{health.SERVICE_NAME}/List": PUBLIC,
+    f"/{health.SERVICE_NAME}/Watch": PUBLIC,
+    f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": "read",
+}
+
+
+class RpcServer:
+    """Serves the servicers that are added before `start`; NOT_SERVING until told otherwise."""
+
+    def __init__(
+        self, name: str, *, verifier: TokenVerifier, scopes: Mapping[str, str], logger: Logger, clock: Clock
+    ) -> None:
+        """To be made inside a running loop.
+
+        `scopes` names the scope of every method, like `/quantum.safety.v1.Safety/GetMode`.
+        """
+        self._name = name
+        self._logger = logger
+        self._scopes = {**scopes, **_BUILT_IN_SCOPES}
+        self._methods: list[str] = []
+        self._services: list[str] = []
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._stopping = asyncio.Event()
+        self._claim: SocketClaim | None = None
+        self._health = health.aio.HealthServicer()
+        concerns = (
+            log_requests(logger, clock),
+            answer_errors(logger, SystemIds(clock), self._stopping),
+            self._track_streams,
+            authenticate(verifier, self._scopes),
+            require_deadline(),
+        )
+        self._server = grpc.aio.server(
+            interceptors=[Wrapping(concern) for concern in concerns], options=SERVER_OPTIONS
+        )
+
+    def add(
+        self, add_to_server: Callable[[Any, Any], None], servicer: object, full_service_name: str
+    ) -> None:
+        """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`."""
+        add_to_server(servicer, _Registrar(self._server, self._methods))
+        self._services.append(full_service_name)
+
+    async def start(self, unix: Path) -> None:
+        """Bind the socket (0600, in a folder of mode 0700) and answer calls on it.
+
+        Raises Internal when a method has no scope, Conflict when another process serves there, Invalid when
+        the path is too long.
+        """
+        self._require_scopes()
+        self.add(health_pb2_grpc.add_HealthServicer_to_server, self._health, health.SERVICE_NAME)
+        await self.set_serving(False)
+        reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
+        claim = SocketClaim(unix)
+        claim.take()
+        self._claim = claim
+        try:
+            self._server.add_insecure_port(f"unix:{unix}")
+            await self._server.start()
+            unix.chmod(0o600)
+        except BaseException:
+            claim.give_back()
+            raise
+        self._logger.info(f"{self._name} answers on {unix}.", action="rpc_started", socket=str(unix))
+
+    async def set_serving(self, serving: bool) -> None:
+        """Say through grpc health, for the server and each service, whether calls will be answered well."""
+        verdicts = health_pb2.HealthCheckResponse.ServingStatus
+        verdict = verdicts.SERVING if serving else verdicts.NOT_SERVING
+        for service in ("", *self._services):
+            await self._health.set(service, verdict)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Refuse new calls, end streams with UNAVAILABLE, give unary calls `grace`, and free the socket."""
+        await self._health.enter_graceful_shutdown()
+        self._stopping.set()
+        ending = asyncio.ensure_future(self._server.stop(grace.total_seconds()))
+        # Streams go first: stop would wait the whole grace for a watcher that never ends by itself.
+        for task in self._streams:
+            task.cancel()
+        await ending
+        if self._claim is not None:
+            self._claim.give_back()
+            self._claim = None
+        self._logger.info(f"{self._name} stopped.", action="rpc_stopped")
+
+    def _require_scopes(self) -> None:
+        bare = sorted(method for method in self._methods if method not in self._scopes)
+        if bare:
+            raise Internal(
+                "rpc_without_scope", f"{self._name} does not start: no scope for {', '.join(bare)}."
+            )
+
+    @asynccontextmanager
+    async def _track_streams(self, call: Call) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        if not call.streaming or task is None:
+            yield
+            return
+        self._streams.add(task)
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
+
+
+class _Registrar:
+    """Stands in for the server while a servicer is added, and notes the methods that are really served."""
+
+    def __init__(self, server: grpc.aio.Server, methods: list[str]) -> None:
+        self._server = server
+        self._methods = methods
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        self._methods.extend(f"/{service}/{method}" for method in handlers)
+        self._server.add_registered_method_handlers(service, handlers)
