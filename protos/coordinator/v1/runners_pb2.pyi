@@ -133,10 +133,10 @@ class Welcome(_message.Message):
     def __init__(self, lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., heartbeat: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., disowned: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ...) -> None: ...
 
 class Credit(_message.Message):
-    __slots__ = ("slots",)
-    SLOTS_FIELD_NUMBER: _ClassVar[int]
-    slots: int
-    def __init__(self, slots: _Optional[int] = ...) -> None: ...
+    __slots__ = ("leases_max",)
+    LEASES_MAX_FIELD_NUMBER: _ClassVar[int]
+    leases_max: int
+    def __init__(self, leases_max: _Optional[int] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("task_id", "fence", "attempt", "agent", "project", "script", "interpreter", "folder", "params_json", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "last_report_json", "alone", "grace")
