@@ -1,0 +1,69 @@
+"""Who is calling, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
+
+from foundation.errors import Internal
+
+PUBLIC = "public"
+SERVICE = "service"
+_SERVICE_PREFIX = "service:"
+USER_SCOPES = frozenset({"read", "submit", "cancel", "operate", "rotate", "admin"})
+SCOPES = USER_SCOPES | {"runner"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The holder of a token that was found good."""
+
+    token_id: str
+    name: str
+    """What the token was issued for, like `user` or `coordinator`; for logs and the audit."""
+    scopes: frozenset[str]
+
+
+class TokenVerifier(Protocol):
+    """Tells who holds a token; safety answers, clients ask it."""
+
+    async def verify(self, token: str) -> Caller:
+        """The caller behind a token; raises Unauthenticated when it is not good, Unavailable when nobody can tell."""
+        ...
+
+
+def allows(scopes: Set[str], needed: str) -> bool:
+    """Whether a token with these scopes may do what needs `needed`.
+
+    `public` needs no token, `service` any one scope that begins with `service:`; every other name needs itself, so that
+    no scope implies another.
+    """
+    if needed == PUBLIC:
+        return True
+    if needed == SERVICE:
+        return any(scope.startswith(_SERVICE_PREFIX) for scope in scopes)
+    return needed in scopes
+
+
+_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def current_caller() -> Caller:
+    """Who makes the call that is being answered; raises Internal outside an authenticated call."""
+    caller = _caller.get()
+    if caller is None:
+        raise Internal("no_caller", "This is not running inside an authenticated call.")
+    return caller
+
+
+@contextmanager
+def calling_as(caller: Caller) -> Iterator[None]:
+    """Makes `caller` the current one within the block, in this task or thread alone."""
+    token = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(token)

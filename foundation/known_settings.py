@@ -1,0 +1,151 @@
+"""The one table of every setting of the whole system: its type, default, bounds and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from foundation.quantities import parse_size
+
+Value = int | float | str | bool
+
+
+class Type(StrEnum):
+    """What a setting holds; decides how text is read and what the field of a settings class is."""
+
+    INTEGER = "a whole number"
+    NUMBER = "a number"  # float; seconds, shares
+    SIZE = 'a size like "2GB"'  # int, bytes
+    TEXT = "a text"
+    FLAG = "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; its name carries its unit."""
+
+    type: Type
+    default: Value
+    doc: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _integer(default: int, minimum: int, maximum: int, doc: str) -> Setting:
+    return Setting(Type.INTEGER, default, doc, minimum, maximum)
+
+
+def _number(default: float, minimum: float, maximum: float, doc: str) -> Setting:
+    return Setting(Type.NUMBER, float(default), doc, minimum, maximum)
+
+
+def _size(default: str, minimum: str, maximum: str, doc: str) -> Setting:
+    return Setting(Type.SIZE, parse_size(default), doc, parse_size(minimum), parse_size(maximum))
+
+
+def _text(default: str, doc: str, *choices: str) -> Setting:
+    return Setting(Type.TEXT, default, doc, choices=choices)
+
+
+_DAY = 86_400
+
+KNOWN: Mapping[str, Setting] = MappingProxyType(
+    {
+        # Agents and their limits. The first four are the runbook's own.
+        "max_concurrent_agents": _integer(10, 1, 10_000, "tasks that one runner runs at a time"),
+        "cpu_limit": _integer(80, 1, 100, "per cent of the machine that all agents together may use"),
+        "memory_limit": _size("2GB", "1MB", "1PB", "memory of one task's tree unless its manifest says otherwise"),
+        "timeout_seconds": _number(300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"),
+        "max_services": _integer(100, 0, 10_000, "services that one runner keeps alive, beside its tasks"),
+        "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
+        "paused_attempts_max": _integer(10, 0, 1_000, "attempts that may stay paused on one runner"),
+        "paused_seconds_max": _number(_DAY, 0, 30 * _DAY, "how long an attempt may stay paused"),
+        "prefetch": _integer(20, 0, 1_000, "leases that a runner takes ahead of its free slots"),
+        "service_backoff_seconds": _number(1, 0.01, 3_600, "first pause before a service is started again; doubles"),
+        "service_backoff_seconds_max": _number(900, 0.01, _DAY, "longest pause before a service is started again"),
+        "service_restarts_escalate": _integer(3, 1, 1_000, "restarts within the window that are reported"),
+        "service_restarts_hold": _integer(6, 1, 1_000, "restarts within the window that hold the service"),
+        "service_restarts_window_seconds": _number(600, 1, _DAY, "the window in which restarts are counted"),
+        # Output.
+        "result_output_bytes": _size("64KB", "1KB", "1MB", "output kept in the result itself"),
+        "output_head_bytes": _size("8MB", "1KB", "1GB", "output kept from the beginning of an attempt"),
+        "output_tail_bytes": _size("8MB", "1KB", "1GB", "output kept from the end of an attempt"),
+        "output_line_bytes_max": _size("64KB", "80B", "1MB", "longer lines are cut"),
+        "output_ahead_bytes_max": _size("256MB", "1MB", "1TB", "raw output ahead of its reader that ends an attempt"),
+        "report_bytes_max": _size("1MB", "1KB", "16MB", "a larger report is refused"),
+        "stream_batch_bytes": _size("1MB", "64KB", "8MB", "a message of the runner's stream is closed at this size"),
+        # Lease and fence.
+        "lease_seconds": _number(20, 0.2, 3_600, "how long a lease lasts without renewal"),
+        "heartbeat_seconds": _number(5, 0.05, 600, "pause between renewals"),
+        "stop_poll_seconds": _number(1, 0.05, 60, "pause between looks at .quantum/STOP"),
+        # Queue.
+        "open_tasks_max": _integer(1_000_000, 1, 100_000_000, "open tasks beyond which submits are refused"),
+        "idempotency_days": _number(7, 0.00001, 365, "how long an idempotency key is remembered"),
+        "max_retries": _integer(3, 0, 100, "ceiling of the retries that a manifest or a submit may ask for"),
+        "poison_losses_max": _integer(3, 1, 100, "lost runners under one task after which it is dead"),
+        "infrastructure_retry_seconds": _number(5, 0, 3_600, "first delay after a failure of the infrastructure; doubles"),
+        "infrastructure_retry_seconds_max": _number(600, 0, _DAY, "longest delay after a failure of the infrastructure"),
+        "script_retry_seconds": _number(30, 0, 3_600, "first delay after a script failed; doubles"),
+        "script_retry_seconds_max": _number(300, 0, _DAY, "longest delay after a script failed"),
+        "retention_days": _number(30, 0.00001, 3_650, "how long an ended task is kept"),
+        "retention_rows": _integer(1_000_000, 1, 100_000_000, "ended tasks that are kept"),
+        "retention_bytes": _size("5GB", "1MB", "1PB", "room that ended tasks may take"),
+        "undecided_days": _number(90, 0.00001, 3_650, "how long a dead or undecided task is kept"),
+        "catalogue_scan_seconds": _number(2, 0.05, 3_600, "pause between looks at agents/"),
+        "export_interval_seconds": _number(1, 0.05, 3_600, "least pause between two exports of the same file"),
+        "export_open_tasks_max": _integer(1_000, 0, 100_000, "open tasks in task_queue.json"),
+        "export_ended_tasks_max": _integer(100, 0, 100_000, "ended tasks in task_queue.json"),
+        # Breakers.
+        "breaker_consecutive_failures": _integer(3, 1, 1_000, "consecutive failures that open a breaker"),
+        "breaker_window": _integer(20, 1, 1_000, "last outcomes of which the failure share is taken"),
+        "breaker_window_min": _integer(8, 1, 1_000, "outcomes below which the failure share means nothing"),
+        "breaker_failure_share": _number(0.5, 0.01, 1, "failure share of the window that opens a breaker"),
+        "breaker_open_seconds": _number(300, 0.05, _DAY, "how long a breaker stays open the first time; doubles"),
+        "breaker_open_seconds_max": _number(3_600, 0.05, 7 * _DAY, "how long a breaker stays open at most"),
+        "breaker_jitter_share": _number(0.2, 0, 0.9, "share by which the open time varies either way"),
+        "breaker_probe_successes": _integer(2, 1, 100, "successes in half-open that close a breaker"),
+        "breaker_permit_extra_seconds": _number(15, 0, 3_600, "how long a probe's permit outlives its lease"),
+        "breaker_held_agents_min": _integer(5, 1, 10_000, "held agents from which the share below counts"),
+        "breaker_held_share_max": _number(0.3, 0.01, 1, "share of the active agents that automatic trips may hold"),
+        # Tokens.
+        "token_rotation_seconds": _number(_DAY, 1, 365 * _DAY, "age at which the user's token is replaced"),
+        "token_overlap_seconds": _number(900, 0, _DAY, "how long the replaced token stays good"),
+        "token_cache_seconds": _number(1, 0, 60, "how long a verified token is not asked for again"),
+        "token_offline_seconds": _number(900, 0, _DAY, "how long a token stays good while safety is out of reach"),
+        "revocation_beat_seconds": _number(0.25, 0.01, 60, "pause between the beats of the revocation stream"),
+        # Gateway and calls.
+        "gateway_host": _text("127.0.0.1", "address that the gateway listens on"),
+        "gateway_port": _integer(5005, 0, 65_535, "port that the gateway listens on; 0 takes a free one"),
+        "gateway_body_bytes_max": _size("1MB", "1KB", "64MB", "a larger request is refused"),
+        "gateway_threads": _integer(32, 9, 1_000, "blocking threads; event streams take all but eight"),
+        "http_timeout_seconds": _number(30, 0.1, 3_600, "deadline of one request on its way through the services"),
+        "connection_pool": _integer(5, 1, 100, "connections that a client of the gateway keeps open"),
+    }
+)
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"MCP_CONNECTION_POOL": "connection_pool", "HTTP_TIMEOUT": "http_timeout_seconds", "MAX_RETRIES": "max_retries"}
+)
+"""The runbook's own environment names; `QUANTUM_<NAME>` goes before them."""
+
+NOT_SETTINGS = frozenset(
+    f"QUANTUM_{name}"
+    for name in (
+        "WORKSPACE KEYCHAIN TASK_ID ATTEMPT FENCE AGENT PROJECT WORKDIR PARAMS REPORT SECRETS GATEWAY CREDENTIAL"
+        " HOOK_DEPTH CI"
+    ).split()
+)
+"""Variables of the environment that are ours and are no settings, so that none is taken for a slip of the pen."""
+
+ORDERED: tuple[tuple[str, float, str], ...] = (
+    ("heartbeat_seconds", 0.5, "lease_seconds"),
+    ("service_backoff_seconds", 1, "service_backoff_seconds_max"),
+    ("infrastructure_retry_seconds", 1, "infrastructure_retry_seconds_max"),
+    ("script_retry_seconds", 1, "script_retry_seconds_max"),
+    ("breaker_open_seconds", 1, "breaker_open_seconds_max"),
+    ("breaker_window_min", 1, "breaker_window"),
+)
+"""(a, share, b): a may be at most share × b, or a rule of the system would be broken."""

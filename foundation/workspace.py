@@ -1,0 +1,312 @@
+"""Where everything of one workspace lies, the lock on it, and the order to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from foundation.errors import Conflict, Denied, Invalid, NotFound
+from foundation.files import atomic_write, sync, sync_directory, write_all
+
+__all__ = ["StopFile", "StopOrder", "Workspace", "WorkspaceLock", "atomic_write", "find_workspace"]
+
+_CONFIG = Path("config", "agent_config.json")
+# 108 bytes with the closing NUL on Linux, 104 on macOS; the smaller one, so that a workspace works on both.
+SOCKET_PATH_BYTES_MAX = 103
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder with `agents/` and `config/`, and the names of everything that belongs to it. Nothing need exist."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Run-time state: databases, credentials, locks; mode 0700, not for version control."""
+        return self.root / ".quantum"
+
+    @property
+    def config_file(self) -> Path:
+        """Settings, read by a YAML reader whatever the name says; its presence makes a folder a workspace."""
+        return self.root / _CONFIG
+
+    @property
+    def projects_file(self) -> Path:
+        """The projects, each a name and a folder."""
+        return self.root / "config" / "projects.toml"
+
+    @property
+    def agents(self) -> Path:
+        """The agents' scripts and manifests."""
+        return self.root / "agents"
+
+    @property
+    def logs(self) -> Path:
+        """`agent_<name>.log`, `system.log` and `errors/`."""
+        return self.root / "logs"
+
+    @property
+    def system_log(self) -> Path:
+        """What the services say, as JSON lines."""
+        return self.logs / "system.log"
+
+    @property
+    def coordinator_db(self) -> Path:
+        """The coordinator's database; nobody else opens it."""
+        return self.state / "coordinator.db"
+
+    @property
+    def safety_db(self) -> Path:
+        """The safety service's database; nobody else opens it."""
+        return self.state / "safety.db"
+
+    @property
+    def stop_file(self) -> Path:
+        """While it is there, everything is STOPPED; see `StopFile`."""
+        return self.state / "STOP"
+
+    @property
+    def runtime(self) -> Path:
+        """JSON that `up` writes: the processes' ids and the gateway's port."""
+        return self.state / "runtime.json"
+
+    @property
+    def credentials(self) -> Path:
+        """The folder of the file-based secret store."""
+        return self.state / "credentials"
+
+    @property
+    def keychain_record(self) -> Path:
+        """Which secret store was picked at `init`."""
+        return self.state / "keychain"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by `up` and `init`; see `WorkspaceLock`."""
+        return self.state / "lock"
+
+    @property
+    def key12(self) -> str:
+        """Twelve hex digits that stand for this workspace on this machine: SHA-256 of its real path, cut."""
+        return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:12]
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the sockets: where `make_sockets` last made it, else where it would.
+
+        The record matters: a cron job has no XDG_RUNTIME_DIR and would look for a running system elsewhere.
+        """
+        try:
+            recorded = Path(os.fsdecode(self._sockets_record.read_bytes()))
+        except OSError:
+            return self._sockets_here
+        return recorded if recorded.is_dir() else self._sockets_here
+
+    def make_sockets(self) -> Path:
+        """Makes the folder of the sockets with mode 0700, records where it is, and returns it.
+
+        Raises Denied when the folder there belongs to somebody else.
+        """
+        folder = self._sockets_here
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.geteuid():
+            raise Denied("sockets_not_ours", f"The folder of the sockets {folder} belongs to another user.")
+        folder.chmod(0o700)
+        if self.state.is_dir():
+            atomic_write(self._sockets_record, os.fsencode(folder))
+        return folder
+
+    def socket(self, name: str) -> Path:
+        """The socket of a service: `coordinator`, `safety`, `runner-<name>`; raises Invalid when the path is too long."""
+        path = self.sockets / f"{name}.sock"
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+            raise Invalid(
+                "socket_path_too_long",
+                f"The socket path {path} is longer than {SOCKET_PATH_BYTES_MAX} bytes, which the system refuses.",
+                remedy="Set XDG_RUNTIME_DIR to a folder with a shorter name, or give the runner a shorter one.",
+            )
+        return path
+
+    @property
+    def _sockets_record(self) -> Path:
+        return self.state / "sockets"
+
+    @property
+    def _sockets_here(self) -> Path:
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        base = Path(runtime, "quantum") if runtime else Path.home() / ".quantum" / "run"
+        return base / self.key12
+
+
+def find_workspace(environ: Mapping[str, str], cwd: Path) -> Workspace:
+    """The workspace that `QUANTUM_WORKSPACE` names, else the nearest folder upwards from `cwd` that is one.
+
+    Raises NotFound, naming `quantum init`.
+    """
+    named = environ.get("QUANTUM_WORKSPACE")
+    if named:
+        root = (cwd / Path(named).expanduser()).resolve()
+        if (root / _CONFIG).is_file():
+            return Workspace(root)
+        raise NotFound(
+            "no_workspace",
+            f"QUANTUM_WORKSPACE names {root}, which is not a workspace: it has no {_CONFIG}.",
+            remedy=f"quantum init {root} makes it one.",
+        )
+    start = cwd.resolve()
+    for folder in (start, *start.parents):
+        if (folder / _CONFIG).is_file():
+            return Workspace(folder)
+    raise NotFound(
+        "no_workspace",
+        f"Neither {start} nor a folder above it is a workspace: none has {_CONFIG}.",
+        remedy="quantum init makes one here; QUANTUM_WORKSPACE names one elsewhere.",
+    )
+
+
+class WorkspaceLock:
+    """A lock that the operating system drops when its holder ends, however it ends. Holds this process's id inside.
+
+    The file stays when the lock is given back: removing it would let two holders lock two files of one name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Takes the lock at once; raises Conflict, code `workspace_locked`, naming the process that has it."""
+        if self._descriptor is not None:
+            return
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise self._held() from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.ftruncate(descriptor, 0)
+        write_all(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Gives the lock back; does nothing when it is not held."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def holder(self) -> int | None:
+        """The process that holds the lock now, None when nobody does."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(descriptor, 32).strip()
+            return int(text) if text.isdigit() else None
+        finally:
+            os.close(descriptor)
+        return None
+
+    def __enter__(self) -> WorkspaceLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _held(self) -> Conflict:
+        holder = self.holder()
+        by = f"process {holder}" if holder else "another process"
+        return Conflict(
+            "workspace_locked",
+            f"Quantum is running in this workspace already: {by} holds {self._path}.",
+            remedy="quantum status shows what runs; quantum down ends it.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopOrder:
+    """The order that everything stop and nothing start."""
+
+    who: str
+    why: str
+    at: datetime | None
+    """When it was given; None when the file does not say."""
+
+
+class StopFile:
+    """`.quantum/STOP`: means STOPPED whatever a database says, as long as it is there, whatever is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def is_set(self) -> bool:
+        """Whether the order stands; one system call, fit for looking before every start. In doubt, it stands."""
+        try:
+            os.lstat(self._path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def read(self) -> StopOrder | None:
+        """The order, None when there is none. A file that cannot be read is an order all the same."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return None if not self.is_set() else StopOrder(who="unknown", why="it does not say", at=None)
+        except OSError as error:
+            return StopOrder(who="unknown", why=f"the file cannot be read: {error.strerror}", at=None)
+        return _parse_order(content)
+
+    def write(self, *, who: str, why: str, now: datetime) -> StopOrder:
+        """Gives the order and returns once it survives a power cut; an order that stands already stays and is returned."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        order = json.dumps({"who": who, "why": why, "at": now.isoformat()}, ensure_ascii=False)
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            sync_directory(self._path.parent)
+            return self.read() or self.write(who=who, why=why, now=now)
+        try:
+            write_all(descriptor, f"{order}\n".encode())
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_directory(self._path.parent)
+        return StopOrder(who=who, why=why, at=now)
+
+    def clear(self) -> bool:
+        """Takes the order back and returns once that is durable; says whether there was one."""
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            return False
+        sync_directory(self._path.parent)
+        return True
+
+
+def _parse_order(content: bytes) -> StopOrder:
+    """Reads an order; a person may have made the file with `touch`, or written a plain sentence into it."""
+    try:
+        order = json.loads(content)
+        at = datetime.fromisoformat(order["at"])
+        return StopOrder(who=str(order["who"]), why=str(order["why"]), at=at)
+    except (ValueError, KeyError, TypeError):
+        said = content[:200].decode(errors="replace").strip()
+        return StopOrder(who="unknown", why=said or "it does not say", at=None)
