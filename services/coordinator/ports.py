@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 
 T = TypeVar("T")
@@ -17,19 +18,6 @@ class TaskFilter:
     states: frozenset[TaskState] = frozenset()
     agent: str = ""
     project: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyEntry:
-    """A task that is queued and not leased, as dispatch sees it. Sorts in the order of dispatch."""
-
-    rank: int  # 9 - priority
-    ready_at: datetime
-    id: str
-
-    @property
-    def key(self) -> tuple[int, datetime, str]:
-        return (self.rank, self.ready_at, self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,196 @@
+"""The runners that are attached, and what waits to be sent to each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from foundation.errors import Conflict, Unavailable
+from services.coordinator.domain.task import Task
+from services.coordinator.ports import AgentSpec
+
+FOLLOW_BUFFER_CHUNKS = 64
+
+
+class OrderKind(StrEnum):
+    """What a runner is told about an attempt that it holds."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    CONTINUE = "continue"
+    STOP = "stop"
+    RECALL = "recall"
+    DISOWN = "disown"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    task_id: str
+    fence: int
+    kind: OrderKind
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A lease with all that the runner needs to run the attempt."""
+
+    task: Task
+    agent: AgentSpec
+    folder: str
+    last_report: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    task_id: str
+    fence: int
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAck:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Start (or `stop`) to send an attempt's output from an offset in bytes."""
+
+    follow_id: int
+    task_id: str
+    fence: int
+    offset: int
+    follow: bool
+    stop: bool = False
+
+
+Message = Grant | Order | Ack | HeartbeatAck | Follow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """How a runner introduces itself. `held` are the (task, fence) that it still has from before a break."""
+
+    name: str
+    host: str
+    incarnation: str
+    slots: int
+    labels: Mapping[str, str]
+    version: str
+    held: frozenset[tuple[str, int]] = frozenset()
+
+
+@dataclass(slots=True, eq=False)
+class Attachment:
+    """One runner's stream, as the coordinator sees it. `capacity` is how many leases it can hold in all."""
+
+    hello: Hello
+    attached_at: datetime
+    last_heartbeat_at: datetime
+    capacity: int = 0
+    draining: bool = False
+    closed: bool = False
+    _outgoing: list[Message] = field(default_factory=list)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _follows: dict[int, asyncio.Queue[tuple[bytes, int, bool]]] = field(default_factory=dict)
+    _next_follow: int = 1
+
+    def send(self, *messages: Message) -> None:
+        """Queue messages; the stream's writer sends all that gathered during its last write."""
+        self._outgoing.extend(messages)
+        self._wake.set()
+
+    async def outgoing(self) -> Sequence[Message]:
+        """Wait for messages and take them all; empty when the attachment was closed."""
+        while not self._outgoing and not self.closed:
+            self._wake.clear()
+            await self._wake.wait()
+        messages, self._outgoing = self._outgoing, []
+        return messages
+
+    def close(self) -> None:
+        """The stream has ended: wake its writer and every reader of a log."""
+        self.closed = True
+        self._wake.set()
+        for queue in self._follows.values():
+            queue.put_nowait((b"", 0, True))
+
+    async def follow(self, task: Task, offset: int, follow: bool) -> AsyncIterator[tuple[bytes, int]]:
+        """Yield (data, offset after it) of an attempt's output until the runner says that it is all."""
+        follow_id = self._next_follow
+        self._next_follow += 1
+        queue = self._follows[follow_id] = asyncio.Queue[tuple[bytes, int, bool]]()
+        self.send(Follow(follow_id, task.id, task.fence, offset, follow))
+        try:
+            while True:
+                data, after, end = await queue.get()
+                if data:
+                    yield data, after
+                if end:
+                    if self.closed:
+                        raise Unavailable(
+                            "runner_gone", f"Runner {self.hello.name} went away; its output is out of reach."
+                        )
+                    return
+        finally:
+            del self._follows[follow_id]
+            self.send(Follow(follow_id, task.id, task.fence, 0, False, stop=True))
+
+    def deliver(self, follow_id: int, data: bytes, offset: int, end: bool) -> None:
+        """A chunk has arrived. A reader that is too slow loses its follow rather than growing our memory."""
+        queue = self._follows.get(follow_id)
+        if queue is None:
+            return
+        if queue.qsize() >= FOLLOW_BUFFER_CHUNKS:
+            queue.put_nowait((b"", offset, True))
+            return
+        queue.put_nowait((data, offset, end))
+
+
+class Attachments:
+    """Who is attached, by name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Attachment] = {}
+
+    def attach(self, hello: Hello, *, now: datetime) -> Attachment:
+        """Admit a runner. The same process coming back replaces its broken stream; another of the same name is refused."""
+        present = self._by_name.get(hello.name)
+        if present is not None:
+            if present.hello.incarnation != hello.incarnation:
+                raise Conflict(
+                    "runner_attached",
+                    f"A runner named {hello.name} is attached already, from {present.hello.host}.",
+                    remedy="Give this one another name with --name.",
+                )
+            present.close()
+        attachment = Attachment(hello=hello, attached_at=now, last_heartbeat_at=now)
+        self._by_name[hello.name] = attachment
+        return attachment
+
+    def detach(self, attachment: Attachment) -> None:
+        """Forget it, unless a newer stream has taken its place."""
+        attachment.close()
+        if self._by_name.get(attachment.hello.name) is attachment:
+            del self._by_name[attachment.hello.name]
+
+    def get(self, name: str) -> Attachment | None:
+        return self._by_name.get(name)
+
+    def all(self) -> Sequence[Attachment]:
+        return tuple(self._by_name.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTimes:
+    """How long a lease lasts, how often it is renewed, and when an attempt that is not renewed is given up."""
+
+    lease: timedelta
+    heartbeat: timedelta
+
+    @property
+    def rescue_after_seconds(self) -> float:
+        """1.75 × lease after the last renewal: the warden has proved the tree dead at 1.5 ×."""
+        return self.lease.total_seconds() * 1.75

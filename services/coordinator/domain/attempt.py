@@ -1,0 +1,53 @@
+"""What a runner reports of its attempts, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.coordinator.domain.failure import AttemptEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process exists since `at`, by the runner's clock."""
+
+    task_id: str
+    fence: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An attempt's end. `report` is the text that the script wrote, "" for none; `started_at` None: it never started."""
+
+    task_id: str
+    fence: int
+    end: AttemptEnd
+    started_at: datetime | None
+    finished_at: datetime
+    output_tail: str = ""
+    report: str = ""
+    report_fault: str = ""
+    tree_dead: bool = True
+    stragglers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A lease that was never spawned comes back."""
+
+    task_id: str
+    fence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The tree was frozen (True) or thawed (False)."""
+
+    task_id: str
+    fence: int
+    frozen: bool
+    reason: str = ""
+
+
+AttemptEvent = Started | Ended | Returned | Frozen
