@@ -1,0 +1,1 @@
+"""One typed client per service: values in and out; nobody else dials."""

@@ -1,0 +1,46 @@
+"""One call, one answer, one deadline: how every client asks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from datetime import timedelta
+from typing import TypeVar
+
+import grpc.aio
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from foundation.rpc.channel import translate
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+DEADLINE = timedelta(seconds=30)
+"""How long a client waits for an answer when nobody says otherwise."""
+
+
+async def ask(method: grpc.aio.UnaryUnaryMultiCallable[Q, A], request: Q, deadline: timedelta) -> A:
+    """The answer to a request; raises QuantumError, among them TimedOut after `deadline`."""
+    with translate():
+        return await method(request, timeout=deadline.total_seconds())
+
+
+async def listen(call: grpc.aio.UnaryStreamCall[Q, A]) -> AsyncGenerator[A, None]:
+    """The messages of a stream; closing the generator ends the call. Raises QuantumError."""
+    try:
+        with translate():
+            async for message in call:
+                yield message
+    finally:
+        call.cancel()
+
+
+def repeatable(files: Iterable[FileDescriptor]) -> tuple[str, ...]:
+    """The full paths of the methods that their contract marks as free of side effects."""
+    return tuple(
+        f"/{service.full_name}/{method.name}"
+        for file in files
+        for service in file.services_by_name.values()
+        for method in service.methods
+        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    )

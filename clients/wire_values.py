@@ -1,0 +1,71 @@
+"""Conversions between protobuf's well-known types and Python's own, shared by the clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from foundation.errors import Internal, Invalid
+
+
+def to_timestamp(moment: datetime | None) -> Timestamp | None:
+    """A wire timestamp of an aware moment; None stays None (absent). Raises Invalid, code `bad_time`."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise Invalid(
+            "bad_time",
+            f"“{moment.isoformat()}” has no time zone.",
+            remedy="Write it like 2026-12-01T06:00:00Z.",
+        )
+    stamp = Timestamp()
+    try:
+        stamp.FromDatetime(moment)
+    except (ValueError, OverflowError):
+        raise Invalid("bad_time", f"“{moment.isoformat()}” is outside the years 1 to 9999.") from None
+    return stamp
+
+
+def to_duration(duration: timedelta | None) -> Duration | None:
+    """A wire duration; None stays None (an absent field)."""
+    if duration is None:
+        return None
+    wire = Duration()
+    wire.FromTimedelta(duration)
+    return wire
+
+
+def moment_in(message: Message, field: str) -> datetime | None:
+    """The aware UTC moment in a timestamp field; None when it is absent."""
+    return getattr(message, field).ToDatetime(tzinfo=UTC) if message.HasField(field) else None
+
+
+def duration_in(message: Message, field: str) -> timedelta | None:
+    """The duration in a duration field; None when it is absent."""
+    return getattr(message, field).ToTimedelta() if message.HasField(field) else None
+
+
+def to_json(value: Mapping[str, object]) -> bytes:
+    """A JSON object in UTF-8; raises Invalid, code `bad_params`, for what JSON cannot say."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise Invalid("bad_params", "The params cannot be written as JSON.") from None
+
+
+def from_json(data: bytes) -> Mapping[str, object]:
+    """The JSON object in a field; empty is {}. Raises Internal, code `bad_answer`, for anything else."""
+    if not data:
+        return {}
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Internal("bad_answer", "A service answered with something that is not a JSON object.")
+    return value
