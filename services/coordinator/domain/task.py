@@ -1,9 +1,10 @@
 """What a task is, and the one function per event that may change it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 
 from foundation.errors import Conflict, Stale
 
@@ -29,6 +30,7 @@ S = TaskState
 ENDED = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED, S.DEAD})
 OPEN = frozenset(S) - ENDED
 WAITING = frozenset({S.SCHEDULED, S.BLOCKED, S.QUEUED})
+FINISHED = ENDED | {S.NEEDS_DECISION}  # no attempt is going on and none will by itself
 
 # Every move that there is. A state may also be kept while its reason or its lease changes (queued → queued).
 LEGAL_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
@@ -172,6 +174,30 @@ class Task:
         return self.losses >= 2
 
 
+FIELDS = tuple(each.name for each in fields(Task))
+_PLACES = {name: place for place, name in enumerate(FIELDS)}
+_SETTERS = tuple(getattr(Task, name).__set__ for name in FIELDS)
+values_of: Callable[[Task], tuple[object, ...]] = attrgetter(*FIELDS)
+
+
+def restore(values: Iterable[object]) -> Task:
+    """A task from the values of all its FIELDS, in their order; the inverse of `values_of`.
+
+    Each event of each task copies one and each read of a store makes one: this costs a third of dataclasses.replace.
+    """
+    task = object.__new__(Task)
+    for setter, value in zip(_SETTERS, values, strict=True):
+        setter(task, value)
+    return task
+
+
+def _copy(task: Task, **changes: object) -> Task:
+    values = list(values_of(task))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return restore(values)
+
+
 def first_fence(now: datetime) -> int:
     """Start of a task's fences: unix seconds × 2²⁰, so that a restored database hands out none that was used before."""
     return int(now.timestamp()) << FENCE_SHIFT
@@ -184,20 +210,46 @@ def _move(task: Task, to: TaskState, **changes: object) -> Task:
             f"Task {task.id} is {task.state} and cannot become {to}.",
             remedy=f"See `quantum why {task.id}`.",
         )
-    return replace(task, state=to, **changes)  # type: ignore[arg-type]
+    return _copy(task, state=to, **changes)
+
+
+def faults(task: Task) -> tuple[str, ...]:
+    """What is wrong with a task as a stored row, a sentence each: what every store refuses to hold."""
+    active = task.state in (S.RUNNING, S.PAUSED)
+    rules = (
+        (not 0 <= task.priority <= 9, "the priority is outside 0 to 9"),
+        (task.fence <= 0, "the fence is not positive"),
+        (min(_counters(task)) < 0, "a counter is negative"),
+        (task.leased and not (active or task.state is S.QUEUED), "a runner holds what cannot run"),
+        (active and not task.leased, "it runs without a holder"),
+        (active and (task.attempt < 1 or task.started_at is None), "it runs and never started"),
+        ((task.finished_at is not None) != (task.state in FINISHED), "finished_at does not fit the state"),
+        (task.state is S.SCHEDULED and task.not_before is None, "it is scheduled for no time"),
+        (task.state is S.BLOCKED and not task.depends_on, "it is blocked by nothing"),
+        (_unproved(task), "it succeeded without an exit code 0 or a recorded decision"),
+    )
+    return tuple(sentence for broken, sentence in rules if broken)
+
+
+def _counters(task: Task) -> tuple[int, ...]:
+    return (task.retries, task.attempt, task.failures, task.timeouts, task.deferrals, task.losses)
+
+
+def _unproved(task: Task) -> bool:
+    return task.state is S.SUCCEEDED and task.measured.exit_code != 0 and task.reason == ""
 
 
 def accept(task: Task, *, unmet_parents: bool, now: datetime) -> Task:
     """Place a new task: blocked while parents have not succeeded, scheduled before its time, else queued."""
     if unmet_parents:
-        return replace(task, state=S.BLOCKED, reason="Waits for the tasks that it depends on.")
+        return _copy(task, state=S.BLOCKED, reason="Waits for the tasks that it depends on.")
     return _place(task, now)
 
 
 def _place(task: Task, now: datetime) -> Task:
     if task.not_before is not None and task.not_before > now:
-        return replace(task, state=S.SCHEDULED, reason="", ready_at=task.not_before)
-    return replace(task, state=S.QUEUED, reason="", ready_at=now)
+        return _copy(task, state=S.SCHEDULED, reason="", ready_at=task.not_before)
+    return _copy(task, state=S.QUEUED, reason="", ready_at=now)
 
 
 def fall_due(task: Task, *, now: datetime) -> Task:
@@ -217,6 +269,8 @@ def unblock(task: Task, *, now: datetime) -> Task:
 
 def lose_parent(task: Task, parent: Task, *, now: datetime) -> Task:
     """A task that it depended on ended without success: it can never run."""
+    if task.state is not S.BLOCKED:
+        raise Conflict("not_blocked", f"Task {task.id} is {task.state}, not blocked.")
     return _move(
         task,
         S.CANCELLED,
@@ -239,8 +293,10 @@ def check_fence(task: Task, fence: int) -> None:
 
 
 def start(task: Task, fence: int, *, at: datetime) -> Task:
-    """A process exists. `at` is the runner's time of the spawn."""
+    """A process exists; `at` is the runner's time of the spawn. Told twice under one fence, it is one start."""
     check_fence(task, fence)
+    if task.state is not S.QUEUED:
+        return task
     return _move(
         task,
         S.RUNNING,
@@ -248,25 +304,34 @@ def start(task: Task, fence: int, *, at: datetime) -> Task:
         started_at=at,
         finished_at=None,
         measured=NOTHING_MEASURED,
-        reason="",
+        reason=_kept_reason(task, ""),
     )
 
 
 def pause(task: Task, fence: int, *, reason: str) -> Task:
     """Its process tree is frozen."""
     check_fence(task, fence)
-    return _move(task, S.PAUSED, reason=reason)
+    return _move(task, S.PAUSED, reason=_kept_reason(task, reason))
 
 
 def thaw(task: Task, fence: int) -> Task:
     """Its process tree runs again."""
     check_fence(task, fence)
-    return _move(task, S.RUNNING, reason="")
+    if task.state is S.QUEUED:
+        raise Conflict("not_started", f"Task {task.id} has not started, so there is nothing to thaw.")
+    return _move(task, S.RUNNING, reason=_kept_reason(task, ""))
+
+
+def _kept_reason(task: Task, reason: str) -> str:
+    """Why somebody asked for the end outlives what happens to the attempt until then."""
+    return task.reason if task.cancel_requested else reason
 
 
 def hand_back(task: Task, fence: int, *, reason: str, now: datetime) -> Task:
-    """A lease comes back unspawned: nothing happened, so nothing is counted and its place in the queue is kept."""
+    """A lease comes back unspawned: nothing happened, nothing is counted, its place in the queue is kept."""
     check_fence(task, fence)
+    if task.state is not S.QUEUED:
+        raise Conflict("already_started", f"Task {task.id} is {task.state}: its attempt has started.")
     if task.cancel_requested:
         return _move(task, S.CANCELLED, holder="", finished_at=now, reason=task.reason)
     return _move(task, S.QUEUED, holder="", reason=reason)
@@ -277,7 +342,7 @@ def request_cancel(task: Task, *, reason: str, now: datetime) -> Task:
     if task.ended:
         raise Conflict("already_ended", f"Task {task.id} has ended: {task.state}.")
     if task.leased:
-        return replace(task, cancel_requested=True, reason=reason)
+        return _copy(task, cancel_requested=True, reason=reason)
     return _move(task, S.CANCELLED, reason=reason, finished_at=now, cancel_requested=True)
 
 

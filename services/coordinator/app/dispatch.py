@@ -1,0 +1,475 @@
+"""Dispatch: which ready task goes to which runner next, once safety has admitted it."""
+
+import asyncio
+import json
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from foundation.clock import Clock
+from foundation.errors import QuantumError, Stale, Unavailable
+from foundation.log import get_logger
+from foundation.workspace import StopFile
+from services.coordinator.app.attachments import Attachment, Attachments, Grant, Order, OrderKind
+from services.coordinator.app.changes import Changes
+from services.coordinator.app.holdings import Held, Holdings
+from services.coordinator.app.intake import OUTBOX_BATCH, Intake
+from services.coordinator.domain import task as moves
+from services.coordinator.domain.attempt import Ended
+from services.coordinator.domain.failure import AttemptEnd, EndCause
+from services.coordinator.domain.fleet import FleetView, Parked, RunnerView
+from services.coordinator.domain.ready import WINDOW, ReadyBoard, ReadyEntry
+from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports import (
+    Admission,
+    Candidate,
+    Catalogue,
+    OutboxEntry,
+    SafetyGate,
+    Store,
+    StoreTransaction,
+)
+
+log = get_logger("coordinator")
+BATCH_MAX = 200
+NO_LIMIT = 1_000_000
+PAUSED_FACT = "queue_paused"
+GRANT = timedelta(seconds=30)
+KNOWN_MAX = 4096
+STOPPED_BY_FILE = Parked(
+    scope="fleet",
+    code="stop_file",
+    reason="Everything is stopped (.quantum/STOP). `quantum resume` starts it again.",
+    until=None,
+)
+
+
+class Dispatch:
+    """One round at a time: take the best ready tasks, ask safety once, commit the leases, send them.
+
+    A round costs by the agents that may run and by the batch, never by the tasks that wait.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        gate: SafetyGate,
+        catalogue: Catalogue,
+        changes: Changes,
+        attachments: Attachments,
+        holdings: Holdings,
+        intake: Intake,
+        stop_file: StopFile,
+        *,
+        workspace_folder: str,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._gate = gate
+        self._catalogue = catalogue
+        self._attachments = attachments
+        self._holdings = holdings
+        self._intake = intake
+        self._stop_file = stop_file
+        self._workspace_folder = workspace_folder
+        self._clock = clock
+        self._board = ReadyBoard()
+        self._known: dict[str, Task] = {}
+        self._parked: dict[str, Parked] = {}
+        self._stopped: Parked | None = None
+        self._safety_fault = ""
+        self._queue_paused = ""
+        self._epoch = -1
+        self._wake = asyncio.Event()
+        self._waits: deque[float] = deque(maxlen=1000)
+        self._ended_at: deque[datetime] = deque(maxlen=100_000)
+        self._restarts: Counter[str] = Counter()
+        changes.subscribe(self._hear)
+
+    # -- life
+
+    async def start(self) -> None:
+        """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
+        counts, paused, outbox = await self._store.read(
+            lambda tx: (tx.counts(), tx.fact(PAUSED_FACT), tx.outbox(limit=OUTBOX_BATCH))
+        )
+        self._queue_paused = paused or ""
+        self._intake.outbox = outbox
+        for (agent, state), number in counts.items():
+            if state is TaskState.QUEUED and number:
+                self._board.lane(agent)
+        await self._load_held()
+        self._wake.set()
+
+    async def _load_held(self) -> None:
+        after = ""
+        while page := await self._store.read(partial(_held, after=after)):
+            for task in page:
+                self._hold(task, incarnation="")
+            after = page[-1].id
+
+    def _hold(self, task: Task, *, incarnation: str) -> None:
+        boottime = self._clock.boottime()
+        self._holdings.add(
+            Held(
+                task_id=task.id,
+                fence=task.fence,
+                agent=task.agent,
+                runner=task.holder,
+                incarnation=incarnation,
+                renewed_at=boottime,
+                granted_until=boottime + GRANT.total_seconds(),
+                spawned=task.state is not TaskState.QUEUED,
+                paused=task.state is TaskState.PAUSED,
+                cancel_reason=task.reason if task.cancel_requested else None,
+            )
+        )
+
+    async def run(self) -> None:
+        """Hold rounds for ever; a round that fails is tried again when something changes or at the next tick."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._round()
+            except QuantumError as error:
+                log.error(f"A round of dispatch failed: {error}", action="dispatch_failed")
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    # -- what changes the picture
+
+    def _hear(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if task.state is TaskState.QUEUED and not task.leased and not task.cancel_requested:
+                self._offer(task)
+            elif (lane := self._board.lanes.get(task.agent)) is not None:
+                lane.drop(task.id)
+                self._known.pop(task.id, None)
+            self._holdings.follow_store(task)
+            if task.leased and task.cancel_requested:
+                self._order(task, OrderKind.CANCEL, task.reason)
+            self._observe(task)
+        self._wake.set()
+
+    def _offer(self, task: Task) -> None:
+        self._board.add_empty(task.agent)
+        self._board.lane(task.agent).offer(entry_of(task))
+        if len(self._known) < KNOWN_MAX:
+            self._known[task.id] = task
+
+    def _observe(self, task: Task) -> None:
+        if task.ended and task.finished_at is not None:
+            self._ended_at.append(task.finished_at)
+        if task.started_at is not None and (task.state is TaskState.RUNNING or task.ended) and task.attempt:
+            wait = (task.started_at - task.ready_at).total_seconds()
+            if wait >= 0:
+                self._waits.append(wait)
+            if task.attempt > 1 and task.state is TaskState.RUNNING:
+                self._restarts[task.agent] += 1
+
+    def _order(self, task: Task, kind: OrderKind, reason: str) -> None:
+        attachment = self._attachments.get(task.holder)
+        if attachment is not None:
+            attachment.send(Order(task.id, task.fence, kind, reason))
+
+    def set_queue_paused(self, reason: str) -> None:
+        """Hold or release ("") the whole queue; leases that are not spawned yet come back."""
+        self._queue_paused = reason
+        if reason:
+            self._recall("The queue was paused.")
+        self._wake.set()
+
+    def learn_epoch(self, epoch: int) -> None:
+        """Safety has changed its mind about something: ask again for what was parked, recall what was not spawned."""
+        if epoch == self._epoch:
+            return
+        first, self._epoch = self._epoch < 0, epoch
+        self._parked.clear()
+        self._stopped = None
+        if not first:
+            self._recall("Safety's mode or a breaker changed.")
+        self._wake.set()
+
+    def learn_fault(self, sentence: str) -> None:
+        """Safety cannot be asked ("": it can again)."""
+        if bool(sentence) != bool(self._safety_fault):
+            said = f"Nothing new starts: {sentence}" if sentence else "Safety answers again."
+            log.warning(said, action="safety_unreachable" if sentence else "safety_reachable")
+            self._wake.set()
+        self._safety_fault = sentence
+
+    def unpark_due(self) -> None:
+        """Forget the refusals whose time is over; called every tick."""
+        now = self._clock.now()
+        due = [agent for agent, parked in self._parked.items() if parked.until is not None and parked.until <= now]
+        for agent in due:
+            del self._parked[agent]
+        if self._stopped is not None and self._stopped.until is not None and self._stopped.until <= now:
+            self._stopped = None
+        if self._stopped is not None and self._stopped.code == "stop_file" and not self._stop_file.exists():
+            self._stopped = None
+        self._wake.set()
+
+    def _recall(self, reason: str) -> None:
+        for held in self._holdings.unspawned():
+            attachment = self._attachments.get(held.runner)
+            if attachment is not None and not held.recalled:
+                held.recalled = True
+                attachment.send(Order(held.task_id, held.fence, OrderKind.RECALL, reason))
+
+    # -- a round
+
+    async def _round(self) -> None:
+        await self._refill()
+        tasks = await self._take()
+        outcomes = self._intake.outbox
+        if not tasks and not outcomes:
+            return
+        admission = await self._ask(outcomes, tasks)
+        if admission is None:
+            return
+        admitted = self._sort_out(tasks, admission)
+        await self._lease(admitted, outcomes)
+        self.learn_epoch(admission.epoch)
+        if tasks or len(outcomes) == OUTBOX_BATCH:
+            self._wake.set()
+
+    async def _refill(self) -> None:
+        for agent, lane in self._board.hungry():
+            if self._allowed(agent) == 0:
+                continue
+            after = lane.begin_refill()
+            found: Sequence[ReadyEntry] = ()
+            complete = False
+            try:
+                found = await self._store.read(partial(_ready, agent=agent, after=after))
+                complete = len(found) < WINDOW
+            finally:
+                lane.end_refill(found, complete=complete)
+
+    async def _take(self) -> list[Task]:
+        """Take the best ready tasks for which there is room. What is no longer ready is forgotten on the way."""
+        if self._queue_paused or self._stopped is not None or self._safety_fault:
+            return []
+        room = min(BATCH_MAX, sum(self._room(attachment) for attachment in self._attachments.all()))
+        if room <= 0 or not any(lane.entries for lane in self._board.lanes.values()):
+            return []
+        if self._stop_file.exists():
+            self._stopped = STOPPED_BY_FILE
+            self._recall(STOPPED_BY_FILE.reason)
+            return []
+        taken = self._board.take(room, self._allowed)
+        missing = [entry.id for _, entry in taken if entry.id not in self._known]
+        known = dict(await self._store.read(lambda tx: tx.tasks(missing))) if missing else {}
+        tasks = []
+        for agent, entry in taken:
+            task = known.get(entry.id) or self._known.pop(entry.id, None)
+            if task is None or task.state is not TaskState.QUEUED or task.leased or task.cancel_requested:
+                self._board.lane(agent).settle(entry.id)
+            else:
+                tasks.append(task)
+        return tasks
+
+    def _room(self, attachment: Attachment) -> int:
+        if attachment.draining or attachment.closed:
+            return 0
+        return max(0, attachment.capacity - self._holdings.count_of_runner(attachment.hello.name))
+
+    def _allowed(self, agent: str) -> int:
+        if agent in self._parked:
+            return 0
+        spec = self._catalogue.agents().get(agent)
+        if spec is None or not spec.script:
+            return 0
+        if spec.concurrency_max is None:
+            return NO_LIMIT
+        return max(0, spec.concurrency_max - self._holdings.count_of_agent(agent))
+
+    async def _ask(self, outcomes: Sequence[OutboxEntry], tasks: Sequence[Task]) -> Admission | None:
+        """Ask safety; without an answer everything keeps its place and nothing starts."""
+        agents = self._catalogue.agents()
+        candidates = [
+            Candidate(
+                task_id=task.id,
+                fence=task.fence + 1,
+                agent=task.agent,
+                project=task.project,
+                uses=agents[task.agent].uses,
+            )
+            for task in tasks
+        ]
+        try:
+            admission = await self._gate.admit(outcomes, candidates)
+        except QuantumError as error:
+            self._put_back(tasks)
+            self.learn_fault(f"safety cannot be asked: {error.message}")
+            return None
+        self.learn_fault("")
+        return admission
+
+    def _put_back(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            self._board.lane(task.agent).put_back(entry_of(task))
+
+    def _sort_out(self, tasks: Sequence[Task], admission: Admission) -> list[Task]:
+        """Park the scope of each refusal; return what was admitted."""
+        admitted = []
+        for task, verdict in zip(tasks, admission.verdicts, strict=True):
+            if verdict.admitted:
+                admitted.append(task)
+                continue
+            self._put_back([task])
+            parked = Parked(scope=verdict.scope, code=verdict.code, reason=verdict.reason, until=verdict.ask_again_at)
+            if verdict.scope == "fleet":
+                self._stopped = parked
+            else:
+                self._parked[task.agent] = parked
+        return admitted
+
+    async def _lease(self, tasks: Sequence[Task], outcomes: Sequence[OutboxEntry]) -> None:
+        """Commit the leases and what safety has heard, then send the leases."""
+        pairs = [(task, moves.lease(task, name)) for task, name in self._assign(tasks)]
+        up_to = outcomes[-1].sequence if outcomes else 0
+        if not pairs and not up_to:
+            return
+        try:
+            reports, self._intake.outbox = await self._store.write(partial(_commit, pairs=pairs, up_to=up_to))
+        except Stale:
+            # One of them changed between the read and the commit (a cancel): read all of them again next round.
+            await self._reread(tasks)
+            return
+        except QuantumError:
+            self._put_back([before for before, _ in pairs])
+            raise
+        for before, after in pairs:
+            self._board.lane(after.agent).settle(before.id)
+            self._grant(after, reports.get((after.agent, after.project), ""))
+
+    async def _reread(self, tasks: Sequence[Task]) -> None:
+        fresh = await self._store.read(lambda tx: tx.tasks([task.id for task in tasks]))
+        for task in tasks:
+            now = fresh.get(task.id)
+            self._board.lane(task.agent).settle(task.id)
+            if now is not None and now.state is TaskState.QUEUED and not now.leased and not now.cancel_requested:
+                self._board.lane(task.agent).offer(entry_of(now))
+
+    def _assign(self, tasks: Sequence[Task]) -> list[tuple[Task, str]]:
+        """Spread tasks over the runners, each time to the one with most room; the rest keeps its place."""
+        rooms = {attachment.hello.name: self._room(attachment) for attachment in self._attachments.all()}
+        assigned = []
+        for task in tasks:
+            name = max(rooms, key=rooms.__getitem__, default="")
+            if not name or rooms[name] <= 0:
+                self._put_back([task])
+                continue
+            rooms[name] -= 1
+            assigned.append((task, name))
+        return assigned
+
+    def _grant(self, task: Task, last_report: str) -> None:
+        attachment = self._attachments.get(task.holder)
+        self._hold(task, incarnation=attachment.hello.incarnation if attachment else "")
+        if attachment is None:
+            return  # it went away during the commit: its lease runs out, or comes back when it does
+        try:
+            spec = self._catalogue.find(task.agent)
+            folder = self._catalogue.project_folder(task.project) if task.project else self._workspace_folder
+        except QuantumError as error:
+            self._intake.put(attachment, [unstartable(task, error.message, self._clock.now())])
+            return
+        attachment.send(Grant(task=task, agent=spec, folder=folder, last_report=last_report))
+
+    # -- what others ask
+
+    def follow(self, task: Task, offset: int, follow: bool) -> AsyncIterator[tuple[bytes, int]]:
+        """Yield the output of a held attempt as (data, offset after it). Raises Unavailable without its runner."""
+        attachment = self._attachments.get(task.holder or task.runner)
+        if attachment is None:
+            raise Unavailable(
+                "runner_gone", f"Runner {task.runner} is not attached; its output is out of reach for now."
+            )
+        return attachment.follow(task, offset, follow)
+
+    def fleet(self) -> FleetView:
+        """A snapshot for people: `why`, the queue's figures, the agents' states."""
+        now = self._clock.now()
+        held = self._holdings.all()
+        running = Counter(lease.agent for lease in held if lease.spawned)
+        tasks: dict[str, tuple[str, ...]] = {}
+        for lease in held:
+            if lease.spawned:
+                tasks[lease.agent] = (*tasks.get(lease.agent, ()), lease.task_id)
+        while self._ended_at and now - self._ended_at[0] > timedelta(minutes=5):
+            self._ended_at.popleft()
+        return FleetView(
+            runners=tuple(self._runner_view(attachment) for attachment in self._attachments.all()),
+            parked=dict(self._parked),
+            stopped=STOPPED_BY_FILE if self._stop_file.exists() else self._stopped,
+            safety_fault=self._safety_fault,
+            queue_paused=self._queue_paused,
+            running=running,
+            held_tasks=tasks,
+            restarts=dict(self._restarts),
+            waits_seconds=tuple(self._waits),
+            ended_last_five_minutes=len(self._ended_at),
+        )
+
+    def _runner_view(self, attachment: Attachment) -> RunnerView:
+        held = self._holdings.of_runner(attachment.hello.name)
+        return RunnerView(
+            name=attachment.hello.name,
+            host=attachment.hello.host,
+            slots=attachment.hello.slots,
+            leased=len(held),
+            running=sum(1 for lease in held if lease.spawned),
+            draining=attachment.draining,
+            attached_at=attachment.attached_at,
+            last_heartbeat_at=attachment.last_heartbeat_at,
+        )
+
+
+def entry_of(task: Task) -> ReadyEntry:
+    """A task's place on the ready board."""
+    return ReadyEntry(9 - task.priority, task.ready_at, task.id)
+
+
+def unstartable(task: Task, sentence: str, now: datetime) -> Ended:
+    """An attempt that cannot start as it is: its agent or its project's folder is gone."""
+    end = AttemptEnd(cause=EndCause.SPAWN_CONFIGURATION, sentence=sentence, measured=moves.NOTHING_MEASURED)
+    return Ended(task_id=task.id, fence=task.fence, end=end, started_at=None, finished_at=now)
+
+
+def _held(tx: StoreTransaction, *, after: str) -> Sequence[Task]:
+    return tx.held(after_id=after, limit=1000)
+
+
+def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None) -> Sequence[ReadyEntry]:
+    return tx.ready(agent, after=after, limit=WINDOW)
+
+
+def _commit(
+    tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: int
+) -> tuple[Mapping[tuple[str, str], str], Sequence[OutboxEntry]]:
+    """Leases out and heard outcomes gone, in one transaction.
+
+    Returns the last reports of what was leased, and what safety has yet to hear.
+    """
+    if up_to:
+        tx.acknowledge(up_to)
+    tx.save(pairs)
+    reports = {}
+    for agent, project in {(after.agent, after.project) for _, after in pairs}:
+        report = tx.report(agent=agent, project=project)
+        if report is not None:
+            reports[agent, project] = json.dumps(
+                {
+                    "type": report.type,
+                    "project": report.project,
+                    "summary": report.summary,
+                    "data": json.loads(report.data),
+                }
+            )
+    return reports, tx.outbox(limit=OUTBOX_BATCH)

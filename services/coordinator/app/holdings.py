@@ -1,0 +1,77 @@
+"""The leases that are out, in memory: who holds what, since when it was renewed, and what it was told."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.coordinator.domain.task import Task, TaskState
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Held:
+    """One lease. Times are seconds of the clock that counts sleep."""
+
+    task_id: str
+    fence: int
+    agent: str
+    runner: str
+    incarnation: str
+    renewed_at: float
+    granted_until: float
+    spawned: bool = False
+    paused: bool = False
+    cancel_reason: str | None = None
+    recalled: bool = False
+
+
+@dataclass(slots=True)
+class Holdings:
+    """All leases by task. The store has the truth; this is what a decision needs without asking it."""
+
+    _held: dict[str, Held] = field(default_factory=dict)
+    _by_agent: Counter[str] = field(default_factory=Counter)
+    _by_runner: Counter[str] = field(default_factory=Counter)
+
+    def add(self, held: Held) -> None:
+        self.remove(held.task_id)
+        self._held[held.task_id] = held
+        self._by_agent[held.agent] += 1
+        self._by_runner[held.runner] += 1
+
+    def remove(self, task_id: str) -> None:
+        held = self._held.pop(task_id, None)
+        if held is not None:
+            self._by_agent[held.agent] -= 1
+            self._by_runner[held.runner] -= 1
+
+    def get(self, task_id: str, fence: int) -> Held | None:
+        """The lease under exactly this fence, if it is out."""
+        held = self._held.get(task_id)
+        return held if held is not None and held.fence == fence else None
+
+    def follow_store(self, task: Task) -> None:
+        """A commit has changed a task: adopt what it says of the lease."""
+        held = self._held.get(task.id)
+        if held is None:
+            return
+        if not task.leased or task.fence != held.fence:
+            self.remove(task.id)
+            return
+        held.spawned = task.state in (TaskState.RUNNING, TaskState.PAUSED)
+        held.paused = task.state is TaskState.PAUSED
+        held.cancel_reason = task.reason if task.cancel_requested else None
+
+    def all(self) -> Sequence[Held]:
+        return tuple(self._held.values())
+
+    def of_runner(self, runner: str) -> Sequence[Held]:
+        return [held for held in self._held.values() if held.runner == runner]
+
+    def count_of_agent(self, agent: str) -> int:
+        return self._by_agent[agent]
+
+    def count_of_runner(self, runner: str) -> int:
+        return self._by_runner[runner]
+
+    def unspawned(self) -> Iterable[Held]:
+        return [held for held in self._held.values() if not held.spawned]

@@ -1,0 +1,220 @@
+"""Takes what runners report, settles whole batches of it in one transaction, and acknowledges after the commit."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from foundation.clock import Clock
+from foundation.errors import Conflict, QuantumError, Stale
+from foundation.ids import Randomness
+from foundation.log import get_logger
+from services.coordinator.app.attachments import Ack, Attachment
+from services.coordinator.app.changes import Changes
+from services.coordinator.app.family import release_children
+from services.coordinator.domain import failure
+from services.coordinator.domain import task as moves
+from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, Started
+from services.coordinator.domain.failure import FailureClass, RetryRule
+from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports import (
+    AgentHistory,
+    Catalogue,
+    OutboxEntry,
+    Refusal,
+    Report,
+    Store,
+    StoreTransaction,
+)
+
+log = get_logger("coordinator")
+HISTORY_LENGTH = 100
+OUTBOX_BATCH = 500
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one batch did: tasks changed, acknowledgements in the order of the events, and what safety must hear."""
+
+    changed: list[Task]
+    accepted: list[bool]
+    outbox: Sequence[OutboxEntry]
+
+
+class Intake:
+    """One batch at a time: while a batch is being committed the next one gathers."""
+
+    def __init__(
+        self,
+        store: Store,
+        changes: Changes,
+        catalogue: Catalogue,
+        rule: RetryRule,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._changes = changes
+        self._catalogue = catalogue
+        self._rule = rule
+        self._clock = clock
+        self._randomness = randomness
+        self._waiting: list[tuple[Attachment, AttemptEvent]] = []
+        self._wake = asyncio.Event()
+        self.outbox: Sequence[OutboxEntry] = ()
+
+    def put(self, attachment: Attachment, events: Sequence[AttemptEvent]) -> None:
+        """Queue events of a runner, in the order in which they happened."""
+        self._waiting.extend((attachment, event) for event in events)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Settle batches for ever. An error of the store leaves the events unacknowledged: the runner sends them again."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._waiting = self._waiting, []
+            if batch:
+                await self._take(batch)
+
+    async def _take(self, batch: Sequence[tuple[Attachment, AttemptEvent]]) -> None:
+        events = [(attachment.hello.name, event) for attachment, event in batch]
+        try:
+            settled = await self._store.write(lambda tx: self.settle(tx, events))
+        except QuantumError as error:
+            log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
+            return
+        self.outbox = settled.outbox
+        for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
+            if isinstance(event, Ended):
+                attachment.send(Ack(event.task_id, event.fence, accepted))
+        self._changes.announce(settled.changed)
+
+    def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
+        """Apply (runner, event) pairs in order; a stale one is refused and recorded, and harms no other."""
+        now = self._clock.now()
+        before = tx.tasks(list({event.task_id for _, event in events}))
+        current = dict(before)
+        accepted, outcomes, ends = [], [], []
+        for runner, event in events:
+            task = current.get(event.task_id)
+            try:
+                if task is None:
+                    raise Stale("unknown_task", f"There is no task {event.task_id}.")
+                after = self._apply(task, event, now=now)
+            except (Stale, Conflict):
+                accepted.append(False)
+                _record_refusal(tx, task, runner, event, now)
+                continue
+            accepted.append(True)
+            current[event.task_id] = after
+            if isinstance(event, Ended):
+                ends.append((after, event))
+            if isinstance(event, Ended | Returned):
+                outcomes.append(self._outcome(task, event))
+        moved = [(old, current[id]) for id, old in before.items() if current[id] is not old]
+        tx.save(moved)
+        changed = [after for _, after in moved]
+        changed += release_children(tx, [task for task in changed if task.ended], now=now)
+        self._keep_results(tx, ends)
+        tx.post(outcomes)
+        return Settled(changed, accepted, tx.outbox(limit=OUTBOX_BATCH))
+
+    def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
+        match event:
+            case Started():
+                return moves.start(task, event.fence, at=event.at)
+            case Returned():
+                return moves.hand_back(task, event.fence, reason=event.reason, now=now)
+            case Frozen(frozen=True):
+                return moves.pause(task, event.fence, reason=event.reason)
+            case Frozen():
+                return moves.thaw(task, event.fence)
+            case Ended():
+                if task.state is TaskState.QUEUED and event.started_at is not None:
+                    # The stream broke between the start and the end: the start is told by the result.
+                    task = moves.start(task, event.fence, at=event.started_at)
+                chance = self._randomness.uniform()
+                return failure.settle(task, event.fence, event.end, self._rule, chance=chance, now=now)
+
+    def _outcome(self, task: Task, event: Ended | Returned) -> OutboxEntry:
+        kind = FailureClass.INFRASTRUCTURE if isinstance(event, Returned) else failure.classify(event.end)
+        if task.cancel_requested:
+            kind = FailureClass.CANCEL
+        detail = event.reason if isinstance(event, Returned) else failure.describe(event.end)
+        return outcome_of(task, event.fence, kind, detail=detail, catalogue=self._catalogue, now=self._clock.now())
+
+    def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> None:
+        if not ends:
+            return
+        histories = dict(tx.histories())
+        touched: dict[str, AgentHistory] = {}
+        for task, event in ends:
+            if event.output_tail:
+                tx.put_output(task.id, event.output_tail)
+            if event.report:
+                publish(tx, task, event)
+            kind = failure.classify(event.end)
+            history = touched.get(task.agent) or histories.get(task.agent) or AgentHistory(agent=task.agent)
+            mark = "1" if kind is None else "0" if kind.counted else ""
+            touched[task.agent] = replace(history, ends=(history.ends + mark)[-HISTORY_LENGTH:], last_task_id=task.id)
+        for history in touched.values():
+            tx.record_history(history)
+
+
+def outcome_of(
+    task: Task, fence: int, kind: FailureClass | None, *, detail: str, catalogue: Catalogue, now: datetime
+) -> OutboxEntry:
+    """What safety is to hear of an attempt's end."""
+    spec = catalogue.agents().get(task.agent)
+    return OutboxEntry(
+        task_id=task.id,
+        fence=fence,
+        agent=task.agent,
+        project=task.project,
+        uses=spec.uses if spec is not None else (),
+        failure_class="" if kind is None else kind.value,
+        counted=kind is not None and kind.counted,
+        detail="" if kind is None else detail,
+        finished_at=now,
+    )
+
+
+def publish(tx: StoreTransaction, task: Task, event: Ended) -> None:
+    """Keep an attempt's report. The runner has checked its shape; what is still wrong is logged, never raised."""
+    try:
+        document: Mapping[str, object] = json.loads(event.report)
+        report = Report(
+            type=str(document["type"]),
+            project=str(document.get("project") or task.project),
+            summary=str(document.get("summary", "")),
+            data=json.dumps(document.get("data") or {}),
+            task_id=task.id,
+            agent=task.agent,
+            published_at=event.finished_at,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        log.warning(f"The report of task {task.id} cannot be read: {fault!r}.", action="report_unreadable")
+        return
+    tx.publish(report)
+
+
+def _record_refusal(tx: StoreTransaction, task: Task | None, runner: str, event: AttemptEvent, now: datetime) -> None:
+    held = task.fence if task is not None else 0
+    tx.refuse(
+        Refusal(
+            task_id=event.task_id,
+            fence=event.fence,
+            held_fence=held,
+            runner=runner,
+            what=type(event).__name__.lower(),
+            at=now,
+        )
+    )
+    log.warning(
+        f"Runner {runner} reported on task {event.task_id} under fence {event.fence}, which is no longer held: refused.",
+        action="stale_fence_refused",
+        task=event.task_id,
+    )

@@ -1,0 +1,210 @@
+"""Keeps leases alive, lets safety look again at what runs, and rescues what nobody renews."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from foundation.clock import Clock
+from foundation.errors import QuantumError, Stale
+from foundation.log import get_logger
+from services.coordinator.app.attachments import (
+    Attachment,
+    Attachments,
+    HeartbeatAck,
+    Hello,
+    LeaseTimes,
+    Order,
+    OrderKind,
+)
+from services.coordinator.app.changes import Changes
+from services.coordinator.app.dispatch import GRANT, Dispatch
+from services.coordinator.app.family import release_children
+from services.coordinator.app.holdings import Held, Holdings
+from services.coordinator.app.intake import outcome_of
+from services.coordinator.domain import failure
+from services.coordinator.domain.failure import FailureClass, RetryRule
+from services.coordinator.domain.task import Task
+from services.coordinator.ports import Catalogue, SafetyGate, Store, StoreTransaction
+
+log = get_logger("coordinator")
+PAUSED_WITHOUT_SAFETY_SECONDS = 300.0
+RESCUE_PAGE = 100
+
+
+class Renewal:
+    """The clockwork of leases. `tick` is called about once a second by a loop and takes no time as given but the clock's."""
+
+    def __init__(
+        self,
+        store: Store,
+        gate: SafetyGate,
+        catalogue: Catalogue,
+        changes: Changes,
+        attachments: Attachments,
+        holdings: Holdings,
+        dispatch: Dispatch,
+        rule: RetryRule,
+        times: LeaseTimes,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._gate = gate
+        self._catalogue = catalogue
+        self._changes = changes
+        self._attachments = attachments
+        self._holdings = holdings
+        self._dispatch = dispatch
+        self._rule = rule
+        self._times = times
+        self._clock = clock
+        self._last_tick = clock.boottime()
+
+    # -- runners come and go
+
+    async def attach(self, hello: Hello) -> tuple[Attachment, Sequence[tuple[str, int]]]:
+        """Admit a runner; return its attachment and those of its held attempts that are no longer its own.
+
+        A runner reaps before it registers, so what an earlier process of the same name held is lost for certain.
+        """
+        attachment = self._attachments.attach(hello, now=self._clock.now())
+        disowned = [ref for ref in sorted(hello.held) if self._holdings.get(*ref) is None]
+        gone = []
+        for held in self._holdings.of_runner(hello.name):
+            ref = (held.task_id, held.fence)
+            if ref in hello.held:
+                held.incarnation = hello.incarnation
+                held.renewed_at = self._clock.boottime()
+                if held.cancel_reason is not None:
+                    attachment.send(Order(*ref, OrderKind.CANCEL, held.cancel_reason))
+            elif held.incarnation != hello.incarnation or not held.spawned:
+                gone.append(held)
+        await self._rescue(gone)
+        log.info(
+            f"Runner {hello.name} on {hello.host} is attached, with {len(hello.held)} attempts in hand.",
+            action="runner_attached",
+            runner=hello.name,
+        )
+        return attachment, disowned
+
+    def detach(self, attachment: Attachment) -> None:
+        """Its stream has ended. Its attempts keep their leases until they run out."""
+        self._attachments.detach(attachment)
+        log.info(f"Runner {attachment.hello.name} is no longer attached.", action="runner_detached")
+
+    def heartbeat(self, attachment: Attachment, sequence: int, refs: Sequence[tuple[str, int]], draining: bool) -> None:
+        """Renew what the runner holds and tell it what it does not hold any more."""
+        attachment.last_heartbeat_at = self._clock.now()
+        attachment.draining = attachment.draining or draining
+        boottime = self._clock.boottime()
+        for task_id, fence in refs:
+            held = self._holdings.get(task_id, fence)
+            if held is None or held.runner != attachment.hello.name:
+                attachment.send(Order(task_id, fence, OrderKind.DISOWN, "The lease is no longer yours."))
+            else:
+                held.renewed_at = boottime
+        attachment.send(HeartbeatAck(sequence))
+
+    # -- the tick
+
+    async def tick(self) -> None:
+        """Grant amnesty after a sleep, ask safety about what runs, rescue what was not renewed, look at parked scopes."""
+        self._grant_amnesty_after_sleep()
+        await self._ask_safety()
+        await self._rescue(self._overdue())
+        self._dispatch.unpark_due()
+
+    def _grant_amnesty_after_sleep(self) -> None:
+        boottime = self._clock.boottime()
+        slept = boottime - self._last_tick
+        self._last_tick = boottime
+        if slept > self._times.lease.total_seconds() / 2:
+            log.warning(
+                f"No time was seen for {slept:.0f} s (sleep or a halt): every lease gets a full term.",
+                action="lease_amnesty",
+            )
+            for held in self._holdings.all():
+                held.renewed_at = boottime
+
+    async def _ask_safety(self) -> None:
+        running = [held for held in self._holdings.all() if held.spawned]
+        try:
+            renewals, epoch = await self._gate.renew([(held.task_id, held.fence) for held in running])
+        except QuantumError as error:
+            self._dispatch.learn_fault(f"safety cannot be asked: {error.message}")
+            self._end_grants(running)
+            return
+        self._dispatch.learn_fault("")
+        self._dispatch.learn_epoch(epoch)
+        granted_until = self._clock.boottime() + GRANT.total_seconds()
+        for held, renewal in zip(running, renewals, strict=True):
+            held.granted_until = granted_until
+            match renewal.action:
+                case "stop":
+                    self._order(held, OrderKind.STOP, renewal.reason)
+                case "pause" if not held.paused:
+                    self._order(held, OrderKind.PAUSE, renewal.reason)
+                case "continue" if held.paused:
+                    self._order(held, OrderKind.CONTINUE, "")
+
+    def _end_grants(self, running: Sequence[Held]) -> None:
+        """Without safety an attempt goes on to the end of its grant, then pauses, then ends."""
+        boottime = self._clock.boottime()
+        for held in running:
+            over = boottime - held.granted_until
+            if over > PAUSED_WITHOUT_SAFETY_SECONDS:
+                self._order(held, OrderKind.STOP, "Safety could not be asked for too long.")
+            elif over > 0 and not held.paused:
+                self._order(held, OrderKind.PAUSE, "Safety cannot be asked; paused until it can.")
+
+    def _order(self, held: Held, kind: OrderKind, reason: str) -> None:
+        attachment = self._attachments.get(held.runner)
+        if attachment is not None:
+            attachment.send(Order(held.task_id, held.fence, kind, reason))
+
+    # -- rescue
+
+    def _overdue(self) -> Sequence[Held]:
+        boottime = self._clock.boottime()
+        after = self._times.rescue_after_seconds
+        return [held for held in self._holdings.all() if boottime - held.renewed_at > after]
+
+    async def _rescue(self, lost: Sequence[Held]) -> None:
+        """Take attempts back in pages; a page that fails is taken one by one, so that no task starves another."""
+        for at in range(0, len(lost), RESCUE_PAGE):
+            page = lost[at : at + RESCUE_PAGE]
+            if not await self._rescue_page(page):
+                for held in page:
+                    await self._rescue_page([held])
+
+    async def _rescue_page(self, page: Sequence[Held]) -> bool:
+        try:
+            changed = await self._store.write(partial(self._lose, page))
+        except QuantumError as error:
+            log.error(f"{len(page)} lost attempts could not be taken back: {error}", action="rescue_failed")
+            return False
+        for held in page:
+            self._holdings.remove(held.task_id)
+        for task in changed:
+            log.warning(f"Task {task.id} ({task.agent}) is {task.state}: {task.reason}", action="task_rescued")
+        self._changes.announce(changed)
+        return True
+
+    def _lose(self, page: Sequence[Held], tx: StoreTransaction) -> list[Task]:
+        now = self._clock.now()
+        current = tx.tasks([held.task_id for held in page])
+        pairs, outcomes = [], []
+        for held in page:
+            task = current.get(held.task_id)
+            if task is None:
+                continue
+            try:
+                after = failure.lose(task, held.fence, self._rule, now=now)
+            except Stale:
+                continue  # somebody else took it back first, or its result came in
+            pairs.append((task, after))
+            kind = FailureClass.CANCEL if task.cancel_requested else FailureClass.INFRASTRUCTURE
+            outcomes.append(outcome_of(task, held.fence, kind, detail=after.reason, catalogue=self._catalogue, now=now))
+        tx.save(pairs)
+        tx.post(outcomes)
+        changed = [after for _, after in pairs]
+        return changed + release_children(tx, [task for task in changed if task.ended], now=now)
