@@ -31,15 +31,15 @@ class TokenVerifier(Protocol):
     """Tells who holds a token; safety answers, clients ask it."""
 
     async def verify(self, token: str) -> Caller:
-        """The caller behind a token; raises Unauthenticated when it is not good, Unavailable when nobody can tell."""
+        """The caller behind a token; Unauthenticated when it is not good, Unavailable when none can tell."""
         ...
 
 
 def allows(scopes: Set[str], needed: str) -> bool:
     """Whether a token with these scopes may do what needs `needed`.
 
-    `public` needs no token, `service` any one scope that begins with `service:`; every other name needs itself, so that
-    no scope implies another.
+    `public` needs no token, `service` any one scope that begins with `service:`; every other name needs
+    itself, so that no scope implies another.
     """
     if needed == PUBLIC:
         return True

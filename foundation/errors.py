@@ -1,4 +1,4 @@
-"""The one vocabulary of errors; foundation/rpc turns it into gRPC statuses and the gateway into HTTP problems."""
+"""The one vocabulary of errors; foundation/rpc makes gRPC statuses of it, the gateway HTTP problems."""
 
 from __future__ import annotations
 

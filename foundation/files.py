@@ -38,8 +38,8 @@ def write_all(descriptor: int, data: bytes) -> None:
 def atomic_write(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replaces a file whole: a reader sees the old content or the new, never a part.
 
-    `durable=False` skips the syncs, for exports that are written again anyway. A symbolic link is replaced, not
-    followed. Raises OSError, and leaves the old file and no scrap.
+    `durable=False` skips the syncs, for exports that are written again anyway. A symbolic link is
+    replaced, not followed. Raises OSError, and leaves the old file and no scrap.
     """
     descriptor, scrap = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

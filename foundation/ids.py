@@ -32,7 +32,7 @@ class Randomness(Protocol):
 
 
 class SystemIds:
-    """ULIDs (48 bits of milliseconds, 80 random bits), strictly increasing within a process, from any thread."""
+    """ULIDs (48 bits of milliseconds, 80 random bits), strictly increasing within a process, any thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

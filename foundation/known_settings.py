@@ -58,7 +58,9 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "max_concurrent_agents": _integer(10, 1, 10_000, "tasks that one runner runs at a time"),
         "cpu_limit": _integer(80, 1, 100, "per cent of the machine that all agents together may use"),
         "memory_limit": _size("2GB", "1MB", "1PB", "memory of one task's tree unless its manifest says otherwise"),
-        "timeout_seconds": _number(300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"),
+        "timeout_seconds": _number(
+            300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"
+        ),
         "max_services": _integer(100, 0, 10_000, "services that one runner keeps alive, beside its tasks"),
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
         "paused_attempts_max": _integer(10, 0, 1_000, "attempts that may stay paused on one runner"),
@@ -86,8 +88,12 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "idempotency_days": _number(7, 0.00001, 365, "how long an idempotency key is remembered"),
         "max_retries": _integer(3, 0, 100, "ceiling of the retries that a manifest or a submit may ask for"),
         "poison_losses_max": _integer(3, 1, 100, "lost runners under one task after which it is dead"),
-        "infrastructure_retry_seconds": _number(5, 0, 3_600, "first delay after a failure of the infrastructure; doubles"),
-        "infrastructure_retry_seconds_max": _number(600, 0, _DAY, "longest delay after a failure of the infrastructure"),
+        "infrastructure_retry_seconds": _number(
+            5, 0, 3_600, "first delay after a failure of the infrastructure; doubles"
+        ),
+        "infrastructure_retry_seconds_max": _number(
+            600, 0, _DAY, "longest delay after a failure of the infrastructure"
+        ),
         "script_retry_seconds": _number(30, 0, 3_600, "first delay after a script failed; doubles"),
         "script_retry_seconds_max": _number(300, 0, _DAY, "longest delay after a script failed"),
         "retention_days": _number(30, 0.00001, 3_650, "how long an ended task is kept"),
@@ -127,18 +133,22 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
 )
 
 ALIASES: Mapping[str, str] = MappingProxyType(
-    {"MCP_CONNECTION_POOL": "connection_pool", "HTTP_TIMEOUT": "http_timeout_seconds", "MAX_RETRIES": "max_retries"}
+    {
+        "MCP_CONNECTION_POOL": "connection_pool",
+        "HTTP_TIMEOUT": "http_timeout_seconds",
+        "MAX_RETRIES": "max_retries",
+    }
 )
 """The runbook's own environment names; `QUANTUM_<NAME>` goes before them."""
 
 NOT_SETTINGS = frozenset(
     f"QUANTUM_{name}"
     for name in (
-        "WORKSPACE KEYCHAIN TASK_ID ATTEMPT FENCE AGENT PROJECT WORKDIR PARAMS REPORT SECRETS GATEWAY CREDENTIAL"
-        " HOOK_DEPTH CI"
-    ).split()
+        *("WORKSPACE", "KEYCHAIN", "CI", "HOOK_DEPTH", "GATEWAY", "CREDENTIAL", "SECRETS"),
+        *("TASK_ID", "ATTEMPT", "FENCE", "AGENT", "PROJECT", "WORKDIR", "PARAMS", "REPORT"),
+    )
 )
-"""Variables of the environment that are ours and are no settings, so that none is taken for a slip of the pen."""
+"""Variables of the environment that are ours and no settings, so that none is taken for a slip."""
 
 ORDERED: tuple[tuple[str, float, str], ...] = (
     ("heartbeat_seconds", 0.5, "lease_seconds"),

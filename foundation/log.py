@@ -43,7 +43,12 @@ class Logger:
         self._write(logging.ERROR, sentence, action, fields, error or sys.exc_info()[1])
 
     def _write(
-        self, level: int, sentence: str, action: str, fields: dict[str, object], error: BaseException | None = None
+        self,
+        level: int,
+        sentence: str,
+        action: str,
+        fields: dict[str, object],
+        error: BaseException | None = None,
     ) -> None:
         extra = {_EXTRA: {"action": action, **fields}}
         self._logger.log(level, "%s", sentence, extra=extra, exc_info=error)
@@ -57,8 +62,8 @@ def get_logger(service: str) -> Logger:
 def configure(service: str, *, system_log: Path | None, debug: bool) -> None:
     """Says where this process's log lines go; called once by `__main__`, again only by tests.
 
-    Appends JSON lines to `system_log`; writes text to standard error where that is a terminal, where there is no
-    `system_log`, and always with `debug`. Lines of libraries go the same way, from WARNING up.
+    Appends JSON lines to `system_log`; writes text to standard error where that is a terminal, where there
+    is no `system_log`, and always with `debug`. Lines of libraries go the same way, from WARNING up.
     """
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -69,8 +74,8 @@ def configure(service: str, *, system_log: Path | None, debug: bool) -> None:
     logging.getLogger(_ROOT).setLevel(logging.DEBUG if debug else logging.INFO)
     if system_log is not None:
         system_log.parent.mkdir(parents=True, exist_ok=True)
-        # One write per line on a file opened for appending: several processes share it without tearing lines. Watched:
-        # when log rotation has renamed it, the next line goes to a new one.
+        # One write per line on a file opened for appending: several processes share it without tearing lines.
+        # Watched: when log rotation has renamed it, the next line goes to a new one.
         lines = logging.handlers.WatchedFileHandler(system_log, encoding="utf-8")
         lines.setFormatter(_JsonLines(service))
         root.addHandler(lines)
@@ -117,7 +122,7 @@ class _Text(logging.Formatter):
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         moment = _moment(record).astimezone().strftime("%H:%M:%S")
         shown = "".join(f" {name}={value}" for name, value in fields.items())
-        line = f"{moment} {_service(record, self._service)}: {level}{record.getMessage()}{shown}"
+        line = _inert(f"{moment} {_service(record, self._service)}: {level}{record.getMessage()}{shown}")
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return mask(line)
@@ -134,3 +139,8 @@ def _service(record: logging.LogRecord, process: str) -> str:
 
 def _moment(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
+
+
+def _inert(text: str) -> str:
+    """The text on one line without control characters: what a script printed must not move the cursor."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -34,7 +34,10 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Writes a duration so that `parse_duration` reads the same one: `1h30m`, `0.25s`, `0s`; a negative one as `-5s`."""
+    """Writes a duration so that `parse_duration` reads the same one: `1h30m`, `0.25s`, `0s`.
+
+    A negative one is written as `-5s`, which nothing reads.
+    """
     if duration < timedelta(0):
         return "-" + format_duration(-duration)
     rest = duration // timedelta(microseconds=1)
@@ -64,7 +67,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """Writes bytes for people in the largest fitting unit: `2GB`, `1.5MB`, `812B`; at most one decimal place."""
+    """Writes bytes for people in the largest fitting unit, one decimal at most: `2GB`, `1.5MB`, `812B`."""
     if size < 0:
         return "-" + format_size(-size)
     exponent = min((max(size, 1).bit_length() - 1) // 10, len(_SIZE_UNITS) - 1)

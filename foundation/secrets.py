@@ -1,4 +1,4 @@
-"""Where secrets are kept: the keychain of the operating system, else encrypted files; it always says which."""
+"""Where secrets are kept: the operating system's keychain, else encrypted files; it always says which."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ SERVICE_TOKEN = "quantum-service"
 """Service name of a service's own token; account = `service_account(…)`."""
 
 T = TypeVar("T")
+
+_FILE, _MACOS, _SECRET_SERVICE = "file", "macos-keychain", "secret-service"
+_WISHES = ("auto", "os", "file")
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -70,10 +73,10 @@ class SecretStore(Protocol):
 
 
 class KeyringStore:
-    """The operating system's keychain, through one backend of the `keyring` package and never its chain of fall-backs."""
+    """The operating system's keychain, through one backend of `keyring` and never its chain of fall-backs."""
 
     def __init__(self, backend: KeyringBackend, name: str, ready: Callable[[], bool] = lambda: True) -> None:
-        """`ready` tells whether the keychain is unlocked; asked before each use, because a locked one waits for a person."""
+        """`ready` tells whether it is unlocked; asked before each use: a locked one waits for a person."""
         self._backend = backend
         self._name = name
         self._ready = ready
@@ -84,7 +87,7 @@ class KeyringStore:
         return self._name
 
     def get(self, service: str, account: str) -> str | None:
-        """The secret or None; on macOS also None for a moment while somebody sets it, see `wait_for_secret`."""
+        """The secret or None; on macOS None for a moment while somebody sets it, see `wait_for_secret`."""
         return self._reach(lambda: self._backend.get_password(service, account))
 
     def set(self, service: str, account: str, secret: str) -> None:
@@ -109,15 +112,16 @@ class KeyringStore:
             raise
         except Exception as error:  # every backend has exceptions of its own, D-Bus ones among them
             raise Unavailable(
-                "keychain_unavailable", f"The keychain ({self._name}) did not answer: {str(error) or type(error).__name__}."
+                "keychain_unavailable",
+                f"The keychain ({self._name}) did not answer: {str(error) or type(error).__name__}.",
             ) from error
 
 
 class FileStore:
     """One encrypted file per secret (AES-256-GCM) and beside them the key, all of mode 0600.
 
-    This keeps a secret from whoever gets hold of a single file, and shows when one was edited; it does not keep it from
-    whoever can read the whole folder as this user.
+    This keeps a secret from whoever gets hold of a single file, and shows when one was edited; it does not
+    keep it from whoever can read the whole folder as this user.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -174,7 +178,9 @@ class FileStore:
             status = self._key_file.stat()
             key = self._key_file.read_bytes()
         except FileNotFoundError:
-            raise Internal("secret_key_missing", f"The key file {self._key_file} of the stored secrets is gone.") from None
+            raise Internal(
+                "secret_key_missing", f"The key file {self._key_file} of the stored secrets is gone."
+            ) from None
         if status.st_mode & 0o077:
             raise Denied(
                 "secret_key_exposed",
@@ -186,7 +192,7 @@ class FileStore:
         return AESGCM(key)
 
     def _make_key(self) -> None:
-        """Makes the key file whole or not at all; when two do so at once, the first one's key stays."""
+        """Makes the key file whole or not at all; when two do so at once, the first one's stays."""
         descriptor, scrap = tempfile.mkstemp(prefix=".key.", dir=self._folder)
         try:
             try:
@@ -202,10 +208,10 @@ class FileStore:
 
 
 def open_secret_store(workspace: Workspace, environ: Mapping[str, str]) -> SecretStore:
-    """The store of this workspace: the one recorded at its first use; then the OS keychain if there is a real one, else files.
+    """The store of this workspace: the one on record; at first use the OS keychain, without one files.
 
-    `QUANTUM_KEYCHAIN` = `auto` (as said), `os` (Unavailable when there is no real keychain) or `file` decides at the
-    first use; later it must agree with the record, because secrets do not move by themselves (Conflict).
+    `QUANTUM_KEYCHAIN` = `auto` (as said), `os` (Unavailable when there is no real keychain) or `file` decides
+    at the first use; later it must agree with the record: secrets do not move by themselves (Conflict).
     """
     wish = environ.get("QUANTUM_KEYCHAIN") or "auto"
     if wish not in _WISHES:
@@ -245,16 +251,12 @@ def wait_for_secret(
 ) -> str | None:
     """The secret, asked for again until `within` has passed; None when it is not there even then.
 
-    On macOS a set deletes and adds anew, so that one None is not absence; and at first start a service may come early.
+    On macOS a set deletes and adds anew, so that one None is not absence.
     """
     deadline = clock.boottime() + within.total_seconds()
     while (secret := store.get(service, account)) is None and clock.boottime() < deadline:
         pause(0.1)
     return secret
-
-
-_FILE, _MACOS, _SECRET_SERVICE = "file", "macos-keychain", "secret-service"
-_WISHES = ("auto", "os", "file")
 
 
 def _bound_to(service: str, account: str) -> bytes:
@@ -267,12 +269,14 @@ def _read_record(workspace: Workspace) -> str | None:
     except FileNotFoundError:
         return None
     if recorded not in (_FILE, _MACOS, _SECRET_SERVICE):
-        raise Internal("bad_keychain_record", f"{workspace.keychain_record} says “{recorded}”, which is no secret store.")
+        raise Internal(
+            "bad_keychain_record", f"{workspace.keychain_record} says “{recorded}”, which is no secret store."
+        )
     return recorded
 
 
 def _open(name: str, workspace: Workspace) -> SecretStore:
-    """Opens a store by its recorded name. The keychains' modules are slow to import, so that only their users pay."""
+    """Opens a store by its recorded name. The modules of keychains are slow to import: only users pay."""
     if name == _MACOS:
         from keyring.backends import macOS
 
@@ -280,17 +284,18 @@ def _open(name: str, workspace: Workspace) -> SecretStore:
     if name == _SECRET_SERVICE:
         from keyring.backends import SecretService
 
-        return KeyringStore(SecretService.Keyring(), "Secret Service", _secret_service_unlocked)  # type: ignore[no-untyped-call]
+        backend = SecretService.Keyring()  # type: ignore[no-untyped-call]
+        return KeyringStore(backend, "Secret Service", _secret_service_unlocked)
     return FileStore(workspace.credentials)
 
 
 def _os_keychain() -> str | None:
-    """The recorded name of the keychain that can be used here and now without asking a person, None without one."""
+    """The name of the keychain that can be used here and now without asking a person, None without one."""
     if sys.platform == "darwin":
         return _MACOS
     try:
         return _SECRET_SERVICE if _secret_service_unlocked() else None
-    except Exception:  # no D-Bus, no daemon, no default collection: each has exceptions of its own
+    except Exception:  # noqa: BLE001 - no D-Bus, no daemon, no default collection: each has its own
         return None
 
 

@@ -1,4 +1,4 @@
-"""Settings: a flag goes before `QUANTUM_*`, that before the workspace's file, that before the default; all faults at once."""
+"""Settings: flag before `QUANTUM_*` before the workspace's file before the default; all faults at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from typing import Any, NamedTuple, TypeVar
 from foundation.errors import FieldFault, Internal, Invalid, QuantumError, did_you_mean
 from foundation.known_settings import ALIASES, KNOWN, NOT_SETTINGS, ORDERED, Setting, Type, Value
 from foundation.quantities import format_size, parse_size
-from foundation.settings_file import FILE_NAME, read_settings_file
 from foundation.workspace import Workspace
 
 S = TypeVar("S")
 
 _PREFIX = "QUANTUM_"
 _PYTHON_TYPES = {Type.INTEGER: int, Type.NUMBER: float, Type.SIZE: int, Type.TEXT: str, Type.FLAG: bool}
-_FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_FLAGS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
 
 
 class Explained(NamedTuple):
@@ -50,8 +58,9 @@ def load(
 ) -> S:
     """Fills a frozen dataclass whose field names are names of `KNOWN`.
 
-    `flags` maps names to texts; leave out what was not given. Every source is checked whole, also for settings that `cls`
-    does not use, so that a slip shows at once and everywhere. Raises Invalid, code `bad_settings`, with every fault.
+    `flags` maps names to texts; leave out what was not given. Every source is checked whole, also for
+    settings that `cls` does not use, so that a slip shows at once and everywhere. Raises Invalid, code
+    `bad_settings`, with every fault.
     """
     names = _checked_fields(cls)
     values = _resolve(flags, environ, workspace)
@@ -64,7 +73,7 @@ def explain(
     environ: Mapping[str, str] = os.environ,
     workspace: Workspace | None = None,
 ) -> list[Explained]:
-    """Every setting with its value and where that comes from, in the order of `KNOWN`; raises Invalid as `load` does."""
+    """Every setting with its value and its origin, in the order of `KNOWN`; raises Invalid as `load` does."""
     values = _resolve(flags, environ, workspace)
     return [Explained(name, _as_written(KNOWN[name], value), origin) for name, (value, origin) in values.items()]
 
@@ -106,7 +115,9 @@ def _from_flags(flags: Mapping[str, str], faults: list[FieldFault]) -> dict[str,
 
 
 def _from_environment(environ: Mapping[str, str], faults: list[FieldFault]) -> dict[str, _Found]:
-    """An empty variable counts as none. A strange `QUANTUM_…` is a fault only if it is nearly one of ours: others use the name."""
+    """An empty variable counts as none; a strange `QUANTUM_…` is a fault only if it is nearly one of ours,
+    because others use the name too.
+    """
     variables = {_PREFIX + name.upper(): name for name in KNOWN}
     found = {name: _Found(environ[alias], alias, alias, True) for alias, name in ALIASES.items() if environ.get(alias)}
     for variable in sorted(environ):
@@ -120,16 +131,19 @@ def _from_environment(environ: Mapping[str, str], faults: list[FieldFault]) -> d
 
 
 def _from_file(workspace: Workspace | None, faults: list[FieldFault]) -> dict[str, _Found]:
-    if workspace is None:
+    if workspace is None or not workspace.config_file.exists():
         return {}
+    from foundation.settings_file import (
+        read_settings_file,
+    )  # imports PyYAML: 20 ms, at every start of the CLI
+
     entries, file_faults = read_settings_file(workspace.config_file)
     faults += file_faults
     found = {}
     for entry in entries:
-        origin = f"{FILE_NAME} line {entry.line}"
-        where = f"{origin}: {entry.name}"
+        where = f"{entry.origin}: {entry.name}"
         if entry.name in KNOWN:
-            found[entry.name] = _Found(entry.value, origin, where, False)
+            found[entry.name] = _Found(entry.value, entry.origin, where, False)
         else:
             faults.append(FieldFault(where, _unknown(entry.name, KNOWN)))
     return found
@@ -144,7 +158,7 @@ def _read(setting: Setting, found: _Found, faults: list[FieldFault]) -> Value | 
     """The value of the right type and within its bounds, or None and one fault more."""
     try:
         value = _from_text(setting, str(found.raw)) if found.from_text else _from_yaml(setting, found.raw)
-    except (ValueError, QuantumError):
+    except (ValueError, OverflowError, QuantumError):
         faults.append(FieldFault(found.where, f"“{found.raw}” is not {setting.type}."))
         return None
     fault = _out_of_bounds(setting, value)
@@ -232,7 +246,7 @@ def _out_of_order(values: Mapping[str, tuple[Value, str]]) -> list[FieldFault]:
 
 
 def _checked_fields(cls: type[Any]) -> list[str]:
-    """The names of the class's fields; raises Internal for one that the table does not know or gives another type."""
+    """The names of the class's fields; Internal for one that the table does not know or types otherwise."""
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
     for name in names:

@@ -41,7 +41,7 @@ class ParsedToken:
 
 
 def mint(random_bytes: Callable[[int], bytes]) -> Token:
-    """Makes a token of 256 random bits, with an identifier to find it by and a checksum against slips of the hand."""
+    """Makes a token of 256 random bits, with an identifier to find it by and a checksum against slips."""
     identifier = _base62(int.from_bytes(random_bytes(9)), _ID_LENGTH)
     secret = _base62(int.from_bytes(random_bytes(_SECRET_BYTES)), _SECRET_LENGTH)
     body = f"qtm_{identifier}_{secret}"
@@ -50,7 +50,7 @@ def mint(random_bytes: Callable[[int], bytes]) -> Token:
 
 
 def parse(text: str) -> ParsedToken:
-    """Reads a token's identifier and digest; raises Unauthenticated, code `malformed_token`, without showing the token."""
+    """Reads a token's identifier and digest; raises Unauthenticated, code `malformed_token`."""
     match = _FORM.fullmatch(text)
     if match is None or not hmac.compare_digest(_checksum(match[1]), match[3]):
         raise Unauthenticated(
@@ -62,7 +62,7 @@ def parse(text: str) -> ParsedToken:
 
 
 def digest_of(text: str) -> str:
-    """SHA-256 of a token's text, 64 hex digits: what is stored in its place. The text is random, so no salt is needed."""
+    """SHA-256 of a token's text, 64 hex digits, to be stored in its place; random text needs no salt."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -23,7 +23,7 @@ SOCKET_PATH_BYTES_MAX = 103
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folder with `agents/` and `config/`, and the names of everything that belongs to it. Nothing need exist."""
+    """The folder with `agents/` and `config/`, and the names of all in it. Nothing need exist."""
 
     root: Path
 
@@ -124,13 +124,13 @@ class Workspace:
         return folder
 
     def socket(self, name: str) -> Path:
-        """The socket of a service: `coordinator`, `safety`, `runner-<name>`; raises Invalid when the path is too long."""
+        """The socket of `coordinator`, `safety` or `runner-<name>`; Invalid when the path is too long."""
         path = self.sockets / f"{name}.sock"
         if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
             raise Invalid(
                 "socket_path_too_long",
-                f"The socket path {path} is longer than {SOCKET_PATH_BYTES_MAX} bytes, which the system refuses.",
-                remedy="Set XDG_RUNTIME_DIR to a folder with a shorter name, or give the runner a shorter one.",
+                f"The socket path {path} is longer than {SOCKET_PATH_BYTES_MAX} bytes.",
+                remedy="Set XDG_RUNTIME_DIR to a folder with a shorter name, or shorten the runner's.",
             )
         return path
 
@@ -172,7 +172,7 @@ def find_workspace(environ: Mapping[str, str], cwd: Path) -> Workspace:
 
 
 class WorkspaceLock:
-    """A lock that the operating system drops when its holder ends, however it ends. Holds this process's id inside.
+    """A lock that the operating system drops when its holder ends, however it ends; the file names it.
 
     The file stays when the lock is given back: removing it would let two holders lock two files of one name.
     """
@@ -182,7 +182,7 @@ class WorkspaceLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Takes the lock at once; raises Conflict, code `workspace_locked`, naming the process that has it."""
+        """Takes the lock at once; raises Conflict, code `workspace_locked`, naming the one that has it."""
         if self._descriptor is not None:
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -255,7 +255,7 @@ class StopFile:
         self._path = path
 
     def is_set(self) -> bool:
-        """Whether the order stands; one system call, fit for looking before every start. In doubt, it stands."""
+        """Whether the order stands; one system call, to be asked before every start. In doubt, it stands."""
         try:
             os.lstat(self._path)
         except FileNotFoundError:
@@ -275,7 +275,7 @@ class StopFile:
         return _parse_order(content)
 
     def write(self, *, who: str, why: str, now: datetime) -> StopOrder:
-        """Gives the order and returns once it survives a power cut; an order that stands already stays and is returned."""
+        """Gives the order and returns once it survives a power cut; one that stands already stays."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         order = json.dumps({"who": who, "why": why, "at": now.isoformat()}, ensure_ascii=False)
         try:
