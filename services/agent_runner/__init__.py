@@ -1,0 +1,1 @@
+"""Leases attempts from the coordinator and runs them as real processes under limits."""

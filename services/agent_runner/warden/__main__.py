@@ -1,0 +1,49 @@
+"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN`, its link to the runner on
+fd 3."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from foundation.clock import SystemClock
+from services.agent_runner.warden import reaping
+from services.agent_runner.warden.host import this_host
+from services.agent_runner.warden.loop import Warden
+from services.agent_runner.warden.protocol import Ready
+from services.agent_runner.warden.slots import Slots
+from services.agent_runner.warden.spawn import Spawner
+
+LINK_FD = 3
+_REAP_GRACE_SECONDS = 2.0
+_TAKE_OVER_SECONDS = 13.0
+
+
+def main(folder: Path, stop_file: Path, run: str) -> None:
+    """Reap what an earlier run left, then serve the runner on the other end of the link."""
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        # A terminal's Ctrl-C is the runner's business, which then tells us.
+        signal.signal(ignored, signal.SIG_IGN)
+    clock, host = SystemClock(), this_host()
+    link = socket.socket(fileno=LINK_FD)
+    link.set_inheritable(False)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reaping.take_over(folder, host, clock, patience=_TAKE_OVER_SECONDS)
+    reaped = 0
+    if earlier := reaping.read_mark(folder):
+        reaped, _ = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS)
+    host.adopt_orphans()
+    mark = host.mark(run)
+    reaping.write_mark(folder, mark)
+    slots = Slots(folder / "slots")
+    spawner = Spawner(host, run, os.environ)
+    warden = Warden(link=link, host=host, spawner=spawner, slots=slots, stop_file=stop_file, clock=clock)
+    warden.run(Ready(mark, reaped, dict(host.enforcement())))
+    slots.remove_all()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,82 @@
+"""One attempt as the warden holds it: a process tree, its clocks, and what is being done about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.agent_runner.warden.protocol import Start
+from services.agent_runner.warden.slots import Slot
+
+NEVER = float("inf")
+
+
+class Breach(NamedTuple):
+    """Why an attempt is ended: a stable cause, and a sentence for people."""
+
+    cause: str
+    sentence: str
+
+
+class Attempt:
+    """Mutable, owned by the warden's loop alone. Every time is boottime in seconds."""
+
+    __slots__ = (
+        "breach",
+        "cpu_seconds",
+        "ended_at",
+        "frozen_at",
+        "frozen_seconds",
+        "kill_at",
+        "lease",
+        "output_changed_at",
+        "output_seen",
+        "paused",
+        "peak_bytes",
+        "pid",
+        "renewed_at",
+        "slot",
+        "start",
+        "started_at",
+        "status",
+        "stragglers",
+        "tag",
+        "unproved_at",
+    )
+
+    def __init__(self, start: Start, slot: Slot, pid: int, tag: int, *, now: float) -> None:
+        self.start = start
+        self.slot = slot
+        self.pid = pid
+        self.tag = tag
+        self.started_at = now
+        self.renewed_at = start.leased_at
+        self.lease = start.lease
+        self.paused = False
+        self.frozen_at = 0.0  # 0: not frozen
+        self.frozen_seconds = 0.0
+        self.breach = Breach("exit", "")  # why we end it, if we do
+        self.kill_at = NEVER
+        self.unproved_at = NEVER
+        self.status: int | None = None  # of the main process, once it has been reaped
+        self.ended_at = 0.0
+        self.cpu_seconds = 0.0
+        self.peak_bytes = -1
+        self.output_seen = 0
+        self.output_changed_at = now
+        self.stragglers: set[int] = set()
+
+    @property
+    def ending(self) -> bool:
+        """Whether SIGTERM was sent to its tree."""
+        return self.kill_at != NEVER
+
+    def active_seconds(self, now: float) -> float:
+        """Time that it could run; frozen time counts for no limit."""
+        frozen = now - self.frozen_at if self.frozen_at else 0.0
+        return now - self.started_at - self.frozen_seconds - frozen
+
+    def note_thawed(self, now: float) -> None:
+        """Its tree goes on; what it did not do meanwhile is not held against it."""
+        self.frozen_seconds += now - self.frozen_at
+        self.output_changed_at += now - self.frozen_at
+        self.frozen_at = 0.0

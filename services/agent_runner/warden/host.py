@@ -1,0 +1,84 @@
+"""What the warden needs from the operating system about processes; one implementation per system."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from typing import NamedTuple, Protocol
+
+
+class RunMark(NamedTuple):
+    """Tells the processes of one run of a warden from all others, also when a pid was used again.
+
+    A process belongs to the run when it started no earlier than the warden and carries either the run's token
+    in its environment or one of the run's tags.
+    """
+
+    run: str  # QUANTUM_RUN is this, a dot, and the attempt's tag
+    ceiling: int  # its tags lie below this number; 0: the system has none
+    boot: str  # identity of this boot of the machine
+    warden_pid: int
+    warden_ticks: int  # start time of the warden, clock ticks since boot
+
+
+class TreeUse(NamedTuple):
+    """What a tree holds now."""
+
+    resident_bytes: int  # shared pages counted in every process that maps them
+    processes: int
+
+
+class Host(Protocol):
+    """Processes as the warden sees them. A tag is a number that all processes of one attempt inherit."""
+
+    def adopt_orphans(self) -> None:
+        """From now on orphans of this process's descendants become its own children."""
+
+    def mark(self, run: str) -> RunMark:
+        """The mark of the run that this process begins."""
+
+    def tag_next(self) -> int:
+        """Make the next spawned process, and all that descend from it, carry a new tag; returns it."""
+
+    def limit(self, pid: int, *, memory_bytes: int, open_files_max: int) -> None:
+        """Put kernel limits on a child that was just spawned; 0 leaves one out."""
+
+    def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
+        """This process's children that are not in `known`, with their tags: adopted orphans. Tag -1:
+        unreadable."""
+
+    def members(self, tag: int) -> list[int]:
+        """Every process that carries the tag, zombies included."""
+
+    def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
+        """What each of the tagged trees holds, in one pass over the processes of the machine."""
+
+    def proportional_bytes(self, tag: int) -> int:
+        """Memory of the tree with shared pages counted once, as near as the system tells."""
+
+    def signal(self, pid: int, tag: int, signum: int) -> bool:
+        """Signal a process if it (still) carries the tag; false when it has gone. -1 matches any own
+        child."""
+
+    def of_run(self, mark: RunMark) -> list[int]:
+        """Every process that belongs to a run, the warden itself left out."""
+
+    def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
+        """Signal a process if it (still) belongs to the run."""
+
+    def signal_warden(self, mark: RunMark, signum: int) -> bool:
+        """Signal the warden of a run if it is still that process."""
+
+    def enforcement(self) -> Mapping[str, str]:
+        """How each limit is held here, by its name: `kernel`, `supervised` or `none`."""
+
+
+def this_host() -> Host:
+    """The implementation for the system that we are on."""
+    if sys.platform == "darwin":
+        from services.agent_runner.warden.host_darwin import DarwinHost
+
+        return DarwinHost()
+    from services.agent_runner.warden.host_linux import LinuxHost
+
+    return LinuxHost()

@@ -1,0 +1,182 @@
+"""Processes on macOS, by libproc and the run token in the environment. Designed, not run: no such machine was
+at hand."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from collections.abc import Collection, Mapping
+
+from services.agent_runner.warden.host import RunMark, TreeUse
+
+_CTL_KERN, _KERN_PROCARGS2 = 1, 49
+_PROC_PIDTBSDINFO = 3
+_RUSAGE_INFO_V2 = 2
+_ARGUMENTS_BYTES_MAX = 1 << 20
+
+
+class _BsdInfo(ctypes.Structure):
+    """`struct proc_bsdinfo` of sys/proc_info.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("flags", "status", "xstatus", "pid", "ppid", "uid", "gid")),
+        *((name, ctypes.c_uint32) for name in ("ruid", "rgid", "svuid", "svgid", "reserved")),
+        ("comm", ctypes.c_char * 16),
+        ("name", ctypes.c_char * 32),
+        *((name, ctypes.c_uint32) for name in ("nfiles", "pgid", "pjobc", "tdev", "tpgid")),
+        ("nice", ctypes.c_int32),
+        ("start_seconds", ctypes.c_uint64),
+        ("start_micros", ctypes.c_uint64),
+    )
+
+
+class _RusageV2(ctypes.Structure):
+    """`struct rusage_info_v2` of sys/resource.h: a uuid, then 64-bit counters."""
+
+    _fields_ = (("uuid", ctypes.c_uint8 * 16), ("counters", ctypes.c_uint64 * 17))
+
+    PHYS_FOOTPRINT = 7
+
+
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL("/usr/lib/libSystem.B.dylib", use_errno=True)
+
+
+class DarwinHost:
+    """See `Host`. There is no sub-reaper and no pidfd: identity is the start time, membership the run
+    token."""
+
+    def __init__(self) -> None:
+        self._libc = _library()
+        self._run = ""
+        self._next = 0
+
+    def adopt_orphans(self) -> None:
+        """Orphans go to launchd here; they are found by their token instead."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def mark(self, run: str) -> RunMark:
+        """See `Host`."""
+        self._run = run
+        return RunMark(run, 0, self._boot(), os.getpid(), self._started(os.getpid()) or 0)
+
+    def tag_next(self) -> int:
+        """See `Host`. The tag travels in QUANTUM_RUN only."""
+        self._next += 1
+        return self._next
+
+    def limit(self, pid: int, *, memory_bytes: int, open_files_max: int) -> None:
+        """There is no prlimit here; memory is sampled, open files keep the user's own limit."""
+
+    def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
+        """See `Host`."""
+        found = ((pid, self._tag(pid)) for pid in self._pids() if pid not in known)
+        return [(pid, tag) for pid, tag in found if tag > 0]
+
+    def members(self, tag: int) -> list[int]:
+        """See `Host`."""
+        return [pid for pid in self._pids() if self._tag(pid) == tag]
+
+    def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
+        """See `Host`; `phys_footprint`, which is what the system itself acts on."""
+        found: dict[int, TreeUse] = {}
+        for pid in self._pids():
+            tag = self._tag(pid)
+            if tag in tags:
+                before = found.get(tag, TreeUse(0, 0))
+                found[tag] = TreeUse(before.resident_bytes + self._footprint(pid), before.processes + 1)
+        return found
+
+    def proportional_bytes(self, tag: int) -> int:
+        """See `Host`."""
+        return sum(self._footprint(pid) for pid in self.members(tag))
+
+    def signal(self, pid: int, tag: int, signum: int) -> bool:
+        """See `Host`. Without a pidfd a moment remains between the look and the signal; pids here wrap at
+        99,999."""
+        return self._signal_if(pid, signum, tag == -1 or self._tag(pid) == tag)
+
+    def of_run(self, mark: RunMark) -> list[int]:
+        """See `Host`."""
+        if mark.boot != self._boot():
+            return []
+        return [pid for pid in self._pids() if self._belongs(pid, mark)]
+
+    def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
+        """See `Host`."""
+        return self._signal_if(pid, signum, self._belongs(pid, mark))
+
+    def signal_warden(self, mark: RunMark, signum: int) -> bool:
+        """See `Host`."""
+        same = mark.boot == self._boot() and self._started(mark.warden_pid) == mark.warden_ticks
+        return self._signal_if(mark.warden_pid, signum, same)
+
+    def enforcement(self) -> Mapping[str, str]:
+        """See `Host`."""
+        return {
+            "timeout": "supervised",
+            "idle_timeout": "supervised",
+            "memory": "supervised",
+            "processes": "supervised",
+            "open_files": "none",
+            "output": "supervised",
+            "cpu": "none",
+        }
+
+    def _belongs(self, pid: int, mark: RunMark) -> bool:
+        if pid in (mark.warden_pid, os.getpid()):
+            return False
+        started = self._started(pid)
+        return self._token(pid).startswith(f"{mark.run}.") and started is not None and started >= mark.warden_ticks
+
+    def _signal_if(self, pid: int, signum: int, meant: bool) -> bool:
+        if not meant:
+            return False
+        try:
+            os.kill(pid, signum)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    def _pids(self) -> list[int]:
+        room = self._libc.proc_listallpids(None, 0) + 64
+        pids = (ctypes.c_int32 * room)()
+        count = self._libc.proc_listallpids(pids, ctypes.sizeof(pids))
+        return [pid for pid in pids[: max(count, 0)] if pid > 0]
+
+    def _started(self, pid: int) -> int | None:
+        """Microseconds since the epoch."""
+        info = _BsdInfo()
+        size = ctypes.sizeof(info)
+        if self._libc.proc_pidinfo(pid, _PROC_PIDTBSDINFO, ctypes.c_uint64(0), ctypes.byref(info), size) < size:
+            return None
+        return int(info.start_seconds) * 1_000_000 + int(info.start_micros)
+
+    def _footprint(self, pid: int) -> int:
+        usage = _RusageV2()
+        if self._libc.proc_pid_rusage(pid, _RUSAGE_INFO_V2, ctypes.byref(usage)) != 0:
+            return 0
+        return int(usage.counters[_RusageV2.PHYS_FOOTPRINT])
+
+    def _token(self, pid: int) -> str:
+        """The value of QUANTUM_RUN in a process's environment; empty when it has none or is not ours to
+        read."""
+        mib = (ctypes.c_int * 3)(_CTL_KERN, _KERN_PROCARGS2, pid)
+        size = ctypes.c_size_t(_ARGUMENTS_BYTES_MAX)
+        buffer = ctypes.create_string_buffer(size.value)
+        if self._libc.sysctl(mib, 3, buffer, ctypes.byref(size), None, 0) != 0:
+            return ""
+        before, found, after = buffer.raw[: size.value].partition(b"\0QUANTUM_RUN=")
+        return after.partition(b"\0")[0].decode("ascii", "replace") if before and found else ""
+
+    def _tag(self, pid: int) -> int:
+        run, _, tag = self._token(pid).rpartition(".")
+        return int(tag) if run == self._run and tag.isdecimal() else -1
+
+    def _boot(self) -> str:
+        boot = (ctypes.c_int64 * 2)()
+        size = ctypes.c_size_t(ctypes.sizeof(boot))
+        if self._libc.sysctlbyname(b"kern.boottime", boot, ctypes.byref(size), None, 0) != 0:
+            raise OSError(ctypes.get_errno(), "kern.boottime cannot be read")
+        return str(boot[0])

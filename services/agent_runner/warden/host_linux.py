@@ -1,0 +1,239 @@
+"""Processes on Linux: sub-reaper, pidfds, and an inherited tag in the hard RLIMIT_RTTIME."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from services.agent_runner.warden.host import RunMark, TreeUse
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+# Tags of one run: this many numbers below its ceiling. A warden that spawns 1,000 a second needs 12 days to
+# use them up.
+TAGS_PER_RUN = 1 << 30
+_TAG_CEILING_MAX = 1 << 62
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+# RLIMIT_DATA also counts the stacks of threads and the heaps that Java and Node only reserve: 256 MB keeps
+# Java from starting and 512 MB cuts Python at 63 threads (tried). So it only stops what outruns the sampler,
+# with ample room.
+_DATA_FACTOR = 2
+_DATA_ROOM_BYTES = 1 << 30
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def make_undumpable() -> None:
+    """Keep other processes of the same user from reading this one's memory; root could read it anyway."""
+    if os.geteuid() != 0:
+        _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def boot_id() -> str:
+    """Identity of this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def _stat_fields(pid: int) -> list[bytes] | None:
+    """Fields of /proc/<pid>/stat from the third (state) on; None when the process has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            line = file.read(1024)
+    except OSError:
+        return None
+    # The name may hold blanks and brackets: the last bracket ends it.
+    return line[line.rfind(b")") + 2 :].split()
+
+
+def started_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when it has gone."""
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields and len(fields) > 19 else None
+
+
+def _tag_of(pid: int) -> int:
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_RTTIME)[1]
+    except (ProcessLookupError, PermissionError):
+        return -1
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _new_ceiling() -> int:
+    """A number below the present hard limit, far from every other run's: it may be lowered by anyone, never
+    raised."""
+    _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+    top = _TAG_CEILING_MAX if hard in (resource.RLIM_INFINITY, -1) else min(hard, _TAG_CEILING_MAX)
+    ceiling = top - int.from_bytes(os.urandom(8)) % max(top // 2, 1)
+    if ceiling <= TAGS_PER_RUN:
+        raise OSError("the hard limit RLIMIT_RTTIME is too low to mark processes with")
+    return ceiling
+
+
+class LinuxHost:
+    """See `Host`."""
+
+    def __init__(self) -> None:
+        self._ceiling = 0
+        self._next = 0
+        self._children = -1
+
+    def adopt_orphans(self) -> None:
+        """See `Host`."""
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        make_undumpable()
+        # Inherited by every script: a core dump would leave memory on the disk.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def mark(self, run: str) -> RunMark:
+        """See `Host`."""
+        pid = os.getpid()
+        ticks = started_ticks(pid)
+        assert ticks is not None, "a process that asks exists"
+        self._ceiling = self._next = _new_ceiling()
+        self._children = os.open(f"/proc/self/task/{pid}/children", os.O_RDONLY)
+        return RunMark(run, self._ceiling, boot_id(), pid, ticks)
+
+    def tag_next(self) -> int:
+        """See `Host`."""
+        self._next -= 1
+        if self._next <= self._ceiling - TAGS_PER_RUN:
+            raise OSError("this warden has used up its tags; it has to be started again")
+        resource.setrlimit(resource.RLIMIT_RTTIME, (self._next, self._next))
+        return self._next
+
+    def limit(self, pid: int, *, memory_bytes: int, open_files_max: int) -> None:
+        """See `Host`."""
+        # A script that has already gone needs no limit.
+        with contextlib.suppress(ProcessLookupError):
+            if memory_bytes:
+                data = memory_bytes * _DATA_FACTOR + _DATA_ROOM_BYTES
+                resource.prlimit(pid, resource.RLIMIT_DATA, (data, data))
+            if open_files_max:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files_max, open_files_max))
+
+    def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
+        """See `Host`."""
+        # The kernel lists children reliably as long as none is reaped during the read, and only we reap ours.
+        text = os.pread(self._children, 65536, 0)
+        if len(text) == 65536:
+            text = self._all_children(text)
+        return [(pid, _tag_of(pid)) for pid in map(int, text.split()) if pid not in known]
+
+    def _all_children(self, text: bytes) -> bytes:
+        while more := os.pread(self._children, 65536, len(text)):
+            text += more
+        return text
+
+    def members(self, tag: int) -> list[int]:
+        """See `Host`."""
+        return [pid for pid in _pids() if _tag_of(pid) == tag]
+
+    def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
+        """See `Host`."""
+        found: dict[int, TreeUse] = {}
+        for pid in _pids():
+            tag = _tag_of(pid)
+            if tag in tags and (fields := _stat_fields(pid)) and len(fields) > 21:
+                before = found.get(tag, TreeUse(0, 0))
+                found[tag] = TreeUse(before.resident_bytes + int(fields[21]) * _PAGE, before.processes + 1)
+        return found
+
+    def proportional_bytes(self, tag: int) -> int:
+        """See `Host`."""
+        return sum(_pss(pid) for pid in self.members(tag))
+
+    def signal(self, pid: int, tag: int, signum: int) -> bool:
+        """See `Host`."""
+        return _signal_if(pid, signum, lambda: tag == -1 or _tag_of(pid) == tag)
+
+    def of_run(self, mark: RunMark) -> list[int]:
+        """See `Host`."""
+        if mark.boot != boot_id():
+            return []
+        return [pid for pid in _pids() if _belongs(pid, mark)]
+
+    def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
+        """See `Host`."""
+        return _signal_if(pid, signum, lambda: _belongs(pid, mark))
+
+    def signal_warden(self, mark: RunMark, signum: int) -> bool:
+        """See `Host`."""
+        if mark.boot != boot_id():
+            return False
+        return _signal_if(mark.warden_pid, signum, lambda: started_ticks(mark.warden_pid) == mark.warden_ticks)
+
+    def enforcement(self) -> Mapping[str, str]:
+        """See `Host`."""
+        return {
+            "timeout": "supervised",
+            "idle_timeout": "supervised",
+            "memory": "supervised",
+            "processes": "supervised",
+            "open_files": "kernel",  # per process, as everywhere
+            "output": "supervised",
+            "cpu": "none",
+        }
+
+
+def _signal_if(pid: int, signum: int, still_meant: Callable[[], bool]) -> bool:
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        # Looked at after the handle was taken: from here on the handle cannot come to mean another process.
+        if not still_meant():
+            return False
+        signal.pidfd_send_signal(handle, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    else:
+        return True
+    finally:
+        os.close(handle)
+
+
+def _belongs(pid: int, mark: RunMark) -> bool:
+    if pid in (mark.warden_pid, os.getpid()):
+        return False
+    tagged = mark.ceiling - TAGS_PER_RUN < _tag_of(pid) < mark.ceiling
+    if not tagged and not _has_token(pid, mark.run):
+        return False
+    ticks = started_ticks(pid)
+    return ticks is not None and ticks >= mark.warden_ticks
+
+
+def _has_token(pid: int, run: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            environ = file.read()
+    except OSError:
+        return False
+    # The value goes on with the attempt's tag.
+    return f"\0QUANTUM_RUN={run}.".encode() in b"\0" + environ
+
+
+def _pss(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return 0
+    return 0

@@ -1,0 +1,162 @@
+"""What runner and warden say to each other: JSON arrays, many to a length-prefixed frame, over a socket
+pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from struct import Struct
+from typing import NamedTuple
+
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+_LENGTH = Struct("!I")
+_encode_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Start(NamedTuple):
+    """Spawn an attempt. Times are seconds; 0 means no limit."""
+
+    key: str  # names the attempt between the two
+    argv: list[str]
+    folder: str
+    variables: dict[str, str]  # this attempt's own, over the environment list
+    names: list[str]  # let through from the warden's environment
+    params: str  # JSON
+    last_report: str  # JSON, empty: none
+    leased_at: float  # boottime that the lease is certainly not older than
+    lease: float
+    timeout: float
+    idle_timeout: float
+    grace: float
+    memory_bytes: int
+    processes_max: int
+    open_files_max: int
+    output_bytes_max: int
+
+
+class Renew(NamedTuple):
+    """These attempts were renewed by a heartbeat that was sent at `sent_at` (boottime)."""
+
+    sent_at: float
+    lease: float
+    keys: list[str]
+
+
+class End(NamedTuple):
+    """End an attempt's tree: SIGTERM, its grace, SIGKILL."""
+
+    key: str
+    cause: str
+    sentence: str
+
+
+class Pause(NamedTuple):
+    """Freeze an attempt's tree."""
+
+    key: str
+
+
+class Resume(NamedTuple):
+    """Thaw an attempt's tree."""
+
+    key: str
+
+
+class Release(NamedTuple):
+    """The runner has read all of this slot's output; the slot may be used again."""
+
+    slot: int
+
+
+class Shutdown(NamedTuple):
+    """End every tree as handed back, and then yourself."""
+
+    sentence: str
+
+
+class Ready(NamedTuple):
+    """The warden owns its folder, what an earlier run left behind is dead, and spawning may begin."""
+
+    mark: tuple[str, int, str, int, int]  # fields of host.RunMark
+    reaped: int  # processes of an earlier run that it ended
+    enforcement: dict[str, str]  # how each limit is held here: kernel, supervised or none
+
+
+class Spawned(NamedTuple):
+    """An attempt's process exists."""
+
+    key: str
+    pid: int
+    at: float  # boottime
+    slot: int
+
+
+class Refused(NamedTuple):
+    """An attempt was not spawned, and why: `configuration`, `resources` or `mode`."""
+
+    key: str
+    cause: str
+    sentence: str
+
+
+class Ended(NamedTuple):
+    """An attempt's tree is dead (or, `tree_dead` false, cannot be proved dead)."""
+
+    key: str
+    slot: int
+    status: int  # as wait(2) gives it; -1: the main process itself could not be ended
+    cause: str
+    sentence: str
+    started_at: float
+    ended_at: float
+    active_seconds: float  # paused time left out
+    cpu_seconds: float
+    peak_bytes: int
+    output_bytes: int
+    reported: bool  # the script wrote a report
+    tree_dead: bool
+    stragglers: int
+
+
+class Halted(NamedTuple):
+    """The workspace's STOP file appeared (true) or went away (false)."""
+
+    stopped: bool
+
+
+Message = Start | Renew | End | Pause | Resume | Release | Shutdown | Ready | Spawned | Refused | Ended | Halted
+
+_KINDS: tuple[type[Message], ...] = (
+    Start, Renew, End, Pause, Resume, Release, Shutdown, Ready, Spawned, Refused, Ended, Halted,
+)  # fmt: skip
+_NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
+
+
+def encode(messages: Iterable[Message]) -> bytes:
+    """One frame that carries all of the messages, in order."""
+    body = _encode_json([(_NUMBER[type(message)], *message) for message in messages]).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Turns the bytes of the socket back into messages, however they were cut on the way."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take in some bytes and return the messages that are now complete; raises ValueError for a bad
+        frame."""
+        self._rest += data
+        messages: list[Message] = []
+        while len(self._rest) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._rest)
+            if length > FRAME_BYTES_MAX:
+                raise ValueError(f"a frame of {length} bytes is over the limit of {FRAME_BYTES_MAX}")
+            end = _LENGTH.size + length
+            if len(self._rest) < end:
+                break
+            for number, *fields in json.loads(self._rest[_LENGTH.size : end]):
+                messages.append(_KINDS[number](*fields))
+            del self._rest[:end]
+        return messages

@@ -1,0 +1,209 @@
+"""Slots: one folder per attempt that runs at the same time, used again and again because making files is
+dear.
+
+A slot holds `out` (raw output), `params.json`, `last_report.json`, `report.json` and the scratch folder
+`work`. Only the warden writes here; the runner reads `out` and `report.json` until it releases the slot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+NO_PARAMS = "{}"
+
+
+class _Seen(NamedTuple):
+    """Tells whether a file or folder is still as we left it."""
+
+    inode: int
+    mode: int
+    owner: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> _Seen:
+        status = os.lstat(path)
+        return cls(status.st_ino, status.st_mode, status.st_uid, status.st_mtime_ns)
+
+    @classmethod
+    def stamp(cls, path: str) -> _Seen:
+        """Date it back first: a change within the same tick of the file system's clock would not show
+        otherwise."""
+        os.utime(path, ns=(0, 0), follow_symlinks=False)
+        return cls.of(path)
+
+
+class Slot:
+    """One slot; `output` is open while an attempt holds it."""
+
+    __slots__ = (
+        "_clean_params", "_clean_work", "_folder", "_has_last_report", "_has_report",
+        "index", "last_report", "out", "output", "params", "report", "work",
+    )  # fmt: skip
+
+    def __init__(self, root: Path, index: int) -> None:
+        folder = root / str(index)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = str(folder)
+        self.index = index
+        self.out = f"{folder}/out"
+        self.params = f"{folder}/params.json"
+        self.report = f"{folder}/report.json"
+        self.last_report = f"{folder}/last_report.json"
+        self.work = f"{folder}/work"
+        self.output = -1
+        self._clean_params: _Seen | None = None
+        self._clean_work: _Seen | None = None
+        self._has_last_report = False
+        self._has_report = False
+
+    def prepare(self, params: str, last_report: str) -> None:
+        """Make the slot ready for an attempt; raises OSError (disk full, no rights)."""
+        self.output = os.open(self.out, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._prepare_params(params)
+        if last_report:
+            _write_private(self.last_report, last_report)
+            self._has_last_report = True
+        if self._clean_work is None:
+            _remove(self.work)
+            os.mkdir(self.work, 0o700)
+            self._clean_work = _Seen.stamp(self.work)
+
+    def _prepare_params(self, params: str) -> None:
+        # Most tasks have no params: then the file of the attempt before is as good as a new one.
+        if params == NO_PARAMS and self._clean_params:
+            return
+        _write_private(self.params, params)
+        self._clean_params = _Seen.stamp(self.params) if params == NO_PARAMS else None
+
+    def output_bytes(self) -> int:
+        """Size of the raw output."""
+        return os.fstat(self.output).st_size
+
+    def unread_bytes(self) -> int:
+        """Raw output on the disk; what the runner has read is punched out in long outputs."""
+        return os.fstat(self.output).st_blocks * 512
+
+    def has_report(self) -> bool:
+        """Whether the script left something at QUANTUM_REPORT."""
+        self._has_report = os.path.lexists(self.report)
+        return self._has_report
+
+    def tidy(self) -> None:
+        """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
+        read."""
+        if not _unchanged(self.params, self._clean_params):
+            _remove(self.params)
+            self._clean_params = None
+        if self._has_last_report:
+            _remove(self.last_report)
+            self._has_last_report = False
+        if not _unchanged(self.work, self._clean_work):
+            _remove(self.work)
+            self._clean_work = None
+
+    def release(self) -> None:
+        """All was read and nobody can write any more: raw output does not outlive its attempt."""
+        if self._has_report:
+            _remove(self.report)
+            self._has_report = False
+        if self.output >= 0:
+            if os.fstat(self.output).st_size:
+                os.ftruncate(self.output, 0)
+            os.close(self.output)
+            self.output = -1
+
+    def remove(self) -> None:
+        """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Slots:
+    """The slots of one warden."""
+
+    def __init__(self, root: Path) -> None:
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(mode=0o700, parents=True)
+        self._root = root
+        self._free: list[Slot] = []
+        self._held: dict[int, Slot] = {}
+        self._made = 0
+
+    def take(self) -> Slot:
+        """A free slot, a new one if need be; raises OSError when it cannot be made."""
+        if self._free:
+            slot = self._free.pop()
+        else:
+            slot = Slot(self._root, self._made)
+            self._made += 1
+        self._held[slot.index] = slot
+        return slot
+
+    def release(self, index: int) -> None:
+        """Take a slot back for the next attempt."""
+        slot = self._held.pop(index, None)
+        if slot is not None:
+            slot.release()
+            self._free.append(slot)
+
+    def retire(self, index: int) -> None:
+        """Never use a slot again: somebody may still write into its files."""
+        slot = self._held.pop(index, None)
+        if slot is not None:
+            slot.remove()
+
+    def remove_all(self) -> None:
+        """Leave nothing behind."""
+        for slot in (*self._free, *self._held.values()):
+            slot.remove()
+        self._free.clear()
+        self._held.clear()
+
+
+def _unchanged(path: str, seen: _Seen | None) -> bool:
+    if seen is None:
+        return False
+    try:
+        return _Seen.of(path) == seen
+    except FileNotFoundError:
+        return False
+
+
+def _write_private(path: str, text: str) -> None:
+    # Made anew: whatever a script left at this name, a link perhaps, is not written through.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
+def _remove(path: str) -> None:
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path, onerror=_open_up)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _open_up(_function: object, path: str, _error: object) -> None:
+    """A script may leave folders without write permission, as package caches do; try once more with it."""
+    parent = os.path.dirname(path)
+    os.chmod(parent, 0o700)
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.chmod(path, 0o700)
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)

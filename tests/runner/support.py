@@ -1,0 +1,184 @@
+"""A warden as its own process, driven from a test through the protocol; every wait is for an event, with a limit."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import services
+from foundation.clock import SystemClock
+from services.agent_runner.warden.host import RunMark
+from services.agent_runner.warden.protocol import (
+    Decoder,
+    Ended,
+    Message,
+    Ready,
+    Release,
+    Shutdown,
+    Spawned,
+    Start,
+    encode,
+)
+
+CLOCK = SystemClock()
+PATIENCE_SECONDS = 20.0
+ROOT = Path(services.__path__[0]).parent
+M = TypeVar("M", bound=Message)
+
+
+def spawn_warden(folder: Path, stop_file: Path, run: str, environ: dict[str, str] | None = None) -> tuple[int, socket.socket]:
+    """Start a warden as the runner does; returns its pid and the runner's end of the link."""
+    ours, theirs = socket.socketpair()
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run],
+        {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
+        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+        setsid=True,
+    )
+    theirs.close()
+    return pid, ours
+
+
+class WardenUnderTest:
+    """Drives one warden; `close` ends it and whatever it still holds."""
+
+    def __init__(self, folder: Path, run: str = "run-1", environ: dict[str, str] | None = None) -> None:
+        self.folder = folder / "runner"
+        self.stop_file = folder / "STOP"
+        self.scripts = folder / "scripts"
+        self.scripts.mkdir(exist_ok=True)
+        self.pid, self._link = spawn_warden(self.folder, self.stop_file, run, environ)
+        self._decoder = Decoder()
+        self._seen: list[Message] = []
+        self.reaped = False
+        ready = self.expect(Ready)
+        self.mark = RunMark(*ready.mark)
+        self.ready = ready
+
+    def script(self, name: str, text: str, mode: int = 0o755) -> Path:
+        """An executable script."""
+        path = self.scripts / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def shell(self, text: str) -> Path:
+        """An executable shell script with these lines."""
+        return self.script(f"s{len(list(self.scripts.iterdir()))}.sh", f"#!/bin/sh\n{text}\n")
+
+    def order(self, program: Path, key: str = "a", **changes: object) -> Start:
+        """A start order without limits, with a lease of 20 s from now."""
+        start = Start(
+            key=key,
+            argv=[str(program)],
+            folder=str(self.scripts),
+            variables={},
+            names=[],
+            params="{}",
+            last_report="",
+            leased_at=CLOCK.boottime(),
+            lease=20.0,
+            timeout=0.0,
+            idle_timeout=0.0,
+            grace=10.0,
+            memory_bytes=0,
+            processes_max=0,
+            open_files_max=0,
+            output_bytes_max=0,
+        )
+        return Start(**{**start._asdict(), **changes})
+
+    def send(self, *messages: Message) -> None:
+        """Say all of this in one frame."""
+        self._link.sendall(encode(messages))
+
+    def expect(self, kind: type[M], matching: Callable[[M], bool] = lambda _: True) -> M:
+        """The next message of a kind; fails after a while with what was seen instead."""
+        until = CLOCK.boottime() + PATIENCE_SECONDS
+        while True:
+            for index, message in enumerate(self._seen):
+                if isinstance(message, kind) and matching(message):
+                    del self._seen[index]
+                    return message
+            left = until - CLOCK.boottime()
+            if left <= 0 or not select.select([self._link], [], [], left)[0]:
+                raise AssertionError(f"no {kind.__name__} within {PATIENCE_SECONDS} s; seen: {self._seen}")
+            data = self._link.recv(1 << 18)
+            if not data:
+                raise AssertionError(f"the warden has gone before a {kind.__name__}; seen: {self._seen}")
+            self._seen += self._decoder.feed(data)
+
+    def run(self, program: Path, key: str = "a", **changes: object) -> Ended:
+        """Start a script and wait for its end; the slot stays held."""
+        self.send(self.order(program, key, **changes))
+        self.expect(Spawned, lambda spawned: spawned.key == key)
+        return self.ended(key)
+
+    def ended(self, key: str = "a") -> Ended:
+        """The end of an attempt."""
+        return self.expect(Ended, lambda ended: ended.key == key)
+
+    def output(self, slot: int) -> bytes:
+        """What was written to a slot."""
+        return (self.folder / "slots" / str(slot) / "out").read_bytes()
+
+    def wait_output(self, slot: int, text: bytes) -> bytes:
+        """Wait until a slot's output holds some text."""
+        return wait_until(lambda: out if text in (out := self.output(slot)) else None, f"{text!r} in slot {slot}")
+
+    def release(self, slot: int) -> None:
+        """Give a slot back."""
+        self.send(Release(slot))
+
+    def lose_runner(self) -> None:
+        """Close the link, as the death of the runner does."""
+        self._link.close()
+
+    def wait_gone(self) -> None:
+        """Wait until the warden has exited."""
+        handle = os.pidfd_open(self.pid)
+        try:
+            assert select.select([handle], [], [], PATIENCE_SECONDS)[0], "the warden does not end"
+            os.waitpid(self.pid, 0)
+            self.reaped = True
+        finally:
+            os.close(handle)
+
+    def close(self) -> None:
+        """End the warden and its trees."""
+        if self.reaped:
+            return
+        if self._link.fileno() >= 0:
+            self.send(Shutdown("the test is over"))
+        else:
+            os.kill(self.pid, 15)
+        self.wait_gone()
+
+
+T = TypeVar("T")
+
+
+def wait_until(look: Callable[[], T | None], what: str) -> T:
+    """Ask again and again until there is an answer."""
+    until = CLOCK.boottime() + PATIENCE_SECONDS
+    while True:
+        found = look()
+        if found:
+            return found
+        assert CLOCK.boottime() < until, f"waited {PATIENCE_SECONDS} s for {what}"
+        select.select([], [], [], 0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
