@@ -1,0 +1,1 @@
+"""Programs that stand outside Quantum and use it as anybody could."""
