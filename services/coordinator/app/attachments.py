@@ -33,12 +33,22 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """Limits of an attempt where neither the task nor the manifest says more."""
+
+    timeout: timedelta
+    memory_bytes: int
+    grace: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A lease with all that the runner needs to run the attempt."""
 
     task: Task
     agent: AgentSpec
     folder: str
+    defaults: Defaults
     last_report: str = ""
 
 

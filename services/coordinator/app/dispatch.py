@@ -11,7 +11,7 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
 from foundation.workspace import StopFile
-from services.coordinator.app.attachments import Attachment, Attachments, Grant, Order, OrderKind
+from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.holdings import Held, Holdings
 from services.coordinator.app.intake import OUTBOX_BATCH, Intake
@@ -63,6 +63,7 @@ class Dispatch:
         stop_file: StopFile,
         *,
         workspace_folder: str,
+        defaults: Defaults,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -73,6 +74,7 @@ class Dispatch:
         self._intake = intake
         self._stop_file = stop_file
         self._workspace_folder = workspace_folder
+        self._defaults = defaults
         self._clock = clock
         self._board = ReadyBoard()
         self._known: dict[str, Task] = {}
@@ -209,7 +211,7 @@ class Dispatch:
             del self._parked[agent]
         if self._stopped is not None and self._stopped.until is not None and self._stopped.until <= now:
             self._stopped = None
-        if self._stopped is not None and self._stopped.code == "stop_file" and not self._stop_file.exists():
+        if self._stopped is not None and self._stopped.code == "stop_file" and not self._stop_file.is_set():
             self._stopped = None
         self._wake.set()
 
@@ -257,7 +259,7 @@ class Dispatch:
         room = min(BATCH_MAX, sum(self._room(attachment) for attachment in self._attachments.all()))
         if room <= 0 or not any(lane.entries for lane in self._board.lanes.values()):
             return []
-        if self._stop_file.exists():
+        if self._stop_file.is_set():
             self._stopped = STOPPED_BY_FILE
             self._recall(STOPPED_BY_FILE.reason)
             return []
@@ -380,7 +382,7 @@ class Dispatch:
         except QuantumError as error:
             self._intake.put(attachment, [unstartable(task, error.message, self._clock.now())])
             return
-        attachment.send(Grant(task=task, agent=spec, folder=folder, last_report=last_report))
+        attachment.send(Grant(task=task, agent=spec, folder=folder, defaults=self._defaults, last_report=last_report))
 
     # -- what others ask
 
@@ -407,7 +409,7 @@ class Dispatch:
         return FleetView(
             runners=tuple(self._runner_view(attachment) for attachment in self._attachments.all()),
             parked=dict(self._parked),
-            stopped=STOPPED_BY_FILE if self._stop_file.exists() else self._stopped,
+            stopped=STOPPED_BY_FILE if self._stop_file.is_set() else self._stopped,
             safety_fault=self._safety_fault,
             queue_paused=self._queue_paused,
             running=running,

@@ -12,6 +12,7 @@ from services.coordinator.domain.task import (
     await_decision,
     check_fence,
     end,
+    hand_back,
 )
 
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
@@ -97,12 +98,14 @@ class RetryRule:
         return min(self.script_first * (1 << min(failures - 1, 20)), self.script_cap)
 
     def infrastructure_delay(self, deferrals: int, chance: float) -> timedelta:
-        """Full jitter (a share `chance` in [0, 1) of the doubling bound), so that a fleet does not come back as one."""
-        return min(self.infrastructure_first * (1 << min(deferrals - 1, 20)), self.infrastructure_cap) * chance
+        """Full jitter, so that a fleet does not come back as one: `chance` in [0, 1) of the bound."""
+        return (
+            min(self.infrastructure_first * (1 << min(deferrals - 1, 20)), self.infrastructure_cap) * chance
+        )
 
 
 def classify(ended: AttemptEnd) -> FailureClass | None:
-    """Return the class of a failure, or None for a success. A process that exited 0 by itself succeeded; nothing else did."""
+    """Return the class of a failure; None for a success: a process that exited 0 by itself, nothing else."""
     if ended.cause is not EndCause.EXIT:
         return _CLASS_OF_CAUSE[ended.cause]
     code, signal = ended.measured.exit_code, ended.measured.signal
@@ -155,45 +158,39 @@ def settle(
 def lose(task: Task, fence: int, rule: RetryRule, *, now: datetime) -> Task:
     """Its runner is gone and its lease has run out.
 
-    An attempt that was never spawned goes back as if nothing had happened. A started one follows `effects`; the third
-    loss makes it dead, because a task that takes three runners with it is likely their killer.
+    An attempt that was never spawned goes back as if nothing had happened. A started one follows `effects`;
+    the third loss makes it dead whatever they are, because a task that takes three runners with it is likely
+    their killer.
     """
     check_fence(task, fence)
     if task.cancel_requested:
         reason = task.reason or "Cancelled; its runner was lost meanwhile."
         return end(task, TaskState.CANCELLED, reason=reason, measured=task.measured, now=now)
     if task.state is TaskState.QUEUED:
-        return again(
-            task,
-            reason="Its runner was lost before it started.",
-            measured=task.measured,
-            not_before=None,
-            now=now,
-        )
+        return hand_back(task, fence, reason="Its runner was lost before it started.", now=now)
     losses = task.losses + 1
     said = f"Its runner {task.holder} was lost while it ran (loss {losses} of {rule.losses_max})."
-    if not task.effects.repeatable:
-        return await_decision(task, reason=_undecided(said), measured=task.measured, now=now, losses=losses)
     if losses >= rule.losses_max:
         return end(task, TaskState.DEAD, reason=said, measured=task.measured, now=now, losses=losses)
+    if not task.effects.repeatable:
+        return await_decision(task, reason=_undecided(said), measured=task.measured, now=now, losses=losses)
     return again(task, reason=said, measured=task.measured, not_before=None, now=now, losses=losses)
 
 
 def _after_script(task: Task, said: str, measured: Measured, rule: RetryRule, now: datetime) -> Task:
     failures = task.failures + 1
     if failures > min(task.retries, rule.ceiling):
-        return end(task, TaskState.FAILED, reason=said, measured=measured, now=now)
+        return end(task, TaskState.FAILED, reason=said, measured=measured, now=now, failures=failures)
     not_before = now + rule.script_delay(failures)
     return again(task, reason=said, measured=measured, not_before=not_before, now=now, failures=failures)
 
 
 def _after_timeout(task: Task, said: str, measured: Measured, rule: RetryRule, now: datetime) -> Task:
-    if task.timeouts >= 1 or not task.effects.repeatable:
-        return end(task, TaskState.FAILED, reason=said, measured=measured, now=now)
+    timeouts = task.timeouts + 1
+    if timeouts > 1 or not task.effects.repeatable:
+        return end(task, TaskState.FAILED, reason=said, measured=measured, now=now, timeouts=timeouts)
     not_before = now + rule.script_delay(1)
-    return again(
-        task, reason=said, measured=measured, not_before=not_before, now=now, timeouts=task.timeouts + 1
-    )
+    return again(task, reason=said, measured=measured, not_before=not_before, now=now, timeouts=timeouts)
 
 
 def _after_interruption(
@@ -201,7 +198,7 @@ def _after_interruption(
 ) -> Task:
     """Something other than the script's own doing ended it: no retry is consumed, `effects` alone decides."""
     measured = ended.measured
-    never_started = ended.cause is EndCause.SPAWN_RESOURCES
+    never_started = task.state is TaskState.QUEUED or ended.cause is EndCause.SPAWN_RESOURCES
     if not (task.effects.repeatable or never_started):
         return await_decision(task, reason=_undecided(said), measured=measured, now=now)
     if ended.cause in (EndCause.POLICY, EndCause.HANDED_BACK):

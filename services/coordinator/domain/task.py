@@ -121,9 +121,10 @@ NOTHING_MEASURED = Measured()
 class Task:
     """A request that an agent be run once with params.
 
-    `params` is the text of a JSON object. `holder` names the runner that holds the lease, `runner` the one that held it
-    last. `attempt` counts attempts that were started; `failures`, `timeouts`, `deferrals` and `losses` count how they
-    ended, because each class has a rule of its own. `change` is the store's position of the latest change.
+    `params` is the text of a JSON object. `holder` names the runner that holds the lease, `runner` the one that
+    held it last. `attempt` counts attempts that were started; `failures`, `timeouts`, `deferrals` and `losses`
+    count how they ended, because each class has a rule of its own. `change` is the store's position of the
+    latest change.
     """
 
     id: str
@@ -170,7 +171,7 @@ class Task:
 
     @property
     def alone(self) -> bool:
-        """It was lost with its runner twice: the next attempt runs alone, so that a poison task harms nobody."""
+        """Lost with its runner twice: the next attempt runs alone, so that a poison task harms nobody."""
         return self.losses >= 2
 
 
@@ -183,7 +184,8 @@ values_of: Callable[[Task], tuple[object, ...]] = attrgetter(*FIELDS)
 def restore(values: Iterable[object]) -> Task:
     """A task from the values of all its FIELDS, in their order; the inverse of `values_of`.
 
-    Each event of each task copies one and each read of a store makes one: this costs a third of dataclasses.replace.
+    Each event of each task copies one and each read of a store makes one: this costs less than half of what
+    dataclasses.replace does.
     """
     task = object.__new__(Task)
     for setter, value in zip(_SETTERS, values, strict=True):
@@ -199,7 +201,7 @@ def _copy(task: Task, **changes: object) -> Task:
 
 
 def first_fence(now: datetime) -> int:
-    """Start of a task's fences: unix seconds × 2²⁰, so that a restored database hands out none that was used before."""
+    """Start of a task's fences: unix seconds × 2²⁰, so that a restored database hands out none used before."""
     return int(now.timestamp()) << FENCE_SHIFT
 
 
@@ -253,7 +255,7 @@ def _place(task: Task, now: datetime) -> Task:
 
 
 def fall_due(task: Task, *, now: datetime) -> Task:
-    """A scheduled task's time has come. Its place among equals is the moment it was due, not the moment we looked."""
+    """A scheduled task's time has come. Its place among equals is the moment it was due, not when we looked."""
     if task.state is not S.SCHEDULED:
         raise Conflict("not_scheduled", f"Task {task.id} is {task.state}, not scheduled.")
     return _move(task, S.QUEUED, reason="", ready_at=task.not_before or now)
@@ -293,7 +295,7 @@ def check_fence(task: Task, fence: int) -> None:
 
 
 def start(task: Task, fence: int, *, at: datetime) -> Task:
-    """A process exists; `at` is the runner's time of the spawn. Told twice under one fence, it is one start."""
+    """A process exists; `at` is the runner's time of the spawn. Told twice under one fence, it starts once."""
     check_fence(task, fence)
     if task.state is not S.QUEUED:
         return task

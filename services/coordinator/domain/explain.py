@@ -1,0 +1,150 @@
+"""Why a task is where it is: one answer at any time, from the same values that dispatch decides by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.coordinator.domain.fleet import FleetView, Parked
+from services.coordinator.domain.task import Task, TaskState
+
+SAFETY_UNREACHABLE = "safety_unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """`code` for programs, `sentence` for people; `until` when it may change by itself; `remedy` a line to type."""
+
+    code: str
+    sentence: str
+    until: datetime | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFacts:
+    """What the catalogue says of a task's agent now. `missing` is why it cannot be run at all, "" when it can."""
+
+    missing: str = ""
+    concurrency_max: int | None = None
+
+
+def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[Task], *, now: datetime) -> Explanation:
+    """Say why `task` is where it is. `waits_for` are its parents that have not succeeded."""
+    if task.ended:
+        return _ended(task)
+    if task.cancel_requested:
+        return Explanation(
+            code="cancel_requested",
+            sentence=f"A cancel was acknowledged; runner {task.holder} is ending its processes.",
+        )
+    match task.state:
+        case TaskState.RUNNING:
+            return _running(task)
+        case TaskState.PAUSED:
+            said = task.reason or "Safety paused it."
+            return Explanation(code="paused", sentence=f"Its processes are frozen. {said}", remedy="quantum mode")
+        case TaskState.NEEDS_DECISION:
+            said = task.reason or "Nobody saw how its attempt ended."
+            remedy = f"quantum decide {task.id} run_again|failed|succeeded"
+            return Explanation(code="needs_decision", sentence=said, remedy=remedy)
+        case TaskState.SCHEDULED:
+            return _scheduled(task)
+        case TaskState.BLOCKED:
+            return _blocked(task, waits_for)
+        case _:
+            return _queued(task, view, agent, now)
+
+
+def _ended(task: Task) -> Explanation:
+    said = f"It has ended: {task.state}."
+    again = "" if task.state is TaskState.SUCCEEDED else f"quantum retry {task.id}"
+    return Explanation(code="ended", sentence=f"{said} {task.reason}".strip(), remedy=again)
+
+
+def _running(task: Task) -> Explanation:
+    since = f" since {_clock(task.started_at)}" if task.started_at else ""
+    said = f"It runs on {task.holder or task.runner}{since} (attempt {task.attempt})."
+    return Explanation(code="running", sentence=said, remedy=f"quantum follow {task.id}")
+
+
+def _scheduled(task: Task) -> Explanation:
+    until = task.not_before
+    said = f"It is not to start before {_clock(until)}." if until else "Its time has come; it is queued in a moment."
+    return Explanation(code="not_before", sentence=f"{said} {task.reason}".strip(), until=until)
+
+
+def _blocked(task: Task, waits_for: Sequence[Task]) -> Explanation:
+    shown = ", ".join(f"{parent.id} ({parent.agent}, {parent.state})" for parent in waits_for[:5])
+    more = f" and {len(waits_for) - 5} more" if len(waits_for) > 5 else ""
+    said = f"It waits for {shown}{more}." if shown else "The last task that it waited for has just ended."
+    remedy = f"quantum why {waits_for[0].id}" if waits_for else ""
+    return Explanation(code="blocked", sentence=said, remedy=remedy)
+
+
+def _queued(task: Task, view: FleetView, agent: AgentFacts, now: datetime) -> Explanation:
+    if task.leased:
+        return Explanation(code="turn", sentence=f"Runner {task.holder} has it and starts it next.")
+    if agent.missing:
+        return Explanation(code="agent_missing", sentence=agent.missing, remedy=f"quantum cancel {task.id}")
+    return (
+        _held_fleet(view)
+        or _no_runner(view)
+        or _held_agent(task, view, now)
+        or _full(task, view, agent)
+        or Explanation(code="turn", sentence="Nothing holds it: it starts as soon as those before it have.")
+    )
+
+
+def _held_fleet(view: FleetView) -> Explanation | None:
+    if view.queue_paused:
+        return Explanation(code="queue_paused", sentence=view.queue_paused, remedy="quantum queue resume")
+    if view.stopped is not None:
+        return _parked(view.stopped)
+    if view.safety_fault:
+        said = f"Nothing new starts while safety cannot be asked: {view.safety_fault}"
+        return Explanation(code=SAFETY_UNREACHABLE, sentence=said, remedy="quantum status")
+    return None
+
+
+def _no_runner(view: FleetView) -> Explanation | None:
+    if any(not runner.draining for runner in view.runners):
+        return None
+    drains = "every attached runner is draining" if view.runners else "no runner is attached"
+    return Explanation(code="no_runner", sentence=f"It is ready, but {drains}.", remedy="quantum status")
+
+
+def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | None:
+    parked = view.parked.get(task.agent)
+    if parked is None or (parked.until is not None and parked.until <= now):
+        return None
+    return _parked(parked)
+
+
+def _parked(parked: Parked) -> Explanation:
+    remedies = {
+        "breaker": f"quantum breaker show {parked.scope}",
+        "mode": "quantum resume",
+        "stop_file": "quantum resume",
+    }
+    # The file and the mode are one thing to whoever asks: everything is stopped.
+    code = "mode" if parked.code == "stop_file" else parked.code or "refused"
+    return Explanation(code=code, sentence=parked.reason, until=parked.until, remedy=remedies.get(parked.code, ""))
+
+
+def _full(task: Task, view: FleetView, agent: AgentFacts) -> Explanation | None:
+    running = view.running.get(task.agent, 0)
+    if agent.concurrency_max is not None and running >= agent.concurrency_max:
+        said = f"{running} of at most {agent.concurrency_max} tasks of {task.agent} run already."
+        return Explanation(code="agent_concurrency", sentence=said)
+    open_runners = [runner for runner in view.runners if not runner.draining]
+    if task.alone and all(runner.leased for runner in open_runners):
+        said = "It was lost with its runner twice, so it waits for a runner that has nothing else to do."
+        return Explanation(code="capacity", sentence=said)
+    if all(runner.leased >= runner.slots for runner in open_runners):
+        slots = sum(runner.slots for runner in open_runners)
+        return Explanation(code="capacity", sentence=f"All {slots} slots are taken; it waits for a free one.")
+    return None
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown time"
