@@ -183,9 +183,11 @@ class StoreTransaction(Protocol):
         keys_before: datetime,
         limit: int,
     ) -> int:
-        """Delete at most `limit` ended tasks, oldest first: those that ended before a time (`dead` and `needs_decision`
-        before `decided_before`), and while there are more rows or bytes than allowed; also old idempotency keys. A task that an open one
-        depends on stays. Returns how many tasks were deleted."""
+        """Delete at most `limit` ended tasks, oldest first; return how many.
+
+        Those go that ended before a time (`dead` and `needs_decision`: before `decided_before`), and others while there
+        are more rows or bytes than allowed. A task that an open one depends on stays. Old idempotency keys go too.
+        """
 
     def size_bytes(self) -> int: ...
 

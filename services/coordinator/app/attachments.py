@@ -166,7 +166,7 @@ class Attachments:
         self._by_name: dict[str, Attachment] = {}
 
     def attach(self, hello: Hello, *, now: datetime) -> Attachment:
-        """Admit a runner. The same process coming back replaces its broken stream; another of the same name is refused."""
+        """Admit a runner. The same process coming back replaces its broken stream; a namesake is refused."""
         present = self._by_name.get(hello.name)
         if present is not None:
             if present.hello.incarnation != hello.incarnation:

@@ -71,7 +71,7 @@ class Intake:
         self._wake.set()
 
     async def run(self) -> None:
-        """Settle batches for ever. An error of the store leaves the events unacknowledged: the runner sends them again."""
+        """Settle batches for ever. After an error of the store the runner, unanswered, sends its events again."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -214,7 +214,7 @@ def _record_refusal(tx: StoreTransaction, task: Task | None, runner: str, event:
         )
     )
     log.warning(
-        f"Runner {runner} reported on task {event.task_id} under fence {event.fence}, which is no longer held: refused.",
+        f"Runner {runner} reported on task {event.task_id} under fence {event.fence}, no longer held: refused.",
         action="stale_fence_refused",
         task=event.task_id,
     )

@@ -31,7 +31,7 @@ RESCUE_PAGE = 100
 
 
 class Renewal:
-    """The clockwork of leases. `tick` is called about once a second by a loop and takes no time as given but the clock's."""
+    """The clockwork of leases. A loop calls `tick` about once a second; only the clock's own time counts."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Renewal:
     # -- the tick
 
     async def tick(self) -> None:
-        """Grant amnesty after a sleep, ask safety about what runs, rescue what was not renewed, look at parked scopes."""
+        """Amnesty after a sleep, safety's word on what runs, rescue of what was not renewed, parked scopes."""
         self._grant_amnesty_after_sleep()
         await self._ask_safety()
         await self._rescue(self._overdue())
