@@ -144,9 +144,7 @@ def require_deadline() -> Concern:
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
         if not call.streaming and call.context.time_remaining() is None:
-            raise Invalid(
-                "deadline_missing", f"{call.method} needs a deadline.", remedy="Set a timeout on the call."
-            )
+            raise Invalid("deadline_missing", f"{call.method} needs a deadline.", remedy="Set a timeout on the call.")
         yield
 
     return around

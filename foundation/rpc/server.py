@@ -57,13 +57,9 @@ class RpcServer:
             authenticate(verifier, self._scopes),
             require_deadline(),
         )
-        self._server = grpc.aio.server(
-            interceptors=[Wrapping(concern) for concern in concerns], options=SERVER_OPTIONS
-        )
+        self._server = grpc.aio.server(interceptors=[Wrapping(concern) for concern in concerns], options=SERVER_OPTIONS)
 
-    def add(
-        self, add_to_server: Callable[[Any, Any], None], servicer: object, full_service_name: str
-    ) -> None:
+    def add(self, add_to_server: Callable[[Any, Any], None], servicer: object, full_service_name: str) -> None:
         """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`."""
         add_to_server(servicer, _Registrar(self._server, self._methods))
         self._services.append(full_service_name)
@@ -112,11 +108,9 @@ class RpcServer:
         self._logger.info(f"{self._name} stopped.", action="rpc_stopped")
 
     def _require_scopes(self) -> None:
-        bare = sorted(method for method in self._methods if method not in self._scopes)
+        bare = sorted(method for method in self._methods if not self._scopes.get(method))
         if bare:
-            raise Internal(
-                "rpc_without_scope", f"{self._name} does not start: no scope for {', '.join(bare)}."
-            )
+            raise Internal("rpc_without_scope", f"{self._name} does not start: no scope for {', '.join(bare)}.")
 
     @asynccontextmanager
     async def _track_streams(self, call: Call) -> AsyncIterator[None]:

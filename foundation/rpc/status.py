@@ -90,9 +90,7 @@ def to_status(error: QuantumError) -> Status:
 
 def from_status(status: Status) -> QuantumError:
     """The error that `to_status` made this of; for a foreign status, the nearest one of ours."""
-    code = next(
-        (known for known in grpc.StatusCode if known.value[0] == status.code), grpc.StatusCode.UNKNOWN
-    )
+    code = next((known for known in grpc.StatusCode if known.value[0] == status.code), grpc.StatusCode.UNKNOWN)
     info: error_details_pb2.ErrorInfo | None = None
     fields: list[FieldFault] = []
     retry_after: timedelta | None = None
@@ -140,9 +138,7 @@ def _bad_request(fields: Sequence[FieldFault]) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
     size = 0
     for number, fault in enumerate(fields):
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_cut(fault.path), description=_cut(fault.message)
-        )
+        violation = error_details_pb2.BadRequest.FieldViolation(field=_cut(fault.path), description=_cut(fault.message))
         size += violation.ByteSize()
         if size > FIELDS_BYTES_MAX:
             request.field_violations.add(description=f"… and {len(fields) - number} more.")

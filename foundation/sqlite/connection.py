@@ -84,9 +84,10 @@ def _configure(connection: apsw.Connection, location: Location) -> None:
         connection.execute("pragma cipher = 'sqlcipher'")
         connection.execute("pragma legacy = 4")
         connection.execute(f"pragma key = \"x'{location.key.hex()}'\"")
-    connection.execute("select count(*) from sqlite_schema").fetchall()
-    # Takes effect only in a file without tables, and only before WAL writes the first page.
-    connection.execute("pragma auto_vacuum = incremental")
+    tables = connection.execute("select count(*) from sqlite_schema").get
+    if tables == 0:
+        # Takes effect only in a file without tables, and only before WAL writes the first page.
+        connection.execute("pragma auto_vacuum = incremental")
     mode = connection.execute("pragma journal_mode = wal").get
     if mode != "wal":
         raise Internal("wal_refused", f"{location.path} cannot use a write-ahead log (it uses {mode}).")
@@ -103,9 +104,7 @@ def _configure(connection: apsw.Connection, location: Location) -> None:
 
 def _unreadable(location: Location) -> Invalid:
     if location.key is None:
-        return Invalid(
-            "database_unreadable", f"{location.path} is encrypted or not a database; no key was given."
-        )
+        return Invalid("database_unreadable", f"{location.path} is encrypted or not a database; no key was given.")
     return Invalid(
         "database_key_wrong",
         f"The key does not open {location.path}: it is another database's, or the file is not encrypted.",

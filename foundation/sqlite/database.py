@@ -24,9 +24,7 @@ EXIT_DATABASE_FAILED = 74  # EX_IOERR of sysexits.h
 
 def end_process(error: BaseException) -> None:
     """End the process at once, without clean-up: after a failed sync nothing in memory may be trusted."""
-    sys.stderr.write(
-        f"The database failed ({error!r}); the process ends so that it starts from what is on disk.\n"
-    )
+    sys.stderr.write(f"The database failed ({error!r}); the process ends so that it starts from what is on disk.\n")
     sys.stderr.flush()
     os._exit(EXIT_DATABASE_FAILED)
 
@@ -99,9 +97,7 @@ class Database:
 
     async def reclaim(self, *, pages_max: int) -> None:
         """Give up to `pages_max` pages freed by deletes back to the file system."""
-        await self.write(
-            lambda connection: connection.execute(f"pragma incremental_vacuum({pages_max:d})").fetchall()
-        )
+        await self.write(lambda connection: connection.execute(f"pragma incremental_vacuum({pages_max:d})").fetchall())
 
     async def used_bytes(self) -> int:
         """The bytes in use inside the file, without pages that deletes have freed."""

@@ -33,9 +33,7 @@ class Job:
 
     def fail(self, error: BaseException) -> None:
         """Record `error`; a future refuses StopIteration, which would leave its asker waiting for ever."""
-        self.error = (
-            RuntimeError("the work raised StopIteration") if isinstance(error, StopIteration) else error
-        )
+        self.error = RuntimeError("the work raised StopIteration") if isinstance(error, StopIteration) else error
 
 
 class JobQueue:
@@ -136,9 +134,7 @@ def in_our_words(error: BaseException) -> BaseException:
                 "database_busy", "Another process holds the write lock of the database.", remedy="Try again."
             )
         case apsw.FullError():
-            translated = Exhausted(
-                "disk_full", "The disk is full; nothing was stored.", remedy="Free some space."
-            )
+            translated = Exhausted("disk_full", "The disk is full; nothing was stored.", remedy="Free some space.")
         case _:
             return error
     translated.__cause__ = error

@@ -61,13 +61,15 @@ def migrate(connection: apsw.Connection, location: Location, migrations: Sequenc
     """Bring the schema up to date and return how many steps that took.
 
     All steps are one transaction. A database that holds something is first copied to
-    `<path>.before-<number>`, and the copy is verified. Raises Internal when
+    `<path>.before-<number>` (the newest one is kept), and the copy is verified. Raises Internal when
     the database is newer than `migrations`, or when a file that was applied has been edited since.
     """
     if len(_pending(connection, migrations)) == 0:
         return 0
-    if _applied(connection):
-        back_up(connection, location, _copy_path(location.path, len(_applied(connection))))
+    if applied := _applied(connection):
+        copy = _copy_path(location.path, max(applied))
+        back_up(connection, location, copy)
+        _remove_copies(location.path, but=copy)
     connection.execute("begin immediate")
     try:
         # Asked again under the lock: another process may have migrated in between.
@@ -110,12 +112,16 @@ def _pending(connection: apsw.Connection, migrations: Sequence[Migration]) -> li
 
 
 def _apply(connection: apsw.Connection, migration: Migration) -> None:
-    connection.execute(migration.sql)
-    if not connection.in_transaction:
+    connection.authorizer = _refuse_transactions
+    try:
+        connection.execute(migration.sql)
+    except apsw.AuthError as error:
         raise Internal(
             "migration_commits",
-            f"Migration {migration.number:04} ({migration.name}) must not end its transaction.",
-        )
+            f"Migration {migration.number:04} ({migration.name}) must not begin or end a transaction.",
+        ) from error
+    finally:
+        connection.authorizer = None
     faults = connection.execute("pragma foreign_key_check").fetchall()
     if faults:
         raise Internal(
@@ -128,8 +134,20 @@ def _apply(connection: apsw.Connection, migration: Migration) -> None:
     )
 
 
-def _copy_path(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.before-{number + 1:04}")
+def _refuse_transactions(action: int, *_: object) -> int:
+    """Keep a `commit` inside a migration from leaving half of it behind."""
+    return apsw.SQLITE_DENY if action == apsw.SQLITE_TRANSACTION else apsw.SQLITE_OK
+
+
+def _copy_path(path: Path, applied: int) -> Path:
+    return path.with_name(f"{path.name}.before-{applied + 1:04}")
+
+
+def _remove_copies(path: Path, *, but: Path) -> None:
+    """Keep the newest copy only: each is as large as the database."""
+    for copy in path.parent.glob(f"{path.name}.before-[0-9][0-9][0-9][0-9]"):
+        if copy != but:
+            copy.unlink()
 
 
 def back_up(connection: apsw.Connection, location: Location, target: Path) -> None:

@@ -16,9 +16,7 @@ class Readers:
     def __init__(self, connections: Sequence[apsw.Connection]) -> None:
         self.jobs = JobQueue()
         self._threads = [
-            threading.Thread(
-                target=self._run, args=(connection,), name=f"sqlite-reader-{number}", daemon=True
-            )
+            threading.Thread(target=self._run, args=(connection,), name=f"sqlite-reader-{number}", daemon=True)
             for number, connection in enumerate(connections)
         ]
         for thread in self._threads:
