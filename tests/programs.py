@@ -9,14 +9,14 @@ from typing import NoReturn
 import pytest
 
 
-def require(program: str, package: str = "") -> str:
+def require(program: str, apt: str = "") -> str:
     """Return the path of a program; without it skip the test, or fail it where QUANTUM_CI is set.
 
-    `package` is the Debian package that holds the program, when its name differs.
+    `apt` is the Debian package that holds the program, when its name differs.
     """
     path = shutil.which(program)
     if path is None:
-        missing(f"{program} is not installed: sudo apt-get install {package or program}")
+        missing(f"{program} is not installed: sudo apt-get install {apt or program}")
     return path
 
 
