@@ -9,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from foundation.auth import PUBLIC, TokenVerifier
 from foundation.clock import Clock
@@ -21,7 +22,7 @@ from foundation.log import Logger
 from foundation.rpc.concerns import Call, answer_errors, authenticate, log_requests, require_deadline
 from foundation.rpc.limits import SERVER_OPTIONS
 from foundation.rpc.socket_claim import SocketClaim
-from foundation.rpc.wrapping import Wrapping
+from foundation.rpc.wrapping import Handler, wrap
 
 _BUILT_IN_SCOPES = {
     f"/{health.SERVICE_NAME}/Check": PUBLIC,
@@ -50,18 +51,19 @@ class RpcServer:
         self._stopping = asyncio.Event()
         self._claim: SocketClaim | None = None
         self._health = health.aio.HealthServicer()
-        concerns = (
-            log_requests(logger, clock),
-            answer_errors(logger, SystemIds(clock), self._stopping),
-            self._track_streams,
-            authenticate(verifier, self._scopes),
+        # From the inside to the outside.
+        self._concerns = (
             require_deadline(),
+            authenticate(verifier, self._scopes),
+            self._track_streams,
+            answer_errors(logger, SystemIds(clock), self._stopping),
+            log_requests(logger, clock),
         )
-        self._server = grpc.aio.server(interceptors=[Wrapping(concern) for concern in concerns], options=SERVER_OPTIONS)
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: object, full_service_name: str) -> None:
         """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`."""
-        add_to_server(servicer, _Registrar(self._server, self._methods))
+        add_to_server(servicer, _Registrar(self._serve))
         self._services.append(full_service_name)
 
     async def start(self, unix: Path) -> None:
@@ -73,7 +75,12 @@ class RpcServer:
         self._require_scopes()
         self.add(health_pb2_grpc.add_HealthServicer_to_server, self._health, health.SERVICE_NAME)
         await self.set_serving(False)
-        reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
+        names = (*self._services, reflection.SERVICE_NAME)
+        self.add(
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
+            reflection.aio.ReflectionServicer(names),
+            reflection.SERVICE_NAME,
+        )
         claim = SocketClaim(unix)
         claim.take()
         self._claim = claim
@@ -107,6 +114,16 @@ class RpcServer:
             self._claim = None
         self._logger.info(f"{self._name} stopped.", action="rpc_stopped")
 
+    def _serve(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        wrapped: dict[str, Handler] = {}
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._methods.append(method)
+            for concern in self._concerns:
+                handler = wrap(handler, method, concern)
+            wrapped[name] = handler
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+
     def _require_scopes(self) -> None:
         bare = sorted(method for method in self._methods if not self._scopes.get(method))
         if bare:
@@ -126,15 +143,13 @@ class RpcServer:
 
 
 class _Registrar:
-    """Stands in for the server while a servicer is added, and notes the methods that are really served."""
+    """Stands in for the server while a servicer is added, to get at its handlers by name."""
 
-    def __init__(self, server: grpc.aio.Server, methods: list[str]) -> None:
-        self._server = server
-        self._methods = methods
+    def __init__(self, serve: Callable[[str, Mapping[str, Handler]], None]) -> None:
+        self._serve = serve
 
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self._server.add_generic_rpc_handlers(handlers)
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        self._serve(service, handlers)
 
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        self._methods.extend(f"/{service}/{method}" for method in handlers)
-        self._server.add_registered_method_handlers(service, handlers)
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Ignore the same handlers in the form that does not tell their names."""

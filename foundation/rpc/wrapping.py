@@ -1,9 +1,12 @@
-"""Puts a concern round the handlers of a server, of all four kinds."""
+"""Puts a concern round the handlers of a server, of all four kinds, once, when they are registered.
+
+Not a server interceptor: grpc would walk a chain of those and build the handlers anew for every call.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -15,22 +18,6 @@ from foundation.rpc.concerns import Call, Concern
 # Quoted: generic in their type stubs only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-
-
-class Wrapping(grpc.aio.ServerInterceptor):
-    """One concern as a server interceptor."""
-
-    def __init__(self, concern: Concern) -> None:
-        self._concern = concern
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Return the handler with the concern round it; None (an unknown method) stays None."""
-        handler = await continuation(handler_call_details)
-        return None if handler is None else wrap(handler, handler_call_details.method, self._concern)
 
 
 def wrap(handler: Handler, method: str, concern: Concern) -> Handler:
