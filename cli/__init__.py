@@ -1,0 +1,1 @@
+"""The command line: `quantum <verb>`, one verb a file in `verbs/`."""
