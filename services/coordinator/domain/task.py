@@ -180,6 +180,12 @@ _PLACES = {name: place for place, name in enumerate(FIELDS)}
 _SETTERS = tuple(getattr(Task, name).__set__ for name in FIELDS)
 values_of: Callable[[Task], tuple[object, ...]] = attrgetter(*FIELDS)
 
+# What was asked for: fixed by the acceptance, moved by no event.
+request_of: Callable[[Task], tuple[object, ...]] = attrgetter(
+    "id", "agent", "created_at", "project", "params", "priority", "depends_on", "effects", "retries", "timeout",
+    "retry_of", "parent", "submitted_by", "labels",
+)  # fmt: skip
+
 
 def restore(values: Iterable[object]) -> Task:
     """A task from the values of all its FIELDS, in their order; the inverse of `values_of`.
@@ -360,16 +366,12 @@ def decide(task: Task, decision: Decision, *, note: str, now: datetime) -> Task:
         case Decision.RUN_AGAIN:
             return _move(task, S.QUEUED, reason=note, ready_at=now, finished_at=None)
         case Decision.SUCCEEDED:
-            return _move(
-                task, S.SUCCEEDED, reason=note or "A person decided that it succeeded.", finished_at=now
-            )
+            return _move(task, S.SUCCEEDED, reason=note or "A person decided that it succeeded.", finished_at=now)
         case Decision.FAILED:
             return _move(task, S.FAILED, reason=note or "A person decided that it failed.", finished_at=now)
 
 
-def end(
-    task: Task, state: TaskState, *, reason: str, measured: Measured, now: datetime, **counts: int
-) -> Task:
+def end(task: Task, state: TaskState, *, reason: str, measured: Measured, now: datetime, **counts: int) -> Task:
     """The task's one terminal state, after an attempt."""
     return _move(task, state, reason=reason, measured=measured, finished_at=now, holder="", **counts)
 
@@ -394,6 +396,4 @@ def again(
 
 def await_decision(task: Task, *, reason: str, measured: Measured, now: datetime, **counts: int) -> Task:
     """An attempt that must not run twice ended in a way that nobody can vouch for."""
-    return _move(
-        task, S.NEEDS_DECISION, reason=reason, measured=measured, holder="", finished_at=now, **counts
-    )
+    return _move(task, S.NEEDS_DECISION, reason=reason, measured=measured, holder="", finished_at=now, **counts)

@@ -1,0 +1,22 @@
+"""The statements of queries.sql by name, read once."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.coordinator.adapters.rows import COLUMNS
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def _read(path: Path) -> Mapping[str, str]:
+    _, *parts = _NAME.split(path.read_text())
+    names, bodies = parts[::2], parts[1::2]
+    return {name: _bare(body).replace("{task}", COLUMNS) for name, body in zip(names, bodies, strict=True)}
+
+
+def _bare(sql: str) -> str:
+    return "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--")).strip()
+
+
+SQL = _read(Path(__file__).with_name("queries.sql"))

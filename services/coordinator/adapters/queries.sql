@@ -1,0 +1,229 @@
+-- Every statement of the SQLite store, by name. {task} stands for the columns that make a task.
+
+-- name: insert_task
+insert into tasks (
+    id, agent, state, created_at, ready_at, fence, project, params, rank, reason, not_before, depends_on, effects,
+    retries, timeout, cancel_requested, attempt, failures, timeouts, deferrals, losses, holder, runner, started_at,
+    finished_at, exit_code, signal, duration, cpu, memory_peak, output_bytes, output_cut, limits, retry_of, parent,
+    submitted_by, clearing, labels, change
+) values (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
+
+-- name: insert_long_params
+insert into long_params (task_id, params) values (?, ?)
+
+-- name: insert_dependency
+insert into dependencies (parent, child) values (?, ?)
+
+-- A move between states: it moves the task in the indexes, too.
+-- name: move_task
+update tasks set
+    fence = ?, holder = ?, runner = ?, reason = ?, cancel_requested = ?, attempt = ?, failures = ?, timeouts = ?,
+    deferrals = ?, losses = ?, not_before = ?, started_at = ?, exit_code = ?, signal = ?, duration = ?, cpu = ?,
+    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, change = ?,
+    state = ?, ready_at = ?, finished_at = ?, clearing = ?
+where id = ? and state = ? and fence = ?
+
+-- The same without the columns that the indexes of states and times are made of.
+-- name: touch_task
+update tasks set
+    fence = ?, holder = ?, runner = ?, reason = ?, cancel_requested = ?, attempt = ?, failures = ?, timeouts = ?,
+    deferrals = ?, losses = ?, not_before = ?, started_at = ?, exit_code = ?, signal = ?, duration = ?, cpu = ?,
+    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, change = ?
+where id = ? and state = ? and fence = ?
+
+-- name: task
+select {task} from tasks where id = ?
+
+-- name: tasks
+select {task} from tasks where id in (select value from json_each(?))
+
+-- name: tasks_upwards
+select {task} from tasks where id > ? order by id limit ?
+
+-- name: tasks_downwards
+select {task} from tasks where id < ? order by id desc limit ?
+
+-- name: ids_upwards
+select id from tasks where agent = ? and state = ? and id > ? order by id limit ?
+
+-- name: ids_downwards
+select id from tasks where agent = ? and state = ? and id < ? order by id desc limit ?
+
+-- name: project_ids_upwards
+select id from tasks
+where project = ?1 and project <> '' and id > ?2 and ?3 in ('', agent) and state in (select value from json_each(?4))
+order by id limit ?5
+
+-- name: project_ids_downwards
+select id from tasks
+where project = ?1 and project <> '' and id < ?2 and ?3 in ('', agent) and state in (select value from json_each(?4))
+order by id desc limit ?5
+
+-- name: ready
+select rank, ready_at, id from tasks
+where agent = ? and state = 'queued' and holder = ''
+order by rank, ready_at, id limit ?
+
+-- name: ready_after
+select rank, ready_at, id from tasks
+where agent = ? and state = 'queued' and holder = '' and (rank, ready_at, id) > (?, ?, ?)
+order by rank, ready_at, id limit ?
+
+-- name: due
+select {task} from tasks where state = 'scheduled' and ready_at <= ? order by ready_at, id limit ?
+
+-- name: next_due
+select min(ready_at) from tasks where state = 'scheduled'
+
+-- name: held
+select {task} from tasks where holder <> '' and id > ? order by id limit ?
+
+-- name: blocked_on
+select {task} from tasks
+where state = 'blocked'
+    and id in (select child from dependencies where parent in (select value from json_each(?)))
+order by id
+
+-- name: changes
+select {task} from tasks where change > ? order by change limit ?
+
+-- name: in_clearing
+select {task} from tasks where clearing = ? and clearing <> '' and id > ? order by id limit ?
+
+-- name: counts
+select agent, state, tasks from counts where tasks > 0
+
+-- name: add_to_counts
+insert into counts (agent, state, tasks) values (?1, ?2, max(?3, 0))
+on conflict (agent, state) do update set tasks = tasks + ?3
+
+-- name: position
+select position from latest_change
+
+-- name: set_position
+update latest_change set position = ?
+
+-- name: put_output
+insert into outputs (task_id, output) values (?, ?) on conflict (task_id) do update set output = excluded.output
+
+-- name: delete_output
+delete from outputs where task_id = ?
+
+-- name: output
+select output from outputs where task_id = ?
+
+-- name: accepted
+select digest, task_ids, at from idempotency_keys where token_id = ? and key = ?
+
+-- name: remember
+insert into idempotency_keys (token_id, key, digest, task_ids, at) values (?, ?, ?, ?, ?)
+on conflict (token_id, key) do update set digest = excluded.digest, task_ids = excluded.task_ids, at = excluded.at
+
+-- name: post
+insert into outbox (task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: outbox
+select sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at
+from outbox order by sequence limit ?
+
+-- name: acknowledge
+delete from outbox where sequence <= ?
+
+-- name: publish
+insert into reports (type, project, summary, task_id, agent, published_at, data) values (?, ?, ?, ?, ?, ?, ?)
+on conflict (type, project) do update set
+    summary = excluded.summary, task_id = excluded.task_id, agent = excluded.agent,
+    published_at = excluded.published_at, data = excluded.data
+where excluded.published_at >= published_at
+
+-- name: reports
+select type, project, summary, data, task_id, agent, published_at from reports
+where ?1 in ('', type) and ?2 in ('', project)
+order by published_at desc, type, project
+
+-- name: report
+select type, project, summary, data, task_id, agent, published_at from reports
+where agent = ? and project = ?
+order by published_at desc, type limit 1
+
+-- name: histories
+select agent, ends, last_task_id from histories
+
+-- name: record_history
+insert into histories (agent, ends, last_task_id) values (?, ?, ?)
+on conflict (agent) do update set ends = excluded.ends, last_task_id = excluded.last_task_id
+
+-- name: refuse
+insert into refusals (task_id, fence, held_fence, runner, what, at) values (?, ?, ?, ?, ?, ?)
+
+-- name: forget_refusals
+delete from refusals where sequence <= (select max(sequence) from refusals) - ?
+
+-- name: refusals
+select task_id, fence, held_fence, runner, what, at from refusals where task_id = ? order by sequence
+
+-- name: fact
+select value from facts where name = ?
+
+-- name: set_fact
+insert into facts (name, value) values (?, ?) on conflict (name) do update set value = excluded.value
+
+-- name: delete_fact
+delete from facts where name = ?
+
+-- name: expired
+select id, agent, state, depends_on from tasks as old
+where state in ('succeeded', 'failed', 'cancelled') and finished_at < ?
+    and not exists (
+        select 1 from dependencies join tasks as child on child.id = dependencies.child
+        where dependencies.parent = old.id
+            and child.state not in ('succeeded', 'failed', 'cancelled', 'dead')
+    )
+order by finished_at limit ?
+
+-- name: expired_kept
+select id, agent, state, depends_on from tasks as old
+where state in ('needs_decision', 'dead') and finished_at < ?
+    and not exists (
+        select 1 from dependencies join tasks as child on child.id = dependencies.child
+        where dependencies.parent = old.id
+            and child.state not in ('succeeded', 'failed', 'cancelled', 'dead')
+    )
+order by finished_at limit ?
+
+-- name: delete_task
+delete from tasks where id = ?
+
+-- name: delete_long_params
+delete from long_params where task_id = ?
+
+-- name: delete_dependencies_on
+delete from dependencies where parent = ?
+
+-- name: delete_dependency
+delete from dependencies where parent = ? and child = ?
+
+-- name: forget_keys
+delete from idempotency_keys where (token_id, key) in (
+    select token_id, key from idempotency_keys where at < ? order by at limit ?
+)
+
+-- name: pages
+select page_count, freelist_count, page_size from pragma_page_count, pragma_freelist_count, pragma_page_size
+
+-- name: miscounted
+select agent, state, sum(tasks) from (
+    select agent, state, count(*) as tasks from tasks group by agent, state
+    union all
+    select agent, state, -tasks from counts
+)
+group by agent, state having sum(tasks) <> 0
+
+-- name: beyond_position
+select count(*) from tasks where change > (select position from latest_change)
+
+-- name: orphans
+select count(*) from outputs where task_id not in (select id from tasks)

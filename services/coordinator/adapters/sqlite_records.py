@@ -1,0 +1,149 @@
+"""What the coordinator's SQLite store keeps beside the tasks: outputs, keys, outbox, reports, refusals, facts."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import apsw
+
+from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.rows import moment, stamp
+from services.coordinator.ports import Accepted, AgentHistory, OutboxEntry, Refusal, Report
+
+REFUSALS_MAX = 10_000
+
+
+class SqliteRecords:
+    """The records as one transaction sees them."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+
+    def put_output(self, task_id: str, text: str) -> None:
+        if text:
+            self._execute(SQL["put_output"], (task_id, text))
+        else:
+            self._execute(SQL["delete_output"], (task_id,))
+
+    def output(self, task_id: str) -> str:
+        return self._execute(SQL["output"], (task_id,)).get or ""
+
+    def accepted(self, token_id: str, key: str) -> Accepted | None:
+        row = self._execute(SQL["accepted"], (token_id, key)).fetchone()
+        if row is None:
+            return None
+        digest, task_ids, at = row
+        return Accepted(digest=digest, task_ids=tuple(task_ids.split()), at=moment(at))
+
+    def remember(self, token_id: str, key: str, accepted: Accepted) -> None:
+        values = (token_id, key, accepted.digest, " ".join(accepted.task_ids), stamp(accepted.at))
+        self._execute(SQL["remember"], values)
+
+    def post(self, entries: Sequence[OutboxEntry]) -> None:
+        self._executemany(
+            SQL["post"],
+            [
+                (
+                    entry.task_id,
+                    entry.fence,
+                    entry.agent,
+                    entry.project,
+                    json.dumps(entry.uses),
+                    entry.failure_class,
+                    entry.counted,
+                    entry.detail,
+                    stamp(entry.finished_at),
+                )
+                for entry in entries
+            ],
+        )
+
+    def outbox(self, *, limit: int) -> Sequence[OutboxEntry]:
+        return [
+            OutboxEntry(
+                sequence=sequence,
+                task_id=task_id,
+                fence=fence,
+                agent=agent,
+                project=project,
+                uses=tuple(json.loads(uses)),
+                failure_class=failure_class,
+                counted=counted == 1,
+                detail=detail,
+                finished_at=moment(finished_at),
+            )
+            for (
+                sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at,
+            ) in self._execute(SQL["outbox"], (limit,))
+        ]  # fmt: skip
+
+    def acknowledge(self, up_to_sequence: int) -> None:
+        self._execute(SQL["acknowledge"], (up_to_sequence,))
+
+    def publish(self, report: Report) -> None:
+        values = (
+            report.type,
+            report.project,
+            report.summary,
+            report.task_id,
+            report.agent,
+            stamp(report.published_at),
+            report.data,
+        )
+        self._execute(SQL["publish"], values)
+
+    def reports(self, *, type: str, project: str) -> Sequence[Report]:
+        return [_report(*row) for row in self._execute(SQL["reports"], (type, project))]
+
+    def report(self, *, agent: str, project: str) -> Report | None:
+        row = self._execute(SQL["report"], (agent, project)).fetchone()
+        return None if row is None else _report(*row)
+
+    def histories(self) -> Mapping[str, AgentHistory]:
+        return {
+            agent: AgentHistory(agent=agent, ends=ends, last_task_id=last_task_id)
+            for agent, ends, last_task_id in self._execute(SQL["histories"])
+        }
+
+    def record_history(self, history: AgentHistory) -> None:
+        self._execute(SQL["record_history"], (history.agent, history.ends, history.last_task_id))
+
+    def refuse(self, refusal: Refusal) -> None:
+        values = (
+            refusal.task_id,
+            refusal.fence,
+            refusal.held_fence,
+            refusal.runner,
+            refusal.what,
+            stamp(refusal.at),
+        )
+        self._execute(SQL["refuse"], values)
+        self._execute(SQL["forget_refusals"], (REFUSALS_MAX,))
+
+    def refusals(self, task_id: str) -> Sequence[Refusal]:
+        return [
+            Refusal(task_id=id_, fence=fence, held_fence=held_fence, runner=runner, what=what, at=moment(at))
+            for id_, fence, held_fence, runner, what, at in self._execute(SQL["refusals"], (task_id,))
+        ]
+
+    def fact(self, name: str) -> str | None:
+        value: str | None = self._execute(SQL["fact"], (name,)).get
+        return value
+
+    def set_fact(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._execute(SQL["delete_fact"], (name,))
+        else:
+            self._execute(SQL["set_fact"], (name, value))
+
+
+def _report(type_: str, project: str, summary: str, data: str, task_id: str, agent: str, published_at: int) -> Report:
+    return Report(
+        type=type_,
+        project=project,
+        summary=summary,
+        data=data,
+        task_id=task_id,
+        agent=agent,
+        published_at=moment(published_at),
+    )

@@ -1,0 +1,213 @@
+"""Tasks in SQLite: one transaction's inserts, guarded moves and reads."""
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from operator import attrgetter, itemgetter
+
+import apsw
+
+from foundation.errors import Conflict, Internal, Stale
+from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.rows import (
+    PARAMS_INLINE_MAX,
+    Row,
+    inserted,
+    moment,
+    moved,
+    read_task,
+    stamp,
+    touched,
+)
+from services.coordinator.domain.task import Task, TaskState, request_of
+from services.coordinator.ports import ReadyEntry, TaskFilter
+
+_LAST_ID = "\U0010ffff"  # sorts behind every id
+
+# What the indexes of states and times are made of.
+_placed = attrgetter("state", "ready_at", "finished_at", "clearing")
+
+
+class SqliteTasks:
+    """The tasks as one transaction sees them.
+
+    The position of changes and the counts per agent and state are kept here while the transaction runs, and
+    written once, by `finish`.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+        self._position: int | None = None
+        self._counted: Counter[tuple[str, str]] = Counter()
+
+    def finish(self) -> None:
+        """Write what was kept until now."""
+        if self._position is not None:
+            self._execute(SQL["set_position"], (self._position,))
+            self._position = None
+        if self._counted:
+            changed = [(agent, state, by) for (agent, state), by in self._counted.items() if by]
+            self._executemany(SQL["add_to_counts"], changed)
+            self._counted.clear()
+
+    # -- writes
+
+    def insert(self, tasks: Sequence[Task]) -> None:
+        rows = [inserted(task, change) for change, task in enumerate(tasks, self._advance(len(tasks)))]
+        try:
+            self._executemany(SQL["insert_task"], rows)
+        except apsw.ConstraintError as error:
+            raise self._refused(tasks, error) from error
+        long = [(task.id, task.params) for task in tasks if len(task.params) > PARAMS_INLINE_MAX]
+        if long:
+            self._executemany(SQL["insert_long_params"], long)
+        edges = [(parent, task.id) for task in tasks for parent in dict.fromkeys(task.depends_on)]
+        if edges:
+            self._executemany(SQL["insert_dependency"], edges)
+        for task in tasks:
+            self._counted[task.agent, task.state] += 1
+
+    def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        """Replace each (before, after) as the port says; what a task asks for never changes after its insert."""
+        moves: list[Row] = []
+        touches: list[Row] = []
+        for change, (before, after) in enumerate(pairs, self._advance(len(pairs))):
+            if before.ended:
+                raise Stale("ended", f"Task {before.id} has ended ({before.state}) and never changes again.")
+            if request_of(before) != request_of(after):
+                raise Internal("request_changed", f"What task {before.id} asks for cannot be changed.")
+            if _placed(before) == _placed(after):
+                touches.append(touched(before, after, change))
+                continue
+            moves.append(moved(before, after, change))
+            if before.state is not after.state:
+                self._counted[before.agent, before.state] -= 1
+                self._counted[after.agent, after.state] += 1
+        self._update("move_task", moves, pairs)
+        self._update("touch_task", touches, pairs)
+
+    def _update(self, name: str, rows: Sequence[Row], pairs: Sequence[tuple[Task, Task]]) -> None:
+        if not rows:
+            return
+        before = self._connection.total_changes()
+        try:
+            self._executemany(SQL[name], rows)
+        except apsw.ConstraintError as error:
+            raise Internal("impossible_task", f"A task would become what no task can be: {error}.") from error
+        if self._connection.total_changes() - before != len(rows):
+            raise self._stale(pairs)
+
+    def _stale(self, pairs: Sequence[tuple[Task, Task]]) -> Stale:
+        """Name one of those that are not as `before` says. Some are as `after` says: those were written already."""
+        now = self.tasks([before.id for before, _ in pairs])
+        for before, after in pairs:
+            found = now.get(before.id)
+            if found is None:
+                return Stale("stale_fence", f"Task {before.id} does not exist any more.")
+            if (found.state, found.fence) not in ((before.state, before.fence), (after.state, after.fence)):
+                return Stale("stale_fence", f"Task {before.id} is {found.state} under fence {found.fence} by now.")
+        return Stale("stale_fence", "A task was changed meanwhile.")
+
+    def _refused(self, tasks: Sequence[Task], error: apsw.ConstraintError) -> Conflict | Internal:
+        if "tasks.id" not in str(error):
+            return Internal("impossible_task", f"A task would be what no task can be: {error}.")
+        return Conflict("task_exists", f"A task of these exists already: {', '.join(task.id for task in tasks[:5])}.")
+
+    def _advance(self, by: int) -> int:
+        """Take the next positions and return the first of them."""
+        first = self.position() + 1
+        self._position = first + by - 1
+        return first
+
+    # -- reads
+
+    def task(self, task_id: str) -> Task | None:
+        row = self._execute(SQL["task"], (task_id,)).fetchone()
+        return None if row is None else read_task(row)
+
+    def tasks(self, task_ids: Sequence[str]) -> Mapping[str, Task]:
+        if not task_ids:
+            return {}
+        found = map(read_task, self._execute(SQL["tasks"], (json.dumps(list(task_ids)),)))
+        return {task.id: task for task in found}
+
+    def page(self, wanted: TaskFilter, *, before: tuple[datetime, str] | None, limit: int) -> Sequence[Task]:
+        """Newest first as the port says: by id downwards, because ids ascend with the moment of creation."""
+        start = _LAST_ID if before is None else before[1]
+        return self._walk(wanted, start, limit, downwards=True)
+
+    def matching(self, wanted: TaskFilter, *, after_id: str, limit: int) -> Sequence[Task]:
+        return self._walk(wanted, after_id, limit, downwards=False)
+
+    def _walk(self, wanted: TaskFilter, start: str, limit: int, *, downwards: bool) -> Sequence[Task]:
+        direction = "downwards" if downwards else "upwards"
+        if not (wanted.project or wanted.agent or wanted.states):
+            return self._read(f"tasks_{direction}", (start, limit))
+        if wanted.project:
+            states = json.dumps(sorted(wanted.states or TaskState))
+            values = (wanted.project, start, wanted.agent, states, limit)
+            ids = [id_ for (id_,) in self._execute(SQL[f"project_ids_{direction}"], values)]
+        else:
+            walks = [self._ids(f"ids_{direction}", (*pair, start, limit)) for pair in self._pairs(wanted)]
+            ids = list(islice(heapq.merge(*walks, reverse=downwards), limit))
+        found = self.tasks(ids)
+        return [found[id_] for id_ in ids]
+
+    def _pairs(self, wanted: TaskFilter) -> Iterator[tuple[str, TaskState]]:
+        """The (agent, state) pairs that the filter means and that hold tasks; each is a walk along one index."""
+        for agent, state in self.counts():
+            if wanted.agent in ("", agent) and (not wanted.states or state in wanted.states):
+                yield agent, state
+
+    def _ids(self, name: str, values: Row) -> Iterator[str]:
+        return map(itemgetter(0), self._execute(SQL[name], values))
+
+    def counts(self) -> Mapping[tuple[str, TaskState], int]:
+        self.finish()
+        return {(agent, TaskState(state)): tasks for agent, state, tasks in self._execute(SQL["counts"])}
+
+    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
+        if after is None:
+            rows = self._execute(SQL["ready"], (agent, limit))
+        else:
+            rows = self._execute(SQL["ready_after"], (agent, after.rank, stamp(after.ready_at), after.id, limit))
+        return [ReadyEntry(rank, moment(ready_at), id_) for rank, ready_at, id_ in rows]
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
+        return self._read("due", (stamp(now), limit))
+
+    def next_due(self) -> datetime | None:
+        earliest = self._execute(SQL["next_due"]).get
+        return None if earliest is None else moment(earliest)
+
+    def held(self, *, after_id: str, limit: int) -> Sequence[Task]:
+        return self._read("held", (after_id, limit))
+
+    def blocked_on(self, parent_ids: Sequence[str]) -> Sequence[Task]:
+        return self._read("blocked_on", (json.dumps(list(parent_ids)),)) if parent_ids else ()
+
+    def unmet_parents(self, task_id: str) -> Sequence[Task]:
+        task = self.task(task_id)
+        if task is None:
+            return ()
+        parents = self.tasks(task.depends_on)
+        return [parent for parent in parents.values() if parent.state is not TaskState.SUCCEEDED]
+
+    def position(self) -> int:
+        if self._position is not None:
+            return self._position
+        return int(self._execute(SQL["position"]).get)
+
+    def changes(self, *, after: int, limit: int) -> Sequence[Task]:
+        return self._read("changes", (after, limit))
+
+    def in_clearing(self, clearing: str, *, after_id: str, limit: int) -> Sequence[Task]:
+        return self._read("in_clearing", (clearing, after_id, limit))
+
+    def _read(self, name: str, values: Row) -> list[Task]:
+        return [read_task(row) for row in self._execute(SQL[name], values)]
