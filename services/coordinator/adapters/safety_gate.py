@@ -1,0 +1,77 @@
+"""Safety as dispatch sees it, over its client."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from clients import safety_values as values
+from clients.safety import SafetyClient
+from services.coordinator.ports import Admission, Candidate, OutboxEntry, Renewal, Verdict
+
+# Dispatch waits for the answer, so a safety that hangs must not hold it for long: it is as good as gone.
+ADMIT_DEADLINE = timedelta(seconds=5)
+RENEW_DEADLINE = timedelta(seconds=2)
+
+
+class ClientGate:
+    """Implements `ports.SafetyGate`. Raises Unavailable or TimedOut when safety cannot be asked."""
+
+    def __init__(self, client: SafetyClient) -> None:
+        self._client = client
+
+    async def admit(self, outcomes: Sequence[OutboxEntry], candidates: Sequence[Candidate]) -> Admission:
+        answer = await self._client.admit(
+            [_outcome(entry) for entry in outcomes],
+            [_candidate(candidate) for candidate in candidates],
+            deadline=ADMIT_DEADLINE,
+        )
+        return Admission(
+            verdicts=tuple(_verdict(verdict) for verdict in answer.verdicts), mode=answer.mode, epoch=answer.epoch
+        )
+
+    async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Renewal], int]:
+        answer = await self._client.renew(attempts, deadline=RENEW_DEADLINE)
+        renewals = [Renewal(action=renewal.action, reason=renewal.reason) for renewal in answer.renewals]
+        return renewals, answer.epoch
+
+    async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
+        found = await self._client.list_breakers(not_closed=True, deadline=RENEW_DEADLINE)
+        return {breaker.scope: (breaker.state, breaker.reason, breaker.until) for breaker in found}
+
+
+def _outcome(entry: OutboxEntry) -> values.Outcome:
+    kind = values.OutcomeKind.NEUTRAL
+    if entry.failure_class == "":
+        kind = values.OutcomeKind.SUCCESS
+    elif entry.counted:
+        kind = values.OutcomeKind.FAILURE
+    return values.Outcome(
+        task_id=entry.task_id,
+        fence=entry.fence,
+        agent=entry.agent,
+        project=entry.project,
+        uses=entry.uses,
+        kind=kind,
+        failure_class=entry.failure_class,
+        detail=entry.detail,
+        finished_at=entry.finished_at,
+    )
+
+
+def _candidate(candidate: Candidate) -> values.Candidate:
+    return values.Candidate(
+        task_id=candidate.task_id,
+        fence=candidate.fence,
+        agent=candidate.agent,
+        project=candidate.project,
+        uses=candidate.uses,
+    )
+
+
+def _verdict(verdict: values.Verdict) -> Verdict:
+    return Verdict(
+        admitted=verdict.admitted,
+        scope=verdict.scope,
+        code=verdict.code,
+        reason=verdict.reason,
+        ask_again_at=verdict.ask_again_at,
+    )
