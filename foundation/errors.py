@@ -170,7 +170,10 @@ def for_kind(kind: Kind) -> type[QuantumError]:
     return _TYPES[kind]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to the one given, or None when none is near enough to be worth saying."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name nearest to the one given, or None when none is near enough to be worth saying.
+
+    `cutoff` is how near that is: from 0 for anything to 1 for the same; difflib's ratio.
+    """
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return nearest[0] if nearest else None

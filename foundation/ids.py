@@ -12,6 +12,7 @@ from foundation.clock import Clock
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 ID_LENGTH = 26
 _RANDOM_BITS = 80
+_TIME_LENGTH = 10
 _MILLISECONDS_MAX = 2**48 - 1
 
 
@@ -85,6 +86,14 @@ class FixedRandomness:
 def random_bytes(count: int) -> bytes:
     """`count` bytes from the operating system's generator, fit for keys and tokens."""
     return secrets.token_bytes(count)
+
+
+def derived_id(made: str, other: str) -> str:
+    """The identifier for a copy of `other` that belongs to the act that `made` names: the same at each call.
+
+    For acts that may be interrupted and go on later. It sorts with `made` by its moment, not by its order.
+    """
+    return made[:_TIME_LENGTH] + other[_TIME_LENGTH:]
 
 
 def is_id(text: str) -> bool:

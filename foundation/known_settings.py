@@ -106,7 +106,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "export_ended_tasks_max": _integer(100, 0, 100_000, "ended tasks in task_queue.json"),
         # Breakers.
         "breaker_consecutive_failures": _integer(3, 1, 1_000, "consecutive failures that open a breaker"),
-        "breaker_window": _integer(20, 1, 1_000, "last outcomes of which the failure share is taken"),
+        "breaker_window": _integer(20, 1, 62, "last outcomes of which the failure share is taken"),
         "breaker_window_min": _integer(8, 1, 1_000, "outcomes below which the failure share means nothing"),
         "breaker_failure_share": _number(0.5, 0.01, 1, "failure share of the window that opens a breaker"),
         "breaker_open_seconds": _number(300, 0.05, _DAY, "how long a breaker stays open the first time; doubles"),
@@ -127,6 +127,9 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "gateway_port": _integer(5005, 0, 65_535, "port that the gateway listens on; 0 takes a free one"),
         "gateway_body_bytes_max": _size("1MB", "1KB", "64MB", "a larger request is refused"),
         "gateway_threads": _integer(32, 9, 1_000, "blocking threads; event streams take all but eight"),
+        "gateway_drain_seconds": _number(8, 1, 600, "how long open requests may go on once the gateway is stopped"),
+        "access_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/access.log is rotated"),
+        "access_log_files_max": _integer(5, 1, 100, "rotated access logs that are kept"),
         "http_timeout_seconds": _number(30, 0.1, 3_600, "deadline of one request on its way through the services"),
         "connection_pool": _integer(5, 1, 100, "connections that a client of the gateway keeps open"),
     }

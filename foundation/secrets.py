@@ -152,7 +152,10 @@ class FileStore:
     def set(self, service: str, account: str, secret: str) -> None:
         """Keeps a secret; durable on return."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._key_file.exists():
+        # Looked at in this order, because the key is made before the first secret is kept: whoever sees a
+        # secret and then no key sees a lost one, for which a new one would be no help.
+        empty = not any(self._folder.glob("*.json"))
+        if empty and not self._key_file.exists():
             self._make_key()
         nonce = random_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher().encrypt(nonce, secret.encode(), _bound_to(service, account))

@@ -18,6 +18,7 @@ from foundation.workspace import Workspace
 S = TypeVar("S")
 
 _PREFIX = "QUANTUM_"
+_NEARLY_OURS = 0.85  # one or two slips in a name of usual length
 _PYTHON_TYPES = {Type.INTEGER: int, Type.NUMBER: float, Type.SIZE: int, Type.TEXT: str, Type.FLAG: bool}
 _FLAGS = {
     "true": True,
@@ -125,8 +126,9 @@ def _from_environment(environ: Mapping[str, str], faults: list[FieldFault]) -> d
             continue
         if variable in variables:
             found[variables[variable]] = _Found(environ[variable], variable, variable, True)
-        elif did_you_mean(variable, variables):
-            faults.append(FieldFault(variable, _unknown(variable, variables)))
+        elif near := did_you_mean(variable.removeprefix(_PREFIX).lower(), KNOWN, cutoff=_NEARLY_OURS):
+            fault = f"there is no such setting; did you mean {_PREFIX}{near.upper()}?"
+            faults.append(FieldFault(variable, fault))
     return found
 
 

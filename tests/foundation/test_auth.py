@@ -42,6 +42,6 @@ async def test_two_calls_at_once_do_not_see_each_other() -> None:
             await both_in.wait()
             return current_caller().name
 
-    assert await asyncio.gather(call("one"), call("two")) == ["one", "two"]
+    assert list(await asyncio.gather(call("one"), call("two"))) == ["one", "two"]
     with pytest.raises(Internal):
         current_caller()
