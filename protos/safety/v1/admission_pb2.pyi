@@ -42,7 +42,7 @@ class AttemptKey(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("attempt", "agent", "project", "uses", "kind", "failure_class", "detail", "finished_at")
+    __slots__ = ("attempt", "agent", "project", "uses", "kind", "failure_class", "detail", "finished_at", "epoch")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class Outcome(_message.Message):
     FAILURE_CLASS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptKey
     agent: str
     project: str
@@ -59,7 +60,8 @@ class Outcome(_message.Message):
     failure_class: str
     detail: str
     finished_at: _timestamp_pb2.Timestamp
-    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[OutcomeKind, str]] = ..., failure_class: _Optional[str] = ..., detail: _Optional[str] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    epoch: int
+    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[OutcomeKind, str]] = ..., failure_class: _Optional[str] = ..., detail: _Optional[str] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("attempt", "agent", "project", "uses")

@@ -1,0 +1,182 @@
+"""Safety's client: admission, breakers, the mode and tokens as plain asynchronous calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+
+from clients.caching_verifier import CachingTokenVerifier as CachingTokenVerifier
+from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.safety_convert import (
+    admission_from,
+    breaker_from,
+    candidate_to,
+    mode_from,
+    mode_to,
+    outcome_to,
+    renewals_from,
+    token_from,
+)
+from clients.safety_values import (
+    Admission,
+    BreakerView,
+    Candidate,
+    IssuedToken,
+    ModeChange,
+    ModeStatus,
+    Outcome,
+    Renewals,
+    TokenView,
+    Validation,
+)
+from clients.wire_values import to_duration
+from foundation.rpc.channel import TokenSource, open_channel
+from protos.safety.v1 import (
+    admission_pb2,
+    admission_pb2_grpc,
+    breakers_pb2,
+    breakers_pb2_grpc,
+    mode_pb2,
+    mode_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
+)
+
+REPEATABLE = repeatable(file.DESCRIPTOR for file in (admission_pb2, breakers_pb2, mode_pb2, tokens_pb2))
+"""The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
+
+
+class SafetyClient:
+    """Speaks to safety over one channel; to be made and used inside one running loop.
+
+    Every method raises QuantumError alone: Unavailable when safety is out of reach, TimedOut after `deadline`,
+    Unauthenticated and Denied for the caller's own token, and what `protos/safety/v1` names.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """The channel is closed by `close`."""
+        self._channel = channel
+        self._admission = admission_pb2_grpc.AdmissionServiceStub(channel)
+        self._breakers = breakers_pb2_grpc.BreakerServiceStub(channel)
+        self._mode = mode_pb2_grpc.ModeServiceStub(channel)
+        self._tokens = tokens_pb2_grpc.TokenServiceStub(channel)
+
+    @classmethod
+    def dial(cls, target: Path | str, *, token: TokenSource) -> Self:
+        """A client of safety at a socket or `host:port`; it connects with the first call."""
+        return cls(open_channel(target, token=token, retry=REPEATABLE))
+
+    async def close(self) -> None:
+        """Ends what is under way and closes the channel."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Admission
+
+    async def admit(
+        self, outcomes: Sequence[Outcome], candidates: Sequence[Candidate], *, deadline: timedelta = DEADLINE
+    ) -> Admission:
+        """Tells what became of attempts, then asks for those that want to start; at most 1,000 of each."""
+        request = admission_pb2.AdmitRequest(
+            outcomes=map(outcome_to, outcomes), candidates=map(candidate_to, candidates)
+        )
+        return admission_from(await ask(self._admission.Admit, request, deadline))
+
+    async def renew(self, attempts: Iterable[tuple[str, int]], *, deadline: timedelta = DEADLINE) -> Renewals:
+        """Asks whether running attempts, each (task id, fence), may go on."""
+        keys = [admission_pb2.AttemptKey(task_id=task_id, fence=fence) for task_id, fence in attempts]
+        return renewals_from(await ask(self._admission.Renew, admission_pb2.RenewRequest(attempts=keys), deadline))
+
+    # Breakers
+
+    async def list_breakers(
+        self, *, not_closed: bool = False, deadline: timedelta = DEADLINE
+    ) -> tuple[BreakerView, ...]:
+        """The breakers by scope, with their history; `not_closed` leaves out the closed ones."""
+        request = breakers_pb2.ListBreakersRequest(not_closed=not_closed)
+        answer = await ask(self._breakers.ListBreakers, request, deadline)
+        return tuple(map(breaker_from, answer.breakers))
+
+    async def force_open(self, scope: str, *, reason: str, deadline: timedelta = DEADLINE) -> BreakerView:
+        """Holds a scope until it is reset. Raises Invalid for what is no scope."""
+        request = breakers_pb2.ForceOpenBreakerRequest(scope=scope, reason=reason)
+        return breaker_from((await ask(self._breakers.ForceOpenBreaker, request, deadline)).breaker)
+
+    async def force_closed(
+        self, scope: str, *, lasting: timedelta, reason: str, deadline: timedelta = DEADLINE
+    ) -> BreakerView:
+        """Lets a scope through for a time of at most 7 days. Raises Invalid."""
+        request = breakers_pb2.ForceCloseBreakerRequest(scope=scope, reason=reason, for_duration=to_duration(lasting))
+        return breaker_from((await ask(self._breakers.ForceCloseBreaker, request, deadline)).breaker)
+
+    async def reset_breaker(self, scope: str, *, reason: str = "", deadline: timedelta = DEADLINE) -> BreakerView:
+        """Closes a breaker and forgets what it had counted. Raises NotFound where nothing was counted yet."""
+        request = breakers_pb2.ResetBreakerRequest(scope=scope, reason=reason)
+        return breaker_from((await ask(self._breakers.ResetBreaker, request, deadline)).breaker)
+
+    # Mode
+
+    async def get_mode(self, *, deadline: timedelta = DEADLINE) -> ModeStatus:
+        """The mode that holds now."""
+        return mode_from((await ask(self._mode.GetMode, mode_pb2.GetModeRequest(), deadline)).status)
+
+    async def tighten_mode(self, mode: str, *, reason: str, deadline: timedelta = DEADLINE) -> ModeChange:
+        """Makes the mode stricter (`STOPPED`). Raises Unsupported for a rung that is not acted on yet, Conflict."""
+        request = mode_pb2.TightenModeRequest(mode=mode_to(mode), reason=reason)
+        answer = await ask(self._mode.TightenMode, request, deadline)
+        return ModeChange(status=mode_from(answer.status), changed=answer.changed)
+
+    async def resume_mode(self, *, reason: str = "", deadline: timedelta = DEADLINE) -> ModeChange:
+        """Goes back to NORMAL: the mode first, then the STOP file."""
+        answer = await ask(self._mode.ResumeMode, mode_pb2.ResumeModeRequest(reason=reason), deadline)
+        return ModeChange(status=mode_from(answer.status), changed=answer.changed)
+
+    # Tokens
+
+    async def validate(self, token: str, *, deadline: timedelta = DEADLINE) -> Validation:
+        """Who holds a token. Raises Unauthenticated, saying why, when it is not good."""
+        answer = await ask(self._tokens.ValidateToken, tokens_pb2.ValidateTokenRequest(token=token), deadline)
+        return Validation(token=token_from(answer.token), revocation=answer.revocation)
+
+    async def issue_token(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        lifetime: timedelta | None = None,
+        deadline: timedelta = DEADLINE,
+    ) -> IssuedToken:
+        """Makes a token; `lifetime` None does not expire by itself. Raises Invalid."""
+        request = tokens_pb2.IssueTokenRequest(name=name, scopes=scopes, lifetime=to_duration(lifetime))
+        answer = await ask(self._tokens.IssueToken, request, deadline)
+        return IssuedToken(token=token_from(answer.info), text=answer.token)
+
+    async def list_tokens(self, *, deadline: timedelta = DEADLINE) -> tuple[TokenView, ...]:
+        """Every token, the oldest first, the revoked ones too."""
+        answer = await ask(self._tokens.ListTokens, tokens_pb2.ListTokensRequest(), deadline)
+        return tuple(map(token_from, answer.tokens))
+
+    async def revoke_token(self, token_id: str, *, deadline: timedelta = DEADLINE) -> TokenView:
+        """Makes a token worthless. Raises NotFound."""
+        request = tokens_pb2.RevokeTokenRequest(id=token_id)
+        return token_from((await ask(self._tokens.RevokeToken, request, deadline)).token)
+
+    async def watch_revocations(self) -> AsyncGenerator[int, None]:
+        """The revocation number at once, at each beat of 250 ms and as soon as it grows; ends with the connection."""
+        call = self._tokens.WatchRevocations(tokens_pb2.WatchRevocationsRequest())
+        async with aclosing(listen(call)) as messages:
+            async for message in messages:
+                yield message.revocation

@@ -1,0 +1,1 @@
+"""Safety: decides what may start, and who may call."""

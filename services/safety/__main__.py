@@ -1,0 +1,149 @@
+"""Starts safety: `python -m services.safety [serve|provision] [--workspace PATH] [--debug]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from foundation.clock import SystemClock
+from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.ids import SystemRandomness, random_bytes
+from foundation.log import configure, get_logger
+from foundation.rpc.run import run
+from foundation.rpc.server import RpcServer
+from foundation.secrets import DATABASE_KEY, open_secret_store, user_account, wait_for_secret
+from foundation.settings import load
+from foundation.sqlite.database import Database
+from foundation.workspace import StopFile, Workspace, find_workspace
+from protos.safety.v1 import (
+    admission_pb2,
+    admission_pb2_grpc,
+    breakers_pb2,
+    breakers_pb2_grpc,
+    mode_pb2,
+    mode_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
+)
+from protos.scopes import scopes_of
+from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
+from services.safety.adapters.stop_file import WorkspaceStopSignal
+from services.safety.app.admit import Admission
+from services.safety.app.breakers import Breakers
+from services.safety.app.mode import Modes
+from services.safety.app.provision import provision
+from services.safety.app.state import SafetyState
+from services.safety.app.tokens import Tokens
+from services.safety.loops import flush_until
+from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeServicer, TokenServicer
+from services.safety.settings import SafetySettings
+
+_KEY_WITHIN = timedelta(seconds=5)
+_STOP_GRACE = timedelta(seconds=2)
+_CONTRACTS = (admission_pb2, breakers_pb2, mode_pb2, tokens_pb2)
+
+
+async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Event) -> None:
+    """Serve on the workspace's socket until `stop` is set."""
+    clock, logger = SystemClock(), get_logger("safety")
+    if not workspace.safety_db.exists():
+        raise NotFound(
+            "no_safety_database",
+            f"There is no {workspace.safety_db}.",
+            remedy="`quantum init` makes it.",
+        )
+    with _open(workspace) as database:
+        store = SqliteStore(database)
+        signal = WorkspaceStopSignal(StopFile(workspace.stop_file))
+        state = await SafetyState.load(store, signal, clock)
+        tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat)
+        admission = Admission(state, settings.rules, SystemRandomness())
+        scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
+        server = RpcServer("safety", verifier=tokens, scopes=scopes, logger=logger, clock=clock)
+        add = server.add
+        add(
+            admission_pb2_grpc.add_AdmissionServiceServicer_to_server,
+            AdmissionServicer(admission),
+            "quantum.safety.v1.AdmissionService",
+        )
+        add(
+            breakers_pb2_grpc.add_BreakerServiceServicer_to_server,
+            BreakerServicer(Breakers(state, store)),
+            "quantum.safety.v1.BreakerService",
+        )
+        add(
+            mode_pb2_grpc.add_ModeServiceServicer_to_server,
+            ModeServicer(Modes(state, signal)),
+            "quantum.safety.v1.ModeService",
+        )
+        add(
+            tokens_pb2_grpc.add_TokenServiceServicer_to_server,
+            TokenServicer(tokens),
+            "quantum.safety.v1.TokenService",
+        )
+        workspace.make_sockets()
+        await server.start(workspace.socket("safety"))
+        await server.set_serving(True)
+        try:
+            await flush_until(stop, state)
+        finally:
+            await server.stop(_STOP_GRACE)
+            await state.flush()
+
+
+async def provision_from(workspace: Workspace, text: str) -> int:
+    """Make the database where there is none and put the tokens of `text` into it; return how many were new."""
+    with _open(workspace) as database:
+        return await provision(SqliteStore(database), text, now=SystemClock().now())
+
+
+def _open(workspace: Workspace) -> Database:
+    return Database.open(workspace.safety_db, key=_key(workspace), migrations=MIGRATIONS)
+
+
+def _key(workspace: Workspace) -> bytes:
+    """The databases' key. A service never makes one: without it there is nothing that it could do."""
+    secrets = open_secret_store(workspace, os.environ)
+    text = wait_for_secret(secrets, DATABASE_KEY, user_account(workspace), within=_KEY_WITHIN, clock=SystemClock())
+    if text is None:
+        raise NotFound(
+            "no_database_key",
+            f"The key of this workspace's databases is not in its keychain ({secrets.describe}).",
+            remedy="`quantum init` makes it in a new workspace.",
+        )
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Invalid("bad_database_key", "The databases' key in the keychain is not hexadecimal.") from None
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision"), default="serve")
+    parser.add_argument("--workspace", type=Path, help="the workspace's folder")
+    parser.add_argument("--debug", action="store_true", help="say more")
+    options = parser.parse_args()
+    try:
+        workspace = (
+            Workspace(options.workspace.resolve()) if options.workspace else find_workspace(os.environ, Path.cwd())
+        )
+        if options.verb == "provision":
+            count = asyncio.run(provision_from(workspace, sys.stdin.read()))
+            print(f"{count} new tokens")
+            return 0
+        configure("safety", system_log=workspace.system_log, debug=options.debug)
+        settings = load(SafetySettings, workspace=workspace)
+        run(lambda stop: serve(workspace, settings, stop))
+    except QuantumError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What safety's ports are made of: encrypted SQLite, memory, the STOP file."""

@@ -1,0 +1,70 @@
+"""A store in memory, for tests of what stands above it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from foundation.errors import Stale
+from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.book import BreakerChange
+from services.safety.domain.breaker import Breaker
+from services.safety.domain.mode import Mode, ModeRecord
+from services.safety.domain.token import TokenRecord
+from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, Changes, Snapshot
+
+
+class MemoryStore:
+    """Keeps what a database would, as long as it lives."""
+
+    def __init__(self) -> None:
+        self._revision = 0
+        self._epoch = 0
+        self._revocation = 0
+        self._mode = ModeRecord(mode=Mode.NORMAL, since=datetime.fromtimestamp(0, UTC))
+        self._breakers: dict[str, Breaker] = {}
+        self._tokens: dict[str, TokenRecord] = {}
+        self._taken_in: dict[AttemptKey, None] = {}
+        self._history: list[BreakerChange] = []
+
+    async def load(self) -> Snapshot:
+        """The whole state."""
+        return Snapshot(
+            revision=self._revision,
+            epoch=self._epoch,
+            revocation=self._revocation,
+            mode=self._mode,
+            breakers=dict(self._breakers),
+            tokens=dict(self._tokens),
+            taken_in=tuple(self._taken_in),
+        )
+
+    async def commit(self, changes: Changes) -> int:
+        """Write the changes and return the new revision; raises Stale when another writer was first."""
+        if changes.revision != self._revision:
+            raise state_moved(changes.revision, self._revision)
+        self._revision += 1
+        self._epoch = changes.epoch
+        self._revocation = changes.revocation
+        self._mode = changes.mode or self._mode
+        self._breakers |= {breaker.scope: breaker for breaker in changes.breakers}
+        self._tokens |= {token.id: token for token in changes.tokens}
+        self._taken_in |= dict.fromkeys(changes.taken_in)
+        for attempt in list(self._taken_in)[:-OUTCOMES_KEPT_MAX]:
+            del self._taken_in[attempt]
+        self._history = [*self._history, *changes.history][-HISTORY_KEPT_MAX:]
+        return self._revision
+
+    async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:
+        """The newest lines of each breaker's history, newest first."""
+        found: dict[str, tuple[BreakerChange, ...]] = {}
+        for change in reversed(self._history):
+            lines = found.get(change.scope, ())
+            if len(lines) < per_scope:
+                found[change.scope] = (*lines, change)
+        return found
+
+
+def state_moved(expected: int, actual: int) -> Stale:
+    """The refusal of a commit that rests on a state that is not the newest any more."""
+    return Stale("safety_state_moved", f"Safety's state is at revision {actual}, the change rests on {expected}.")

@@ -1,0 +1,1 @@
+"""The use cases of safety, one file per verb."""

@@ -1,0 +1,87 @@
+"""Admit and renew: safety's decisions about attempts that want to start, and about those that run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foundation.errors import Invalid
+from foundation.ids import Randomness
+from services.safety.app.state import Draft, SafetyState
+from services.safety.domain.admission import BreakerGate, Decision, Gate, ModeGate, decide
+from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
+from services.safety.domain.breaker import BreakerRules
+from services.safety.domain.mode import Mode, ModeStatus
+from services.safety.domain.renewal import Renewal, renew
+
+BATCH_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admissions:
+    """Decisions in the order of the candidates, the mode at that time, and the epoch after them."""
+
+    decisions: Sequence[Decision]
+    mode: Mode
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewals:
+    """Answers in the order of the attempts, the mode at that time, and the epoch."""
+
+    renewals: Sequence[Renewal]
+    mode: Mode
+    epoch: int
+
+
+class Admission:
+    """The one decision before an attempt starts."""
+
+    def __init__(self, state: SafetyState, rules: BreakerRules, randomness: Randomness) -> None:
+        self._state = state
+        self._rules = rules
+        self._randomness = randomness
+
+    async def admit(self, outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> Admissions:
+        """Take in the outcomes, then decide on the candidates; durable on return as far as it must be.
+
+        Raises Invalid for more than 1,000 of either.
+        """
+        _require_bounded("outcomes", len(outcomes))
+        _require_bounded("candidates", len(candidates))
+
+        def work(draft: Draft) -> Admissions:
+            draft.decided = decide(
+                outcomes,
+                candidates,
+                book=draft.book,
+                memory=self._state.memory,
+                mode=draft.mode,
+                gates=self._gates(draft.mode),
+                rules=self._rules,
+                now=draft.now,
+                draw=self._randomness.uniform,
+            )
+            return Admissions(decisions=draft.decided.decisions, mode=draft.mode.mode, epoch=draft.book.epoch)
+
+        return await self._state.change(work)
+
+    async def renew(self, attempts: Sequence[AttemptKey]) -> Renewals:
+        """Say for each running attempt whether it may go on; prolongs the permits that they hold."""
+        _require_bounded("attempts", len(attempts), 10 * BATCH_MAX)
+
+        def work(draft: Draft) -> Renewals:
+            renewals = renew(attempts, book=draft.book, mode=draft.mode, rules=self._rules, now=draft.now)
+            return Renewals(renewals=renewals, mode=draft.mode.mode, epoch=draft.book.epoch)
+
+        return await self._state.change(work)
+
+    def _gates(self, mode: ModeStatus) -> Sequence[Gate]:
+        """Every gate of admission, in the order in which their refusals are listed."""
+        return (ModeGate(mode), BreakerGate(self._rules))
+
+
+def _require_bounded(what: str, count: int, count_max: int = BATCH_MAX) -> None:
+    if count > count_max:
+        raise Invalid("batch_too_large", f"One call carries at most {count_max:,} {what}, not {count:,}.")

@@ -1,0 +1,67 @@
+"""The mode's verbs: get, tighten, resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.safety.app.state import Draft, SafetyState
+from services.safety.domain.mode import Mode, ModeRecord, ModeStatus, resume, tighten
+from services.safety.ports import StopSignal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeChange:
+    """The mode that holds after a verb, and whether the verb changed anything."""
+
+    status: ModeStatus
+    changed: bool
+
+
+class Modes:
+    """What people do with the mode."""
+
+    def __init__(self, state: SafetyState, stop_signal: StopSignal) -> None:
+        self._state = state
+        self._stop_signal = stop_signal
+
+    def get(self) -> ModeStatus:
+        """The mode that holds now."""
+        return self._state.mode
+
+    async def tighten(self, to: Mode, *, reason: str, actor: str) -> ModeChange:
+        """Make the mode stricter, durably; raises Unsupported or Conflict as the domain says."""
+
+        def work(draft: Draft) -> bool:
+            return _set(draft, tighten(draft.mode_record, to, actor=actor, reason=reason, now=draft.now))
+
+        changed = await self._state.change(work)
+        return ModeChange(status=self._state.mode, changed=changed)
+
+    async def resume(self, *, reason: str, actor: str) -> ModeChange:
+        """Go back to NORMAL: the mode first, durably, then the STOP file.
+
+        In this order, because the file outranks the mode: a crash in between leaves everything stopped.
+        """
+        stopped_by_file = self._state.mode.stop_file
+
+        def work(draft: Draft) -> bool:
+            return _set(draft, resume(draft.mode_record, actor=actor, reason=reason, now=draft.now))
+
+        changed = await self._state.change(work)
+        if stopped_by_file:
+            self._stop_signal.clear()
+            await self._state.change(_look)
+        return ModeChange(status=self._state.mode, changed=changed or stopped_by_file)
+
+
+def _set(draft: Draft, record: ModeRecord) -> bool:
+    if record is draft.mode_record:
+        return False
+    draft.mode_record = record
+    draft.book.epoch += 1
+    draft.must_be_durable = True
+    return True
+
+
+def _look(draft: Draft) -> None:
+    """Preparing the draft has noticed that the STOP file is gone, and raised the epoch."""

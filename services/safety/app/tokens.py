@@ -1,0 +1,116 @@
+"""The tokens' verbs: validate, issue, list, revoke, watch revocations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from foundation import tokens as token_form
+from foundation.auth import Caller
+from foundation.errors import Conflict, NotFound
+from services.safety.app.state import Draft, SafetyState
+from services.safety.domain.token import TokenRecord, check_issue, unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A new token; its text exists here and in the reply, nowhere else."""
+
+    record: TokenRecord
+    text: str
+
+
+class Tokens:
+    """Who may call. Also the verifier of safety's own server."""
+
+    def __init__(self, state: SafetyState, *, random_bytes: Callable[[int], bytes], beat: timedelta) -> None:
+        self._state = state
+        self._random_bytes = random_bytes
+        self._beat = beat
+        self._revoked = asyncio.Event()
+
+    @property
+    def revocation(self) -> int:
+        """The revocation number; grows with each revocation."""
+        return self._state.revocation
+
+    def validate(self, text: str) -> TokenRecord:
+        """The record of a good token; raises Unauthenticated, saying why, for any other."""
+        parsed = token_form.parse(text)
+        record = self._state.tokens.get(parsed.id)
+        if record is None or not token_form.matches(parsed, record.digest):
+            raise unknown()
+        now = self._state.clock.now()
+        record.require_good(now)
+        if record.use_is_news(now):
+            record = replace(record, last_used_at=now)
+            self._state.note_use(record)
+        return record
+
+    async def verify(self, token: str) -> Caller:
+        """The caller behind a token (the TokenVerifier of safety's own server)."""
+        record = self.validate(token)
+        return Caller(token_id=record.id, name=record.name, scopes=record.scopes)
+
+    async def issue(self, name: str, scopes: Iterable[str], lifetime: timedelta | None) -> Issued:
+        """Make a token, durably; raises Invalid for a bad name, scope or lifetime."""
+        wanted = check_issue(name, scopes, lifetime)
+
+        def work(draft: Draft) -> Issued:
+            token = token_form.mint(self._random_bytes)
+            if token.id in self._state.tokens:
+                raise Conflict("token_id_taken", "The new token's id is taken.", remedy="Try again.")
+            record = TokenRecord(
+                id=token.id,
+                name=name,
+                digest=token.digest,
+                scopes=wanted,
+                created_at=draft.now,
+                expires_at=draft.now + lifetime if lifetime else None,
+            )
+            draft.tokens[record.id] = record
+            draft.must_be_durable = True
+            return Issued(record=record, text=token.text)
+
+        return await self._state.change(work)
+
+    def list(self) -> Sequence[TokenRecord]:
+        """Every token, the oldest first, the revoked ones too."""
+        return sorted(self._state.tokens.values(), key=lambda record: (record.created_at, record.id))
+
+    async def revoke(self, token_id: str) -> TokenRecord:
+        """Make a token worthless, durably; a revoked one stays as it was. Raises NotFound for an unknown id."""
+
+        def work(draft: Draft) -> TokenRecord:
+            record = self._state.tokens.get(token_id)
+            if record is None:
+                raise NotFound("no_token", f"There is no token {token_id}.", remedy="`quantum token list` shows them.")
+            if record.revoked_at is None:
+                record = replace(record, revoked_at=draft.now)
+                draft.tokens[token_id] = record
+                draft.revocation += 1
+                draft.must_be_durable = True
+            return record
+
+        before = self._state.revocation
+        record = await self._state.change(work)
+        if self._state.revocation != before:
+            self._tell_watchers()
+        return record
+
+    async def watch_revocations(self) -> AsyncIterator[int]:
+        """The revocation number at once, at every beat, and as soon as it has grown."""
+        while True:
+            revoked = self._revoked
+            yield self.revocation
+            try:
+                async with asyncio.timeout(self._beat.total_seconds()):
+                    await revoked.wait()
+            except TimeoutError:
+                continue
+
+    def _tell_watchers(self) -> None:
+        told, self._revoked = self._revoked, asyncio.Event()
+        told.set()

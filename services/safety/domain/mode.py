@@ -1,0 +1,104 @@
+"""The operating mode: one switch over the whole fleet, a ladder from NORMAL to STOPPED."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from foundation.errors import Conflict, Unsupported
+
+
+class Mode(IntEnum):
+    """The rungs, the stricter the higher."""
+
+    NORMAL = 1
+    GUARDED = 2
+    """No new spend, no new merges."""
+    DRAIN = 3
+    """Nothing new starts."""
+    FROZEN = 4
+    """Running trees are paused."""
+    STOPPED = 5
+    """All trees are ended and proved dead."""
+
+
+ACTED_ON = frozenset({Mode.NORMAL, Mode.STOPPED})
+"""The rungs that every service acts on today; a rung that nobody obeys must not be settable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeRecord:
+    """The mode that was set: why, by whom (the name of a token), since when."""
+
+    mode: Mode
+    reason: str = ""
+    actor: str = ""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopOrder:
+    """What the STOP file says; `since` is None when it does not say."""
+
+    actor: str
+    reason: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeStatus:
+    """The mode that holds, with the STOP file taken into account."""
+
+    mode: Mode
+    reason: str
+    actor: str
+    since: datetime | None
+    stop_file: bool
+
+    @property
+    def lets_start(self) -> bool:
+        """Whether anything new may start in this mode."""
+        return self.mode < Mode.DRAIN
+
+
+def effective(record: ModeRecord, order: StopOrder | None) -> ModeStatus:
+    """The mode that holds: the recorded one, but STOPPED while the STOP file is there, whatever was recorded."""
+    if order is None or record.mode is Mode.STOPPED:
+        return ModeStatus(
+            mode=record.mode,
+            reason=record.reason,
+            actor=record.actor,
+            since=record.since,
+            stop_file=order is not None,
+        )
+    return ModeStatus(mode=Mode.STOPPED, reason=order.reason, actor=order.actor, since=order.since, stop_file=True)
+
+
+def tighten(record: ModeRecord, to: Mode, *, actor: str, reason: str, now: datetime) -> ModeRecord:
+    """Make the mode stricter; the same record when it is as strict already.
+
+    Raises Unsupported for the rungs that come with the safety issue, Conflict for a rung below the present one.
+    """
+    if to not in ACTED_ON:
+        raise Unsupported(
+            "mode_not_yet",
+            f"The mode {to.name} is not acted on yet: it comes with the safety issue.",
+            remedy="NORMAL and STOPPED work: `quantum stop --all`, `quantum resume`.",
+        )
+    if to < record.mode:
+        raise Conflict(
+            "mode_not_stricter",
+            f"{to.name} is less strict than {record.mode.name}, which holds now.",
+            remedy="`quantum resume` goes back to NORMAL.",
+        )
+    if to == record.mode:
+        return record
+    return ModeRecord(mode=to, reason=reason, actor=actor, since=now)
+
+
+def resume(record: ModeRecord, *, actor: str, reason: str, now: datetime) -> ModeRecord:
+    """Go back to NORMAL; the same record when it is NORMAL already."""
+    if record.mode is Mode.NORMAL:
+        return record
+    return ModeRecord(mode=Mode.NORMAL, reason=reason, actor=actor, since=now)

@@ -1,0 +1,76 @@
+"""Tokens: who may call, for what, and until when; only their digests are known here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from foundation.auth import SCOPES
+from foundation.errors import FieldFault, Invalid, Unauthenticated
+
+NAME_LENGTH_MAX = 64
+LAST_USE_EXACT_TO = timedelta(minutes=1)
+_ISSUE_A_NEW_ONE = "An administrator issues a new one with `quantum token issue`."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRecord:
+    """What is kept of a token. `digest` is the SHA-256 of its text, 64 hex digits.
+
+    Rotation needs no more than this: a new token is issued and the old one's `expires_at` is set to the end of the
+    overlap.
+    """
+
+    id: str
+    name: str
+    digest: str
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def require_good(self, now: datetime) -> None:
+        """Raise Unauthenticated, saying why, unless the token may be used at `now`."""
+        if self.revoked_at is not None:
+            raise Unauthenticated(
+                "token_revoked", f"The token {self.id} ({self.name}) was revoked.", remedy=_ISSUE_A_NEW_ONE
+            )
+        if self.expires_at is not None and now >= self.expires_at:
+            raise Unauthenticated(
+                "token_expired", f"The token {self.id} ({self.name}) has expired.", remedy=_ISSUE_A_NEW_ONE
+            )
+
+    def use_is_news(self, now: datetime) -> bool:
+        """Whether a use at `now` should be noted; uses are kept exact to a minute."""
+        return self.last_used_at is None or abs(now - self.last_used_at) >= LAST_USE_EXACT_TO
+
+
+def unknown() -> Unauthenticated:
+    """The refusal of a token that is not ours; it says nothing of whether the id or the secret was wrong."""
+    return Unauthenticated(
+        "token_unknown", "This token is not known here.", remedy="`quantum token show` prints yours."
+    )
+
+
+def check_issue(name: str, scopes: Iterable[str], lifetime: timedelta | None) -> frozenset[str]:
+    """Return the scopes of a token about to be issued; raises Invalid with every fault found.
+
+    The services' own scopes (`service:…`) are given at `quantum init` only and cannot be issued.
+    """
+    wanted = frozenset(scopes)
+    faults = []
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        faults.append(FieldFault("name", f"must have 1 to {NAME_LENGTH_MAX} printable characters"))
+    if not wanted:
+        faults.append(FieldFault("scopes", "at least one is needed"))
+    faults += [
+        FieldFault("scopes", f"there is no scope {scope!r} to issue; there are {', '.join(sorted(SCOPES))}")
+        for scope in sorted(wanted - SCOPES)
+    ]
+    if lifetime is not None and lifetime <= timedelta(0):
+        faults.append(FieldFault("lifetime", "must be longer than nothing"))
+    if faults:
+        raise Invalid("bad_token_request", "The token cannot be issued as asked.", fields=faults)
+    return wanted

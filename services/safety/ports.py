@@ -1,0 +1,79 @@
+"""What safety needs of the world around it: a store, and the STOP file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.book import BreakerChange
+from services.safety.domain.breaker import Breaker
+from services.safety.domain.mode import ModeRecord, StopOrder
+from services.safety.domain.token import TokenRecord
+
+OUTCOMES_KEPT_MAX = 20_000
+"""Ends of attempts that are remembered. A coordinator repeats at most its last unanswered call, 1,000 of them."""
+HISTORY_KEPT_MAX = 10_000
+"""Lines of the breakers' history that are kept, over all breakers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that a store holds, but for the history. `taken_in` is oldest first."""
+
+    revision: int
+    epoch: int
+    revocation: int
+    mode: ModeRecord
+    breakers: Mapping[str, Breaker]
+    tokens: Mapping[str, TokenRecord]
+    taken_in: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What one commit writes; what is not named stays.
+
+    `revision` is that of the snapshot or commit on which the changes rest.
+    """
+
+    revision: int
+    epoch: int
+    revocation: int
+    mode: ModeRecord | None = None
+    breakers: tuple[Breaker, ...] = ()
+    tokens: tuple[TokenRecord, ...] = ()
+    taken_in: tuple[AttemptKey, ...] = ()
+    history: tuple[BreakerChange, ...] = ()
+
+
+class SafetyStore(Protocol):
+    """Keeps safety's state. Only `commit` writes, all or nothing."""
+
+    async def load(self) -> Snapshot:
+        """The whole state. An empty store holds mode NORMAL, revision 0 and nothing else."""
+        ...
+
+    async def commit(self, changes: Changes) -> int:
+        """Write the changes durably and return the new revision.
+
+        Raises Stale, code `safety_state_moved`, when another writer has committed since `changes.revision`.
+        """
+        ...
+
+    async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:
+        """The newest `per_scope` lines of each breaker's history, newest first."""
+        ...
+
+
+class StopSignal(Protocol):
+    """The STOP file as safety sees it."""
+
+    def read(self) -> StopOrder | None:
+        """The order that stands, None without one. Cheap enough to ask before every decision."""
+        ...
+
+    def clear(self) -> None:
+        """Take the order away; nothing happens without one."""
+        ...
