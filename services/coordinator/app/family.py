@@ -8,10 +8,10 @@ from services.coordinator.ports import StoreTransaction
 
 
 def release_children(tx: StoreTransaction, ended: Sequence[Task], *, now: datetime) -> list[Task]:
-    """Let go the blocked tasks whose last parent has succeeded, and cancel the descendants of those that ended otherwise.
+    """Let go the blocked tasks whose last parent has succeeded; cancel the descendants of those that ended otherwise.
 
-    To be called in the transaction that saved `ended`, after the save; tasks in it that are open are passed over.
-    Returns every task that was changed, for `Changes.announce`.
+    To be called in the transaction that saved `ended`, after the save; open tasks in it are passed over. Returns
+    every task that was changed, for `Changes.announce`.
     """
     changed: list[Task] = []
     wave = {task.id: task for task in ended if task.ended}

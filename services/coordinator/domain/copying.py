@@ -5,6 +5,9 @@ from datetime import datetime
 
 from services.coordinator.domain.task import Effects, Task, TaskState, accept, first_fence
 
+# Ends after which a task that depends on this one can never run.
+DEAD_ENDS = frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.DEAD})
+
 
 def copy_of(
     task: Task,

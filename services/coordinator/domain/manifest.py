@@ -1,4 +1,4 @@
-"""Reads an agent's manifest: the text of a script or of an agent.toml becomes declared fields, or faults as sentences."""
+"""Reads an agent's manifest: a script or an agent.toml becomes declared fields, or faults as sentences."""
 
 import re
 import tomllib
@@ -252,7 +252,7 @@ def _inside(value: object) -> str:
     return text
 
 
-_KEYS: Mapping[str, _Key] = {
+_KEYS: dict[str, _Key] = {
     "description": _Key(_text(DESCRIPTION_LENGTH_MAX), "description"),
     "kind": _Key(_one_of("task", "service"), "kind"),
     "effects": _Key(lambda value: Effects(str(_one_of(*Effects)(value))), "effects"),
@@ -279,4 +279,4 @@ _KEYS: Mapping[str, _Key] = {
     ),
     "run_as": _Key(_one_of("user"), None, "it runs as the runner does."),
 }
-_FILE_KEYS: Mapping[str, _Key] = {"script": _Key(_inside, "script")}
+_FILE_KEYS: dict[str, _Key] = {"script": _Key(_inside, "script")}

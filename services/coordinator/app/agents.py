@@ -1,0 +1,180 @@
+"""The agents as people see them: what each is, what it does now, and how it has fared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from foundation.clock import Clock
+from foundation.errors import QuantumError
+from services.coordinator.app.dispatching import Dispatching
+from services.coordinator.domain.fleet import FleetView, Parked
+from services.coordinator.domain.prediction import predicted_failure, success_rate
+from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports import AgentHistory, AgentSpec, Catalogue, SafetyGate, Store, StoreTransaction
+
+CURRENT_MAX = 100
+BREAKERS_FRESH = timedelta(seconds=1)
+
+Counts = Mapping[tuple[str, TaskState], int]
+Breaker = tuple[str, str, datetime | None]
+
+
+class AgentState(StrEnum):
+    """What an agent is doing, in the order of what counts most."""
+
+    INVALID = "invalid"
+    RUNNING = "running"
+    PAUSED = "paused"
+    HELD = "held"
+    UNDECLARED = "undeclared"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """One agent. Rates are None when unknown; `breaker` is "" when safety could not be asked."""
+
+    spec: AgentSpec
+    state: AgentState
+    current_tasks: Sequence[str]
+    queued: int
+    last_task: Task | None
+    success_rate: float | None
+    predicted_failure: float | None
+    breaker: str
+    held_reason: str
+    held_until: datetime | None
+    restarts: int
+
+
+class Breakers:
+    """Safety's breakers, asked at most once a second; None while safety cannot be asked."""
+
+    def __init__(self, gate: SafetyGate, *, clock: Clock) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._known: Mapping[str, Breaker] | None = None
+        self._good_until = float("-inf")
+
+    async def now(self) -> Mapping[str, Breaker] | None:
+        """Per scope that is not closed: state, reason, until."""
+        boottime = self._clock.boottime()
+        if boottime >= self._good_until:
+            self._known = await self._ask()
+            self._good_until = boottime + BREAKERS_FRESH.total_seconds()
+        return self._known
+
+    async def _ask(self) -> Mapping[str, Breaker] | None:
+        try:
+            return await self._gate.breakers()
+        except QuantumError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Picture:
+    """All that is known at one moment."""
+
+    fleet: FleetView
+    breakers: Mapping[str, Breaker] | None
+    counts: Counts = field(default_factory=dict)
+    histories: Mapping[str, AgentHistory] = field(default_factory=dict)
+    last_tasks: Mapping[str, Task] = field(default_factory=dict)
+
+
+class Agents:
+    """Lists agents and projects."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, dispatch: Dispatching, breakers: Breakers) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._dispatch = dispatch
+        self._breakers = breakers
+
+    async def list(self) -> Sequence[AgentView]:
+        """Every agent by name, also those that cannot be run."""
+        picture = await self._picture()
+        return [view_of(spec, picture) for _, spec in sorted(self._catalogue.agents().items())]
+
+    async def get(self, name: str) -> AgentView:
+        """One agent, by name or alias. Raises NotFound with the nearest name."""
+        spec = self._catalogue.find(name)
+        return view_of(spec, await self._picture())
+
+    async def reload(self) -> Sequence[AgentView]:
+        """Read the files again now."""
+        self._catalogue.reload()
+        return await self.list()
+
+    async def _picture(self) -> _Picture:
+        breakers = await self._breakers.now()
+        counts, histories, last = await self._store.read(_facts)
+        return _Picture(
+            fleet=self._dispatch.fleet(),
+            breakers=breakers,
+            counts=counts,
+            histories=histories,
+            last_tasks=last,
+        )
+
+
+def _facts(tx: StoreTransaction) -> tuple[Counts, Mapping[str, AgentHistory], Mapping[str, Task]]:
+    histories = tx.histories()
+    last = tx.tasks([history.last_task_id for history in histories.values() if history.last_task_id])
+    return tx.counts(), histories, last
+
+
+def view_of(spec: AgentSpec, picture: _Picture) -> AgentView:
+    """Put together what is known of one agent."""
+    history = picture.histories.get(spec.name, AgentHistory(agent=spec.name))
+    held = _held(spec, picture)
+    current = picture.fleet.held_tasks.get(spec.name, ())
+    return AgentView(
+        spec=spec,
+        state=_state(spec, picture.counts, bool(current), held is not None),
+        current_tasks=current[:CURRENT_MAX],
+        queued=picture.counts.get((spec.name, TaskState.QUEUED), 0),
+        last_task=picture.last_tasks.get(history.last_task_id),
+        success_rate=success_rate(history.ends),
+        predicted_failure=predicted_failure(history.ends),
+        breaker=_breaker(spec, picture.breakers),
+        held_reason=held.reason if held else "",
+        held_until=held.until if held else None,
+        restarts=picture.fleet.restarts.get(spec.name, 0),
+    )
+
+
+def _state(spec: AgentSpec, counts: Counts, has_tasks: bool, held: bool) -> AgentState:
+    if spec.faults:
+        return AgentState.INVALID
+    if counts.get((spec.name, TaskState.RUNNING), 0):
+        return AgentState.RUNNING
+    if counts.get((spec.name, TaskState.PAUSED), 0):
+        return AgentState.PAUSED
+    if has_tasks:
+        return AgentState.RUNNING
+    if held:
+        return AgentState.HELD
+    return AgentState.IDLE if spec.declared else AgentState.UNDECLARED
+
+
+def _breaker(spec: AgentSpec, breakers: Mapping[str, Breaker] | None) -> str:
+    if breakers is None:
+        return ""
+    found = breakers.get(f"agent:{spec.name}")
+    return found[0] if found else "closed"
+
+
+def _held(spec: AgentSpec, picture: _Picture) -> Parked | None:
+    """What safety refuses it for: everything, the agent itself, or something that it uses."""
+    if picture.fleet.stopped is not None:
+        return picture.fleet.stopped
+    parked = picture.fleet.parked.get(spec.name)
+    if parked is not None:
+        return parked
+    for scope in (f"agent:{spec.name}", *spec.uses):
+        state, reason, until = (picture.breakers or {}).get(scope, ("closed", "", None))
+        if state in ("open", "forced_open"):
+            return Parked(scope=scope, code="breaker", reason=reason, until=until)
+    return None

@@ -1,0 +1,82 @@
+"""Streams a task's output: what its newest attempt left, or what it writes now."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from foundation.errors import Invalid, Unavailable
+from foundation.log import get_logger
+from services.coordinator.app.changes import Changes
+from services.coordinator.app.dispatching import Dispatching
+from services.coordinator.app.tasks import require_task
+from services.coordinator.app.watch import Wake
+from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports import Store
+
+CHUNK_BYTES = 64 * 1024
+_log = get_logger("coordinator")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of output and the offset just after it. `ended` only in the last one of a followed log."""
+
+    data: bytes
+    offset: int
+    ended: Task | None = None
+
+
+class ReadLog:
+    """Follows a task over its attempts; each attempt's output counts from 0."""
+
+    def __init__(self, store: Store, changes: Changes, dispatch: Dispatching) -> None:
+        self._store = store
+        self._changes = changes
+        self._dispatch = dispatch
+
+    async def __call__(self, task_id: str, offset: int, *, follow: bool) -> AsyncIterator[Chunk]:
+        """Yield output from a byte offset; with `follow` until the task has ended. Raises NotFound, Invalid."""
+        if offset < 0:
+            raise Invalid("bad_offset", f"An offset is 0 or more, not {offset}.")
+        with Wake(self._changes, frozenset({task_id})) as wake:
+            task, attempt = await self._task(task_id), -1
+            while True:
+                wake.rearm()
+                task = await self._task(task_id)
+                if attempt not in (-1, task.attempt):
+                    offset = 0
+                attempt = task.attempt
+                async for chunk in self._attempt(task, offset, follow):
+                    offset = chunk.offset
+                    yield chunk
+                if not follow:
+                    return
+                if task.ended:
+                    yield Chunk(b"", offset, task)
+                    return
+                await wake.wait()
+
+    async def _attempt(self, task: Task, offset: int, follow: bool) -> AsyncIterator[Chunk]:
+        if task.state in (TaskState.RUNNING, TaskState.PAUSED):
+            async for chunk in self._live(task, offset, follow):
+                yield chunk
+            return
+        kept = (await self._output(task.id)).encode()
+        for start in range(offset, len(kept), CHUNK_BYTES):
+            piece = kept[start : start + CHUNK_BYTES]
+            yield Chunk(piece, start + len(piece))
+
+    async def _live(self, task: Task, offset: int, follow: bool) -> AsyncIterator[Chunk]:
+        try:
+            async for data, after in self._dispatch.follow(task, offset, follow):
+                yield Chunk(data, after)
+        except Unavailable as error:
+            if not follow:
+                raise
+            # Its runner is away; it comes back, or the task changes, and either wakes whoever follows.
+            _log.debug(f"The output of {task.id} is out of reach: {error.message}", action="log_out_of_reach")
+
+    async def _task(self, task_id: str) -> Task:
+        return await self._store.read(lambda tx: require_task(tx, task_id))
+
+    async def _output(self, task_id: str) -> str:
+        return await self._store.read(lambda tx: tx.output(task_id))
