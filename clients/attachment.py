@@ -1,0 +1,65 @@
+"""A runner's end of the stream to its coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc.aio
+
+from clients.attachment_convert import request_of, value_of
+from clients.attachment_values import FromCoordinator, FromRunner, Hello, Welcome
+from foundation.errors import Internal
+from foundation.rpc.channel import TokenSource, open_channel, translate
+from protos.coordinator.v1 import runners_pb2_grpc
+
+
+class Attachment:
+    """One attached stream; `async with Attachment.dial(…) as attachment`. Raises QuantumError alone."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """The channel is closed by `close`."""
+        self._channel = channel
+        self._call: Any = runners_pb2_grpc.RunnerServiceStub(channel).Attach()
+
+    @classmethod
+    def dial(cls, target: Path | str, *, token: TokenSource) -> Self:
+        """Open a stream to a socket or `host:port`; it connects with the first message."""
+        return cls(open_channel(target, token=token))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self, hello: Hello) -> Welcome:
+        """Say hello and return the coordinator's terms."""
+        await self.send([hello])
+        async for message in self.receive():
+            if isinstance(message, Welcome):
+                return message
+            break
+        raise Internal("no_welcome", "The coordinator did not begin with a welcome.")
+
+    async def send(self, messages: Sequence[FromRunner]) -> None:
+        """Write messages in order; returns when the stream has taken them."""
+        with translate():
+            for message in messages:
+                for request in request_of(message):
+                    await self._call.write(request)
+
+    async def receive(self) -> AsyncIterator[FromCoordinator]:
+        """What the coordinator says, until the stream ends."""
+        with translate():
+            while (response := await self._call.read()) is not grpc.aio.EOF:
+                yield value_of(response)
+
+    async def close(self) -> None:
+        """End the stream."""
+        self._call.cancel()
+        await self._channel.close()

@@ -1,0 +1,246 @@
+"""What a runner and its coordinator say to each other on the runner's stream, as plain values.
+
+Times of the machine (`*_at`) are aware UTC moments; lengths of time are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class AttemptRef(NamedTuple):
+    """One attempt: a task and the fence under which it is held."""
+
+    task_id: str
+    fence: int
+
+
+class OrderKind(StrEnum):
+    """What a runner is told about an attempt that it holds."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    CONTINUE = "continue"
+    STOP = "stop"
+    RECALL = "recall"
+    DISOWN = "disown"
+
+
+class EndCause(StrEnum):
+    """How an attempt came to its end."""
+
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    IDLE = "idle"
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    OUTPUT = "output"
+    CANCEL = "cancel"
+    POLICY = "policy"
+    FENCE = "fence"
+    HANDED_BACK = "handed_back"
+    SPAWN_RESOURCES = "spawn_resources"
+    SPAWN_CONFIGURATION = "spawn_configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """How a runner introduces itself."""
+
+    name: str
+    host: str
+    incarnation: str
+    slots: int
+    labels: Mapping[str, str]
+    version: str
+    held: Sequence[AttemptRef] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The coordinator's terms; `disowned` are attempts that are no longer the runner's."""
+
+    lease_seconds: float
+    heartbeat_seconds: float
+    disowned: Sequence[AttemptRef]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to run one attempt; 0 or empty means no limit, none, or the default."""
+
+    ref: AttemptRef
+    attempt: int
+    agent: str
+    project: str
+    script: str
+    interpreter: Sequence[str] = ()
+    folder: str
+    params: str = "{}"
+    params_as_arguments: bool = False
+    env: Sequence[str] = ()
+    timeout_seconds: float = 0.0
+    idle_timeout_seconds: float = 0.0
+    memory_bytes: int = 0
+    processes_max: int = 0
+    open_files_max: int = 0
+    output_bytes_max: int = 0
+    required: Sequence[str] = ()
+    last_report: str = ""
+    alone: bool = False
+    grace_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """Attempts to run."""
+
+    leases: Sequence[Lease]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One attempt is to be cancelled, paused, continued, stopped, recalled or disowned."""
+
+    ref: AttemptRef
+    kind: OrderKind
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Orders about attempts; `drain`: take no more work."""
+
+    orders: Sequence[Order]
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAck:
+    """A heartbeat was taken; every attempt that it named is renewed, but for what `orders` say."""
+
+    sequence: int
+    orders: Sequence[Order] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAcks:
+    """Results that need not be sent again, recorded or refused."""
+
+    accepted: Sequence[AttemptRef]
+    refused: Sequence[AttemptRef]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """A reader wants an attempt's output from an offset in what is kept; `stop`: it has gone."""
+
+    follow_id: int
+    ref: AttemptRef
+    offset: int
+    follow: bool
+    stop: bool
+
+
+FromCoordinator = Welcome | Leases | Orders | HeartbeatAck | ResultAcks | Follow
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How many leases the runner can hold in all."""
+
+    leases_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Renews every attempt that it names."""
+
+    sequence: int
+    held: Sequence[AttemptRef]
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """One limit of an attempt in its own unit, and how it was held: `kernel`, `supervised` or `none`."""
+
+    name: str
+    value: float
+    enforcement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process exists."""
+
+    ref: AttemptRef
+    at: datetime
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Never spawned, handed back."""
+
+    ref: AttemptRef
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The tree was frozen (true) or thawed (false), as ordered."""
+
+    ref: AttemptRef
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How an attempt ended; exit_code and signal are None when it was never spawned."""
+
+    ref: AttemptRef
+    cause: EndCause
+    sentence: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime
+    duration_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    memory_peak_bytes: int | None = None
+    limits: Sequence[LimitUse] = field(default=())
+    output_tail: str = ""
+    output_bytes: int = 0
+    output_cut: bool = False
+    report: str = ""
+    report_fault: str = ""
+    tree_dead: bool = True
+    stragglers: int = 0
+
+
+AttemptEvent = Started | Returned | Frozen | Result
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What happened to attempts, in the order in which it happened."""
+
+    events: Sequence[AttemptEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of an attempt's output for a follower; `offset` is just after `data`."""
+
+    follow_id: int
+    data: bytes
+    offset: int
+    end: bool
+
+
+FromRunner = Hello | Credit | Heartbeat | Events | LogChunk
