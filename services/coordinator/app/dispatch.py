@@ -14,7 +14,8 @@ from foundation.workspace import StopFile
 from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.holdings import Held, Holdings
-from services.coordinator.app.intake import OUTBOX_BATCH, Intake
+from services.coordinator.app.intake import Intake
+from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import Ended
 from services.coordinator.domain.failure import AttemptEnd, EndCause
@@ -60,6 +61,7 @@ class Dispatch:
         attachments: Attachments,
         holdings: Holdings,
         intake: Intake,
+        outbox: Outbox,
         stop_file: StopFile,
         *,
         workspace_folder: str,
@@ -72,6 +74,7 @@ class Dispatch:
         self._attachments = attachments
         self._holdings = holdings
         self._intake = intake
+        self._outbox = outbox
         self._stop_file = stop_file
         self._workspace_folder = workspace_folder
         self._defaults = defaults
@@ -93,11 +96,9 @@ class Dispatch:
 
     async def start(self) -> None:
         """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
-        counts, paused, outbox = await self._store.read(
-            lambda tx: (tx.counts(), tx.fact(PAUSED_FACT), tx.outbox(limit=OUTBOX_BATCH))
-        )
+        counts, paused, outbox = await self._store.read(lambda tx: (tx.counts(), tx.fact(PAUSED_FACT), Outbox.peek(tx)))
         self._queue_paused = paused or ""
-        self._intake.outbox = outbox
+        self._outbox.entries = outbox
         for (agent, state), number in counts.items():
             if state is TaskState.QUEUED and number:
                 self._board.lane(agent)
@@ -227,16 +228,16 @@ class Dispatch:
     async def _round(self) -> None:
         await self._refill()
         tasks = await self._take()
-        outcomes = self._intake.outbox
+        outcomes = self._outbox.entries
         if not tasks and not outcomes:
             return
         admission = await self._ask(outcomes, tasks)
         if admission is None:
             return
+        self.learn_epoch(admission.epoch)
         admitted = self._sort_out(tasks, admission)
         await self._lease(admitted, outcomes)
-        self.learn_epoch(admission.epoch)
-        if tasks or len(outcomes) == OUTBOX_BATCH:
+        if tasks or self._outbox.full:
             self._wake.set()
 
     async def _refill(self) -> None:
@@ -338,7 +339,7 @@ class Dispatch:
         if not pairs and not up_to:
             return
         try:
-            reports, self._intake.outbox = await self._store.write(partial(_commit, pairs=pairs, up_to=up_to))
+            reports, self._outbox.entries = await self._store.write(partial(_commit, pairs=pairs, up_to=up_to))
         except Stale:
             # One of them changed between the read and the commit (a cancel): read all of them again next round.
             await self._reread(tasks)
@@ -474,4 +475,4 @@ def _commit(
                     "data": json.loads(report.data),
                 }
             )
-    return reports, tx.outbox(limit=OUTBOX_BATCH)
+    return reports, Outbox.peek(tx)

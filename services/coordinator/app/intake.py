@@ -13,6 +13,7 @@ from foundation.log import get_logger
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
+from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, Started
@@ -30,7 +31,6 @@ from services.coordinator.ports import (
 
 log = get_logger("coordinator")
 HISTORY_LENGTH = 100
-OUTBOX_BATCH = 500
 
 
 @dataclass(slots=True)
@@ -51,6 +51,7 @@ class Intake:
         changes: Changes,
         catalogue: Catalogue,
         rule: RetryRule,
+        outbox: Outbox,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -59,11 +60,11 @@ class Intake:
         self._changes = changes
         self._catalogue = catalogue
         self._rule = rule
+        self._outbox = outbox
         self._clock = clock
         self._randomness = randomness
         self._waiting: list[tuple[Attachment, AttemptEvent]] = []
         self._wake = asyncio.Event()
-        self.outbox: Sequence[OutboxEntry] = ()
 
     def put(self, attachment: Attachment, events: Sequence[AttemptEvent]) -> None:
         """Queue events of a runner, in the order in which they happened."""
@@ -86,7 +87,7 @@ class Intake:
         except QuantumError as error:
             log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
             return
-        self.outbox = settled.outbox
+        self._outbox.entries = settled.outbox
         for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
             if isinstance(event, Ended):
                 attachment.send(Ack(event.task_id, event.fence, accepted))
@@ -120,7 +121,7 @@ class Intake:
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
         self._keep_results(tx, ends)
         tx.post(outcomes)
-        return Settled(changed, accepted, tx.outbox(limit=OUTBOX_BATCH))
+        return Settled(changed, accepted, Outbox.peek(tx))
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
         match event:

@@ -20,10 +20,11 @@ from services.coordinator.app.dispatch import GRANT, Dispatch
 from services.coordinator.app.family import release_children
 from services.coordinator.app.holdings import Held, Holdings
 from services.coordinator.app.intake import outcome_of
+from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import Catalogue, SafetyGate, Store, StoreTransaction
+from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store, StoreTransaction
 
 log = get_logger("coordinator")
 PAUSED_WITHOUT_SAFETY_SECONDS = 300.0
@@ -42,6 +43,7 @@ class Renewal:
         attachments: Attachments,
         holdings: Holdings,
         dispatch: Dispatch,
+        outbox: Outbox,
         rule: RetryRule,
         times: LeaseTimes,
         *,
@@ -54,6 +56,7 @@ class Renewal:
         self._attachments = attachments
         self._holdings = holdings
         self._dispatch = dispatch
+        self._outbox = outbox
         self._rule = rule
         self._times = times
         self._clock = clock
@@ -178,7 +181,7 @@ class Renewal:
 
     async def _rescue_page(self, page: Sequence[Held]) -> bool:
         try:
-            changed = await self._store.write(partial(self._lose, page))
+            changed, self._outbox.entries = await self._store.write(partial(self._lose, page))
         except QuantumError as error:
             log.error(f"{len(page)} lost attempts could not be taken back: {error}", action="rescue_failed")
             return False
@@ -189,7 +192,7 @@ class Renewal:
         self._changes.announce(changed)
         return True
 
-    def _lose(self, page: Sequence[Held], tx: StoreTransaction) -> list[Task]:
+    def _lose(self, page: Sequence[Held], tx: StoreTransaction) -> tuple[list[Task], Sequence[OutboxEntry]]:
         now = self._clock.now()
         current = tx.tasks([held.task_id for held in page])
         pairs, outcomes = [], []
@@ -207,4 +210,5 @@ class Renewal:
         tx.save(pairs)
         tx.post(outcomes)
         changed = [after for _, after in pairs]
-        return changed + release_children(tx, [task for task in changed if task.ended], now=now)
+        changed += release_children(tx, [task for task in changed if task.ended], now=now)
+        return changed, Outbox.peek(tx)

@@ -1,0 +1,216 @@
+"""A coordinator's heart without its servers: dispatch, intake and renewal on a store in memory and a clock in hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from foundation.clock import ManualClock
+from foundation.errors import NotFound, Unavailable
+from foundation.ids import FixedRandomness
+from foundation.workspace import StopFile
+from services.coordinator.adapters.memory import MemoryStore
+from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Hello, LeaseTimes, Message
+from services.coordinator.app.changes import Changes
+from services.coordinator.app.dispatch import Dispatch
+from services.coordinator.app.holdings import Holdings
+from services.coordinator.app.intake import Intake
+from services.coordinator.app.outbox import Outbox
+from services.coordinator.app.renewal import Renewal
+from services.coordinator.domain.attempt import AttemptEvent, Ended, Started
+from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule
+from services.coordinator.domain.task import Effects, Measured, Task, TaskState, first_fence
+from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Verdict
+from services.coordinator.ports import Renewal as Answer
+
+ADMITTED = Verdict(admitted=True)
+
+
+@dataclass
+class FakeGate:
+    """Safety by hand: `verdicts` by agent, `away` to be out of reach. Keeps what it was told and asked."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    away: bool = False
+    epoch: int = 1
+    action: str = "continue"
+    told: list[OutboxEntry] = field(default_factory=list)
+    asked: list[Candidate] = field(default_factory=list)
+
+    async def admit(self, outcomes: Sequence[OutboxEntry], candidates: Sequence[Candidate]) -> Admission:
+        self._reach()
+        self.told += outcomes
+        self.asked += candidates
+        verdicts = tuple(self.verdicts.get(candidate.agent, ADMITTED) for candidate in candidates)
+        return Admission(verdicts=verdicts, mode="NORMAL", epoch=self.epoch)
+
+    async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Answer], int]:
+        self._reach()
+        return [Answer(action=self.action) for _ in attempts], self.epoch
+
+    async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
+        return {}
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Unavailable("safety_away", "Safety does not answer.")
+
+
+@dataclass
+class FakeCatalogue:
+    """The agents a, b and c, all able to run."""
+
+    specs: dict[str, AgentSpec] = field(
+        default_factory=lambda: {name: AgentSpec(name=name, script=f"/agents/{name}.sh") for name in "abc"}
+    )
+
+    def agents(self) -> Mapping[str, AgentSpec]:
+        return self.specs
+
+    def find(self, name: str) -> AgentSpec:
+        if name not in self.specs:
+            raise NotFound("unknown_agent", f"There is no agent {name}.")
+        return self.specs[name]
+
+    def project_folder(self, name: str) -> str:
+        return f"/projects/{name}"
+
+    def projects(self) -> Mapping[str, str]:
+        return {}
+
+    def project_faults(self) -> Sequence[str]:
+        return ()
+
+    def reload(self) -> None:
+        raise AssertionError("nobody reloads here")
+
+
+class Fleet:
+    """The parts wired as in `__main__`; the test plays safety and the runners."""
+
+    def __init__(self, folder: Path, store: MemoryStore | None = None) -> None:
+        self.clock = ManualClock()
+        self.gate = FakeGate()
+        self.catalogue = FakeCatalogue()
+        self.store = store or MemoryStore()
+        self.stop_file = StopFile(folder / "STOP")
+        self.changes = Changes()
+        self.attachments = Attachments()
+        self.holdings = Holdings()
+        rule = RetryRule()
+        times = LeaseTimes(lease=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
+        self.outbox = Outbox()
+        self.intake = Intake(
+            self.store, self.changes, self.catalogue, rule, self.outbox, clock=self.clock, randomness=FixedRandomness()
+        )
+        self.dispatch = Dispatch(
+            self.store,
+            self.gate,
+            self.catalogue,
+            self.changes,
+            self.attachments,
+            self.holdings,
+            self.intake,
+            self.outbox,
+            self.stop_file,
+            workspace_folder="/workspace",
+            defaults=Defaults(timeout=timedelta(minutes=5), memory_bytes=1 << 31, grace=timedelta(seconds=10)),
+            clock=self.clock,
+        )
+        self.renewal = Renewal(
+            self.store,
+            self.gate,
+            self.catalogue,
+            self.changes,
+            self.attachments,
+            self.holdings,
+            self.dispatch,
+            self.outbox,
+            rule,
+            times,
+            clock=self.clock,
+        )
+        self._next = 0
+
+    async def submit(
+        self,
+        agent: str,
+        *,
+        priority: int = 5,
+        effects: Effects = Effects.IDEMPOTENT,
+        retries: int = 0,
+        depends_on: tuple[str, ...] = (),
+    ) -> Task:
+        """Put a task straight into the store and announce it, as the verb does."""
+        self._next += 1
+        self.clock.advance(timedelta(milliseconds=1))
+        now = self.clock.now()
+        task = Task(
+            id=f"t{self._next:04}",
+            agent=agent,
+            state=TaskState.BLOCKED if depends_on else TaskState.QUEUED,
+            created_at=now,
+            ready_at=now,
+            fence=first_fence(now),
+            priority=priority,
+            effects=effects,
+            retries=retries,
+            depends_on=depends_on,
+        )
+        await self.store.write(lambda tx: tx.insert([task]))
+        self.changes.announce([task])
+        return task
+
+    async def runner(
+        self,
+        name: str = "one",
+        *,
+        capacity: int = 10,
+        incarnation: str = "1",
+        held: frozenset[tuple[str, int]] = frozenset(),
+    ) -> Attachment:
+        """Attach a runner."""
+        hello = Hello(
+            name=name, host="here", incarnation=incarnation, slots=capacity, labels={}, version="0", held=held
+        )
+        attachment, _ = await self.renewal.attach(hello)
+        attachment.capacity = capacity
+        return attachment
+
+    async def round(self) -> None:
+        """Hold rounds until one changes nothing more."""
+        for _ in range(20):
+            self.dispatch._wake.clear()
+            await self.dispatch._round()
+            if not self.dispatch._wake.is_set():
+                return
+        raise AssertionError("dispatch does not come to rest")
+
+    async def tell(self, attachment: Attachment, *events: AttemptEvent) -> None:
+        """Let a runner report."""
+        await self.intake._take([(attachment, event) for event in events])
+
+    async def task(self, task: Task) -> Task:
+        found = await self.store.read(lambda tx: tx.task(task.id))
+        assert found is not None
+        return found
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+
+def sent(attachment: Attachment) -> list[Message]:
+    """Everything that waits to be sent to a runner; taken."""
+    messages, attachment._outgoing = attachment._outgoing, []
+    return messages
+
+
+def started(task: Task, at: datetime) -> Started:
+    return Started(task.id, task.fence, at)
+
+
+def ended(task: Task, at: datetime, *, code: int = 0, cause: EndCause = EndCause.EXIT, report: str = "") -> Ended:
+    end = AttemptEnd(cause=cause, measured=Measured(exit_code=code, duration=timedelta(seconds=1)))
+    return Ended(
+        task_id=task.id, fence=task.fence, end=end, started_at=at, finished_at=at, output_tail="out", report=report
+    )
