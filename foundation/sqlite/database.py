@@ -12,10 +12,11 @@ from typing import Any, Self, TypeVar, cast
 import apsw
 
 from foundation.errors import Invalid
+from foundation.sqlite.checkpointer import Checkpointer, OnFatal
 from foundation.sqlite.connection import KEY_BYTES, Location, Synchronous, connect
 from foundation.sqlite.migrations import migrate, read_migrations
 from foundation.sqlite.reader import Readers
-from foundation.sqlite.writer import OnFatal, Writer
+from foundation.sqlite.writer import Writer
 
 T = TypeVar("T")
 
@@ -67,7 +68,8 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        return cls(location, Writer(connection, on_fatal), Readers(reading))
+        checkpointer = Checkpointer(connect(location), on_fatal)
+        return cls(location, Writer(connection, checkpointer, on_fatal), Readers(reading))
 
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in the writer thread and return its result once it is durable on disk.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import apsw
 
 from foundation.errors import Internal
+from foundation.sqlite.checkpointer import Checkpointer, OnFatal, move_log
 from foundation.sqlite.jobs import Job, JobQueue, deliver, in_our_words
-
-OnFatal = Callable[[BaseException], None]
 
 # Bounds how long the first asker of a batch waits for the last one's work.
 BATCH_WORKS_MAX = 512
-CHECKPOINT_PAGES = 1_000
-# Past this the log has stopped shrinking beside the readers, so the writer waits for them.
-CHECKPOINT_PAGES_MAX = 16 * CHECKPOINT_PAGES
+# 16 MiB: a page that is written again and again is moved once.
+CHECKPOINT_PAGES = 4_000
+# Past this the writer waits for the checkpointer, and for a reader that keeps the log from beginning anew.
+LOG_PAGES_MAX = 4 * CHECKPOINT_PAGES
 
 # After one of these the file or the disk cannot be trusted. A failed sync must never be tried again:
 # the kernel has dropped the pages, and the second sync would report success for bytes that are gone.
@@ -26,12 +25,14 @@ FATAL = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 class Writer:
     """Runs works in groups on one connection of its own, which it closes at the end."""
 
-    def __init__(self, connection: apsw.Connection, on_fatal: OnFatal) -> None:
+    def __init__(self, connection: apsw.Connection, checkpointer: Checkpointer, on_fatal: OnFatal) -> None:
         self._connection = connection
         self._on_fatal = on_fatal
-        self._wal_pages = 0
+        self._checkpointer = checkpointer
+        self._pages = 0  # in the log
+        self._moved = 0  # of these, into the database already
         self.jobs = JobQueue()
-        connection.set_wal_hook(self._remember_wal_pages)
+        connection.set_wal_hook(self._count_pages)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -48,7 +49,8 @@ class Writer:
                 self._commit_together(batch)
                 deliver(batch)
                 batch = []
-                self._checkpoint_when_due()
+                self._tend_log()
+            self._checkpointer.close()
             self._connection.close()
         except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the process
             self._die(error, batch)
@@ -86,23 +88,20 @@ class Writer:
             job.fail(in_our_words(error))
         execute("release work")
 
-    def _remember_wal_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
-        self._wal_pages = pages
+    def _count_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        if pages < self._pages:
+            self._moved = 0  # the log began anew
+        self._pages = pages
         return apsw.SQLITE_OK
 
-    def _checkpoint_when_due(self) -> None:
-        """Move the log into the database after the askers were told, so that no reply waits for it."""
-        if self._wal_pages < CHECKPOINT_PAGES:
-            return
-        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
-        if self._wal_pages >= CHECKPOINT_PAGES_MAX:
-            mode = apsw.SQLITE_CHECKPOINT_RESTART
-        try:
-            self._connection.wal_checkpoint(mode=mode)
-        except apsw.BusyError:
-            # A reader outlasted the busy timeout; the log grows a little and the next batch tries again.
-            return
-        self._wal_pages = 0
+    def _tend_log(self) -> None:
+        """Keep the log short; called when the askers have been told."""
+        too_long = self._pages >= LOG_PAGES_MAX
+        if self._checkpointer.take_end(wait=too_long):
+            move_log(self._connection, wait_for_readers=too_long)
+            self._moved = self._pages
+        elif self._pages - self._moved >= CHECKPOINT_PAGES:
+            self._checkpointer.start()
 
     def _die(self, error: BaseException, batch: list[Job]) -> None:
         """Stop the process; what stands behind it answers the askers only where a test replaced that."""

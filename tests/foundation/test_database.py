@@ -16,9 +16,9 @@ import pytest
 
 from foundation.errors import Exhausted, Internal, Invalid, Unavailable
 from foundation.sqlite import connection as connections
+from foundation.sqlite import writer
 from foundation.sqlite.connection import Location, connect, require_sqlite
 from foundation.sqlite.database import Database
-from foundation.sqlite.writer import CHECKPOINT_PAGES
 from tests.foundation.recording_vfs import Gate, RecordingVfs
 
 KEY = b"\x07" * 32
@@ -51,6 +51,18 @@ def inserting(text: str) -> Callable[[apsw.Connection], int]:
 
 def asking(sql: str) -> Callable[[apsw.Connection], object]:
     return lambda connection: connection.execute(sql).get
+
+
+def log_of(database: Database) -> Path:
+    return database.path.with_name(f"{database.path.name}-wal")
+
+
+def log_pages(database: Database) -> int:
+    onlooker = connect(Location(path=database.path, key=KEY))
+    try:
+        return onlooker.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0]
+    finally:
+        onlooker.close()
 
 
 def texts(connection: apsw.Connection) -> list[str]:
@@ -260,12 +272,42 @@ async def test_macos_is_told_to_sync_to_the_platter(
             assert await database.write(asking(f"pragma {name}")) == 1
 
 
-async def test_the_log_stays_bounded_under_steady_writing(database: Database) -> None:
-    for number in range(200):
-        await database.write(inserting(f"{number}" * 20_000))
+async def test_the_log_stays_bounded_under_steady_writing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(writer, "LOG_PAGES_MAX", 300)
+    pages_of_a_work = 25  # 40,000 bytes in the table, the same again in its index
+    for number in range(1_000, 1_300):
+        await database.write(inserting(f"{number}" * 10_000))
 
-    frame = 4096 + 24
-    assert (database.path.with_name("a.db-wal")).stat().st_size < 3 * CHECKPOINT_PAGES * frame
+    frame_bytes = 4096 + 24
+    assert log_of(database).stat().st_size < (300 + 2 * pages_of_a_work) * frame_bytes
+
+
+async def test_a_reader_that_stays_does_not_stop_the_writer_and_the_log_shrinks_behind_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 100)
+    gate = Gate()
+
+    def stay(connection: apsw.Connection) -> list[str]:
+        before = texts(connection)
+        gate.pass_through()
+        return before
+
+    reading = asyncio.ensure_future(database.read(stay))
+    await asyncio.to_thread(gate.reached.wait, 30)
+    for number in range(1_000, 1_050):
+        await database.write(inserting(f"{number}" * 10_000))
+    grown = log_pages(database)
+    gate.open()
+    assert await reading == []
+    for number in range(2_000, 3_000):
+        await database.write(inserting(f"{number}" * 10_000))
+        if log_pages(database) < grown:
+            break
+
+    assert grown > 500
+    assert log_pages(database) < grown
 
 
 async def test_freed_pages_go_back_to_the_file_system(database: Database) -> None:
