@@ -83,11 +83,11 @@ async def test_a_parked_agent_is_asked_for_again_when_its_time_has_come(fleet: F
     await fleet.round()
     del fleet.gate.verdicts["a"]
     fleet.clock.advance(timedelta(seconds=59))
-    fleet.dispatch.unpark_due()
+    fleet.dispatch.release_due()
     await fleet.round()
     assert granted(sent(runner)) == []
     fleet.clock.advance(timedelta(seconds=2))
-    fleet.dispatch.unpark_due()
+    fleet.dispatch.release_due()
     await fleet.round()
     assert len(granted(sent(runner))) == 1
 
@@ -246,7 +246,7 @@ async def test_the_stop_file_holds_dispatch_whatever_safety_says(fleet: Fleet) -
     await fleet.round()
     assert granted(sent(runner)) == []
     fleet.stop_file.clear()
-    fleet.dispatch.unpark_due()
+    fleet.dispatch.release_due()
     await fleet.round()
     assert len(granted(sent(runner))) == 1
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,13 +12,16 @@ from foundation.log import get_logger
 from foundation.workspace import StopFile
 from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
+from services.coordinator.app.figures import Figures
 from services.coordinator.app.holdings import Held, Holdings
+from services.coordinator.app.holds import Holds
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.outbox import Outbox
+from services.coordinator.app.overview import overview
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import Ended
 from services.coordinator.domain.failure import AttemptEnd, EndCause
-from services.coordinator.domain.fleet import FleetView, Parked, RunnerView
+from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.ready import WINDOW, ReadyBoard, ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
@@ -38,12 +40,6 @@ NO_LIMIT = 1_000_000
 PAUSED_FACT = "queue_paused"
 GRANT = timedelta(seconds=30)
 KNOWN_MAX = 4096
-STOPPED_BY_FILE = Parked(
-    scope="fleet",
-    code="stop_file",
-    reason="Everything is stopped (.quantum/STOP). `quantum resume` starts it again.",
-    until=None,
-)
 
 
 class Dispatch:
@@ -75,21 +71,14 @@ class Dispatch:
         self._holdings = holdings
         self._intake = intake
         self._outbox = outbox
-        self._stop_file = stop_file
         self._workspace_folder = workspace_folder
         self._defaults = defaults
         self._clock = clock
         self._board = ReadyBoard()
         self._known: dict[str, Task] = {}
-        self._parked: dict[str, Parked] = {}
-        self._stopped: Parked | None = None
-        self._safety_fault = ""
-        self._queue_paused = ""
-        self._epoch = -1
+        self._holds = Holds(stop_file)
+        self._figures = Figures()
         self._wake = asyncio.Event()
-        self._waits: deque[float] = deque(maxlen=1000)
-        self._ended_at: deque[datetime] = deque(maxlen=100_000)
-        self._restarts: Counter[str] = Counter()
         changes.subscribe(self._hear)
 
     # -- life
@@ -97,7 +86,7 @@ class Dispatch:
     async def start(self) -> None:
         """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
         counts, paused, outbox = await self._store.read(lambda tx: (tx.counts(), tx.fact(PAUSED_FACT), Outbox.peek(tx)))
-        self._queue_paused = paused or ""
+        self._holds.queue_paused = paused or ""
         self._outbox.entries = outbox
         for (agent, state), number in counts.items():
             if state is TaskState.QUEUED and number:
@@ -154,7 +143,7 @@ class Dispatch:
             self._holdings.follow_store(task)
             if task.leased and task.cancel_requested:
                 self._order(task, OrderKind.CANCEL, task.reason)
-            self._observe(task)
+            self._figures.observe(task)
         self._wake.set()
 
     def _offer(self, task: Task) -> None:
@@ -163,16 +152,6 @@ class Dispatch:
         if len(self._known) < KNOWN_MAX:
             self._known[task.id] = task
 
-    def _observe(self, task: Task) -> None:
-        if task.ended and task.finished_at is not None:
-            self._ended_at.append(task.finished_at)
-        if task.started_at is not None and (task.state is TaskState.RUNNING or task.ended) and task.attempt:
-            wait = (task.started_at - task.ready_at).total_seconds()
-            if wait >= 0:
-                self._waits.append(wait)
-            if task.attempt > 1 and task.state is TaskState.RUNNING:
-                self._restarts[task.agent] += 1
-
     def _order(self, task: Task, kind: OrderKind, reason: str) -> None:
         attachment = self._attachments.get(task.holder)
         if attachment is not None:
@@ -180,40 +159,28 @@ class Dispatch:
 
     def set_queue_paused(self, reason: str) -> None:
         """Hold or release ("") the whole queue; leases that are not spawned yet come back."""
-        self._queue_paused = reason
+        self._holds.queue_paused = reason
         if reason:
             self._recall("The queue was paused.")
         self._wake.set()
 
     def learn_epoch(self, epoch: int) -> None:
-        """Safety has changed its mind about something: ask again for what was parked, recall what was not spawned."""
-        if epoch == self._epoch:
-            return
-        first, self._epoch = self._epoch < 0, epoch
-        self._parked.clear()
-        self._stopped = None
-        if not first:
+        """Safety may have changed its mind: ask again for what was parked, recall what was not spawned."""
+        if self._holds.learn_epoch(epoch):
             self._recall("Safety's mode or a breaker changed.")
-        self._wake.set()
+            self._wake.set()
 
     def learn_fault(self, sentence: str) -> None:
         """Safety cannot be asked ("": it can again)."""
-        if bool(sentence) != bool(self._safety_fault):
+        if bool(sentence) != bool(self._holds.safety_fault):
             said = f"Nothing new starts: {sentence}" if sentence else "Safety answers again."
             log.warning(said, action="safety_unreachable" if sentence else "safety_reachable")
             self._wake.set()
-        self._safety_fault = sentence
+        self._holds.safety_fault = sentence
 
-    def unpark_due(self) -> None:
-        """Forget the refusals whose time is over; called every tick."""
-        now = self._clock.now()
-        due = [agent for agent, parked in self._parked.items() if parked.until is not None and parked.until <= now]
-        for agent in due:
-            del self._parked[agent]
-        if self._stopped is not None and self._stopped.until is not None and self._stopped.until <= now:
-            self._stopped = None
-        if self._stopped is not None and self._stopped.code == "stop_file" and not self._stop_file.is_set():
-            self._stopped = None
+    def release_due(self) -> None:
+        """Ask again for refusals whose time is over, and for all when the STOP file has gone; called every tick."""
+        self._holds.release_due(self._clock.now())
         self._wake.set()
 
     def _recall(self, reason: str) -> None:
@@ -255,14 +222,13 @@ class Dispatch:
 
     async def _take(self) -> list[Task]:
         """Take the best ready tasks for which there is room. What is no longer ready is forgotten on the way."""
-        if self._queue_paused or self._stopped is not None or self._safety_fault:
+        if self._holds.everything:
             return []
         room = min(BATCH_MAX, sum(self._room(attachment) for attachment in self._attachments.all()))
         if room <= 0 or not any(lane.entries for lane in self._board.lanes.values()):
             return []
-        if self._stop_file.is_set():
-            self._stopped = STOPPED_BY_FILE
-            self._recall(STOPPED_BY_FILE.reason)
+        if (stopped := self._holds.stopped) is not None:
+            self._recall(stopped.reason)
             return []
         taken = self._board.take(room, self._allowed)
         missing = [entry.id for _, entry in taken if entry.id not in self._known]
@@ -282,7 +248,7 @@ class Dispatch:
         return max(0, attachment.capacity - self._holdings.count_of_runner(attachment.hello.name))
 
     def _allowed(self, agent: str) -> int:
-        if agent in self._parked:
+        if self._holds.holds(agent):
             return 0
         spec = self._catalogue.agents().get(agent)
         if spec is None or not spec.script:
@@ -325,11 +291,8 @@ class Dispatch:
                 admitted.append(task)
                 continue
             self._put_back([task])
-            parked = Parked(scope=verdict.scope, code=verdict.code, reason=verdict.reason, until=verdict.ask_again_at)
-            if verdict.scope == "fleet":
-                self._stopped = parked
-            else:
-                self._parked[task.agent] = parked
+            refusal = Parked(scope=verdict.scope, code=verdict.code, reason=verdict.reason, until=verdict.ask_again_at)
+            self._holds.park(task.agent, refusal)
         return admitted
 
     async def _lease(self, tasks: Sequence[Task], outcomes: Sequence[OutboxEntry]) -> None:
@@ -398,40 +361,7 @@ class Dispatch:
 
     def fleet(self) -> FleetView:
         """A snapshot for people: `why`, the queue's figures, the agents' states."""
-        now = self._clock.now()
-        held = self._holdings.all()
-        running = Counter(lease.agent for lease in held if lease.spawned)
-        tasks: dict[str, tuple[str, ...]] = {}
-        for lease in held:
-            if lease.spawned:
-                tasks[lease.agent] = (*tasks.get(lease.agent, ()), lease.task_id)
-        while self._ended_at and now - self._ended_at[0] > timedelta(minutes=5):
-            self._ended_at.popleft()
-        return FleetView(
-            runners=tuple(self._runner_view(attachment) for attachment in self._attachments.all()),
-            parked=dict(self._parked),
-            stopped=STOPPED_BY_FILE if self._stop_file.is_set() else self._stopped,
-            safety_fault=self._safety_fault,
-            queue_paused=self._queue_paused,
-            running=running,
-            held_tasks=tasks,
-            restarts=dict(self._restarts),
-            waits_seconds=tuple(self._waits),
-            ended_last_five_minutes=len(self._ended_at),
-        )
-
-    def _runner_view(self, attachment: Attachment) -> RunnerView:
-        held = self._holdings.of_runner(attachment.hello.name)
-        return RunnerView(
-            name=attachment.hello.name,
-            host=attachment.hello.host,
-            slots=attachment.hello.slots,
-            leased=len(held),
-            running=sum(1 for lease in held if lease.spawned),
-            draining=attachment.draining,
-            attached_at=attachment.attached_at,
-            last_heartbeat_at=attachment.last_heartbeat_at,
-        )
+        return overview(self._holdings, self._attachments, self._holds, self._figures, now=self._clock.now())
 
 
 def entry_of(task: Task) -> ReadyEntry:

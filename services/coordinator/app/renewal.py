@@ -114,7 +114,7 @@ class Renewal:
         self._grant_amnesty_after_sleep()
         await self._ask_safety()
         await self._rescue(self._overdue())
-        self._dispatch.unpark_due()
+        self._dispatch.release_due()
 
     def _grant_amnesty_after_sleep(self) -> None:
         boottime = self._clock.boottime()
