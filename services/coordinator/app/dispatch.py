@@ -22,7 +22,7 @@ from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import Ended
 from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.fleet import FleetView, Parked
-from services.coordinator.domain.ready import WINDOW, ReadyBoard, ReadyEntry
+from services.coordinator.domain.ready import WINDOW, ReadyBoard, ReadyEntry, entry_of
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
     Admission,
@@ -362,11 +362,6 @@ class Dispatch:
     def fleet(self) -> FleetView:
         """A snapshot for people: `why`, the queue's figures, the agents' states."""
         return overview(self._holdings, self._attachments, self._holds, self._figures, now=self._clock.now())
-
-
-def entry_of(task: Task) -> ReadyEntry:
-    """A task's place on the ready board."""
-    return ReadyEntry(9 - task.priority, task.ready_at, task.id)
 
 
 def unstartable(task: Task, sentence: str, now: datetime) -> Ended:

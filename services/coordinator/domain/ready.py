@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
 
+from services.coordinator.domain.task import Task
+
 WINDOW = 512
 LOW_WATER = 64
 
@@ -22,6 +24,11 @@ class ReadyEntry:
     def key(self) -> tuple[int, datetime, str]:
         """The order of dispatch."""
         return (self.rank, self.ready_at, self.id)
+
+
+def entry_of(task: Task) -> ReadyEntry:
+    """A task's place on the ready board."""
+    return ReadyEntry(9 - task.priority, task.ready_at, task.id)
 
 
 class Lane:
