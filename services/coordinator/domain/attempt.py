@@ -17,7 +17,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """An attempt's end. `report` is the text that the script wrote, "" for none; `started_at` None: it never started."""
+    """An attempt's end. `report` is the text that the script wrote, "" for none; `started_at` None: never started."""
 
     task_id: str
     fence: int

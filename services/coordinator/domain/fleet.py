@@ -31,7 +31,7 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
-    """Runners, parked agents and gates. `parked` is by agent name; `stopped` is the reason why nothing starts at all."""
+    """Runners, parked agents (by name) and gates. `stopped` is the reason why nothing starts at all."""
 
     runners: tuple[RunnerView, ...] = ()
     parked: Mapping[str, Parked] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""The ready board against the plain truth: a sorted list of everything that is ready."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from services.coordinator.domain import ready
+from services.coordinator.domain.ready import LOW_WATER, WINDOW, ReadyBoard, ReadyEntry
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class BoardAgainstTruth(RuleBasedStateMachine):
+    """The store is a sorted list; the board sees it through windows that are far too small."""
+
+    taken = Bundle("taken")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board = ReadyBoard()
+        self.board.add_empty("a")
+        self.store: dict[str, ReadyEntry] = {}
+        self.out: dict[str, ReadyEntry] = {}
+        self.number = 0
+
+    def make(self, rank: int, second: int) -> ReadyEntry:
+        self.number += 1
+        return ReadyEntry(rank, EPOCH + timedelta(seconds=second), f"t{self.number:05}")
+
+    @rule(rank=st.integers(0, 9), second=st.integers(0, 50), number=st.integers(1, 2 * LOW_WATER))
+    def become_ready(self, rank: int, second: int, number: int) -> None:
+        for _ in range(number):
+            entry = self.make(rank, second)
+            self.store[entry.id] = entry
+            self.board.lane("a").offer(entry)
+
+    @rule(rank=st.integers(0, 9), second=st.integers(0, 50), late=st.integers(0, 3))
+    def refill(self, rank: int, second: int, late: int) -> None:
+        lane = self.board.lane("a")
+        if lane.refilling or not lane.hungry:
+            return
+        after = lane.begin_refill()
+        snapshot = sorted(self.store.values(), key=lambda entry: entry.key)
+        for _ in range(late):  # becomes ready while the store is read
+            entry = self.make(rank, second)
+            self.store[entry.id] = entry
+            lane.offer(entry)
+        found = [entry for entry in snapshot if after is None or entry.key > after.key][:WINDOW]
+        lane.end_refill(found, complete=len(found) < WINDOW)
+
+    @rule(target=taken, room=st.integers(1, 40))
+    def take(self, room: int) -> list[ReadyEntry]:
+        lane = self.board.lane("a")
+        if lane.hungry:
+            self.refill(rank=5, second=0, late=0)
+        ready_now = sorted(
+            (entry for entry in self.store.values() if entry.id not in self.out), key=lambda entry: entry.key
+        )
+        got = [entry for _, entry in self.board.take(room, lambda _: 1_000_000)]
+        assert got == ready_now[: len(got)], "taken out of order"
+        assert len(got) == min(room, len(ready_now)) or len(got) >= LOW_WATER or not lane.complete
+        self.out.update((entry.id, entry) for entry in got)
+        return got
+
+    @rule(entries=consumes(taken), refused=st.booleans())
+    def decide(self, entries: list[ReadyEntry], refused: bool) -> None:
+        lane = self.board.lane("a")
+        for entry in entries:
+            if self.out.pop(entry.id, None) is None:
+                continue
+            if refused:
+                lane.put_back(entry)
+            else:
+                del self.store[entry.id]
+                lane.settle(entry.id)
+
+    @rule(share=st.floats(0, 1))
+    def cancel(self, share: float) -> None:
+        waiting = [id for id in self.store if id not in self.out]
+        if waiting:
+            id = waiting[int(share * (len(waiting) - 1))]
+            del self.store[id]
+            self.board.lane("a").drop(id)
+
+    @invariant()
+    def bounded(self) -> None:
+        lane = self.board.lane("a")
+        assert len(lane.entries) <= WINDOW + 41
+        assert lane.entries == sorted(lane.entries, key=lambda entry: entry.key)
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        lane = self.board.lane("a")
+        known = {entry.id for entry in lane.entries} | set(self.out)
+        missing = [entry for id, entry in self.store.items() if id not in known]
+        if lane.complete:
+            assert not missing, "the lane says that it is complete"
+        elif missing and lane.entries:
+            best = min(entry.key for entry in missing)
+            assert best > lane.entries[-1].key, "an entry is missing within the window"
+
+
+BoardAgainstTruth.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBoard = BoardAgainstTruth.TestCase
+
+
+def test_the_windows_are_small_enough_to_be_tested() -> None:
+    assert ready.LOW_WATER < ready.WINDOW <= 1024
