@@ -72,11 +72,9 @@ def answer_errors(logger: Logger, ids: Ids, stopping: asyncio.Event) -> Concern:
                 logger.exception(error.message, action="rpc_internal_error", error=error, method=call.method)
             await _abort(call, error)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not stopping.is_set() or call.context.cancelled() or task is None:
+            if not stopping.is_set() or call.context.cancelled():
                 raise
             # The server ends its open streams before it stops; their callers hear why, and dial again.
-            task.uncancel()
             await _abort(call, Unavailable("server_stopping", "The service is stopping."))
         except Exception as error:
             incident = ids.new()

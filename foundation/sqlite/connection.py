@@ -11,7 +11,7 @@ from typing import Literal
 
 import apsw
 
-from foundation.errors import Internal, Invalid
+from foundation.errors import Denied, Internal, Invalid
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
@@ -20,7 +20,8 @@ SQLITE_VERSION_MIN = (3, 51, 3)
 KEY_BYTES = 32
 BUSY_TIMEOUT = timedelta(seconds=5)
 JOURNAL_BYTES_MAX = 64 * 1024 * 1024
-CACHE_KIB = 16 * 1024
+# Readers look at little; what is looked at again and again is claimed by the writer.
+CACHE_KIB = {"writer": 16 * 1024, "reader": 4 * 1024}
 STATEMENTS_CACHED = 256
 
 
@@ -49,26 +50,30 @@ def require_sqlite(version: str | None = None) -> None:
 def connect(location: Location, *, read_only: bool = False) -> apsw.Connection:
     """Open `location`, creating the file (0600) unless `read_only`, and prove that the key fits.
 
-    Raises Invalid when the key does not open the file, and Internal when SQLite is too old.
+    Raises Invalid when the key does not open the file, Denied when the system does not let us open or write it,
+    and Internal when SQLite is too old.
     """
     require_sqlite()
-    if not read_only:
-        _create_private(location.path)
-    connection = apsw.Connection(
-        str(location.path),
-        flags=apsw.SQLITE_OPEN_READWRITE,
-        vfs=location.vfs,
-        statementcachesize=STATEMENTS_CACHED,
-    )
     try:
-        _configure(connection, location)
-        if read_only:
-            connection.execute("pragma query_only = on")
-    except BaseException as fault:
-        connection.close()
-        if isinstance(fault, apsw.NotADBError):
-            raise _unreadable(location) from fault
-        raise
+        if not read_only:
+            _create_private(location.path)
+        connection = apsw.Connection(
+            str(location.path),
+            flags=apsw.SQLITE_OPEN_READWRITE,
+            vfs=location.vfs,
+            statementcachesize=STATEMENTS_CACHED,
+        )
+        try:
+            _configure(connection, location)
+            _specialise(connection, read_only=read_only)
+        except BaseException:
+            connection.close()
+            raise
+    except apsw.NotADBError as fault:
+        raise _unreadable(location) from fault
+    except (OSError, apsw.CantOpenError, apsw.ReadOnlyError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+        raise Denied("database_inaccessible", f"{location.path} cannot be opened for writing: {reason}.") from fault
     return connection
 
 
@@ -94,12 +99,17 @@ def _configure(connection: apsw.Connection, location: Location) -> None:
     connection.execute(f"pragma synchronous = {location.synchronous}")
     connection.execute("pragma foreign_keys = on")
     connection.execute(f"pragma journal_size_limit = {JOURNAL_BYTES_MAX}")
-    connection.execute(f"pragma cache_size = -{CACHE_KIB}")
     # The writer checkpoints by itself, off the reply path, and sees a failed sync that SQLite would swallow.
     connection.execute("pragma wal_autocheckpoint = 0")
     if sys.platform == "darwin":
         connection.execute("pragma fullfsync = on")
         connection.execute("pragma checkpoint_fullfsync = on")
+
+
+def _specialise(connection: apsw.Connection, *, read_only: bool) -> None:
+    if read_only:
+        connection.execute("pragma query_only = on")
+    connection.execute(f"pragma cache_size = -{CACHE_KIB['reader' if read_only else 'writer']}")
 
 
 def _unreadable(location: Location) -> Invalid:

@@ -45,11 +45,13 @@ class Trial:
         return await self._reply(request)
 
     async def watch(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
-        """Two replies, then nothing until the end of the world when asked for `forever`."""
+        """Two replies; then nothing for ever when asked for `forever`, and no end of them for `flood`."""
         try:
             yield await self._reply(request)
             yield await self._reply(request)
             self.watching.set()
+            while request == b"flood":
+                yield b"x" * 1024 * 1024
             if request == b"forever":
                 await asyncio.Event().wait()
         finally:

@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import pytest
 
-from foundation.errors import Exhausted, Internal, Invalid, Unavailable
+from foundation.errors import Denied, Exhausted, Internal, Invalid, Unavailable
 from foundation.sqlite import connection as connections
 from foundation.sqlite import writer
 from foundation.sqlite.connection import Location, connect, require_sqlite
@@ -238,6 +238,12 @@ def test_a_key_must_be_given_or_expressly_not(
     with pytest.raises(Invalid):
         Database.open(tmp_path / "a.db", key=key, encrypt=encrypt, migrations=migrations)
     assert not (tmp_path / "a.db").exists()
+
+
+@pytest.mark.parametrize("where", ["missing/a.db", "."])
+def test_a_path_that_cannot_be_opened_is_refused_with_a_sentence(tmp_path: Path, migrations: Path, where: str) -> None:
+    with pytest.raises(Denied, match="cannot be opened"):
+        Database.open(tmp_path / where, key=KEY, migrations=migrations)
 
 
 def test_a_plain_database_can_be_had_expressly(tmp_path: Path, migrations: Path) -> None:

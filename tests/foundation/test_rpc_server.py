@@ -196,11 +196,12 @@ async def test_an_unknown_method_is_unsupported(socket: Path) -> None:
     assert caught.value.code == "unknown_method"
 
 
-async def test_a_watcher_that_goes_away_is_cleaned_up_at_once(socket: Path, log: Path) -> None:
+@pytest.mark.parametrize("request_", [b"forever", b"flood"])
+async def test_a_watcher_that_goes_away_is_cleaned_up_at_once(socket: Path, log: Path, request_: bytes) -> None:
     trial = Trial(answer=echo)
     async with serving(socket, trial), calling(socket, EVERYTHING) as calls:
-        stream = calls.watch(b"forever")
-        assert await stream.read() == b"alice:forever"
+        stream = calls.watch(request_)
+        assert await stream.read() == b"alice:" + request_
         await asyncio.wait_for(trial.watching.wait(), 20)
         stream.cancel()
         await asyncio.wait_for(trial.cleaned_up.wait(), 20)
