@@ -40,6 +40,7 @@ class Attempt:
         "status",
         "stragglers",
         "tag",
+        "told_paused",
         "unproved_at",
     )
 
@@ -51,7 +52,8 @@ class Attempt:
         self.started_at = now
         self.renewed_at = start.leased_at
         self.lease = start.lease
-        self.paused = False
+        self.paused = False  # as ordered
+        self.told_paused = False
         self.frozen_at = 0.0  # 0: not frozen
         self.frozen_seconds = 0.0
         self.breach = Breach("exit", "")  # why we end it, if we do

@@ -91,8 +91,15 @@ class Spawned(NamedTuple):
     slot: int
 
 
+class Paused(NamedTuple):
+    """A tree was frozen (true) or thawed (false), as ordered."""
+
+    key: str
+    paused: bool
+
+
 class Refused(NamedTuple):
-    """An attempt was not spawned, and why: `configuration`, `resources` or `mode`."""
+    """An attempt was not spawned, and why: `configuration`, `resources`, `mode` or `fence`."""
 
     key: str
     cause: str
@@ -124,10 +131,12 @@ class Halted(NamedTuple):
     stopped: bool
 
 
-Message = Start | Renew | End | Pause | Resume | Release | Shutdown | Ready | Spawned | Refused | Ended | Halted
+Message = (
+    Start | Renew | End | Pause | Resume | Release | Shutdown | Ready | Spawned | Paused | Refused | Ended | Halted
+)
 
 _KINDS: tuple[type[Message], ...] = (
-    Start, Renew, End, Pause, Resume, Release, Shutdown, Ready, Spawned, Refused, Ended, Halted,
+    Start, Renew, End, Pause, Resume, Release, Shutdown, Ready, Spawned, Paused, Refused, Ended, Halted,
 )  # fmt: skip
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 

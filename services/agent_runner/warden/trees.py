@@ -13,7 +13,7 @@ from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
-from services.agent_runner.warden.protocol import Ended, Message
+from services.agent_runner.warden.protocol import Ended, Message, Paused
 
 # Everything is stopped, or the runner is: nobody is given longer than this, whatever the manifest says.
 STOP_GRACE_SECONDS_MAX = 10.0
@@ -237,6 +237,9 @@ class Trees:
         elif attempt.frozen_at and not freeze:
             self._signal_tree(attempt, signal.SIGCONT)
             attempt.note_thawed(now)
+        if attempt.paused != attempt.told_paused:
+            attempt.told_paused = attempt.paused
+            self._news.append(Paused(attempt.start.key, attempt.paused))
 
     def _signal_tree(self, attempt: Attempt, signum: signal.Signals) -> None:
         """Signal the group at once, so that no fork slips through, then what has left the group."""

@@ -1,0 +1,254 @@
+"""Starts a runner: `python -m services.agent_runner --name NAME [--workspace PATH] [--debug]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from clients.attachment import Attachment
+from clients.attachment_values import Hello, Welcome
+from clients.safety import CachingTokenVerifier, SafetyClient
+from foundation.clock import SystemClock
+from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.ids import SystemIds, SystemRandomness, random_bytes
+from foundation.log import Logger, configure, get_logger
+from foundation.rpc.run import run
+from foundation.rpc.server import RpcServer
+from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account, wait_for_secret
+from foundation.settings import load
+from foundation.workspace import Workspace, WorkspaceLock, find_workspace
+from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
+from protos.scopes import scopes_of
+from services.agent_runner.adapters.agent_logs import LogFiles
+from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.app.followers import Followers
+from services.agent_runner.app.outbox import Outbox
+from services.agent_runner.app.reading import Reading
+from services.agent_runner.app.runner import Runner
+from services.agent_runner.domain.names import require_name
+from services.agent_runner.loops import Stream, read_behind_for_ever
+from services.agent_runner.servicer import AgentRunnerServicer
+from services.agent_runner.settings import RunnerSettings
+from services.agent_runner.warden.host import RunMark, this_host
+from services.agent_runner.warden.protocol import Message
+
+_TOKEN_WITHIN = timedelta(seconds=5)
+# A running attempt is handed back once its tree is proved dead, 12 s at the most.
+_SHUT_DOWN_PATIENCE = timedelta(seconds=12)
+_ACKNOWLEDGED_WITHIN_SECONDS = 1.0
+_STOP_GRACE = timedelta(seconds=1)
+_EXIT_WARDEN_LOST = 70
+
+
+async def serve(workspace: Workspace, name: str, settings: RunnerSettings, stop: asyncio.Event) -> int:
+    """Run attempts until `stop` is set; returns the exit code."""
+    log, clock = get_logger("agent_runner"), SystemClock()
+    folder = workspace.state / f"runner-{name}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with WorkspaceLock(folder / "lock"):
+        parts = _Parts(workspace, name, settings, folder, clock, log)
+        await parts.start_warden()
+        return await parts.serve(stop)
+
+
+class _Parts:
+    """The wiring of one runner."""
+
+    def __init__(
+        self, workspace: Workspace, name: str, settings: RunnerSettings, folder: Path, clock: SystemClock, log: Logger
+    ) -> None:
+        self._workspace = workspace
+        self._name = name
+        self._settings = settings
+        self._folder = folder
+        self._clock = clock
+        self._log = log
+        self._incarnation = SystemIds(clock).new()
+        self._outbox = Outbox()
+        self._logs = LogFiles(workspace.logs, clock, asyncio.get_running_loop())
+        bounds = OutputBounds(
+            result=settings.result_output_bytes,
+            head=settings.output_head_bytes,
+            tail=max(settings.output_tail_bytes, settings.result_output_bytes),
+            line=settings.output_line_bytes_max,
+            report=settings.report_bytes_max,
+        )
+        outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
+        self._reading = Reading(outputs, settings.report_bytes_max, log)
+        self._runner: Runner | None = None
+
+    async def start_warden(self) -> None:
+        """Have what an earlier run left behind ended, then be ready to spawn."""
+        self._warden = await WardenProcess.start(
+            self._folder, self._workspace.stop_file, random_bytes(16).hex(), self._on_news
+        )
+        ready = self._warden.ready.result()
+        self._mark = RunMark(*ready.mark)
+        if ready.reaped:
+            self._log.warning(
+                f"{ready.reaped} processes of an earlier run were still there and have been ended.",
+                action="runner_reaped",
+                count=ready.reaped,
+            )
+        self._runner = Runner(
+            slots=self._settings.max_concurrent_agents,
+            prefetch=self._settings.prefetch,
+            terms=Welcome(self._settings.lease_seconds, self._settings.heartbeat_seconds, ()),
+            enforcement=ready.enforcement,
+            workspace=str(self._workspace.root),
+            warden=self._warden,
+            reading=self._reading,
+            outbox=self._outbox,
+            clock=self._clock,
+            log=self._log,
+        )
+
+    def _on_news(self, messages: Sequence[Message]) -> None:
+        if self._runner is not None:
+            self._runner.news(messages)
+
+    async def serve(self, stop: asyncio.Event) -> int:
+        """Attach, answer, and end cleanly; returns the exit code."""
+        runner = self._runner
+        assert runner is not None, "the warden is started first"
+        token = _Credential(self._workspace)
+        safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
+        server = RpcServer(
+            f"runner-{self._name}",
+            verifier=CachingTokenVerifier(safety, self._clock),
+            scopes=scopes_of([agent_runner_pb2.DESCRIPTOR]),
+            logger=self._log,
+            clock=self._clock,
+        )
+        servicer = AgentRunnerServicer(self._name, self._mark.warden_pid, runner, self._reading, self._clock)
+        server.add(
+            agent_runner_pb2_grpc.add_AgentRunnerServiceServicer_to_server,
+            servicer,
+            "quantum.agent_runner.v1.AgentRunnerService",
+        )
+        self._workspace.make_sockets()
+        await server.start(self._workspace.socket(f"runner-{self._name}"))
+        await server.set_serving(True)
+        keeping = asyncio.create_task(self._stream(runner, token).keep())
+        reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopping, keeping, reading, self._warden.gone], return_when=asyncio.FIRST_COMPLETED)
+            if self._warden.gone.done():
+                return self._bury()
+            for loop in (keeping, reading):
+                if loop.done():
+                    loop.result()
+            return await self._end(runner)
+        finally:
+            for end in (keeping, reading, stopping):
+                end.cancel()
+            await server.stop(_STOP_GRACE)
+            await safety.close()
+            self._logs.flush()
+            self._warden.close()
+
+    def _stream(self, runner: Runner, token: _Credential) -> Stream:
+        followers = Followers(
+            self._reading, lambda ref: self._reading.find(runner.view(), ref.task_id, ref.fence), self._outbox
+        )
+        return Stream(
+            dial=lambda: Attachment.dial(self._workspace.socket("coordinator"), token=token),
+            hello=lambda: Hello(
+                name=self._name,
+                host=platform.node(),
+                incarnation=self._incarnation,
+                slots=runner.slots,
+                labels={"os": platform.system().lower(), "machine": platform.machine()},
+                version=metadata_version(),
+                held=runner.refs(),
+            ),
+            runner=runner,
+            followers=followers,
+            outbox=self._outbox,
+            clock=self._clock,
+            randomness=SystemRandomness(),
+            log=self._log,
+        )
+
+    async def _end(self, runner: Runner) -> int:
+        if not await runner.shut_down(_SHUT_DOWN_PATIENCE):
+            self._log.error("Some processes did not end in time; the warden goes on.", action="runner_stop_slow")
+        if runner.attached:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_SECONDS):
+                    await runner.acknowledged_all()
+        return 0
+
+    def _bury(self) -> int:
+        self._log.error("The warden has ended unasked; its processes are ended now.", action="warden_lost")
+        dead = end_orphans(this_host(), self._mark, self._clock, self._settings.stop_grace_seconds)
+        if not dead:
+            self._log.error("Some processes could not be ended.", action="orphans_left")
+        return _EXIT_WARDEN_LOST
+
+
+class _Credential:
+    """The runner's own token, looked up anew for each call: rotation replaces it under a running process."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._store = open_secret_store(workspace, os.environ)
+        self._account = service_account(workspace, "runner")
+        token = wait_for_secret(self._store, SERVICE_TOKEN, self._account, within=_TOKEN_WITHIN, clock=SystemClock())
+        if token is None:
+            raise NotFound(
+                "no_runner_credential",
+                f"The runner's credential is not in this workspace's keychain ({self._store.describe}).",
+                remedy="`quantum init` makes it in a new workspace.",
+            )
+        self._last = token
+
+    def __call__(self) -> str:
+        """The token; on macOS it may be missing for a moment while it is replaced, and then the last one
+        serves."""
+        self._last = self._store.get(SERVICE_TOKEN, self._account) or self._last
+        return self._last
+
+
+def metadata_version() -> str:
+    """The version of this installation; `0` in a bare checkout."""
+    try:
+        return metadata.version("quantum")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 78 for a bad
+    setting."""
+    parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
+    parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
+    parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
+    parser.add_argument("--debug", action="store_true", help="say more, on standard error")
+    given = parser.parse_args(arguments)
+    try:
+        if given.workspace is None:
+            workspace = find_workspace(os.environ, Path.cwd())
+        else:
+            workspace = Workspace(given.workspace.resolve())
+        require_name(given.name)
+        settings = load(RunnerSettings, workspace=workspace)
+        configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
+        return run(lambda stop: serve(workspace, given.name, settings, stop))
+    except QuantumError as error:
+        print(f"agent_runner: {error}", file=sys.stderr)
+        return 78 if isinstance(error, Invalid) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

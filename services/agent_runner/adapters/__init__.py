@@ -1,0 +1,1 @@
+"""The warden as a process, slot files, kept output and agents' logs."""

@@ -1,0 +1,204 @@
+"""One attempt's output: read behind the slot file, cleaned, logged, and kept within bounds."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundation.tokens import mask
+from services.agent_runner.domain.text import Cleaner, last_bytes
+from services.agent_runner.ports import AgentLogs
+
+_READ_BYTES = 1 << 20
+# What has been read of a long output gives its room on the disk back in steps of this size.
+_PUNCH_BYTES = 4 << 20
+_FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
+_KEPT_FILES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputBounds:
+    """How much is kept, in bytes."""
+
+    result: int
+    head: int
+    tail: int
+    line: int
+    report: int
+
+
+class SlotOutput:
+    """See `Output`. Up to the size of a result it stays in memory; beyond, head and tail are kept in a
+    file."""
+
+    def __init__(
+        self,
+        slot: Path,
+        kept: Path,
+        bounds: OutputBounds,
+        log: Callable[[str], None],
+        *,
+        forget: Callable[[Path], None],
+    ) -> None:
+        self._slot = slot
+        self._kept_path = kept
+        self._bounds = bounds
+        self._log = log
+        self._forget_old = forget
+        self._cleaner = Cleaner(bounds.line, mask)
+        self._raw = -1
+        self._raw_offset = 0
+        self._punched = 0
+        self._memory = bytearray()
+        self._kept = -1
+        self._total = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """See `Output`."""
+        return self._total
+
+    @property
+    def cut(self) -> bool:
+        """See `Output`."""
+        return self._kept >= 0
+
+    def read_behind(self, *, final: bool = False) -> None:
+        """See `Output`."""
+        if self._raw < 0:
+            self._raw = os.open(self._slot, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        while piece := os.pread(self._raw, _READ_BYTES, self._raw_offset):
+            self._raw_offset += len(piece)
+            self._take(self._cleaner.feed(piece))
+            if self._raw_offset - self._punched >= _PUNCH_BYTES:
+                self._punch()
+            if len(piece) < _READ_BYTES:
+                break
+        if final:
+            self._take(self._cleaner.feed(b"", final=True))
+            os.close(self._raw)
+            self._raw = -1
+
+    def _take(self, text: str) -> None:
+        if not text:
+            return
+        self._log(text)
+        data = text.encode()
+        if self._kept < 0:
+            if self._total + len(data) <= self._bounds.result:
+                self._memory += data
+                self._total += len(data)
+                return
+            self._spill()
+        self._keep(data)
+
+    def _spill(self) -> None:
+        self._kept_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._kept = os.open(self._kept_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._forget_old(self._kept_path)
+        held, self._memory = bytes(self._memory), bytearray()
+        self._total = 0
+        self._keep(held)
+
+    def _keep(self, data: bytes) -> None:
+        """The head at its place; all that follows round and round in the room behind it."""
+        while data:
+            position, room = self._place(self._total)
+            piece = data[:room]
+            os.pwrite(self._kept, piece, position)
+            self._total += len(piece)
+            data = data[len(piece) :]
+
+    def _place(self, offset: int) -> tuple[int, int]:
+        """Where in the file an offset of the output is, and how many bytes follow it there in a row."""
+        head, tail = self._bounds.head, self._bounds.tail
+        if offset < head:
+            return offset, head - offset
+        behind = (offset - head) % tail
+        return head + behind, tail - behind
+
+    def read(self, offset: int, size: int) -> tuple[bytes, int]:
+        """See `Output`."""
+        if self._kept < 0:
+            data = bytes(self._memory[offset : offset + size])
+            return data, offset + len(data)
+        lost_until = self._total - self._bounds.tail
+        mark = b""
+        if self._bounds.head <= offset < lost_until:
+            mark = f"\n… [{lost_until - offset} bytes were cut here]\n".encode()
+            offset = lost_until
+        position, room = self._place(offset)
+        data = os.pread(self._kept, min(size, room, max(self._total - offset, 0)), position)
+        return mark + data, offset + len(data)
+
+    def tail(self) -> str:
+        """See `Output`."""
+        if self._kept < 0:
+            return self._memory.decode()
+        data, offset = b"", max(self._total - self._bounds.result, 0)
+        while offset < self._total:
+            piece, offset = self.read(offset, self._total - offset)
+            data += piece
+        return last_bytes(data, self._bounds.result)
+
+    def close(self) -> None:
+        """Nobody reads it any more; the kept file stays until it is the oldest."""
+        for handle in (self._raw, self._kept):
+            if handle >= 0:
+                os.close(handle)
+        self._raw = self._kept = -1
+
+    def _punch(self) -> None:
+        _give_back(self._raw, self._punched, self._raw_offset - self._punched)
+        self._punched = self._raw_offset
+
+
+class SlotOutputs:
+    """See `Outputs`."""
+
+    def __init__(self, slots: Path, kept: Path, logs: AgentLogs, bounds: OutputBounds) -> None:
+        self._slots = slots
+        self._kept = kept
+        self._logs = logs
+        self._bounds = bounds
+        self._files: OrderedDict[Path, None] = OrderedDict()
+
+    def open(self, slot: int, agent: str, task_id: str, fence: int) -> SlotOutput:
+        """See `Outputs`."""
+        return SlotOutput(
+            self._slots / str(slot) / "out",
+            self._kept / f"{task_id}-{fence}.out",
+            self._bounds,
+            lambda text: self._logs.write(agent, task_id, text),
+            forget=self._forget_oldest,
+        )
+
+    def report(self, slot: int) -> bytes:
+        """See `Outputs`."""
+        handle = os.open(self._slots / str(slot) / "report.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return os.read(handle, self._bounds.report + 1)
+        finally:
+            os.close(handle)
+
+    def _forget_oldest(self, newest: Path) -> None:
+        self._files[newest] = None
+        while len(self._files) > _KEPT_FILES_MAX:
+            oldest, _ = self._files.popitem(last=False)
+            oldest.unlink(missing_ok=True)
+
+
+def _give_back(handle: int, offset: int, size: int) -> None:
+    """Free the blocks of a part of a file; where the file system cannot, the part just stays."""
+    if sys.platform == "linux":
+        _libc.fallocate(
+            ctypes.c_int(handle), ctypes.c_int(_FALLOC_PUNCH_HOLE_KEEP_SIZE), ctypes.c_long(offset), ctypes.c_long(size)
+        )
+
+
+_libc = ctypes.CDLL(None)

@@ -1,0 +1,68 @@
+"""Turns what the warden says of an end into the result that the coordinator records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from clients.attachment_values import EndCause, Lease, Result
+from services.agent_runner.domain.orders import limits
+from services.agent_runner.domain.report import ReportReading
+from services.agent_runner.ports import Output
+from services.agent_runner.warden.protocol import Ended
+
+_CAUSES = {
+    "exit": EndCause.EXIT,
+    "timeout": EndCause.TIMEOUT,
+    "idle": EndCause.IDLE,
+    "memory": EndCause.MEMORY,
+    "processes": EndCause.PROCESSES,
+    "output": EndCause.OUTPUT,
+    "cancel": EndCause.CANCEL,
+    "stop": EndCause.POLICY,
+    "mode": EndCause.POLICY,
+    "fence": EndCause.FENCE,
+    "disowned": EndCause.FENCE,
+    "handed_back": EndCause.HANDED_BACK,
+}
+
+
+def result_of(
+    lease: Lease,
+    ended: Ended,
+    output: Output,
+    report: ReportReading,
+    enforcement: Mapping[str, str],
+    *,
+    now: datetime,
+    boottime: float,
+) -> Result:
+    """The result of an attempt that was spawned; `now` and `boottime` are the same moment on both clocks."""
+    status = ended.status
+    known = status != -1
+    return Result(
+        ref=lease.ref,
+        cause=_CAUSES[ended.cause],
+        sentence=ended.sentence,
+        exit_code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
+        signal=os.WTERMSIG(status) if known and os.WIFSIGNALED(status) else None,
+        started_at=now - timedelta(seconds=boottime - ended.started_at),
+        finished_at=now - timedelta(seconds=boottime - ended.ended_at),
+        duration_seconds=ended.active_seconds,
+        cpu_seconds=ended.cpu_seconds,
+        memory_peak_bytes=ended.peak_bytes if ended.peak_bytes >= 0 else None,
+        limits=limits(lease, enforcement),
+        output_tail=output.tail(),
+        output_bytes=output.total_bytes,
+        output_cut=output.cut,
+        report=report.text,
+        report_fault=report.fault,
+        tree_dead=ended.tree_dead,
+        stragglers=ended.stragglers,
+    )
+
+
+def unspawned(lease: Lease, cause: EndCause, sentence: str, *, now: datetime) -> Result:
+    """The result of an attempt that could not be spawned."""
+    return Result(ref=lease.ref, cause=cause, sentence=sentence, finished_at=now)

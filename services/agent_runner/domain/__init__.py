@@ -1,0 +1,1 @@
+"""What a runner decides, without touching the world."""

@@ -1,0 +1,58 @@
+"""What the runner's use cases need from outside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from services.agent_runner.warden.protocol import Message
+
+
+class WardenLink(Protocol):
+    """The warden, told things; what is said within one turn of the loop travels together."""
+
+    def tell(self, *orders: Message) -> None:
+        """Queue orders for the warden."""
+
+
+class AgentLogs(Protocol):
+    """`logs/agent_<name>.log` of every agent."""
+
+    def write(self, agent: str, task_id: str, text: str) -> None:
+        """Append lines, each marked with its task; soon on disk."""
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+
+
+class Output(Protocol):
+    """The output of one attempt, read behind its slot file."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of clean output so far."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the result cannot hold it all."""
+
+    def read_behind(self, *, final: bool = False) -> None:
+        """Take in what was written since; with `final` all of it, and no more comes."""
+
+    def read(self, offset: int, size: int) -> tuple[bytes, int]:
+        """Kept bytes from an offset on, and the offset after them; skips what was cut."""
+
+    def tail(self) -> str:
+        """The end of it, for the result."""
+
+    def close(self) -> None:
+        """Nobody reads it any more."""
+
+
+class Outputs(Protocol):
+    """Makes the output of an attempt, and forgets the oldest."""
+
+    def open(self, slot: int, agent: str, task_id: str, fence: int) -> Output:
+        """The output that is being written to a slot."""
+
+    def report(self, slot: int) -> bytes:
+        """What the script left at QUANTUM_REPORT, cut one byte after the limit; raises OSError."""
