@@ -62,12 +62,6 @@ create index tasks_kept on tasks (finished_at) where state in ('needs_decision',
 create index tasks_of_project on tasks (project) where project <> '';
 create index tasks_cleared on tasks (clearing) where clearing <> '';
 
-create trigger ended_tasks_never_change before update on tasks
-when old.state in ('succeeded', 'failed', 'cancelled', 'dead')
-begin
-    select raise(abort, 'an ended task never changes');
-end;
-
 create table long_params (
     task_id text primary key,
     params  text not null

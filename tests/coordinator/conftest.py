@@ -1,0 +1,16 @@
+"""What the tests of the coordinator share."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.coordinator.ports import Store
+from tests.coordinator.stores import STORES, opened
+
+
+@pytest.fixture(params=sorted(STORES))
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store of each kind in turn; at the end it must be sound."""
+    async with opened(request.param, tmp_path) as each:
+        yield each

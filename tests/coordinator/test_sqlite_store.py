@@ -1,0 +1,120 @@
+"""What only the encrypted SQLite store promises: what is on disk, and that no question reads every task."""
+
+import sqlite3
+from pathlib import Path
+
+import apsw
+import pytest
+
+from foundation.errors import Invalid
+from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.sqlite import MIGRATIONS, SqliteStore
+from services.coordinator.domain.task import lease
+from tests.coordinator.stores import KEY, get, move, put
+from tests.coordinator.tasks import S, stored, task
+
+
+async def test_everything_is_there_after_a_reopening(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    first, second = task(), task()
+    await put(store, first, second)
+    await move(store, first, lease(first, "r1"))
+    await store.close()
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    try:
+        assert stored(await get(store, first.id)) == lease(first, "r1")
+        assert await store.read(lambda tx: tx.position()) == 3
+        assert await store.read(lambda tx: tx.counts()) == {("build", S.QUEUED): 2}
+        await put(store, task())
+        assert await store.read(lambda tx: tx.position()) == 4
+        assert await store.check() == ()
+    finally:
+        await store.close()
+
+
+async def test_nothing_on_disk_can_be_read_without_the_key(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    await put(store, task(agent="a-very-secret-agent", params='{"password": "hunter2hunter2"}'))
+    in_the_log = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    await store.close()
+    in_the_file = (tmp_path / "c.db").read_bytes()
+    for content in (in_the_log, in_the_file):
+        assert b"hunter2" not in content and b"secret-agent" not in content and b"SQLite" not in content
+    with pytest.raises(sqlite3.DatabaseError):
+        sqlite3.connect(tmp_path / "c.db").execute("select * from tasks")
+    with pytest.raises(Invalid):
+        SqliteStore.open(tmp_path / "c.db", key=bytes(32))
+
+
+async def test_the_check_sees_figures_that_are_not_true(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    await put(store, task(), task())
+    database = store._database
+    await database.write(lambda connection: connection.execute("update counts set tasks = 3"))
+    await database.write(lambda connection: connection.execute("update latest_change set position = 1"))
+    await database.write(lambda connection: connection.execute("insert into outputs values ('gone', 'x')"))
+    faults = await store.check()
+    assert len(faults) == 3, faults
+    await store.close()
+
+
+async def test_a_read_cannot_write(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    with pytest.raises(Exception, match=r"read-?only"):
+        await store.read(lambda tx: tx.insert([task()]))
+    await store.close()
+
+
+@pytest.fixture
+def plain() -> apsw.Connection:
+    """The schema in memory."""
+    connection = apsw.Connection(":memory:")
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        connection.execute(path.read_text())
+    return connection
+
+
+# What may read a whole table, because the table is small or the question is asked once.
+SMALL = ("counts", "reports", "histories", "outbox", "json_each", "facts", "latest_change", "refusals")
+ONCE = ("miscounted", "beyond_position", "orphans")
+
+
+@pytest.mark.parametrize("name", sorted(set(SQL) - set(ONCE)))
+def test_no_statement_reads_every_task_or_sorts_them(plain: apsw.Connection, name: str) -> None:
+    sql = SQL[name]
+    values = (None,) * sql.count("?") if "?1" not in sql else (None,) * max(n for n in range(9) if f"?{n}" in sql)
+    plan = [row[-1] for row in plain.execute(f"explain query plan {sql}", values)]
+    for step in plan:
+        whole = step.startswith("SCAN") and "USING" not in step and not any(table in step for table in SMALL)
+        sorting = "TEMP B-TREE" in step and name not in ("reports", "report", "blocked_on")
+        assert (not whole and not sorting and "pragma" not in step) or name == "pages", plan
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("ready", "COVERING INDEX tasks_ready (agent=?)"),
+        ("ready_after", "COVERING INDEX tasks_ready (agent=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("due", "tasks_due"),
+        ("next_due", "tasks_due"),
+        ("held", "tasks_held (id>?)"),
+        ("changes", "tasks_changed (change>?)"),
+        ("ids_upwards", "COVERING INDEX tasks_listed (agent=? AND state=? AND id>?)"),
+        ("ids_downwards", "COVERING INDEX tasks_listed (agent=? AND state=? AND id<?)"),
+        ("project_ids_upwards", "tasks_of_project (project=? AND id>?)"),
+        ("expired", "tasks_expiring (finished_at<?)"),
+        ("expired_kept", "tasks_kept (finished_at<?)"),
+        ("in_clearing", "tasks_cleared (clearing=? AND id>?)"),
+    ],
+)
+def test_each_walk_is_along_its_index(plain: apsw.Connection, name: str, index: str) -> None:
+    sql = SQL[name]
+    values = (None,) * (5 if "?5" in sql else sql.count("?"))
+    plan = " / ".join(row[-1] for row in plain.execute(f"explain query plan {sql}", values))
+    assert index in plan
+
+
+def test_every_statement_is_used() -> None:
+    source = "".join(path.read_text() for path in MIGRATIONS.parent.glob("*.py"))
+    composed = {f"{kind}_{way}" for kind in ("tasks", "ids", "project_ids") for way in ("upwards", "downwards")}
+    assert [name for name in SQL if f'"{name}"' not in source and name not in composed] == []
