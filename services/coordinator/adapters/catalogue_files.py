@@ -121,8 +121,7 @@ def _beside(found: Found) -> Stamp | None:
     """An agent.toml speaks for a script that changes on its own."""
     if found.path.name != "agent.toml":
         return None
-    folder = stamp_of_folder(found.path.parent)
-    return folder
+    return stamp_of_folder(found.path.parent)
 
 
 def stamp_of_folder(path: Path) -> Stamp | None:

@@ -1,6 +1,7 @@
 """Streams a task's output: what its newest attempt left, or what it writes now."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from foundation.errors import Invalid, Unavailable
@@ -33,7 +34,7 @@ class ReadLog:
         self._changes = changes
         self._dispatch = dispatch
 
-    async def __call__(self, task_id: str, offset: int, *, follow: bool) -> AsyncIterator[Chunk]:
+    async def __call__(self, task_id: str, offset: int, *, follow: bool) -> AsyncGenerator[Chunk, None]:
         """Yield output from a byte offset; with `follow` until the task has ended. Raises NotFound, Invalid."""
         if offset < 0:
             raise Invalid("bad_offset", f"An offset is 0 or more, not {offset}.")
@@ -45,9 +46,10 @@ class ReadLog:
                 if attempt not in (-1, task.attempt):
                     offset = 0
                 attempt = task.attempt
-                async for chunk in self._attempt(task, offset, follow):
-                    offset = chunk.offset
-                    yield chunk
+                async with aclosing(self._attempt(task, offset, follow)) as chunks:
+                    async for chunk in chunks:
+                        offset = chunk.offset
+                        yield chunk
                 if not follow:
                     return
                 if task.ended:
@@ -55,17 +57,18 @@ class ReadLog:
                     return
                 await wake.wait()
 
-    async def _attempt(self, task: Task, offset: int, follow: bool) -> AsyncIterator[Chunk]:
+    async def _attempt(self, task: Task, offset: int, follow: bool) -> AsyncGenerator[Chunk, None]:
         if task.state in (TaskState.RUNNING, TaskState.PAUSED):
-            async for chunk in self._live(task, offset, follow):
-                yield chunk
+            async with aclosing(self._live(task, offset, follow)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
             return
         kept = (await self._output(task.id)).encode()
         for start in range(offset, len(kept), CHUNK_BYTES):
             piece = kept[start : start + CHUNK_BYTES]
             yield Chunk(piece, start + len(piece))
 
-    async def _live(self, task: Task, offset: int, follow: bool) -> AsyncIterator[Chunk]:
+    async def _live(self, task: Task, offset: int, follow: bool) -> AsyncGenerator[Chunk, None]:
         try:
             async for data, after in self._dispatch.follow(task, offset, follow):
                 yield Chunk(data, after)

@@ -29,10 +29,18 @@ FAULTS_MAX = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The tasks in the order of the request; `replayed` when the key was known, so that nothing was added."""
+    """The tasks in the order of the request.
+
+    `position` is that of the change that added the last of them; None when the key was known and nothing was added.
+    """
 
     tasks: Sequence[Task]
-    replayed: bool
+    position: int | None
+
+    @property
+    def replayed(self) -> bool:
+        """They were accepted earlier."""
+        return self.position is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,7 @@ class Submit:
         if key is None:
             return None
         known = await self._store.read(lambda tx: key.replay(tx, now=now))
-        return None if known is None else Submitted(tasks=known, replayed=True)
+        return None if known is None else Submitted(tasks=known, position=None)
 
     # -- outside the transaction
 
@@ -159,13 +167,13 @@ class Submit:
     def _add(self, tx: StoreTransaction, tasks: Sequence[Task], key: RequestKey | None, now: datetime) -> Submitted:
         known = None if key is None else key.replay(tx, now=now)
         if known is not None:
-            return Submitted(tasks=known, replayed=True)
+            return Submitted(tasks=known, position=None)
         self._cap.claim(tx, len(tasks))
         placed = _place(tx, tasks, now)
         tx.insert(placed)
         if key is not None:
             key.remember(tx, placed, now=now)
-        return Submitted(tasks=placed, replayed=False)
+        return Submitted(tasks=placed, position=tx.position())
 
 
 def _bind_refs(tasks: Sequence[Task], refs: Mapping[str, int]) -> list[Task]:

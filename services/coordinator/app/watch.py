@@ -1,7 +1,7 @@
 """Streams the changes of tasks, from any position, without a gap."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -54,7 +54,7 @@ class Wake:
         self.close()
 
 
-async def watch_tasks(store: Store, changes: Changes, *, after: int, ids: Sequence[str]) -> AsyncIterator[Batch]:
+async def watch_tasks(store: Store, changes: Changes, *, after: int, ids: Sequence[str]) -> AsyncGenerator[Batch, None]:
     """Yield every change after a position, for ever; 0 begins now, with a first batch that names the position.
 
     A task that changed several times meanwhile comes once. Raises Invalid for a position that lies ahead, as after the
