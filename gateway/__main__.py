@@ -1,0 +1,81 @@
+"""Starts the gateway: `python -m gateway --workspace PATH [--debug]`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from foundation.errors import Kind, QuantumError
+from foundation.log import configure, get_logger
+from foundation.settings import load
+from foundation.workspace import Workspace, find_workspace
+from gateway.listening import claim_port
+from gateway.settings import LOOPBACK, GatewaySettings, require_loopback
+
+EXIT_CODES = {Kind.INVALID: 78, Kind.NOT_FOUND: 78, Kind.CONFLICT: 69, Kind.DENIED: 77}
+"""As in sysexits.h: a configuration that is not right, something that is taken, rights that are missing."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the gateway until SIGTERM or SIGINT; the exit code is 0, or one of `EXIT_CODES`, or 1."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description="The HTTP gateway of a workspace.")
+    parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
+    parser.add_argument("--debug", action="store_true", help="say more, on standard error")
+    given = parser.parse_args(arguments)
+    try:
+        if given.workspace is None:
+            workspace = find_workspace(os.environ, Path.cwd())
+        else:
+            workspace = Workspace(given.workspace.resolve())
+        settings = load(GatewaySettings, workspace=workspace)
+        require_loopback(settings.gateway_host)
+        configure("gateway", system_log=workspace.system_log, debug=given.debug)
+        serve(workspace, settings, debug=given.debug)
+    except QuantumError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return EXIT_CODES.get(error.kind, 1)
+    return 0
+
+
+def serve(workspace: Workspace, settings: GatewaySettings, *, debug: bool) -> None:
+    """Takes the port and serves until told to stop; raises Conflict or Denied when the port cannot be had."""
+    port, held = claim_port(settings.gateway_port)
+    from granian.constants import Interfaces, Loops
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    from gateway.worker import load_application
+
+    # One process serves: sessions and limits live in its memory. The parent only holds the port and watches it.
+    server = Server(
+        "gateway.worker",
+        address=LOOPBACK,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=settings.gateway_threads,
+        loop=Loops.asyncio,
+        websockets=False,
+        log_level=LogLevels.error,
+        workers_kill_timeout=math.ceil(settings.gateway_drain_seconds),
+        respawn_failed_workers=True,
+    )
+    log = get_logger("gateway")
+    log.info(f"The gateway answers on http://{LOOPBACK}:{port}.", action="gateway_listening", port=port)
+    try:
+        server.serve(
+            target_loader=partial(load_application, workspace, settings, port, os.getpid(), debug),
+            wrap_loader=False,
+        )
+    finally:
+        if held is not None:
+            held.close()
+    log.info("The gateway stopped.", action="gateway_stopped", port=port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

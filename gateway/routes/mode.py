@@ -1,0 +1,34 @@
+"""The operating mode: read it, stop everything, go on."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from gateway import convert
+from gateway.answering import area, reply
+from gateway.schemas import answers
+from gateway.schemas.documented import answers as documented
+from gateway.schemas.requests import Why
+from gateway.state import caller
+
+routes = area("mode")
+
+
+@routes.get("/mode", responses=documented({200: answers.Mode}))
+def get_mode() -> Response:
+    """The mode that holds now, since when and why."""
+    return reply(convert.mode(caller().safety(lambda safety, left: safety.get_mode(deadline=left))))
+
+
+@routes.post("/mode/stop", responses=documented({200: answers.ModeChange}, 409, 415))
+def stop(body: Why) -> Response:
+    """Ends every running task and lets nothing start, also after a restart, until resumed."""
+    change = caller().safety(lambda safety, left: safety.tighten_mode("STOPPED", reason=body.reason, deadline=left))
+    return reply(convert.mode_change(change))
+
+
+@routes.post("/mode/resume", responses=documented({200: answers.ModeChange}, 409, 415))
+def resume(body: Why) -> Response:
+    """Goes back to NORMAL."""
+    change = caller().safety(lambda safety, left: safety.resume_mode(reason=body.reason, deadline=left))
+    return reply(convert.mode_change(change))
