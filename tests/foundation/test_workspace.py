@@ -145,9 +145,15 @@ def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
     lock = WorkspaceLock(path)
     lock.acquire()
     child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, close_fds=False
+        [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        close_fds=False,
     )
     with child:
+        # Popen returns while the kernel is still closing what the child is not to inherit.
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
         lock.release()
         with WorkspaceLock(path):
             child.kill()
