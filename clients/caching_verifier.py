@@ -76,9 +76,9 @@ class CachingTokenVerifier:
         now = self._clock.boottime()
         if known is not None and now - known.asked_at < self._fresh_seconds and now < known.expires_after:
             return known.caller
-        if now < self._out_of_reach_until and known is not None:
+        if now < self._out_of_reach_until and (graced := self._graced(digest)):
             # Not every call has to find out anew that safety is away: a failing question takes its time.
-            return self._in_grace(digest, None)
+            return graced
         # Calls that come in the same moment share one question.
         asking = self._asking.get(digest)
         if asking is None:
@@ -96,21 +96,24 @@ class CachingTokenVerifier:
             raise
         except (Unavailable, TimedOut) as error:
             self._out_of_reach_until = self._clock.boottime() + self._fresh_seconds
-            return self._in_grace(digest, error)
+            if graced := self._graced(digest):
+                return graced
+            raise Unavailable(
+                "safety_unreachable",
+                "Safety cannot be asked who holds this token.",
+                remedy="`quantum status` shows what is running.",
+            ) from error
         caller = Caller(token_id=answer.token.id, name=answer.token.name, scopes=answer.token.scopes)
         if answer.revocation >= self._revocation:  # an answer from before the newest revocation seen may be stale
             self._revocation = answer.revocation
             self._keep(digest, _Known(caller, asked_at, self._expiry(answer, asked_at)))
         return caller
 
-    def _in_grace(self, digest: str, error: Unavailable | TimedOut | None) -> Caller:
+    def _graced(self, digest: str) -> Caller | None:
+        """What is left of a caller while safety cannot be asked; None when nothing is."""
         known, now = self._known.get(digest), self._clock.boottime()
         if known is None or now - known.asked_at >= self._grace_seconds or now >= known.expires_after:
-            raise Unavailable(
-                "safety_unreachable",
-                "Safety cannot be asked who holds this token.",
-                remedy="`quantum status` shows what is running.",
-            ) from error
+            return None
         return replace(known.caller, scopes=known.caller.scopes - _WITHDRAWN_IN_GRACE)
 
     def _keep(self, digest: str, known: _Known) -> None:

@@ -85,7 +85,7 @@ class SafetyState:
         self.tokens: dict[str, TokenRecord] = {}
         self._taken_in: dict[AttemptKey, None] = {}
         self._take(snapshot)
-        self._seen_mode = effective(self.mode_record, stop_signal.read()).mode
+        self._seen_stop_file = self.mode.stop_file
 
     @classmethod
     async def load(cls, store: SafetyStore, stop_signal: StopSignal, clock: Clock) -> SafetyState:
@@ -149,7 +149,7 @@ class SafetyState:
             mode_record=self.mode_record,
             revocation=self.revocation,
         )
-        if mode.mode is not self._seen_mode:  # the STOP file came or went
+        if mode.stop_file != self._seen_stop_file:
             book.epoch += 1
             draft.must_be_durable = True
         return draft
@@ -190,7 +190,7 @@ class SafetyState:
         self.epoch = draft.book.epoch
         self.revocation = draft.revocation
         self.mode_record = draft.mode_record
-        self._seen_mode = draft.mode.mode
+        self._seen_stop_file = draft.mode.stop_file
         self.breakers.update(draft.book.changed)
         self.tokens.update(draft.tokens)
         decided = draft.decided

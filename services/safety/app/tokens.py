@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -100,7 +100,7 @@ class Tokens:
             self._tell_watchers()
         return record
 
-    async def watch_revocations(self) -> AsyncIterator[int]:
+    async def watch_revocations(self) -> AsyncGenerator[int, None]:
         """The revocation number at once, at every beat, and as soon as it has grown."""
         while True:
             revoked = self._revoked

@@ -116,10 +116,11 @@ class BreakerGate:
 
 
 def mode_refusal(mode: ModeStatus) -> Refusal:
-    """Why nothing starts in this mode."""
+    """Why the mode lets nothing start, or stops what runs."""
     by = f" by {mode.actor}" if mode.actor else ""
     why = f": {mode.reason}" if mode.reason else ""
-    reason = f"nothing starts: the mode is {mode.mode.name}, set{by}{why}"
+    set_by = f", set{by}{why}" if by or why else ""
+    reason = f"the mode is {mode.mode.name}{set_by}"
     return Refusal(scope=FLEET, code="mode", reason=reason)
 
 

@@ -1,0 +1,100 @@
+"""The mode's verbs, and the STOP file that outranks them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import Conflict, Unsupported
+from foundation.workspace import StopFile
+from services.safety.adapters.stop_file import WorkspaceStopSignal
+from services.safety.domain.mode import Mode, StopOrder
+from tests.safety.world import World
+
+ORDER = StopOrder(actor="bob", reason="smoke", since=datetime(2026, 5, 1, tzinfo=UTC))
+
+
+async def test_stopped_survives_a_restart_until_resume() -> None:
+    world = await World.start()
+    change = await world.modes.tighten(Mode.STOPPED, reason="fire", actor="ann")
+    assert change.changed
+    await world.crash()
+    status = world.modes.get()
+    assert (status.mode, status.reason, status.actor, status.since) == (
+        Mode.STOPPED,
+        "fire",
+        "ann",
+        world.clock.now(),
+    )
+    assert (await world.modes.resume(reason="", actor="ann")).status.mode is Mode.NORMAL
+    await world.crash()
+    assert world.modes.get().mode is Mode.NORMAL
+
+
+async def test_twice_changes_nothing_and_keeps_the_first_reason() -> None:
+    world = await World.start()
+    await world.modes.tighten(Mode.STOPPED, reason="fire", actor="ann")
+    again = await world.modes.tighten(Mode.STOPPED, reason="also", actor="bob")
+    assert (again.changed, again.status.reason) == (False, "fire")
+    await world.modes.resume(reason="", actor="ann")
+    assert not (await world.modes.resume(reason="", actor="ann")).changed
+
+
+@pytest.mark.parametrize("rung", [Mode.GUARDED, Mode.DRAIN, Mode.FROZEN])
+async def test_a_rung_that_nobody_acts_on_is_refused(rung: Mode) -> None:
+    world = await World.start()
+    with pytest.raises(Unsupported, match="comes with the safety issue"):
+        await world.modes.tighten(rung, reason="", actor="ann")
+    assert world.modes.get().mode is Mode.NORMAL
+
+
+async def test_tightening_never_loosens() -> None:
+    world = await World.start()
+    await world.modes.tighten(Mode.STOPPED, reason="", actor="ann")
+    with pytest.raises(Conflict):
+        await world.modes.tighten(Mode.NORMAL, reason="", actor="ann")
+
+
+async def test_the_file_means_stopped_whatever_was_set() -> None:
+    world = await World.start()
+    world.signal.order = ORDER
+    status = world.modes.get()
+    assert (status.mode, status.actor, status.reason, status.stop_file) == (Mode.STOPPED, "bob", "smoke", True)
+    await world.crash()
+    assert world.modes.get().mode is Mode.STOPPED
+    world.signal.order = None
+    assert world.modes.get().mode is Mode.NORMAL
+
+
+async def test_resume_clears_the_mode_then_the_file() -> None:
+    world = await World.start()
+    await world.modes.tighten(Mode.STOPPED, reason="", actor="ann")
+    world.signal.order = ORDER
+
+    class CrashOnClear(Exception):
+        pass
+
+    def crash() -> None:
+        raise CrashOnClear
+
+    kept, world.signal.clear = world.signal.clear, crash  # type: ignore[method-assign]
+    with pytest.raises(CrashOnClear):
+        await world.modes.resume(reason="", actor="ann")
+    await world.crash()
+    assert world.modes.get().mode is Mode.STOPPED  # the file still stands
+    world.signal.clear = kept  # type: ignore[method-assign]
+    assert (await world.modes.resume(reason="", actor="ann")).changed
+    assert world.modes.get().mode is Mode.NORMAL
+
+
+async def test_the_real_file(tmp_path: Path) -> None:
+    file = StopFile(tmp_path / "STOP")
+    signal = WorkspaceStopSignal(file)
+    assert signal.read() is None
+    assert ORDER.since is not None
+    file.write(who=ORDER.actor, why=ORDER.reason, now=ORDER.since)
+    assert signal.read() == ORDER
+    signal.clear()
+    assert signal.read() is None
