@@ -22,7 +22,7 @@ from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import Ended
 from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.fleet import FleetView, Parked
-from services.coordinator.domain.ready import WINDOW, ReadyBoard, ReadyEntry, entry_of
+from services.coordinator.domain.ready import ReadyBoard, ReadyEntry, entry_of
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
     Admission,
@@ -211,12 +211,12 @@ class Dispatch:
         for agent, lane in self._board.hungry():
             if self._allowed(agent) == 0:
                 continue
-            after = lane.begin_refill()
+            after, limit = lane.begin_refill()
             found: Sequence[ReadyEntry] = ()
             complete = False
             try:
-                found = await self._store.read(partial(_ready, agent=agent, after=after))
-                complete = len(found) < WINDOW
+                found = await self._store.read(partial(_ready, agent=agent, after=after, limit=limit))
+                complete = len(found) < limit
             finally:
                 lane.end_refill(found, complete=complete)
 
@@ -374,8 +374,8 @@ def _held(tx: StoreTransaction, *, after: str) -> Sequence[Task]:
     return tx.held(after_id=after, limit=1000)
 
 
-def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None) -> Sequence[ReadyEntry]:
-    return tx.ready(agent, after=after, limit=WINDOW)
+def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
+    return tx.ready(agent, after=after, limit=limit)
 
 
 def _commit(

@@ -78,22 +78,21 @@ class Lane:
         self._taken.discard(task_id)
 
     def put_back(self, entry: ReadyEntry) -> None:
-        """A taken entry was refused and keeps its place."""
+        """A taken entry was refused and keeps its place: in the window, or beyond it in the store."""
         self._taken.discard(entry.id)
-        if entry.id not in self._known:
-            insort(self.entries, entry, key=_key)
-            self._known.add(entry.id)
+        self.offer(entry)
 
     def drop(self, task_id: str) -> None:
         """The task is no longer ready (cancelled, cleared)."""
         if task_id in self._known:
             self._known.discard(task_id)
             self.entries = [entry for entry in self.entries if entry.id != task_id]
+        self._late = [entry for entry in self._late if entry.id != task_id]
 
-    def begin_refill(self) -> ReadyEntry | None:
-        """Return the entry after which the store is to be read."""
+    def begin_refill(self) -> tuple[ReadyEntry | None, int]:
+        """Return the entry after which the store is to be read, and how many: it still has those that are taken."""
         self.refilling = True
-        return self.entries[-1] if self.entries else None
+        return (self.entries[-1] if self.entries else None), WINDOW + len(self._taken)
 
     def end_refill(self, entries: Sequence[ReadyEntry], *, complete: bool) -> None:
         """Take what the store had, then whatever became ready while it was read."""
