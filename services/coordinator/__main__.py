@@ -1,0 +1,330 @@
+"""Starts the coordinator: `python -m services.coordinator [serve|provision] [--workspace PATH] [--debug]`."""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from clients.caching_verifier import CachingTokenVerifier
+from clients.safety import SafetyClient
+from foundation.clock import SystemClock
+from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.ids import SystemIds, SystemRandomness
+from foundation.log import configure, get_logger
+from foundation.rpc.run import run
+from foundation.rpc.server import RpcServer
+from foundation.secrets import (
+    DATABASE_KEY,
+    SERVICE_TOKEN,
+    SecretStore,
+    open_secret_store,
+    service_account,
+    user_account,
+    wait_for_secret,
+)
+from foundation.settings import load
+from foundation.workspace import StopFile, Workspace, find_workspace
+from protos.coordinator.v1 import (
+    agents_pb2,
+    agents_pb2_grpc,
+    queue_pb2,
+    queue_pb2_grpc,
+    reports_pb2,
+    reports_pb2_grpc,
+    runners_pb2,
+    runners_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
+from protos.scopes import scopes_of
+from services.coordinator.adapters.catalogue_files import FileCatalogue
+from services.coordinator.adapters.exports import ExportFile
+from services.coordinator.adapters.safety_gate import ClientGate
+from services.coordinator.adapters.sqlite import SqliteStore
+from services.coordinator.app.agents import Agents, Breakers
+from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes
+from services.coordinator.app.cancel import Cancel
+from services.coordinator.app.changes import Changes
+from services.coordinator.app.clear import Clear, UndoClear
+from services.coordinator.app.decide import Decide
+from services.coordinator.app.dispatch import Dispatch
+from services.coordinator.app.due import Due
+from services.coordinator.app.explain import Explain
+from services.coordinator.app.holdings import Holdings
+from services.coordinator.app.intake import Intake
+from services.coordinator.app.log import ReadLog
+from services.coordinator.app.open_tasks import OpenTasksCap
+from services.coordinator.app.outbox import Outbox
+from services.coordinator.app.queue import Queue
+from services.coordinator.app.renewal import Renewal
+from services.coordinator.app.retention import Retention, RetentionRules
+from services.coordinator.app.retry import Retry
+from services.coordinator.app.submit import Submit, SubmitRules
+from services.coordinator.loops import RETENTION_INTERVAL, DueLoop, Exports, every, scan
+from services.coordinator.ports import SafetyGate, Store
+from services.coordinator.runner_servicer import RunnerServicer
+from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
+from services.coordinator.settings import CoordinatorSettings
+
+_SECRET_WITHIN = timedelta(seconds=5)
+_STOP_GRACE = timedelta(seconds=2)
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2)
+_PACKAGE = "quantum.coordinator.v1"
+_QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
+_AGENTS_REMEDY = "`quantum recover --all` resets what is held or failed."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the coordinator stands on, made once."""
+
+    workspace: Workspace
+    settings: CoordinatorSettings
+    store: Store
+    catalogue: FileCatalogue
+    gate: SafetyGate
+    clock: SystemClock
+    changes: Changes
+
+
+class Coordinator:
+    """All parts wired together; the wiring is the picture."""
+
+    def __init__(self, around: Surroundings) -> None:
+        workspace, settings, clock = around.workspace, around.settings, around.clock
+        store, catalogue, gate, changes = around.store, around.catalogue, around.gate, around.changes
+        self._around = around
+        rule = settings.retry_rule
+        self.times = LeaseTimes(
+            lease=timedelta(seconds=settings.lease_seconds), heartbeat=timedelta(seconds=settings.heartbeat_seconds)
+        )
+        attachments, holdings, outbox = Attachments(), Holdings(), Outbox()
+        self.intake = Intake(store, changes, catalogue, rule, outbox, clock=clock, randomness=SystemRandomness())
+        self.dispatch = Dispatch(
+            store,
+            gate,
+            catalogue,
+            changes,
+            attachments,
+            holdings,
+            self.intake,
+            outbox,
+            StopFile(workspace.stop_file),
+            workspace_folder=str(workspace.root),
+            defaults=Defaults(
+                timeout=settings.timeout,
+                memory_bytes=settings.memory_limit,
+                grace=timedelta(seconds=settings.stop_grace_seconds),
+            ),
+            clock=clock,
+        )
+        self.renewal = Renewal(
+            store,
+            gate,
+            catalogue,
+            changes,
+            attachments,
+            holdings,
+            self.dispatch,
+            outbox,
+            rule,
+            self.times,
+            clock=clock,
+        )
+        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock))
+        self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
+        self.retention = Retention(store, _retention_rules(settings), clock=clock)
+        self.exports = Exports(
+            store,
+            self.agents,
+            changes,
+            queue_file=ExportFile(workspace.root / "task_queue.json", _QUEUE_REMEDY),
+            agents_file=ExportFile(workspace.root / "agent_status.json", _AGENTS_REMEDY),
+            open_max=settings.export_open_tasks_max,
+            ended_max=settings.export_ended_tasks_max,
+            clock=clock,
+        )
+
+    def add_to(self, server: RpcServer) -> None:
+        """Put every servicer behind its door."""
+        around = self._around
+        store, catalogue, changes = around.store, around.catalogue, around.changes
+        clock, settings = around.clock, around.settings
+        ids = SystemIds(clock)
+        cap = OpenTasksCap(settings.open_tasks_max)
+        rules = SubmitRules(
+            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
+        )
+        tasks = TaskServicer(
+            store,
+            changes,
+            submit=Submit(store, catalogue, changes, cap, rules, ids=ids, clock=clock),
+            cancel=Cancel(store, changes, ids=ids, clock=clock),
+            retry=Retry(store, catalogue, changes, cap, keys_good_for=settings.keys_good_for, ids=ids, clock=clock),
+            decide=Decide(store, changes, clock=clock),
+            explain=Explain(store, catalogue, self.dispatch, clock=clock),
+            read_log=ReadLog(store, changes, self.dispatch),
+        )
+        queue = QueueServicer(
+            Queue(
+                store,
+                self.dispatch,
+                open_max=settings.open_tasks_max,
+                disk_free_bytes=_disk_free(around.workspace.state),
+                clock=clock,
+            ),
+            Clear(store, changes, ids=ids, clock=clock),
+            UndoClear(store, catalogue, changes, cap, ids=ids, clock=clock),
+        )
+        runners = RunnerServicer(self.renewal, self.intake, self.dispatch, self.times)
+        agents, reports = AgentServicer(self.agents, catalogue), ReportServicer(store)
+        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks, f"{_PACKAGE}.TaskService")
+        server.add(queue_pb2_grpc.add_QueueServiceServicer_to_server, queue, f"{_PACKAGE}.QueueService")
+        server.add(agents_pb2_grpc.add_AgentServiceServicer_to_server, agents, f"{_PACKAGE}.AgentService")
+        server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
+        server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
+
+    async def run_loops(self, stop: asyncio.Event) -> None:
+        """Run everything that runs by itself until `stop`; a loop that ends by a fault of ours ends them all."""
+        settings = self._around.settings
+        loops = (
+            self.dispatch.run(),
+            self.intake.run(),
+            every(settings.tick_seconds, self.renewal.tick, name="leases"),
+            every(0, self.due.step, name="due"),
+            every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
+            every(settings.export_interval_seconds, self.exports.step, name="exports"),
+            every(
+                settings.catalogue_scan_seconds,
+                lambda: scan(self._around.catalogue, self._catalogue_changed),
+                name="catalogue",
+            ),
+        )
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop) for loop in loops]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    def _catalogue_changed(self) -> None:
+        self.exports.touch()
+        self.dispatch.wake()
+
+
+def _retention_rules(settings: CoordinatorSettings) -> RetentionRules:
+    return RetentionRules(
+        ended=timedelta(days=settings.retention_days),
+        undecided=timedelta(days=settings.undecided_days),
+        keys=settings.keys_good_for,
+        rows_max=settings.retention_rows,
+        bytes_max=settings.retention_bytes,
+    )
+
+
+def _disk_free(folder: Path) -> Callable[[], int]:
+    return lambda: shutil.disk_usage(folder).free
+
+
+async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: asyncio.Event) -> None:
+    """Serve on the workspace's socket until `stop` is set.
+
+    Safety may be out of reach: then callers that it has not vouched for are refused and nothing starts, until it
+    answers.
+    """
+    clock, secrets = SystemClock(), open_secret_store(workspace, os.environ)
+    if not workspace.coordinator_db.exists():
+        raise NotFound("no_database", f"There is no {workspace.coordinator_db}.", remedy="`quantum init` makes it.")
+    token = _secret(workspace, secrets, SERVICE_TOKEN, service_account(workspace, "coordinator"))
+    store = SqliteStore.open(workspace.coordinator_db, key=_key(workspace, secrets))
+    workspace.make_sockets()
+    try:
+        async with SafetyClient.dial(workspace.socket("safety"), token=lambda: token) as safety:
+            verifier = CachingTokenVerifier(
+                safety,
+                clock,
+                fresh_for=timedelta(seconds=settings.token_cache_seconds),
+                grace=timedelta(seconds=settings.token_offline_seconds),
+            )
+            scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
+            logger = get_logger("coordinator")
+            server = RpcServer("coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock)
+            coordinator = Coordinator(
+                Surroundings(
+                    workspace=workspace,
+                    settings=settings,
+                    store=store,
+                    catalogue=FileCatalogue(workspace.agents, workspace.projects_file),
+                    gate=ClientGate(safety),
+                    clock=clock,
+                    changes=Changes(),
+                )
+            )
+            coordinator.add_to(server)
+            await coordinator.dispatch.start()
+            await server.start(workspace.socket("coordinator"))
+            await server.set_serving(True)
+            try:
+                await coordinator.run_loops(stop)
+            finally:
+                await server.stop(_STOP_GRACE)
+    finally:
+        await store.close()
+
+
+async def provision(workspace: Workspace) -> None:
+    """Make the database where there is none; only `quantum init` calls this, after it has made the key."""
+    secrets = open_secret_store(workspace, os.environ)
+    store = SqliteStore.open(workspace.coordinator_db, key=_key(workspace, secrets))
+    await store.close()
+
+
+def _key(workspace: Workspace, secrets: SecretStore) -> bytes:
+    """The databases' key. A service never makes one: without it there is nothing that it could do."""
+    text = _secret(workspace, secrets, DATABASE_KEY, user_account(workspace))
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Invalid("bad_database_key", "The databases' key in the keychain is not hexadecimal.") from None
+
+
+def _secret(workspace: Workspace, secrets: SecretStore, service: str, account: str) -> str:
+    text = wait_for_secret(secrets, service, account, within=_SECRET_WITHIN, clock=SystemClock())
+    if text is None:
+        raise NotFound(
+            "no_secret",
+            f"“{service}” of {workspace.root} is not in this workspace's keychain ({secrets.describe}).",
+            remedy="`quantum init` makes it in a new workspace; `quantum init --recover` brings back an old one.",
+        )
+    return text
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m services.coordinator", description=__doc__)
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision"), default="serve")
+    parser.add_argument("--workspace", type=Path, help="the workspace's folder")
+    parser.add_argument("--debug", action="store_true", help="say more")
+    options = parser.parse_args()
+    try:
+        workspace = (
+            Workspace(options.workspace.resolve()) if options.workspace else find_workspace(os.environ, Path.cwd())
+        )
+        if options.verb == "provision":
+            asyncio.run(provision(workspace))
+            return 0
+        configure("coordinator", system_log=workspace.system_log, debug=options.debug)
+        settings = load(CoordinatorSettings, workspace=workspace)
+        run(lambda stop: serve(workspace, settings, stop))
+    except QuantumError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

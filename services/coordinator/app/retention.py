@@ -1,0 +1,51 @@
+"""Lets go of ended tasks by age, number and size, so that the database stays bounded."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from foundation.clock import Clock
+from foundation.log import get_logger
+from services.coordinator.ports import Store, StoreTransaction
+
+PAGE = 500
+_log = get_logger("coordinator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionRules:
+    """How long, how many and how much; the first bound that is passed counts."""
+
+    ended: timedelta
+    undecided: timedelta
+    keys: timedelta
+    rows_max: int
+    bytes_max: int
+
+
+class Retention:
+    """Deletes in pages, so that no writer waits long behind one."""
+
+    def __init__(self, store: Store, rules: RetentionRules, *, clock: Clock) -> None:
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+
+    async def prune(self) -> int:
+        """Delete until every bound holds; return how many tasks were deleted."""
+        total = 0
+        while deleted := await self._store.write(self._page):
+            total += deleted
+        if total:
+            _log.info(f"{total} ended tasks were past their retention and are deleted.", action="tasks_pruned")
+        return total
+
+    def _page(self, tx: StoreTransaction) -> int:
+        now, rules = self._clock.now(), self._rules
+        return tx.prune(
+            ended_before=now - rules.ended,
+            decided_before=now - rules.undecided,
+            rows_max=rules.rows_max,
+            bytes_max=rules.bytes_max,
+            keys_before=now - rules.keys,
+            limit=PAGE,
+        )

@@ -1,0 +1,63 @@
+"""The settings of the coordinator."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.coordinator.domain.failure import RetryRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorSettings:
+    """Names, units and bounds are those of foundation/known_settings."""
+
+    timeout_seconds: float
+    memory_limit: int
+    stop_grace_seconds: float
+    lease_seconds: float
+    heartbeat_seconds: float
+    stop_poll_seconds: float
+    open_tasks_max: int
+    idempotency_days: float
+    max_retries: int
+    poison_losses_max: int
+    infrastructure_retry_seconds: float
+    infrastructure_retry_seconds_max: float
+    script_retry_seconds: float
+    script_retry_seconds_max: float
+    retention_days: float
+    retention_rows: int
+    retention_bytes: int
+    undecided_days: float
+    catalogue_scan_seconds: float
+    export_interval_seconds: float
+    export_open_tasks_max: int
+    export_ended_tasks_max: int
+    token_cache_seconds: float
+    token_offline_seconds: float
+
+    @property
+    def retry_rule(self) -> RetryRule:
+        """Delays and ceilings of attempts."""
+        return RetryRule(
+            ceiling=self.max_retries,
+            script_first=timedelta(seconds=self.script_retry_seconds),
+            script_cap=timedelta(seconds=self.script_retry_seconds_max),
+            infrastructure_first=timedelta(seconds=self.infrastructure_retry_seconds),
+            infrastructure_cap=timedelta(seconds=self.infrastructure_retry_seconds_max),
+            losses_max=self.poison_losses_max,
+        )
+
+    @property
+    def timeout(self) -> timedelta:
+        """Wall clock of an attempt where nobody says more."""
+        return timedelta(seconds=self.timeout_seconds)
+
+    @property
+    def keys_good_for(self) -> timedelta:
+        """How long an idempotency key is remembered."""
+        return timedelta(days=self.idempotency_days)
+
+    @property
+    def tick_seconds(self) -> float:
+        """Pause between looks at the leases: often enough for tests that shorten them."""
+        return min(self.stop_poll_seconds, self.lease_seconds / 4)
