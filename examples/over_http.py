@@ -29,7 +29,7 @@ class Gateway:
 
     def log_lines(self, task_id: str) -> Iterator[str]:
         """Yield the lines that a task prints, as it prints them, until it has ended."""
-        request = Request(f"{self._address}/tasks/{task_id}/log?follow=true")
+        request = Request(f"{self._address}/tasks/{task_id}/log?follow=1")
         request.add_header("Accept", "text/event-stream")
         request.add_header("X-Auth-Token", self._token)
         kept = ""
