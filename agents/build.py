@@ -132,9 +132,7 @@ def main() -> int:
     """Choose, build, publish, and end with the exit code of the first step that failed."""
     params = given(Params)
     if params.configuration not in CONFIGURATIONS:
-        give_up(
-            f"There is no configuration {params.configuration!r}; there is {' and '.join(CONFIGURATIONS)}."
-        )
+        give_up(f"There is no configuration {params.configuration!r}; there is {' and '.join(CONFIGURATIONS)}.")
     found = builds(Path.cwd(), params.configuration)
     wanted = [build for build in found if params.tool in ("", build.tool)]
     if not wanted:

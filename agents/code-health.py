@@ -66,12 +66,7 @@ def source_files() -> Iterator[str]:
     for name in git("ls-files", "-z").split("\0"):
         ours = name and not any(fnmatch(name, pattern) for pattern in _NOT_OURS)
         path = Path(name)
-        if (
-            ours
-            and lizard.get_reader_for(name)
-            and path.is_file()
-            and path.stat().st_size <= _SOURCE_BYTES_MAX
-        ):
+        if ours and lizard.get_reader_for(name) and path.is_file() and path.stat().st_size <= _SOURCE_BYTES_MAX:
             yield name
 
 
@@ -120,10 +115,7 @@ def main() -> None:
     ]
     findings.sort(key=lambda function: (-function.complexity, -function.lines, function.key))
     for function in findings[:10]:
-        say(
-            f"{function.file}:{function.line}  {function.name}: "
-            f"{function.lines} lines, {function.complexity} paths"
-        )
+        say(f"{function.file}:{function.line}  {function.name}: {function.lines} lines, {function.complexity} paths")
     for file in unreadable:
         say(f"Not measured, lizard cannot parse it: {file}")
     listed = findings[: params.findings_max]
@@ -132,9 +124,7 @@ def main() -> None:
     data = {
         "functions": len(functions),
         "lines_mean": round(sum(f.lines for f in functions) / len(functions), 1) if functions else None,
-        "complexity_mean": round(sum(f.complexity for f in functions) / len(functions), 1)
-        if functions
-        else None,
+        "complexity_mean": round(sum(f.complexity for f in functions) / len(functions), 1) if functions else None,
         "too_long": sum(function.lines > params.lines_max for function in functions),
         "too_complex": sum(function.complexity > params.complexity_max for function in functions),
         "finding_count": len(findings),

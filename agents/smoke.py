@@ -37,12 +37,7 @@ class Choice:
 
 def choose(folder: Path) -> Choice | None:
     """Return the smoke test of the project in `folder`, or None when it shows none."""
-    return (
-        _from_quantum_toml(folder)
-        or _from_makefile(folder)
-        or _from_package_json(folder)
-        or _from_pytest(folder)
-    )
+    return _from_quantum_toml(folder) or _from_makefile(folder) or _from_package_json(folder) or _from_pytest(folder)
 
 
 def _from_quantum_toml(folder: Path) -> Choice | None:
@@ -79,9 +74,7 @@ def _from_package_json(folder: Path) -> Choice | None:
         give_up(f"package.json cannot be read: {error}.")
     scripts = package.get("scripts", {}) if isinstance(package, dict) else {}
     return (
-        Choice(argv=("npm", "run", "smoke"), because="package.json has a script smoke")
-        if "smoke" in scripts
-        else None
+        Choice(argv=("npm", "run", "smoke"), because="package.json has a script smoke") if "smoke" in scripts else None
     )
 
 

@@ -39,9 +39,7 @@ class Mark:
 
 def scan() -> list[Mark]:
     """Return every mark in the tracked text files of the current folder, in git's order."""
-    found = run_git(
-        "grep", "-nIzE", "--no-color", rf"(^|[^A-Za-z0-9_])({'|'.join(WORDS)})([^A-Za-z0-9_]|$)", "--", "."
-    )
+    found = run_git("grep", "-nIzE", "--no-color", rf"(^|[^A-Za-z0-9_])({'|'.join(WORDS)})([^A-Za-z0-9_]|$)", "--", ".")
     if found.returncode > 1:
         give_up(f"git grep failed: {found.stderr.strip()}")
     marks = []
@@ -50,9 +48,7 @@ def scan() -> list[Mark]:
         number, separator, text = rest.partition("\0")
         word = _WORD.search(text)
         if separator and word:
-            marks.append(
-                Mark(file=file, line=int(number), word=word[1], text=text.strip()[:_TEXT_LENGTH_MAX])
-            )
+            marks.append(Mark(file=file, line=int(number), word=word[1], text=text.strip()[:_TEXT_LENGTH_MAX]))
     return marks
 
 

@@ -70,9 +70,7 @@ def git(*arguments: str) -> str:
     """Return what a git command prints in the current folder; gives up with git's own words when it fails."""
     completed = run_git(*arguments)
     if completed.returncode != 0:
-        give_up(
-            completed.stderr.strip() or f"git {arguments[0]} failed with exit code {completed.returncode}."
-        )
+        give_up(completed.stderr.strip() or f"git {arguments[0]} failed with exit code {completed.returncode}.")
     return completed.stdout
 
 

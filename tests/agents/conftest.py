@@ -81,9 +81,7 @@ def git(folder: Path, *arguments: str) -> None:
     """Run git as a fixed author, on nobody's configuration."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
-    subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, env=environment, check=True, capture_output=True
-    )
+    subprocess.run(["git", *identity, *arguments], cwd=folder, env=environment, check=True, capture_output=True)
 
 
 def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "change") -> None:

@@ -56,34 +56,25 @@ def test_a_real_make_build(project: Path, run_agent: RunAgent) -> None:
     assert (project / "product").read_text() == "built as release\n"
 
 
-def test_a_failed_build_is_red_with_the_tools_code(
-    tmp_path: Path, project: Path, run_agent: RunAgent
-) -> None:
+def test_a_failed_build_is_red_with_the_tools_code(tmp_path: Path, project: Path, run_agent: RunAgent) -> None:
     (project / "Cargo.toml").write_text("")
     ended = run_agent("build.py", path=program(tmp_path / "bin", "cargo", exit_code=101))
     assert ended.exit_code == 101
     assert ended.report is not None and "failed with exit code 101" in ended.report["summary"]
 
 
-def test_locked_npm_dependencies_are_installed_first(
-    tmp_path: Path, project: Path, run_agent: RunAgent
-) -> None:
+def test_locked_npm_dependencies_are_installed_first(tmp_path: Path, project: Path, run_agent: RunAgent) -> None:
     (project / "package.json").write_text(NPM_BUILD)
     (project / "package-lock.json").write_text("{}")
     ended = run_agent("build.py", path=program(tmp_path / "bin", "npm"))
     assert ended.output.index("ran npm ci") < ended.output.index("ran npm run build")
 
 
-def test_says_what_else_it_could_and_takes_a_choice(
-    tmp_path: Path, project: Path, run_agent: RunAgent
-) -> None:
+def test_says_what_else_it_could_and_takes_a_choice(tmp_path: Path, project: Path, run_agent: RunAgent) -> None:
     (project / "Makefile").write_text("build:\n\techo\n")
     (project / "package.json").write_text(NPM_BUILD)
     path = program(program(tmp_path / "bin", "make"), "npm")
-    assert (
-        "Building with make: Makefile has a target build (also here: npm)"
-        in run_agent("build.py", path=path).output
-    )
+    assert "Building with make: Makefile has a target build (also here: npm)" in run_agent("build.py", path=path).output
     assert "Building with npm" in run_agent("build.py", {"tool": "npm"}, path=path).output
 
 

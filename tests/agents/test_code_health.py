@@ -68,9 +68,7 @@ def test_outside_a_repository_it_says_so(tmp_path: Path, run_agent: RunAgent) ->
     assert ended.report is None
 
 
-def test_without_lizard_it_names_the_line_that_installs_it(
-    tmp_path: Path, project: Path, run_agent: RunAgent
-) -> None:
+def test_without_lizard_it_names_the_line_that_installs_it(tmp_path: Path, project: Path, run_agent: RunAgent) -> None:
     commit(project, {"a.py": PLAIN})
     # A python3 first on PATH that sees no installed packages, as the system's own would.
     shadow = tmp_path / "bin"
