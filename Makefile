@@ -52,12 +52,13 @@ clean:  ## remove .venv and what checks leave behind; never a workspace's state
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements-dev.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Quantum needs Python 3.11 or newer: install it with " \
+	@test -n "$(PYTHON)" || { echo "Quantum needs Python 3.11 or newer: install it with" \
 		"'brew install python' (macOS) or 'sudo apt-get install python3 python3-venv' (Debian, Ubuntu)." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments:" \
 		"install the missing part with 'sudo apt-get install python3-venv'." >&2; exit 1; }
 	@echo "Setting up .venv (once; about a minute)"
-	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import math, pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
