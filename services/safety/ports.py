@@ -12,8 +12,8 @@ from services.safety.domain.breaker import Breaker
 from services.safety.domain.mode import ModeRecord, StopOrder
 from services.safety.domain.token import TokenRecord
 
-OUTCOMES_KEPT_MAX = 20_000
-"""Ends of attempts that are remembered. A coordinator repeats at most its last unanswered call, 1,000 of them."""
+OUTCOMES_KEPT_MAX = 5_000
+"""Ends of attempts that are remembered: a coordinator repeats at most its last unanswered call, 1,000 of them."""
 HISTORY_KEPT_MAX = 10_000
 """Lines of the breakers' history that are kept, over all breakers."""
 

@@ -12,11 +12,11 @@ from foundation.errors import Exhausted
 from services.safety.adapters.memory import MemoryStore
 from services.safety.domain.attempt import OutcomeKind
 from services.safety.domain.book import BreakerChange
-from services.safety.domain.breaker import Open
+from services.safety.domain.breaker import Closed, Open
 from services.safety.domain.mode import Mode, StopOrder
 from services.safety.loops import flush_until
 from services.safety.ports import Changes, Snapshot
-from tests.safety.world import FAILURE, SUCCESS, World, ended, wants
+from tests.safety.world import FAILURE, NEUTRAL, SUCCESS, World, ended, key, wants
 
 
 class WatchedStore:
@@ -81,6 +81,21 @@ async def test_a_streak_is_the_same_after_kill_9(store: WatchedStore, kinds: lis
     before = world.breaker()
     await world.crash()
     assert world.breaker() == before
+
+
+async def test_each_permit_taken_and_given_back_is_durable(store: WatchedStore) -> None:
+    world = await World.start(store)
+    await world.fail(3)
+    world.clock.advance(timedelta(seconds=300))
+    for task, kind in [("p1", NEUTRAL), ("p2", SUCCESS), ("p3", NEUTRAL), ("p4", SUCCESS)]:
+        assert await world.ask(wants(task)) == [True]
+        await world.crash()
+        assert world.breaker().holder == key(task)
+        await world.tell(ended(task, kind))
+        before = world.breaker()
+        await world.crash()
+        assert world.breaker() == before
+    assert isinstance(world.breaker().state, Closed)
 
 
 async def test_what_is_owed_goes_with_the_next_commit(store: WatchedStore) -> None:
