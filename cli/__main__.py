@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
 
 import click
 
+from cli.printing import emit
 from cli.session import Session
-from foundation.errors import Kind, QuantumError
+from foundation.errors import Internal, Kind, QuantumError, did_you_mean
 
 # Every verb is a module of cli/verbs, imported only when it is called: `quantum --help` must not load gRPC.
 VERBS = {
@@ -62,63 +62,136 @@ class Verbs(click.Group):
     """A group that knows its verbs by name and imports one when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order in which one needs them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb; None for what is none."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"cli.verbs.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that was typed; a usage error that names the nearest one."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            near = did_you_mean(args[0], VERBS)
+            meant = f" Did you mean “{near}”?" if near else ""
+            ctx.fail(f"There is no verb “{args[0]}”.{meant}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing one."""
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
 
+def _print_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version("quantum")
+    except metadata.PackageNotFoundError:
+        version = "(not installed, run from its source)"
+    click.echo(f"quantum {version}")
+    ctx.exit()
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--workspace", type=click.Path(path_type=Path), help="Folder to work in; else QUANTUM_WORKSPACE, else upwards.")
-@click.version_option(package_name="quantum")
+@click.option(
+    "--workspace", type=click.Path(path_type=Path), help="Folder to work in; else QUANTUM_WORKSPACE, else upwards."
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Say which this is."
+)
 @click.pass_context
 def quantum(ctx: click.Context, workspace: Path | None) -> None:
     """Run a fleet of agent scripts unattended, and keep that safe."""
     environ = dict(os.environ)
     if workspace is not None:
-        environ["QUANTUM_WORKSPACE"] = str(workspace.resolve())
-    ctx.obj = Session(environ=environ, cwd=Path.cwd())
+        environ["QUANTUM_WORKSPACE"] = str(workspace.expanduser().resolve())
+    # `None` unless a test has handed in a session of its own.
+    ctx.obj = ctx.obj or Session(environ=environ, cwd=Path.cwd())
 
 
 def main() -> None:
     """Run the command line; every error becomes a sentence on standard error and a documented exit code."""
-    wants_json = "--json" in sys.argv
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str], session: Session | None = None) -> int:
+    """Run one command and return its exit code; with `--json` an error, too, is one document on standard output."""
+    as_json = "--json" in arguments
     try:
-        code = quantum.main(standalone_mode=False)
+        code = quantum.main(arguments, prog_name="quantum", standalone_mode=False, obj=session)
     except QuantumError as error:
-        sys.exit(report(error, wants_json=wants_json))
+        return report(error, as_json=as_json)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        return _report_usage(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        return EXIT_CODES[Kind.CANCELLED]
     except BrokenPipeError:
         # The reader of our output has gone (`quantum tasks | head`): nothing more to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 0
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return report(Internal("system_refused", f"The system refused something: {what}."), as_json=as_json)
+    except Exception as error:  # a fault of ours must not become a traceback on somebody's screen
+        return _report_fault(error, as_json=as_json)
+    return code if isinstance(code, int) else 0
 
 
-def report(error: QuantumError, *, wants_json: bool) -> int:
+def report(error: QuantumError, *, as_json: bool) -> int:
     """Say what went wrong and what to do, and return the exit code."""
-    if wants_json:
+    if as_json:
         faults = [{"path": fault.path, "message": fault.message} for fault in error.fields]
-        document = {"error": {"code": error.code, "message": error.message, "remedy": error.remedy, "fields": faults}}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        retry_after = error.retry_after.total_seconds() if error.retry_after else None
+        document = {"code": error.code, "message": error.message, "remedy": error.remedy or None, "fields": faults}
+        emit({"error": {**document, "retry_after_seconds": retry_after}})
     else:
         click.echo(f"quantum: {error.message}", err=True)
         for fault in error.fields:
-            click.echo(f"  {fault.path}: {fault.message}", err=True)
+            # A single fault is often the sentence itself.
+            if fault.message != error.message:
+                click.echo(f"  {fault.path}: {fault.message}", err=True)
         if error.remedy:
             click.echo(f"  → {error.remedy}", err=True)
     return EXIT_CODES[error.kind]
+
+
+def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
+    if not as_json:
+        error.show()
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    remedy = f"{context.command_path} --help" if context else None
+    emit({"error": {"code": "usage", "message": error.format_message(), "remedy": remedy, "fields": []}})
+    return error.exit_code
+
+
+def _report_fault(error: Exception, *, as_json: bool) -> int:
+    import traceback
+
+    from foundation.clock import SystemClock
+    from foundation.ids import SystemIds
+    from foundation.tokens import mask
+
+    incident = SystemIds(SystemClock()).new()
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "quantum"
+    path = folder / f"incident-{incident}.txt"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(mask("".join(traceback.format_exception(error))))
+        kept = f"where it went wrong is in {path}"
+    except OSError:
+        kept = "where it went wrong could not be kept"
+    said = f"The command line itself failed ({type(error).__name__}); {kept}."
+    return report(Internal("internal", said, remedy="That is a fault of ours; please report it."), as_json=as_json)
 
 
 if __name__ == "__main__":

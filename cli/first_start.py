@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.errors import Conflict, Internal, QuantumError
+from cli.supervisor import child_environment
+from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
 from foundation.files import atomic_write
 from foundation.ids import random_bytes
 from foundation.secrets import (
@@ -41,6 +42,8 @@ SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {
 }
 KEY_BYTES = 32
 PROVISION_SECONDS = 60
+DONE = "initialised"
+"""Name of the file in `.quantum/` that is made last: with it, nothing of the first start is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,28 +60,77 @@ def initialise(root: Path, environ: Mapping[str, str]) -> Initialised:
     """Make a folder a workspace, or complete one whose first start was interrupted. Overwrites nothing.
 
     The order is that of dependence: folders → key → keychain → read back → tokens → databases; each step is skipped
-    when its result is there, so that a crash at any point is mended by running it again. Raises Denied or Internal as
-    a sentence when the folder cannot be written.
+    when its result is there, so that a crash at any point is mended by running it again. Raises Denied when the
+    folder cannot be written, NotFound when databases are there and their key is not.
     """
     workspace = Workspace(root.resolve())
     try:
         made = _make_folders(workspace)
     except OSError as error:
-        raise Conflict(
-            "workspace_not_writable",
-            f"{workspace.root} cannot be made a workspace: {error.strerror}: {error.filename}.",
-            remedy="Choose a folder of your own: `quantum init FOLDER`.",
-        ) from error
+        raise _not_writable(workspace.root, error) from error
+    if _complete(workspace, environ):
+        secrets = open_secret_store(workspace, environ)
+        return Initialised(workspace=workspace, secrets=secrets.describe, recovery_key=None, made=tuple(made))
     with WorkspaceLock(workspace.lock_file):
         secrets = open_secret_store(workspace, environ)
         recovery_key = _make_key(workspace, secrets)
-        tokens = [_credential(workspace, secrets, name, scopes) for name, scopes in SERVICE_SCOPES.items()]
-        tokens.append(_user_token(workspace, secrets))
-        _provision("safety", workspace, {"tokens": tokens})
-        _provision("coordinator", workspace, {})
+        if recovery_key is not None:
+            made.append("a database key")
+        made += _make_the_rest(workspace, secrets, environ)
     return Initialised(
         workspace=workspace, secrets=secrets.describe, recovery_key=recovery_key, made=tuple(made)
     )
+
+
+def restore_key(root: Path, key: str, environ: Mapping[str, str]) -> Initialised:
+    """Put a recovery key back into the keychain and complete the workspace with it.
+
+    Raises Invalid for what is no recovery key; Denied for one that does not open the databases, which is then not
+    kept; Conflict when another key is there already.
+    """
+    workspace = Workspace(root.resolve())
+    text = "".join(key.split()).replace("-", "").lower()
+    if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
+        raise Invalid("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
+    made = _make_folders(workspace)
+    with WorkspaceLock(workspace.lock_file):
+        secrets, account = open_secret_store(workspace, environ), user_account(workspace)
+        before = secrets.get(DATABASE_KEY, account)
+        secrets.set(DATABASE_KEY, account, text)
+        try:
+            made += _make_the_rest(workspace, secrets, environ)
+        except QuantumError as error:
+            if before is None:
+                secrets.delete(DATABASE_KEY, account)
+            else:
+                secrets.set(DATABASE_KEY, account, before)
+            raise Denied("wrong_key", f"That key was not kept: {error.message}", remedy=error.remedy) from error
+    return Initialised(workspace=workspace, secrets=secrets.describe, recovery_key=None, made=tuple(made))
+
+
+def readable(key: str) -> str:
+    """A key in groups of eight, to be written down."""
+    return "-".join(key[at : at + 8] for at in range(0, len(key), 8))
+
+
+def _not_writable(root: Path, error: OSError) -> Denied:
+    return Denied(
+        "workspace_not_writable",
+        f"{root} cannot be made a workspace: {error.strerror or error}: {error.filename}.",
+        remedy="Choose a folder of your own: quantum init FOLDER.",
+    )
+
+
+def _complete(workspace: Workspace, environ: Mapping[str, str]) -> bool:
+    """Whether nothing is missing; looked at without the lock, so that it can be asked while everything runs."""
+    files = (workspace.state / DONE, workspace.safety_db, workspace.coordinator_db)
+    if not all(path.exists() for path in files):
+        return False
+    secrets = open_secret_store(workspace, environ)
+    account = user_account(workspace)
+    held = [secrets.get(DATABASE_KEY, account), secrets.get(USER_TOKEN, account)]
+    held += [secrets.get(SERVICE_TOKEN, service_account(workspace, service)) for service in SERVICE_SCOPES]
+    return None not in held
 
 
 def _make_folders(workspace: Workspace) -> list[str]:
@@ -92,14 +144,22 @@ def _make_folders(workspace: Workspace) -> list[str]:
         workspace.config_file.parent.mkdir(exist_ok=True)
         atomic_write(workspace.config_file, CONFIG.encode(), 0o644)
         made.append(str(workspace.config_file.relative_to(workspace.root)))
-    ignore = workspace.root / ".gitignore"
-    present = ignore.read_text().splitlines() if ignore.exists() else []
-    missing = [line for line in IGNORED if line not in present]
-    if missing:
-        text = "\n".join([*present, *missing])
-        atomic_write(ignore, f"{text}\n".encode(), 0o644)
-        made.append(f".gitignore ({len(missing)} lines added)")
+    added = _ignore(workspace.root / ".gitignore")
+    if added:
+        made.append(f".gitignore ({added} lines)")
     return made
+
+
+def _ignore(path: Path) -> int:
+    """Append the lines that are not there yet; not a byte of the user's own is touched."""
+    before = path.read_bytes() if path.exists() else b""
+    present = {line.strip().strip("/") for line in before.decode(errors="replace").splitlines()}
+    missing = [line for line in IGNORED if line.strip("/") not in present]
+    if missing:
+        gap = b"" if not before or before.endswith(b"\n") else b"\n"
+        with path.open("ab") as file:
+            file.write(gap + "".join(f"{line}\n" for line in missing).encode())
+    return len(missing)
 
 
 def _make_key(workspace: Workspace, secrets: SecretStore) -> str | None:
@@ -108,10 +168,11 @@ def _make_key(workspace: Workspace, secrets: SecretStore) -> str | None:
         return None
     present = [path.name for path in (workspace.safety_db, workspace.coordinator_db) if path.exists()]
     if present:
-        raise Conflict(
+        verb = "exist" if len(present) > 1 else "exists"
+        raise NotFound(
             "key_missing",
-            f"{' and '.join(present)} exist, but their key is not in {secrets.describe}.",
-            remedy="A new key could not open them. Put the recovery key back: `quantum init --recovery-key`.",
+            f"{' and '.join(present)} {verb}, but the key is not in {secrets.describe}.",
+            remedy="A new key could not open them. Put the recovery key back: quantum init --recovery-key.",
         )
     key = random_bytes(KEY_BYTES).hex()
     secrets.set(DATABASE_KEY, account, key)
@@ -120,29 +181,23 @@ def _make_key(workspace: Workspace, secrets: SecretStore) -> str | None:
     return key
 
 
-def restore_key(root: Path, key: str, environ: Mapping[str, str]) -> None:
-    """Put a recovery key back into the keychain. Raises Conflict when it is not one."""
-    workspace = Workspace(root.resolve())
-    text = "".join(key.split()).replace("-", "").lower()
-    if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
-        raise Conflict("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
-    with WorkspaceLock(workspace.lock_file):
-        open_secret_store(workspace, environ).set(DATABASE_KEY, user_account(workspace), text)
-
-
-def readable(key: str) -> str:
-    """A key in groups of eight, to be written down."""
-    return "-".join(key[at : at + 8] for at in range(0, len(key), 8))
-
-
-def _credential(
-    workspace: Workspace, secrets: SecretStore, service: str, scopes: tuple[str, ...]
-) -> dict[str, object]:
-    return _token(secrets, SERVICE_TOKEN, service_account(workspace, service), f"service {service}", scopes)
-
-
-def _user_token(workspace: Workspace, secrets: SecretStore) -> dict[str, object]:
-    return _token(secrets, USER_TOKEN, user_account(workspace), "user", USER_SCOPES)
+def _make_the_rest(workspace: Workspace, secrets: SecretStore, environ: Mapping[str, str]) -> list[str]:
+    """Tokens, databases, and the mark that all is there; what was made, for people."""
+    made = []
+    databases = [path for path in (workspace.safety_db, workspace.coordinator_db) if not path.exists()]
+    had_token = secrets.get(USER_TOKEN, user_account(workspace)) is not None
+    tokens = [
+        _token(secrets, SERVICE_TOKEN, service_account(workspace, name), f"service {name}", scopes)
+        for name, scopes in SERVICE_SCOPES.items()
+    ]
+    tokens.append(_token(secrets, USER_TOKEN, user_account(workspace), "user", USER_SCOPES))
+    _provision("safety", workspace, {"tokens": tokens}, environ)
+    _provision("coordinator", workspace, {}, environ)
+    atomic_write(workspace.state / DONE, b"", 0o600)
+    made += [f"{path.relative_to(workspace.root)} (encrypted)" for path in databases]
+    if not had_token:
+        made.append("your token, and one for each service")
+    return made
 
 
 def _token(
@@ -156,7 +211,9 @@ def _token(
     return {"id": parsed.id, "digest": parsed.digest, "name": name, "scopes": list(scopes), "expires_at": None}
 
 
-def _provision(service: str, workspace: Workspace, document: Mapping[str, object]) -> None:
+def _provision(
+    service: str, workspace: Workspace, document: Mapping[str, object], environ: Mapping[str, str]
+) -> None:
     """Let the service that owns it make its database. Tokens travel as digests, on standard input."""
     try:
         done = subprocess.run(
@@ -166,6 +223,8 @@ def _provision(service: str, workspace: Workspace, document: Mapping[str, object
             text=True,
             timeout=PROVISION_SECONDS,
             check=False,
+            env=child_environment(environ),
+            cwd=workspace.root,
         )
     except subprocess.TimeoutExpired as error:
         raise Internal("provision_timeout", f"The {service} service did not make its database in time.") from error
@@ -174,5 +233,9 @@ def _provision(service: str, workspace: Workspace, document: Mapping[str, object
 
 
 def _as_error(service: str, said: str) -> QuantumError:
-    last = said.splitlines()[-1] if said else "it did not say why"
-    return Internal("provision_failed", f"The {service} service could not make its database: {last}")
+    """A service says a sentence and what to do; whatever else it says ends with the line that matters."""
+    lines = said.splitlines() or ["it did not say why"]
+    message, remedy = (lines[-1], "") if "Traceback" in said else (lines[0], " ".join(lines[1:]))
+    return Internal(
+        "provision_failed", f"The {service} service could not make its database: {message}", remedy=remedy
+    )

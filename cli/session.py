@@ -8,25 +8,38 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from foundation.clock import Clock, SystemClock
-from foundation.errors import NotFound
-from foundation.secrets import USER_TOKEN, SecretStore, open_secret_store, user_account
+from foundation.errors import NotFound, QuantumError, Unavailable
 from foundation.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
     from clients.coordinator import CoordinatorClient
+    from clients.runner import RunnerClient
     from clients.safety import SafetyClient
     from foundation.loop import BackgroundLoop
+    from foundation.secrets import SecretStore
 
 T = TypeVar("T")
-CALL_TIMEOUT = timedelta(seconds=30)
+CALL_TIMEOUT = timedelta(seconds=35)
+"""A little more than a client's own deadline, so that its error, which says more, comes first."""
 
 
-@dataclass(slots=False, kw_only=True)
+class Closing(Protocol):
+    """A client."""
+
+    async def close(self) -> None:
+        """End what is under way."""
+        ...
+
+
+C = TypeVar("C", bound=Closing)
+
+
+@dataclass(kw_only=True)
 class Session:
-    """Opened lazily, closed by `connected`. Only verbs that call a service pay for gRPC."""
+    """Opened lazily. Only verbs that need a secret pay for the keychain, only those that call a service for gRPC."""
 
     environ: Mapping[str, str]
     cwd: Path
@@ -39,10 +52,22 @@ class Session:
 
     @cached_property
     def secrets(self) -> SecretStore:
+        """Where this workspace's secrets lie."""
+        from foundation.secrets import open_secret_store
+
         return open_secret_store(self.workspace, self.environ)
 
+    @cached_property
     def token(self) -> str:
         """The user's token from the keychain. Raises NotFound with the line that makes one."""
+        from foundation.secrets import USER_TOKEN, user_account
+
+        if not self.workspace.state.is_dir():
+            raise NotFound(
+                "not_initialised",
+                f"{self.workspace.root} has no token yet: its first start is still to come.",
+                remedy=f"quantum init {self.workspace.root}",
+            )
         token = self.secrets.get(USER_TOKEN, user_account(self.workspace))
         if token is None:
             raise NotFound(
@@ -54,11 +79,13 @@ class Session:
 
     @contextmanager
     def connected(self) -> Iterator[Connected]:
-        """Clients of the coordinator and of safety, over this workspace's sockets, with the user's token."""
+        """Clients over this workspace's sockets, with the user's token."""
         from foundation.loop import BackgroundLoop
 
+        # Both before a loop is started: who has no workspace or no token needs none.
+        token, workspace = self.token, self.workspace
         with BackgroundLoop("cli") as loop:
-            connected = Connected(self, loop)
+            connected = Connected(workspace, token, loop)
             try:
                 yield connected
             finally:
@@ -68,39 +95,75 @@ class Session:
 class Connected:
     """Drives the asynchronous clients from a command that is not."""
 
-    def __init__(self, session: Session, loop: BackgroundLoop) -> None:
-        self._session = session
+    def __init__(self, workspace: Workspace, token: str, loop: BackgroundLoop) -> None:
+        self._workspace = workspace
+        self._token = token
         self._loop = loop
+        self._opened: list[Closing] = []
 
     @cached_property
     def coordinator(self) -> CoordinatorClient:
+        """The coordinator's client; it connects with its first call."""
         from clients.coordinator import CoordinatorClient
 
         return self._open(CoordinatorClient.dial, "coordinator")
 
     @cached_property
     def safety(self) -> SafetyClient:
+        """Safety's client; it connects with its first call."""
         from clients.safety import SafetyClient
 
         return self._open(SafetyClient.dial, "safety")
 
-    def _open(self, dial: Callable[..., T], name: str) -> T:
-        token, target = self._session.token(), self._session.workspace.socket(name)
+    def runner(self, name: str) -> RunnerClient:
+        """The client of a runner's own door; `name` is its socket's, `runner-<name>`."""
+        from clients.runner import RunnerClient
 
-        async def make() -> T:
-            return dial(target, token=lambda: token)
+        return self._open(RunnerClient.dial, name)
 
-        return self._loop.run(make(), CALL_TIMEOUT)
+    def serves(self, name: str) -> bool:
+        """Whether the server at a socket says that it serves; False also when nobody answers."""
+        from clients.health import is_serving
+
+        return self.call(is_serving(self._workspace.socket(name), deadline=timedelta(seconds=2)))
 
     def call(self, work: Coroutine[Any, Any, T], timeout: timedelta = CALL_TIMEOUT) -> T:
-        """Run one call to its end. Raises the service's QuantumError."""
-        return self._loop.run(work, timeout)
+        """Run one call to its end. Raises the service's QuantumError; for one that is away, with what to do."""
+        try:
+            return self._loop.run(work, timeout)
+        except Unavailable as error:
+            raise self._with_remedy(error) from error
 
-    def stream(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Walk a stream; leaving the loop ends it."""
-        return self._loop.iterate(items)
+    def stream(self, items: AsyncIterator[T], *, tick: timedelta) -> Iterator[T | None]:
+        """Walk a stream; None whenever nothing came for `tick`. Leaving the loop ends it."""
+        try:
+            yield from self._loop.iterate(items, tick=tick)
+        except Unavailable as error:
+            raise self._with_remedy(error) from error
 
     def close(self) -> None:
-        for name in ("coordinator", "safety"):
-            if name in self.__dict__:
-                self._loop.run(self.__dict__[name].close(), CALL_TIMEOUT)
+        """Close every client that was opened."""
+        for client in self._opened:
+            self._loop.run(client.close(), CALL_TIMEOUT)
+
+    def _open(self, dial: Callable[..., C], name: str) -> C:
+        token, target = self._token, self._workspace.socket(name)
+        if not target.exists():
+            raise Unavailable(
+                "not_running",
+                f"The {name} of {self._workspace.root} does not run.",
+                remedy="quantum up --detach starts everything; quantum status shows what runs.",
+            )
+
+        async def make() -> C:
+            return dial(target, token=lambda: token)
+
+        client = self._loop.run(make(), CALL_TIMEOUT)
+        self._opened.append(client)
+        return client
+
+    def _with_remedy(self, error: Unavailable) -> QuantumError:
+        if error.remedy:
+            return error
+        remedy = "quantum status shows what runs; quantum up --detach starts everything."
+        return Unavailable(error.code, error.message, remedy=remedy, retry_after=error.retry_after)

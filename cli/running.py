@@ -1,0 +1,180 @@
+"""What runs in a workspace, as its supervisor wrote it down, and how all of it is ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from cli.processes import Process, command_of, descendants, from_json
+from foundation.clock import Clock
+from foundation.errors import Conflict, Denied, Internal
+from foundation.workspace import Workspace, WorkspaceLock
+
+LOOPBACK = "127.0.0.1"
+KILL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What `runtime.json` says: the gateway's port, the supervisor, and each process by name, alive or not."""
+
+    port: int
+    supervisor: Process | None = None
+    processes: Mapping[str, Process] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> dict[str, Process]:
+        """Those that still run, by name; `up` is the supervisor."""
+        everyone = {**({"up": self.supervisor} if self.supervisor else {}), **self.processes}
+        return {name: one for name, one in everyone.items() if one.alive()}
+
+    @property
+    def runners(self) -> list[str]:
+        """The names of the sockets of its runners: `runner-<name>`."""
+        return [name for name in self.processes if name.startswith("runner-")]
+
+
+def read_running(workspace: Workspace) -> Running | None:
+    """What was written down; None when nothing is, or nothing of it still runs. Raises Internal for a damaged file."""
+    try:
+        document = json.loads(workspace.runtime.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable(workspace, str(error)) from error
+    try:
+        supervisor = from_json({"up": document["supervisor"]})["up"] if document["supervisor"] else None
+        running = Running(
+            port=int(document["port"]), supervisor=supervisor, processes=from_json(document["processes"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(workspace, f"{type(error).__name__}: {error}") from error
+    return running if running.alive else None
+
+
+def _unreadable(workspace: Workspace, why: str) -> Internal:
+    return Internal(
+        "runtime_unreadable",
+        f"{workspace.runtime} cannot be read ({why}), so that it is not known what runs.",
+        remedy=f"Look with `ps`, end what is left by its pid, and remove {workspace.runtime}.",
+    )
+
+
+def targets(workspace: Workspace) -> dict[str, Process]:
+    """Everything that `end` would end, by name: supervisor, services, and what those have started."""
+    running = read_running(workspace)
+    if running is None:
+        return {}
+    found = running.alive
+    known = {one.pid for one in found.values()}
+    for below in descendants(found.values()):
+        if below.pid not in known:
+            found[f"{command_of(below.pid)} ({below.pid})"] = below
+    return found
+
+
+def end(workspace: Workspace, *, within: timedelta, clock: Clock) -> dict[str, Process]:
+    """End everything that runs in a workspace and return it by name, each proved gone by pid and start.
+
+    The supervisor ends the others in order. Was it killed and left them behind, they are ended here, in its place.
+    Raises Internal naming what would not end.
+    """
+    ended = targets(workspace)
+    running = read_running(workspace)
+    if running is None:
+        return ended
+    if running.supervisor is not None and running.supervisor.send(signal.SIGTERM):
+        _wait_gone([running.supervisor], within, clock)
+    for name in _last_started_first(running.processes):
+        if running.processes[name].send(signal.SIGTERM):
+            _wait_gone([running.processes[name]], within, clock)
+    # A warden ends its own trees when its runner has gone; it is given its time too.
+    left = _wait_gone(list(ended.values()), within, clock)
+    for one in left:
+        one.send(signal.SIGKILL)
+    left = _wait_gone(left, timedelta(seconds=KILL_SECONDS), clock)
+    if left:
+        raise Internal("not_ended", f"These processes would not end: {', '.join(str(one.pid) for one in left)}.")
+    workspace.runtime.unlink(missing_ok=True)
+    return ended
+
+
+def _last_started_first(processes: Mapping[str, Process]) -> list[str]:
+    order = {"gateway": 0, "coordinator": 2, "safety": 3}
+    return sorted(processes, key=lambda name: order.get(name, 1))
+
+
+def _wait_gone(processes: Sequence[Process], within: timedelta, clock: Clock) -> list[Process]:
+    deadline = clock.boottime() + within.total_seconds()
+    pause = threading.Event()
+    left = [one for one in processes if one.alive()]
+    while left and clock.boottime() < deadline:
+        pause.wait(0.05)
+        left = [one for one in left if one.alive()]
+    return left
+
+
+def require_nothing_runs(workspace: Workspace) -> None:
+    """Raise Conflict when a supervisor, or what a killed one left behind, runs here."""
+    holder = WorkspaceLock(workspace.lock_file).holder()
+    if holder is not None:
+        raise Conflict(
+            "already_up",
+            f"Quantum runs in {workspace.root} already, as process {holder}.",
+            remedy="quantum status shows it; quantum down ends it.",
+        )
+    running = read_running(workspace)
+    if running is not None:
+        left = ", ".join(f"{name} ({one.pid})" for name, one in running.alive.items())
+        raise Conflict(
+            "left_behind",
+            f"Processes of an earlier start still run, whose supervisor was killed: {left}.",
+            remedy="quantum down ends them.",
+        )
+
+
+def require_free_port(port: int) -> int:
+    """The port to listen on, a free one for 0. Raises Conflict naming who has it, Denied when it needs more rights."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except PermissionError:
+            raise Denied(
+                "port_needs_rights",
+                f"Port {port} may be taken by an administrator only.",
+                remedy="Choose one from 1024 up: QUANTUM_GATEWAY_PORT=5005 quantum up.",
+            ) from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            owner = _owner_of(port)
+            raise Conflict(
+                "port_in_use",
+                f"Port {port} is in use by {owner}.",
+                remedy=f"End it, or choose another port: QUANTUM_GATEWAY_PORT={port % 65_535 + 1} quantum up.",
+            ) from None
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+def _owner_of(port: int) -> str:
+    import psutil
+
+    for candidate in psutil.process_iter():
+        try:
+            connections = candidate.net_connections(kind="tcp")
+        except psutil.Error:  # gone meanwhile, or somebody else's
+            continue
+        for one in connections:
+            if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN:
+                return f"process {candidate.pid} ({command_of(candidate.pid)})"
+    return "a process that is not yours to see"
+
+

@@ -1,0 +1,78 @@
+"""`quantum init`: makes a folder a workspace, once, and overwrites nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.first_start import Initialised, initialise, readable, restore_key
+from cli.options import json_option
+from cli.printing import emit
+from cli.session import Session
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--recovery-key",
+    is_flag=True,
+    help="Put the recovery key back; it is asked for, or read from standard input, never from the command line.",
+)
+@json_option
+@click.pass_obj
+def command(session: Session, folder: Path | None, recovery_key: bool, as_json: bool) -> None:
+    """Make FOLDER (else this one) a workspace: keys, databases, a token. A second time changes nothing."""
+    root = chosen_root(session, folder)
+    if recovery_key:
+        done = restore_key(root, _ask_for_key(), session.environ)
+    else:
+        done = initialise(root, session.environ)
+    if as_json:
+        emit(to_document(done))
+    else:
+        say(done)
+
+
+def chosen_root(session: Session, folder: Path | None) -> Path:
+    """The folder to make a workspace: the one typed, else QUANTUM_WORKSPACE, else this one."""
+    named = folder or Path(session.environ.get("QUANTUM_WORKSPACE") or ".")
+    return (session.cwd / named.expanduser()).resolve()
+
+
+def to_document(done: Initialised) -> dict[str, Any]:
+    """What was made; the recovery key only when it was made now."""
+    return {
+        "workspace": str(done.workspace.root),
+        "made": list(done.made),
+        "secrets": done.secrets,
+        "recovery_key": readable(done.recovery_key) if done.recovery_key else None,
+    }
+
+
+def say(done: Initialised) -> None:
+    """Tell a person what was made, where the secrets lie, and what comes next."""
+    root = done.workspace.root
+    if not done.made:
+        click.echo(f"{root} is a workspace, and nothing is missing. Its secrets lie in: {done.secrets}.")
+        return
+    click.echo(f"{root} is a workspace. Made now:")
+    for made in done.made:
+        click.echo(f"  {made}")
+    click.echo(f"The secrets lie in: {done.secrets}.")
+    if done.recovery_key:
+        click.echo("\nThe recovery key. It is shown this once; without it a lost keychain means lost databases:\n")
+        click.echo(f"  {readable(done.recovery_key)}\n")
+    click.echo("Next:")
+    click.echo("  quantum up --detach    starts everything")
+    click.echo("  quantum agents         shows what can be run")
+    click.echo("  quantum run hello      runs one")
+
+
+def _ask_for_key() -> str:
+    if sys.stdin.isatty():
+        key: str = click.prompt("Recovery key", hide_input=True)
+        return key
+    return sys.stdin.read(4096)
