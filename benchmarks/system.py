@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from cli.running import read_running
 from cli.session import Connected, Session
-from cli.supervisor import read_running
 from foundation.workspace import Workspace
 
 T = TypeVar("T")
@@ -49,8 +49,8 @@ class System:
         running = read_running(self.workspace)
         assert running is not None, "the system is not running"
         return {
-            name: [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-            for name, (pid, _) in running.processes.items()
+            name: [psutil.Process(one.pid), *psutil.Process(one.pid).children(recursive=True)]
+            for name, one in running.processes.items()
         }
 
 

@@ -20,7 +20,7 @@ from services.coordinator.app.renewal import Renewal
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Started
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule
 from services.coordinator.domain.task import Effects, Measured, Task, TaskState, first_fence
-from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Verdict
+from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Store, Verdict
 from services.coordinator.ports import Renewal as Answer
 
 ADMITTED = Verdict(admitted=True)
@@ -88,11 +88,11 @@ class FakeCatalogue:
 class Fleet:
     """The parts wired as in `__main__`; the test plays safety and the runners."""
 
-    def __init__(self, folder: Path, store: MemoryStore | None = None) -> None:
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
         self.clock = ManualClock()
         self.gate = FakeGate()
         self.catalogue = FakeCatalogue()
-        self.store = store or MemoryStore()
+        self.store: Store = store or MemoryStore()
         self.stop_file = StopFile(folder / "STOP")
         self.changes = Changes()
         self.attachments = Attachments()
