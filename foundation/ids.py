@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import secrets
 import threading
@@ -12,7 +13,6 @@ from foundation.clock import Clock
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 ID_LENGTH = 26
 _RANDOM_BITS = 80
-_TIME_LENGTH = 10
 _MILLISECONDS_MAX = 2**48 - 1
 
 
@@ -91,9 +91,11 @@ def random_bytes(count: int) -> bytes:
 def derived_id(made: str, other: str) -> str:
     """The identifier for a copy of `other` that belongs to the act that `made` names: the same at each call.
 
-    For acts that may be interrupted and go on later. It sorts with `made` by its moment, not by its order.
+    For acts that may be interrupted and go on later. It has the time of the act; two acts never give the same one.
     """
-    return made[:_TIME_LENGTH] + other[_TIME_LENGTH:]
+    digest = hashlib.sha256(f"{made}/{other}".encode()).digest()
+    mixed = int.from_bytes(digest) & (1 << _RANDOM_BITS) - 1
+    return made[: -_RANDOM_BITS // 5] + _encode(mixed)[-_RANDOM_BITS // 5 :]
 
 
 def is_id(text: str) -> bool:

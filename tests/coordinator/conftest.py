@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.coordinator.ports import Store
+from tests.coordinator.desk import Desk
 from tests.coordinator.stores import STORES, opened
 
 
@@ -14,3 +15,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """An empty store of each kind in turn; at the end it must be sound."""
     async with opened(request.param, tmp_path) as each:
         yield each
+
+
+@pytest.fixture
+def desk(store: Store) -> Desk:
+    """All verbs of the coordinator, on each store in turn."""
+    return Desk(store)

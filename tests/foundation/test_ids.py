@@ -14,6 +14,7 @@ from foundation.ids import (
     SequentialIds,
     SystemIds,
     SystemRandomness,
+    derived_id,
     is_id,
     random_bytes,
 )
@@ -77,3 +78,15 @@ def test_randomness() -> None:
     assert 3.0 <= SystemRandomness().uniform(3.0, 4.0) <= 4.0
     assert FixedRandomness(0.25).uniform(10.0, 20.0) == 12.5
     assert len(random_bytes(16)) == 16 and random_bytes(16) != random_bytes(16)
+
+
+def test_a_derived_id_is_the_same_at_each_call_and_has_the_time_of_its_act() -> None:
+    clock = ManualClock()
+    ids = SystemIds(clock)
+    one, two = ids.new(), ids.new()
+    clock.advance(timedelta(seconds=1))
+    act, later = ids.new(), ids.new()
+    derived = {derived_id(made, other) for made in (act, later) for other in (one, two)}
+    assert len(derived) == 4
+    assert all(is_id(each) and each[:10] == act[:10] for each in derived)
+    assert derived_id(act, one) == derived_id(act, one)

@@ -33,7 +33,7 @@ class ExportFile:
         return self._write(now)
 
     def restore(self, *, now: datetime) -> bool:
-        """Write it again when somebody else has written or removed it, or when that failed; return whether it was so."""
+        """Write it again when somebody else wrote or removed it, or when that failed; return whether it was so."""
         if not self._text or not (self._failed or self._touched()):
             return False
         return self._write(now)
