@@ -57,7 +57,15 @@ async def serve(workspace: Workspace, name: str, settings: RunnerSettings, stop:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WorkspaceLock(folder / "lock"):
         parts = _Parts(workspace, name, settings, folder, clock, log)
-        await parts.start_warden()
+        starting, stopping = asyncio.create_task(parts.start_warden()), asyncio.create_task(stop.wait())
+        # Reaping what an earlier run left may take a while; whoever wants us gone need not wait for it.
+        ends: list[asyncio.Future[Any]] = [starting, stopping]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            return 0
+        starting.result()
         return await parts.serve(stop)
 
 
@@ -143,7 +151,8 @@ class _Parts:
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
         stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait([stopping, keeping, reading, self._warden.gone], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, self._warden.gone]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
             for loop in (keeping, reading):

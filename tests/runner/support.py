@@ -31,7 +31,9 @@ ROOT = Path(services.__path__[0]).parent
 M = TypeVar("M", bound=Message)
 
 
-def spawn_warden(folder: Path, stop_file: Path, run: str, environ: dict[str, str] | None = None) -> tuple[int, socket.socket]:
+def spawn_warden(
+    folder: Path, stop_file: Path, run: str, environ: dict[str, str] | None = None
+) -> tuple[int, socket.socket]:
     """Start a warden as the runner does; returns its pid and the runner's end of the link."""
     ours, theirs = socket.socketpair()
     pid = os.posix_spawn(
