@@ -3,8 +3,8 @@
 import sys
 
 # Read by every Python there is, before a line that an old one could not parse.
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - what pip refuses, `python3 -m cli` in a clone does not
     sys.exit(
-        "quantum: it needs Python 3.11 or newer, and this is %d.%d (%s).\n  → make setup finds a newer one; "
-        "or install it with your system's package manager." % (*sys.version_info[:2], sys.executable)
+        f"quantum: it needs Python 3.11 or newer, and this is {sys.version_info[0]}.{sys.version_info[1]} "
+        f"({sys.executable}).\n  → make setup finds a newer one, or says how to install it."
     )

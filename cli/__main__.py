@@ -141,7 +141,7 @@ def run(arguments: list[str], session: Session | None = None) -> int:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return report(Internal("system_refused", f"The system refused something: {what}."), as_json=as_json)
-    except Exception as error:  # a fault of ours must not become a traceback on somebody's screen
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not become a traceback on somebody's screen
         return _report_fault(error, as_json=as_json)
     return code if isinstance(code, int) else 0
 

@@ -41,7 +41,7 @@ def documents(values: Iterable[object]) -> list[Any]:
 
 
 def _record(value: Any) -> dict[str, Any]:
-    record = {}
+    record: dict[str, Any] = {}
     for field in fields(value):
         item = getattr(value, field.name)
         if field.name == "limits":

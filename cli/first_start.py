@@ -77,9 +77,7 @@ def initialise(root: Path, environ: Mapping[str, str]) -> Initialised:
         if recovery_key is not None:
             made.append("a database key")
         made += _make_the_rest(workspace, secrets, environ)
-    return Initialised(
-        workspace=workspace, secrets=secrets.describe, recovery_key=recovery_key, made=tuple(made)
-    )
+    return Initialised(workspace=workspace, secrets=secrets.describe, recovery_key=recovery_key, made=tuple(made))
 
 
 def restore_key(root: Path, key: str, environ: Mapping[str, str]) -> Initialised:
@@ -200,9 +198,7 @@ def _make_the_rest(workspace: Workspace, secrets: SecretStore, environ: Mapping[
     return made
 
 
-def _token(
-    secrets: SecretStore, kind: str, account: str, name: str, scopes: tuple[str, ...]
-) -> dict[str, object]:
+def _token(secrets: SecretStore, kind: str, account: str, name: str, scopes: tuple[str, ...]) -> dict[str, object]:
     text = secrets.get(kind, account)
     if text is None:
         text = mint(random_bytes).text
@@ -211,9 +207,7 @@ def _token(
     return {"id": parsed.id, "digest": parsed.digest, "name": name, "scopes": list(scopes), "expires_at": None}
 
 
-def _provision(
-    service: str, workspace: Workspace, document: Mapping[str, object], environ: Mapping[str, str]
-) -> None:
+def _provision(service: str, workspace: Workspace, document: Mapping[str, object], environ: Mapping[str, str]) -> None:
     """Let the service that owns it make its database. Tokens travel as digests, on standard input."""
     try:
         done = subprocess.run(
@@ -236,6 +230,4 @@ def _as_error(service: str, said: str) -> QuantumError:
     """A service says a sentence and what to do; whatever else it says ends with the line that matters."""
     lines = said.splitlines() or ["it did not say why"]
     message, remedy = (lines[-1], "") if "Traceback" in said else (lines[0], " ".join(lines[1:]))
-    return Internal(
-        "provision_failed", f"The {service} service could not make its database: {message}", remedy=remedy
-    )
+    return Internal("provision_failed", f"The {service} service could not make its database: {message}", remedy=remedy)

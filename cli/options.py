@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from foundation.errors import QuantumError
 from foundation.quantities import parse_duration
 
-F = TypeVar("F", bound=Callable[..., Any])
+# Generic in the types of click from 8.5 on, and not before.
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType
 
 
-class Duration(click.ParamType):
+class Duration(_Type):
     """`90s`, `5m`, `1h30m`; a plain number is taken as seconds."""
 
     name = "duration"
@@ -29,7 +32,7 @@ class Duration(click.ParamType):
             self.fail(f"{error.message} {error.remedy}", param, ctx)
 
 
-class Moment(click.ParamType):
+class Moment(_Type):
     """`2026-12-01T06:00:00Z`; without a zone, the local one."""
 
     name = "moment"
@@ -44,7 +47,7 @@ class Moment(click.ParamType):
             self.fail(f"“{value}” is no moment. Write it like 2026-12-01T06:00:00Z.", param, ctx)
 
 
-class Pair(click.ParamType):
+class Pair(_Type):
     """`key=value`, both texts."""
 
     name = "key=value"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_HAS_PROC = _BOOT_ID.exists()
+_HAS_PIDFD = hasattr(os, "pidfd_open")
 _STATE, _STARTED = 0, 19
 """Places in /proc/<pid>/stat, counted behind the name, which may itself hold spaces and brackets."""
 
@@ -27,7 +28,7 @@ class Process:
 
     def send(self, number: int) -> bool:
         """Send a signal to this very process; False when it has gone."""
-        if sys.platform != "linux":
+        if not _HAS_PIDFD:
             return self._send_by_pid(number)
         try:
             descriptor = os.pidfd_open(self.pid)
@@ -62,9 +63,7 @@ def process(pid: int) -> Process | None:
 
 def identity_of(pid: int) -> str:
     """What tells this start of a process from any other; empty when it does not run."""
-    if sys.platform == "linux":
-        return _identity_on_linux(pid)
-    return _identity_elsewhere(pid)
+    return _identity_on_linux(pid) if _HAS_PROC else _identity_elsewhere(pid)
 
 
 def _identity_on_linux(pid: int) -> str:

@@ -50,9 +50,7 @@ def read_running(workspace: Workspace) -> Running | None:
         raise _unreadable(workspace, str(error)) from error
     try:
         supervisor = from_json({"up": document["supervisor"]})["up"] if document["supervisor"] else None
-        running = Running(
-            port=int(document["port"]), supervisor=supervisor, processes=from_json(document["processes"])
-        )
+        running = Running(port=int(document["port"]), supervisor=supervisor, processes=from_json(document["processes"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(workspace, f"{type(error).__name__}: {error}") from error
     return running if running.alive else None
@@ -173,8 +171,6 @@ def _owner_of(port: int) -> str:
         except psutil.Error:  # gone meanwhile, or somebody else's
             continue
         for one in connections:
-            if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN:
+            if one.laddr.port == port and one.status == psutil.CONN_LISTEN:
                 return f"process {candidate.pid} ({command_of(candidate.pid)})"
     return "a process that is not yours to see"
-
-

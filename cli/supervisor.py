@@ -71,9 +71,7 @@ def programs(
         program("safety", "services.safety", end_seconds=5, stage=0),
         program("coordinator", "services.coordinator", end_seconds=8, stage=1),
         *(
-            program(
-                f"runner-{name}", "services.agent_runner", "--name", name, end_seconds=stop_seconds + 5, stage=2
-            )
+            program(f"runner-{name}", "services.agent_runner", "--name", name, end_seconds=stop_seconds + 5, stage=2)
             for name in runners
         ),
         program("gateway", "gateway", end_seconds=12, stage=3),
@@ -255,5 +253,3 @@ def last_words(path: Path | None, *, lines: int) -> str:
     except OSError:
         return ""
     return " / ".join(line.strip() for line in said[-lines:])
-
-

@@ -26,10 +26,8 @@ from cli.session import Session
 def command(session: Session, folder: Path | None, recovery_key: bool, as_json: bool) -> None:
     """Make FOLDER (else this one) a workspace: keys, databases, a token. A second time changes nothing."""
     root = chosen_root(session, folder)
-    if recovery_key:
-        done = restore_key(root, _ask_for_key(), session.environ)
-    else:
-        done = initialise(root, session.environ)
+    environ = session.environ
+    done = restore_key(root, _ask_for_key(), environ) if recovery_key else initialise(root, environ)
     if as_json:
         emit(to_document(done))
     else:

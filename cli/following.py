@@ -1,0 +1,179 @@
+"""Follows one task to its end: its output as it is printed, its state as it changes, and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import FrameType
+
+import click
+
+from cli.live import LiveLine, Output
+from cli.printing import took
+from cli.session import Connected
+from clients.coordinator import CoordinatorClient
+from clients.coordinator_values import LogChunk, TaskChanges, TaskState, TaskView
+from foundation.clock import Clock
+from foundation.errors import QuantumError
+
+TICK = timedelta(milliseconds=100)
+EXIT_CANCELLED = 130
+EXIT_DEAD = 78
+EXIT_NEEDS_DECISION = 79
+EXIT_FAILED = 1
+EXIT_BY_SIGNAL = 128
+
+Event = LogChunk | TaskChanges
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM instead of being broken off by them; the second one breaks off."""
+
+    count: int = 0
+    number: int = signal.SIGINT
+    _before: dict[int, object] = field(default_factory=dict)
+
+    def __enter__(self) -> Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _count(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.number = number
+        if self.count > 1:
+            raise KeyboardInterrupt
+
+
+class Follower:
+    """Follows tasks over one connection."""
+
+    def __init__(self, connected: Connected, clock: Clock, *, output: Output, line: LiveLine) -> None:
+        self._connected = connected
+        self._clock = clock
+        self._output = output
+        self._line = line
+
+    def follow(self, task: TaskView, *, interrupts: Interrupts | None) -> TaskView:
+        """Print a task's output until it has ended or waits for a person, and return it as it then is.
+
+        At the first interrupt the task is cancelled, and followed until it is proved dead; at the second,
+        KeyboardInterrupt.
+        """
+        started = self._clock.boottime()
+        cancelled = False
+        try:
+            for event in self._connected.stream(_events(self._connected.coordinator, task.id), tick=TICK):
+                if interrupts is not None and interrupts.count and not cancelled:
+                    cancelled = True
+                    self._cancel(task.id)
+                match event:
+                    case LogChunk(ended=TaskView() as ended):
+                        return ended
+                    case LogChunk(data=data):
+                        self._line.erase()
+                        self._output.write(data)
+                    case TaskChanges(tasks=tasks) if tasks:
+                        task = tasks[-1]
+                        if task.state is TaskState.NEEDS_DECISION:
+                            return task
+                if self._output.at_line_start:
+                    self._line.draw(_status(task, self._clock.boottime() - started))
+        finally:
+            self._line.erase()
+        # The stream of a followed log ends with the ended task; without one, ask.
+        return self._connected.call(self._connected.coordinator.get_task(task.id))
+
+    def _cancel(self, task_id: str) -> None:
+        self._line.erase()
+        click.echo("Cancelling; once more leaves at once, and the task goes on being cancelled.", err=True)
+        self._connected.call(self._connected.coordinator.cancel([task_id], reason="interrupted in quantum run"))
+
+
+async def _events(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerator[Event, None]:
+    """What a task prints and how it changes, as one stream; ends with the last chunk of its output."""
+    queue: asyncio.Queue[Event | QuantumError | None] = asyncio.Queue(maxsize=256)
+
+    async def forward(source: Callable[[], AsyncGenerator[Event, None]], *, last: bool) -> None:
+        try:
+            async with aclosing(source()) as events:
+                async for event in events:
+                    await queue.put(event)
+        except QuantumError as error:
+            await queue.put(error)
+        else:
+            if last:
+                await queue.put(None)
+
+    sources = (
+        forward(lambda: coordinator.read_log(task_id, follow=True), last=True),
+        forward(lambda: _changes(coordinator, task_id), last=False),
+    )
+    tasks = [asyncio.create_task(source) for source in sources]
+    try:
+        while (event := await queue.get()) is not None:
+            if isinstance(event, QuantumError):
+                raise event
+            yield event
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _changes(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerator[Event, None]:
+    """Its state now, then each change: the watch begins before the look, so that none falls between."""
+    looked = False
+    async with aclosing(coordinator.watch(ids=[task_id])) as changes:
+        async for change in changes:
+            if not looked:
+                looked = True
+                task = await coordinator.get_task(task_id)
+                yield TaskChanges(tasks=(task,), position=change.position)
+                continue
+            yield change
+
+
+def _status(task: TaskView, waited: float) -> str:
+    where = f" on {task.runner}" if task.runner and task.state is TaskState.RUNNING else ""
+    state = "being cancelled" if task.cancel_requested else f"{task.state}{where}"
+    reason = f": {task.reason}" if task.reason and not task.cancel_requested else ""
+    return f"{task.agent} {state}, {took(timedelta(seconds=int(waited)))}{reason}"
+
+
+def exit_code(task: TaskView) -> int:
+    """The agent's own exit code; for a task that has none, one of docs/cli.md."""
+    if task.state is TaskState.NEEDS_DECISION:
+        return EXIT_NEEDS_DECISION
+    if task.state is TaskState.CANCELLED:
+        return EXIT_CANCELLED
+    if task.state is TaskState.SUCCEEDED:
+        return 0
+    if task.exit_code:
+        return task.exit_code
+    if task.signal:
+        return EXIT_BY_SIGNAL + task.signal
+    return EXIT_DEAD if task.state is TaskState.DEAD else EXIT_FAILED
+
+
+def last_line(task: TaskView) -> str:
+    """How a task ended, in a line for people."""
+    how = f", exit {task.exit_code}" if task.exit_code else f", signal {task.signal}" if task.signal else ""
+    lasted = f" after {took(task.duration)}" if task.duration is not None else ""
+    reason = f": {task.reason}" if task.reason and task.state is not TaskState.SUCCEEDED else ""
+    return f"{task.agent} {task.state.replace('_', ' ')}{how}{lasted} (task {task.id}){reason}"
+
+
+def terminal_line() -> LiveLine:
+    """A live line where a person sees it."""
+    return LiveLine(sys.stderr, shown=sys.stderr.isatty())

@@ -1,0 +1,118 @@
+"""`quantum status`: what runs, what waits, and what is held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.documents import document
+from cli.options import json_option
+from cli.printing import counted, emit, table, when
+from cli.running import Running, read_running
+from cli.session import Session
+from cli.supervisor import health
+from clients.coordinator_values import QueueStats, TaskState
+from clients.safety_values import ModeStatus
+from foundation.errors import QuantumError
+from foundation.workspace import StopFile
+
+EXIT_NOT_HEALTHY = 69
+SERVICES = ("safety", "coordinator")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def command(session: Session, as_json: bool) -> int:
+    """Show what runs, what waits, and what is held. Exit code 0 when everything is healthy, else 69."""
+    workspace = session.workspace
+    running = read_running(workspace)
+    stop = StopFile(workspace.stop_file).read()
+    if running is None:
+        if as_json:
+            emit({"workspace": str(workspace.root), "health": "down", "processes": {}, "stop_file": document(stop)})
+        else:
+            click.echo(f"Nothing runs in {workspace.root}. quantum up --detach starts it.")
+            if stop:
+                click.echo(f"And nothing will start: {stop.who} stopped everything ({stop.why}). quantum resume")
+        return EXIT_NOT_HEALTHY
+    word = health(running.port) or "down"
+    with session.connected() as connected:
+        serving = {name: connected.serves(name) for name in (*SERVICES, *running.runners)}
+        stats = _unless_away(lambda: connected.call(connected.coordinator.queue_stats()))
+        mode = _unless_away(lambda: connected.call(connected.safety.get_mode()))
+    if as_json:
+        emit(_to_document(session, running, word, serving, stats, mode))
+    else:
+        click.echo(f"{workspace.root}: {word}, at http://localhost:{running.port}/")
+        _say_processes(running, serving)
+        _say_mode(mode)
+        _say_queue(stats)
+    return 0 if word == "ok" else EXIT_NOT_HEALTHY
+
+
+def _unless_away(ask: Any) -> Any:
+    """What a service says, or its error in place of an answer."""
+    try:
+        return ask()
+    except QuantumError as error:
+        return error
+
+
+def _to_document(
+    session: Session, running: Running, word: str, serving: dict[str, bool], stats: Any, mode: Any
+) -> dict[str, Any]:
+    alive = running.alive
+    everyone = {**({"up": running.supervisor} if running.supervisor else {}), **running.processes}
+    processes = {
+        name: {"pid": one.pid, "alive": name in alive, "serving": serving.get(name)} for name, one in everyone.items()
+    }
+    unknown = {
+        name: value.message for name, value in (("queue", stats), ("mode", mode)) if isinstance(value, QuantumError)
+    }
+    return {
+        "workspace": str(session.workspace.root),
+        "health": word,
+        "url": f"http://localhost:{running.port}",
+        "processes": processes,
+        "mode": None if isinstance(mode, QuantumError) else document(mode),
+        "queue": None if isinstance(stats, QuantumError) else document(stats),
+        "unknown": unknown,
+    }
+
+
+def _say_processes(running: Running, serving: dict[str, bool]) -> None:
+    alive = running.alive
+    everyone = {**({"up": running.supervisor} if running.supervisor else {}), **running.processes}
+    rows = []
+    for name, one in everyone.items():
+        said = "ended" if name not in alive else "serving" if serving.get(name, True) else "not serving"
+        rows.append((name, str(one.pid), said if name in serving or name not in alive else "runs"))
+    table(("PROCESS", "PID", "STATE"), rows)
+
+
+def _say_mode(mode: ModeStatus | QuantumError) -> None:
+    if isinstance(mode, QuantumError):
+        click.echo(f"mode: not known. {mode.message}")
+        return
+    why = f", since {when(mode.since)} by {mode.actor}: {mode.reason}" if mode.reason else ""
+    click.echo(f"mode: {mode.mode}{why}" + ("  (quantum resume)" if mode.mode == "STOPPED" else ""))
+
+
+def _say_queue(stats: QueueStats | QuantumError) -> None:
+    if isinstance(stats, QuantumError):
+        click.echo(f"queue: not known. {stats.message}")
+        return
+    open_counts = [f"{stats.counts[state]:,} {state}" for state in TaskState if stats.counts.get(state)]
+    click.echo("tasks: " + (", ".join(open_counts) or "none yet"))
+    if stats.paused:
+        click.echo(f"the queue is paused: {stats.paused_reason}  (quantum queue resume)")
+    for runner in stats.runners:
+        draining = ", draining" if runner.draining else ""
+        click.echo(f"runner {runner.name} on {runner.host}: {runner.running} of {runner.slots} slots taken{draining}")
+    if not stats.runners:
+        click.echo("no runner is attached, so that nothing can run")
+    for scope in stats.parked:
+        until = f" until {when(scope.until)}" if scope.until else ""
+        click.echo(f"held: {scope.scope}, {counted(scope.tasks, 'task')}{until}: {scope.reason}")
