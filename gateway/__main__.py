@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 from foundation.errors import Kind, QuantumError
 from foundation.log import configure, get_logger
 from foundation.settings import load
 from foundation.workspace import Workspace, find_workspace
+from gateway.draining import Drain
 from gateway.listening import claim_port
 from gateway.settings import LOOPBACK, GatewaySettings, require_loopback
 
@@ -34,43 +33,28 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load(GatewaySettings, workspace=workspace)
         require_loopback(settings.gateway_host)
         configure("gateway", system_log=workspace.system_log, debug=given.debug)
-        serve(workspace, settings, debug=given.debug)
+        serve(workspace, settings)
     except QuantumError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return EXIT_CODES.get(error.kind, 1)
     return 0
 
 
-def serve(workspace: Workspace, settings: GatewaySettings, *, debug: bool) -> None:
+def serve(workspace: Workspace, settings: GatewaySettings) -> None:
     """Takes the port and serves until told to stop; raises Conflict or Denied when the port cannot be had."""
     port, held = claim_port(settings.gateway_port)
-    from granian.constants import Interfaces, Loops
-    from granian.log import LogLevels
-    from granian.server import Server
+    # Only now what takes time to load, so that a port in use is said at once.
+    from gateway.server import Server
+    from gateway.wiring import wire
 
-    from gateway.worker import load_application
+    log, drain = get_logger("gateway"), Drain()
 
-    # One process serves: sessions and limits live in its memory. The parent only holds the port and watches it.
-    server = Server(
-        "gateway.worker",
-        address=LOOPBACK,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=1,
-        blocking_threads=settings.gateway_threads,
-        loop=Loops.asyncio,
-        websockets=False,
-        log_level=LogLevels.error,
-        workers_kill_timeout=math.ceil(settings.gateway_drain_seconds),
-        respawn_failed_workers=True,
-    )
-    log = get_logger("gateway")
-    log.info(f"The gateway answers on http://{LOOPBACK}:{port}.", action="gateway_listening", port=port)
+    def listening() -> None:
+        log.info(f"The gateway answers on http://{LOOPBACK}:{port}.", action="gateway_listening", port=port)
+
+    app = wire(workspace, settings, port=port, drain=drain)
     try:
-        server.serve(
-            target_loader=partial(load_application, workspace, settings, port, os.getpid(), debug),
-            wrap_loader=False,
-        )
+        Server(settings, port=port, drain=drain, listening=listening).run(app)
     finally:
         if held is not None:
             held.close()
@@ -78,4 +62,8 @@ def serve(workspace: Workspace, settings: GatewaySettings, *, debug: bool) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # A request that outlived the drain sits in a thread that would keep the process; its caller sees a closed connection.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, g, request
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from foundation.errors import Denied, Invalid, Unauthenticated
 from foundation.tokens import parse
@@ -37,6 +37,8 @@ def install(app: Flask) -> None:
         if request.method in _WITH_BODY:
             # Read before the token is looked at: too large is too large from anybody. Raises 413.
             body = request.get_data()
+            if request.content_length is None and len(body) >= gateway().settings.gateway_body_bytes_max:
+                raise RequestEntityTooLarge  # of a body without a stated length the rest was cut off
             if request.endpoint not in FORM_ENDPOINTS:
                 require_json_object(request, body)
         token = request.headers.get(TOKEN_HEADER)

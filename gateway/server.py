@@ -1,0 +1,57 @@
+"""The HTTP server: granian, in this one process."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
+from granian.server.mt import MTServer
+
+from gateway.draining import Drain
+from gateway.settings import LOOPBACK, GatewaySettings
+from gateway.wiring import WsgiApp
+
+
+class Server(MTServer):
+    """Serves from threads of this process.
+
+    granian's usual form forks a worker from a parent that only waits: 32 MB more, and an orphan on the port when the
+    parent is killed. This form is made for Pythons without the global lock; with it it serves as well, for the threads
+    that answer requests wait for the services most of their time.
+    """
+
+    def __init__(self, settings: GatewaySettings, *, port: int, drain: Drain, listening: Callable[[], None]) -> None:
+        """`listening` is called once the port is open."""
+        super().__init__(
+            "gateway",
+            address=LOOPBACK,
+            port=port,
+            interface=Interfaces.WSGI,
+            workers=1,
+            blocking_threads=settings.gateway_threads,
+            loop=Loops.asyncio,
+            websockets=False,
+            log_level=LogLevels.error,
+            workers_kill_timeout=math.ceil(settings.gateway_drain_seconds),
+        )
+        self._drain = drain
+        self.on_startup(listening)
+
+    def run(self, app: WsgiApp) -> None:
+        """Serves until SIGTERM or SIGINT, then until the open requests have ended, at most the drain's time."""
+        # The server hands our environment to WSGI, where HTTP_TIMEOUT=30 would read as a header "Timeout: 30".
+        for name in [name for name in os.environ if name.startswith("HTTP_")]:
+            del os.environ[name]
+        self.serve(target_loader=lambda: app, wrap_loader=False)
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Ends open streams, then stops serving."""
+        self._drain.begin()
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
+    def _check_gil(self) -> Any:
+        """It would refuse the lock; see above."""
