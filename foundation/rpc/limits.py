@@ -26,7 +26,7 @@ _SHARED: Options = (
 
 SERVER_OPTIONS: Options = (
     *_SHARED,
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MILLISECONDS_MIN),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MILLISECONDS_MIN),
     # By default two servers can share one port, each getting half of the calls, and nobody is told.
     ("grpc.so_reuseport", 0),
 )
