@@ -63,7 +63,7 @@ def serve(workspace: Workspace, settings: GatewaySettings) -> None:
 
 if __name__ == "__main__":
     code = main()
-    # A request that outlived the drain sits in a thread that would keep the process; its caller sees a closed connection.
+    # A request that outlived the drain sits in a thread that would keep this process alive.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
