@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long verify proto lock bench clean
+.PHONY: help setup demo run test test-long verify smoke proto lock bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ verify: $(READY)  ## style, types, import directions, protos, the repository's o
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/buf lint
 	@$(BIN)/python -m pytest -q tests/repository
+
+smoke: $(READY)  ## a quick look that this installation is whole; starts nothing
+	@$(BIN)/python -m pytest tests/test_smoke.py --tb=short -q
 
 proto: $(READY)  ## generate the stubs again from protos/
 	@PYTHON=$(BIN)/python protos/generate.sh

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_agent(tmp_path: Path, project: Path) -> RunAgent:
-    """Run one agent in the project; `last` is the report of its previous run, `path` comes first in PATH."""
+    """Run one agent in the project; `last` is its previous report, `path` comes first in PATH.
+
+    Python agents run on this interpreter, as the catalogue has it for those that come with Quantum.
+    """
 
     def run(
         script: str,
@@ -48,6 +51,7 @@ def run_agent(tmp_path: Path, project: Path) -> RunAgent:
         last: Mapping[str, Any] | None = None,
         folder: Path = project,
         path: Path | None = None,
+        python: Sequence[str] = (sys.executable,),
     ) -> Ended:
         report = tmp_path / "report.json"
         report.unlink(missing_ok=True)
@@ -68,7 +72,7 @@ def run_agent(tmp_path: Path, project: Path) -> RunAgent:
             (tmp_path / "last.json").write_text(json.dumps(last))
             environment["QUANTUM_LAST_REPORT"] = str(tmp_path / "last.json")
         completed = subprocess.run(
-            [AGENTS / script], cwd=folder, env=environment, text=True, check=False, timeout=60,
+            [*(python if script.endswith(".py") else ()), AGENTS / script], cwd=folder, env=environment, text=True, check=False, timeout=60,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         document = json.loads(report.read_text()) if report.exists() else None

@@ -68,14 +68,10 @@ def test_outside_a_repository_it_says_so(tmp_path: Path, run_agent: RunAgent) ->
     assert ended.report is None
 
 
-def test_without_lizard_it_names_the_line_that_installs_it(tmp_path: Path, project: Path, run_agent: RunAgent) -> None:
+def test_without_lizard_it_names_the_line_that_installs_it(project: Path, run_agent: RunAgent) -> None:
     commit(project, {"a.py": PLAIN})
-    # A python3 first on PATH that sees no installed packages, as the system's own would.
-    shadow = tmp_path / "bin"
-    shadow.mkdir()
-    (shadow / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
-    (shadow / "python3").chmod(0o755)
-    ended = run_agent("code-health.py", path=shadow)
+    # -S: an interpreter that sees no installed packages.
+    ended = run_agent("code-health.py", python=(sys.executable, "-S"))
     assert ended.exit_code == 78
     assert "pip install lizard" in ended.output
     assert "Traceback" not in ended.output
