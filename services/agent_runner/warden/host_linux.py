@@ -69,8 +69,10 @@ def _tag_of(pid: int) -> int:
         return -1
 
 
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+def _others() -> list[int]:
+    """Every process but this one: a warden carries the tag that it last gave out, and must not signal itself."""
+    own = os.getpid()
+    return [pid for name in os.listdir("/proc") if name.isdecimal() and (pid := int(name)) != own]
 
 
 def _new_ceiling() -> int:
@@ -141,12 +143,12 @@ class LinuxHost:
 
     def members(self, tag: int) -> list[int]:
         """See `Host`."""
-        return [pid for pid in _pids() if _tag_of(pid) == tag]
+        return [pid for pid in _others() if _tag_of(pid) == tag]
 
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """See `Host`."""
         found: dict[int, TreeUse] = {}
-        for pid in _pids():
+        for pid in _others():
             tag = _tag_of(pid)
             if tag in tags and (fields := _stat_fields(pid)) and len(fields) > 21:
                 before = found.get(tag, TreeUse(0, 0))
@@ -165,7 +167,7 @@ class LinuxHost:
         """See `Host`."""
         if mark.boot != boot_id():
             return []
-        return [pid for pid in _pids() if _belongs(pid, mark)]
+        return [pid for pid in _others() if _belongs(pid, mark)]
 
     def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
         """See `Host`."""
@@ -209,7 +211,7 @@ def _signal_if(pid: int, signum: int, still_meant: Callable[[], bool]) -> bool:
 
 
 def _belongs(pid: int, mark: RunMark) -> bool:
-    if pid in (mark.warden_pid, os.getpid()):
+    if pid == mark.warden_pid:
         return False
     tagged = mark.ceiling - TAGS_PER_RUN < _tag_of(pid) < mark.ceiling
     if not tagged and not _has_token(pid, mark.run):

@@ -91,15 +91,17 @@ class Warden:
             self._trees.keep_deadlines(now)
 
     def _obey_all(self, messages: list[Message]) -> None:
-        starts = [message for message in messages if isinstance(message, Start)]
-        if starts:
-            self._start_all(starts)
+        if any(isinstance(message, Start) for message in messages):
+            self._look_for_stop(self._clock.boottime())
         for message in messages:
-            if not isinstance(message, Start):
-                self._obey(message)
+            self._obey(message)
+        # Nobody's project folder is kept busy by this process.
+        os.chdir("/")
 
     def _obey(self, message: Message) -> None:
         match message:
+            case Start():
+                self._start_or_refuse(message)
             case Release(slot):
                 self._slots.release(slot)
             case Renew(sent_at, lease, keys):
@@ -138,15 +140,11 @@ class Warden:
             self._stopped = stopped
             self._news.append(Halted(stopped))
 
-    def _start_all(self, starts: list[Start]) -> None:
-        self._look_for_stop(self._clock.boottime())
-        for start in starts:
-            try:
-                self._start(start)
-            except SpawnRefused as refusal:
-                self._news.append(Refused(start.key, refusal.cause, refusal.sentence))
-        # Nobody's project folder is kept busy by this process.
-        os.chdir("/")
+    def _start_or_refuse(self, start: Start) -> None:
+        try:
+            self._start(start)
+        except SpawnRefused as refusal:
+            self._news.append(Refused(start.key, refusal.cause, refusal.sentence))
 
     def _start(self, start: Start) -> None:
         if self._stopped or self._closing:

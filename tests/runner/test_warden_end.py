@@ -1,0 +1,127 @@
+"""How trees end: limits, orders, stragglers, escapes, the STOP file."""
+
+from __future__ import annotations
+
+import os
+
+from services.agent_runner.warden.protocol import End, Halted, Pause, Paused, Refused, Resume, Shutdown, Spawned
+from tests.runner.support import CLOCK, WardenUnderTest, alive, wait_until
+
+
+def test_timeout_ends_the_whole_tree(warden: WardenUnderTest) -> None:
+    ended = warden.run(warden.shell("sleep 100 & echo $!; sleep 100"), timeout=0.3)
+    assert ended.cause == "timeout" and ended.tree_dead
+    assert os.waitstatus_to_exitcode(ended.status) == -15
+    assert not alive(int(warden.output(ended.slot)))
+
+
+def test_what_ignores_sigterm_is_killed_after_its_grace(warden: WardenUnderTest) -> None:
+    script = warden.shell("trap '' TERM; echo ready; while :; do sleep 100; done")
+    warden.send(warden.order(script, grace=0.4))
+    slot = warden.expect(Spawned).slot
+    warden.wait_output(slot, b"ready")
+    before = CLOCK.boottime()
+    warden.send(End("a", "cancel", "as asked"))
+    ended = warden.ended()
+    assert (ended.cause, ended.sentence, ended.tree_dead) == ("cancel", "as asked", True)
+    assert os.waitstatus_to_exitcode(ended.status) == -9
+    assert 0.4 <= CLOCK.boottime() - before < 5
+
+
+def test_leftovers_end_with_the_task(warden: WardenUnderTest) -> None:
+    ended = warden.run(warden.shell("sleep 100 & echo $!; exit 4"))
+    assert os.waitstatus_to_exitcode(ended.status) == 4 and ended.cause == "exit"
+    assert ended.stragglers == 1 and ended.tree_dead
+    assert not alive(int(warden.output(ended.slot)))
+
+
+def test_a_daemon_that_left_session_group_and_environment_ends_too(warden: WardenUnderTest) -> None:
+    script = warden.shell(
+        "env -i setsid setsid sh -c 'trap \"\" TERM; echo $$; sleep 99; sleep 99' & sleep 0.2; exit 0"
+    )
+    ended = warden.run(script, grace=0.3)
+    assert ended.cause == "exit" and ended.stragglers >= 1 and ended.tree_dead
+    assert not alive(int(warden.output(ended.slot)))
+
+
+def test_an_orphan_of_a_running_task_is_let_be_until_the_task_ends(warden: WardenUnderTest) -> None:
+    script = warden.shell("(setsid sleep 100 & echo $! >&2) 2>&1; echo ready; sleep 100")
+    warden.send(warden.order(script))
+    slot = warden.expect(Spawned).slot
+    orphan = int(warden.wait_output(slot, b"ready").split()[0])
+    other = warden.run(warden.shell("true"), "b")
+    assert other.stragglers == 0 and alive(orphan)
+    warden.send(End("a", "cancel", ""))
+    assert warden.ended("a").tree_dead
+    assert not alive(orphan)
+
+
+def test_the_memory_of_the_tree_is_limited(warden: WardenUnderTest) -> None:
+    child = "x = b'x' * 60_000_000; import time; time.sleep(100)"
+    script = warden.shell(f'for i in 1 2 3 4; do python3 -c "{child}" & done; wait')
+    ended = warden.run(script, memory_bytes=150_000_000, grace=1.0)
+    assert ended.cause == "memory" and "150000000" in ended.sentence and ended.tree_dead
+    assert ended.peak_bytes > 150_000_000
+
+
+def test_a_fork_bomb_is_limited(warden: WardenUnderTest) -> None:
+    script = warden.shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait")
+    ended = warden.run(script, processes_max=5)
+    assert ended.cause == "processes" and ended.tree_dead
+
+
+def test_output_is_limited(warden: WardenUnderTest) -> None:
+    ended = warden.run(warden.shell("yes"), output_bytes_max=1_000_000)
+    assert ended.cause == "output" and ended.output_bytes > 1_000_000
+
+
+def test_silence_is_limited(warden: WardenUnderTest) -> None:
+    ended = warden.run(warden.shell("echo first; sleep 100"), idle_timeout=0.6)
+    assert ended.cause == "idle"
+    assert ended.active_seconds >= 0.6
+
+
+def test_paused_time_counts_for_no_limit(warden: WardenUnderTest) -> None:
+    script = warden.shell("echo ready; sleep 0.6; echo done")
+    warden.send(warden.order(script, timeout=5.0))
+    spawned = warden.expect(Spawned)
+    warden.wait_output(spawned.slot, b"ready")
+    warden.send(Pause("a"))
+    assert warden.expect(Paused).paused
+    state = wait_until(lambda: _state(spawned.pid) == "T", "the tree to be stopped")
+    assert state
+    warden.send(Resume("a"))
+    assert not warden.expect(Paused).paused
+    ended = warden.ended()
+    assert ended.cause == "exit" and ended.status == 0
+    assert ended.active_seconds < ended.ended_at - ended.started_at
+
+
+def _state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def test_the_stop_file_ends_everything_and_lets_nothing_start(warden: WardenUnderTest) -> None:
+    script = warden.shell("sleep 100")
+    warden.send(warden.order(script, "a"), warden.order(script, "b"))
+    for _ in "ab":
+        warden.expect(Spawned)
+    warden.stop_file.touch()
+    assert warden.expect(Halted).stopped
+    assert {warden.ended("a").cause, warden.ended("b").cause} == {"mode"}
+    warden.send(warden.order(script, "c"))
+    assert warden.expect(Refused).cause == "mode"
+    warden.stop_file.unlink()
+    assert not warden.expect(Halted).stopped
+    assert warden.run(warden.shell("true"), "d").status == 0
+
+
+def test_shutdown_ends_all_and_the_warden(warden: WardenUnderTest) -> None:
+    warden.send(warden.order(warden.shell("sleep 100")))
+    warden.expect(Spawned)
+    warden.send(Shutdown("the runner stops"))
+    ended = warden.ended()
+    assert (ended.cause, ended.sentence) == ("handed_back", "the runner stops")
+    warden.wait_gone()
+    assert not (warden.folder / "slots").exists() or not list((warden.folder / "slots").iterdir())
