@@ -72,9 +72,15 @@ def run_agent(tmp_path: Path, project: Path) -> RunAgent:
             (tmp_path / "last.json").write_text(json.dumps(last))
             environment["QUANTUM_LAST_REPORT"] = str(tmp_path / "last.json")
         completed = subprocess.run(
-            [*(python if script.endswith(".py") else ()), AGENTS / script], cwd=folder, env=environment, text=True, check=False, timeout=60,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [*(python if script.endswith(".py") else ()), AGENTS / script],
+            cwd=folder,
+            env=environment,
+            text=True,
+            check=False,
+            timeout=60,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         document = json.loads(report.read_text()) if report.exists() else None
         return Ended(exit_code=completed.returncode, output=completed.stdout, report=document)
 
