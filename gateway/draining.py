@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 
 class Drain:
@@ -15,6 +16,10 @@ class Drain:
     def begun(self) -> bool:
         """Whether open streams are to end."""
         return self._begun.is_set()
+
+    def wait(self, time: timedelta) -> bool:
+        """Waits until the flag is up, at most this long; whether it is."""
+        return self._begun.wait(time.total_seconds())
 
     def begin(self) -> None:
         """Raises the flag."""

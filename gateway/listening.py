@@ -19,7 +19,7 @@ def claim_port(port: int) -> tuple[int, socket.socket | None]:
     chosen = port or _free_port()
     held = _hold_ipv6(chosen)
     try:
-        _bind(socket.AF_INET, LOOPBACK, chosen).close()
+        _bind(socket.AF_INET, LOOPBACK, chosen, reuse=True).close()
     except OSError as error:
         if held is not None:
             held.close()
@@ -28,25 +28,26 @@ def claim_port(port: int) -> tuple[int, socket.socket | None]:
 
 
 def _free_port() -> int:
-    with _bind(socket.AF_INET, LOOPBACK, 0) as probe:
+    with _bind(socket.AF_INET, LOOPBACK, 0, reuse=True) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def _hold_ipv6(port: int) -> socket.socket | None:
     try:
-        return _bind(socket.AF_INET6, "::1", port)
+        # Without SO_REUSEADDR: with it on both sides, a second one may be bound beside a socket that does not listen.
+        return _bind(socket.AF_INET6, "::1", port, reuse=False)
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise _refusal(port, error) from None
         return None  # no IPv6 here, so nobody can sit there either
 
 
-def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+def _bind(family: socket.AddressFamily, host: str, port: int, *, reuse: bool) -> socket.socket:
     taken = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Connections of the last gateway that still close must not keep this one from starting.
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # With it, connections of the last gateway that still close do not keep this one from starting.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
         taken.bind((host, port))
     except BaseException:
         taken.close()

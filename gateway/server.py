@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import socket
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from granian.constants import Interfaces, Loops
@@ -14,6 +17,8 @@ from granian.server.mt import MTServer
 from gateway.draining import Drain
 from gateway.settings import LOOPBACK, GatewaySettings
 from gateway.wiring import WsgiApp
+
+_KNOCK = timedelta(milliseconds=20)
 
 
 class Server(MTServer):
@@ -25,7 +30,7 @@ class Server(MTServer):
     """
 
     def __init__(self, settings: GatewaySettings, *, port: int, drain: Drain, listening: Callable[[], None]) -> None:
-        """`listening` is called once the port is open."""
+        """`listening` is called, in a thread of its own, once a connection has been taken."""
         super().__init__(
             "gateway",
             address=LOOPBACK,
@@ -39,7 +44,8 @@ class Server(MTServer):
             workers_kill_timeout=math.ceil(settings.gateway_drain_seconds),
         )
         self._drain = drain
-        self.on_startup(listening)
+        self._listening = listening
+        self.on_startup(lambda: threading.Thread(target=self._announce, name="announce", daemon=True).start())
 
     def run(self, app: WsgiApp) -> None:
         """Serves until SIGTERM or SIGINT, then until the open requests have ended, at most the drain's time."""
@@ -52,6 +58,16 @@ class Server(MTServer):
         """Ends open streams, then stops serving."""
         self._drain.begin()
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
+    def _announce(self) -> None:
+        """The server does not say when it listens, so we knock until it opens."""
+        while not self._drain.wait(_KNOCK):
+            try:
+                socket.create_connection((LOOPBACK, self.bind_port), timeout=1).close()
+            except OSError:
+                continue
+            self._listening()
+            return
 
     def _check_gil(self) -> Any:
         """It would refuse the lock; see above."""

@@ -26,9 +26,14 @@ _LAST_EVENT_ID = header_parameter(
     "The id of the last event that was seen: go on behind it.",
     {"type": "string", "pattern": "^[0-9]{1,15}$"},
 )
+_EVENT = {
+    "type": "object",
+    "description": "One event: `log` (a piece of the output), `end` (JSON: the task) or `problem` (JSON).",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+}
 _CONTENT = {
     "description": "The output, from the offset on.",
-    "content": {"text/plain": {"schema": {"type": "string"}}, MEDIA_TYPE: {"schema": {"type": "string"}}},
+    "content": {"text/plain": {"schema": {"type": "string"}}, MEDIA_TYPE: {"schema": _EVENT}},
 }
 
 

@@ -62,6 +62,10 @@ class Backstage:
         """Lets followed logs come to their end."""
         self.loop.run(self._end_logs(), _TIME)
 
+    def wait_for_slow_call(self) -> None:
+        """Returns once a call that is never answered has reached the coordinator."""
+        self.loop.run(self._slow_call(), _TIME)
+
     def close(self) -> None:
         """Stops everything."""
         for name in list(self._servers):
@@ -70,6 +74,9 @@ class Backstage:
 
     async def _make_world(self) -> World:
         return World()
+
+    async def _slow_call(self) -> None:
+        await self.world.slow_call.wait()
 
     async def _end_logs(self) -> None:
         self.world.log_goes_on.set()

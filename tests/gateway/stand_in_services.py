@@ -58,6 +58,8 @@ class World:
     last_caller: str = ""
     log_goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     """Set: a followed log is ended."""
+    slow_call: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once somebody has asked for the agent that never answers."""
     log_offsets: list[int] = field(default_factory=list)
     """The offsets from which logs were read."""
 
@@ -121,6 +123,7 @@ class Tasks(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.SubmitTasksResponse:
         """All or none."""
         if any(spec.agent == "slow" for spec in request.tasks):
+            self.world.slow_call.set()
             await asyncio.Event().wait()
         refs = {f"#{spec.ref}" for spec in request.tasks if spec.ref}
         faults = [
