@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 """An internal tool that speaks gRPC: submits a task, follows its output live, and ends with its exit code.
 
-It needs the stubs in `protos/`, grpcio, a token and the coordinator's socket, and nothing else of Quantum:
+To talk it needs the stubs in `protos/`, grpcio, a token and the coordinator's socket, and nothing else of Quantum:
 
-    quantum token show | python -m examples.client --socket "$SOCKET" hello '{"name": "Ada"}'
+    quantum token show | python -m examples.client hello '{"name": "Ada"}'
 
-The token comes on stdin, because an argument can be read by every process of the machine.
+The token comes on stdin, because an argument can be read by every process of the machine. The socket is that of the
+workspace that `quantum` would choose, unless `--socket` names one; `--where` prints it, for `buf curl`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import grpc
 
+from foundation.workspace import find_workspace
 from protos.coordinator.v1 import tasks_pb2, tasks_pb2_grpc
 
 # Every unary call carries a deadline; a server of Quantum refuses one without.
@@ -53,14 +57,19 @@ def run(socket: str, token: str, agent: str, params_json: str, project: str) -> 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the arguments, and the token from stdin."""
     parser = argparse.ArgumentParser(description="Run one agent through the coordinator's gRPC socket.")
-    parser.add_argument("--socket", required=True, help="path of the coordinator's socket: quantum status --json")
+    parser.add_argument("--socket", help="path of the coordinator's socket; without it, this workspace's")
+    parser.add_argument("--where", action="store_true", help="print that path and end")
     parser.add_argument("--project", default="", help="project to run in; without it, the workspace")
-    parser.add_argument("agent", help="name of the agent")
+    parser.add_argument("agent", nargs="?", default="hello", help="name of the agent")
     parser.add_argument("params", nargs="?", default="{}", help="params as a JSON object")
     arguments = parser.parse_args(argv)
+    socket = arguments.socket or str(find_workspace(os.environ, Path.cwd()).socket("coordinator"))
+    if arguments.where:
+        print(socket)
+        return 0
     token = sys.stdin.readline().strip()
     try:
-        return run(arguments.socket, token, arguments.agent, arguments.params, arguments.project)
+        return run(socket, token, arguments.agent, arguments.params, arguments.project)
     except grpc.RpcError as refusal:
         print(f"{refusal.code().name}: {refusal.details()}", file=sys.stderr)
         return 1

@@ -80,6 +80,15 @@ async def test_a_wrong_token_is_refused(socket: str) -> None:
     assert ended.stderr.startswith("UNAUTHENTICATED: ")
 
 
+async def test_where_prints_the_socket_of_the_workspace(folder: Path) -> None:
+    (folder / "config").mkdir()
+    (folder / "config" / "agent_config.json").write_text("{}")
+    where = {"QUANTUM_WORKSPACE": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    ended = await run(sys.executable, "-m", "examples.client", "--where", **where)
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout.strip().endswith("/coordinator.sock")
+
+
 async def test_nobody_there_is_a_sentence_too(folder: Path) -> None:
     ended = await client(str(folder / "nothing.sock"), "seven")
     assert ended.exit_code == 1
