@@ -203,7 +203,7 @@ class System:
     def words(self) -> str:
         """The end of every log, for whoever reads a failure."""
         told = []
-        for path in sorted(self.workspace.logs.glob("*.out")) + [self.workspace.system_log]:
+        for path in [*sorted(self.workspace.logs.glob("*.out")), self.workspace.system_log]:
             if path.exists() and (lines := path.read_text(errors="replace").splitlines()):
                 told.append("\n".join([f"--- {path.name}", *lines[-30:]]))
         return "\n".join(told)

@@ -197,7 +197,9 @@ def test_a_killed_service_is_started_again(system: System) -> None:
 
     def replaced() -> bool:
         now = system.running.processes.get("safety")
-        return now is not None and now != before and bool(system.ask("status")["processes"]["safety"]["serving"])
+        # While safety is away, the exit code says so too.
+        serving = system.quantum("status", "--json").document["processes"]["safety"]["serving"]
+        return now is not None and now != before and bool(serving)
 
     system.until(replaced)
 

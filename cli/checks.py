@@ -1,0 +1,231 @@
+"""What `quantum doctor` looks at: each check is a function that says how it found things and what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from cli.projects_file import ProjectsFile
+from cli.running import read_running
+from cli.session import Connected, Session
+from cli.supervisor import health
+from clients.coordinator_values import AgentState
+from foundation.errors import QuantumError
+from foundation.quantities import format_size
+from foundation.settings import explain
+from foundation.workspace import StopFile
+
+SQLITE_MIN = (3, 51, 3)
+DISK_FREE_LITTLE = 2 * 1024**3
+DISK_FREE_FAR_TOO_LITTLE = 256 * 1024**2
+
+
+class Mark(StrEnum):
+    """How a check went."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line: how it went, what was looked at, what was found, what to do."""
+
+    mark: Mark
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def good(what: str, found: str) -> Finding:
+    """All right."""
+    return Finding(mark=Mark.GOOD, what=what, found=found)
+
+
+def note(what: str, found: str, remedy: str = "") -> Finding:
+    """Worth knowing; the system works."""
+    return Finding(mark=Mark.NOTE, what=what, found=found, remedy=remedy)
+
+
+def bad(what: str, found: str, remedy: str = "") -> Finding:
+    """Not right; something does not work until it is."""
+    return Finding(mark=Mark.BAD, what=what, found=found, remedy=remedy)
+
+
+def findings(session: Session) -> Iterator[Finding]:
+    """Every check in turn; one that fails by itself is a finding, too."""
+    for check in _CHECKS:
+        try:
+            yield from check(session)
+        except QuantumError as error:
+            faults = "".join(f" {fault.path}: {fault.message}" for fault in error.fields)
+            yield bad(_name(check), f"{error.message}{faults}", error.remedy)
+        except OSError as error:
+            yield bad(_name(check), str(error))
+
+
+def _name(check: Callable[[Session], Iterator[Finding]]) -> str:
+    return check.__name__.strip("_").replace("_", " ")
+
+
+def _python(session: Session) -> Iterator[Finding]:
+    yield good("python", f"{platform.python_version()} at {sys.executable}")
+
+
+def _platform(session: Session) -> Iterator[Finding]:
+    if sys.platform == "darwin":
+        yield note("platform", "macOS: designed for, not run there yet.", "Report what does not work as written.")
+    else:
+        yield good("platform", f"{platform.system()} {platform.release()}, {os.cpu_count()} processors")
+
+
+def _sqlite(session: Session) -> Iterator[Finding]:
+    import apsw
+
+    version = apsw.sqlite_lib_version()
+    wanted = ".".join(map(str, SQLITE_MIN))
+    if tuple(map(int, version.split(".")[:3])) < SQLITE_MIN:
+        yield bad("sqlite", f"{version} can damage a database in WAL mode.", f"Install one from {wanted} on.")
+    else:
+        yield good("sqlite", f"{version}, from {wanted} on")
+
+
+def _git(session: Session) -> Iterator[Finding]:
+    path = shutil.which("git")
+    if path:
+        yield good("git", path)
+    else:
+        yield bad("git", "is not installed; agents that look at repositories need it.", "sudo apt-get install git")
+
+
+def _workspace(session: Session) -> Iterator[Finding]:
+    workspace = session.workspace
+    if not workspace.state.is_dir():
+        yield bad("workspace", f"{workspace.root} has not been initialised.", "quantum init")
+        return
+    yield good("workspace", str(workspace.root))
+    for path, wanted in ((workspace.state, 0o700), (workspace.coordinator_db, 0o600), (workspace.safety_db, 0o600)):
+        yield _mode_of(path, wanted)
+    order = StopFile(workspace.stop_file).read()
+    if order:
+        yield note("stop", f"{order.who} stopped everything: {order.why}.", "quantum resume")
+
+
+def _mode_of(path: Path, wanted: int) -> Finding:
+    if not path.exists():
+        return bad("files", f"{path} is not there.", "quantum init")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & ~wanted & 0o077:
+        return bad("files", f"{path} can be reached by others (mode {mode:o}).", f"chmod {wanted:o} {path}")
+    return good("files", f"{path.name} is for you alone (mode {mode:o})")
+
+
+def _settings(session: Session) -> Iterator[Finding]:
+    changed = [one for one in explain(environ=session.environ, workspace=session.workspace) if one.origin != "default"]
+    yield good("settings", f"{len(changed)} are set, the others have their defaults")
+
+
+def _projects(session: Session) -> Iterator[Finding]:
+    for name, folder in ProjectsFile(session.workspace.projects_file).read().items():
+        if (session.workspace.root / Path(folder).expanduser()).is_dir():
+            yield good("project", f"{name}: {folder}")
+        else:
+            yield bad("project", f"{name}: {folder} is no folder.", f"quantum projects remove {name}")
+
+
+def _keychain(session: Session) -> Iterator[Finding]:
+    if not session.workspace.state.is_dir():
+        return
+    token = session.token
+    described = session.secrets.describe
+    if described.startswith("file"):
+        yield note("keychain", f"{described}: no keychain of the operating system is used. Your token is in it.")
+    else:
+        yield good("keychain", f"{described}; your token ({len(token)} characters) is in it")
+
+
+def _disk(session: Session) -> Iterator[Finding]:
+    free = shutil.disk_usage(session.workspace.root).free
+    said = f"{format_size(free)} free"
+    if free < DISK_FREE_FAR_TOO_LITTLE:
+        yield bad("disk", said, "Make room: a full disk takes no new task.")
+    elif free < DISK_FREE_LITTLE:
+        yield note("disk", said, "Make room soon.")
+    else:
+        yield good("disk", said)
+
+
+def _sockets(session: Session) -> Iterator[Finding]:
+    folder = session.workspace.sockets
+    session.workspace.socket("coordinator")
+    if not folder.is_dir():
+        yield good("sockets", f"{folder} (made at the next start)")
+    elif stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        yield bad("sockets", f"{folder} can be entered by others.", f"chmod 700 {folder}")
+    else:
+        yield good("sockets", str(folder))
+
+
+def _services(session: Session) -> Iterator[Finding]:
+    running = read_running(session.workspace)
+    if running is None:
+        yield note("services", "nothing runs", "quantum up --detach")
+        return
+    if "up" not in running.alive:
+        yield bad("services", "the supervisor was killed and left its processes behind.", "quantum down")
+    with session.connected() as connected:
+        for name in ("safety", "coordinator", *running.runners):
+            yield _service(session, connected, name)
+    word = health(running.port)
+    if word == "ok":
+        yield good("gateway", f"http://localhost:{running.port}/ says ok")
+    else:
+        yield bad("gateway", f"http://localhost:{running.port}/health says {word or 'nothing'}.", "quantum status")
+
+
+def _service(session: Session, connected: Connected, name: str) -> Finding:
+    if connected.serves(name):
+        return good("services", f"{name} serves")
+    return bad("services", f"{name} does not serve.", f"Its words are in {session.workspace.logs}/{name}.out.")
+
+
+def _agents(session: Session) -> Iterator[Finding]:
+    if read_running(session.workspace) is None:
+        yield note("agents", "their manifests are read once everything runs", "quantum up --detach")
+        return
+    with session.connected() as connected:
+        agents = connected.call(connected.coordinator.list_agents())
+        listed = connected.call(connected.coordinator.list_projects())
+    for agent in agents:
+        if agent.state is AgentState.INVALID:
+            yield bad("agents", f"{agent.name}: {' '.join(agent.faults)}", f"Correct {agent.source}.")
+        for notice in agent.notices:
+            yield note("agents", f"{agent.name}: {notice}")
+    for fault in listed.faults:
+        yield bad("projects", fault, f"Correct {session.workspace.projects_file}.")
+    sound = sum(agent.state is not AgentState.INVALID for agent in agents)
+    yield good("agents", f"{sound} of {len(agents)} can be run")
+
+
+_CHECKS: tuple[Callable[[Session], Iterator[Finding]], ...] = (
+    _python,
+    _platform,
+    _sqlite,
+    _git,
+    _workspace,
+    _settings,
+    _projects,
+    _keychain,
+    _disk,
+    _sockets,
+    _services,
+    _agents,
+)

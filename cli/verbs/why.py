@@ -1,0 +1,28 @@
+"""`quantum why`: the one reason why a task is where it is."""
+
+from __future__ import annotations
+
+import click
+
+from cli.documents import document
+from cli.options import json_option
+from cli.printing import emit, when
+from cli.session import Session
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@json_option
+@click.pass_obj
+def command(session: Session, task_id: str, as_json: bool) -> None:
+    """Say why task ID is not running, or what became of it; by the same decision that dispatch uses."""
+    with session.connected() as connected:
+        found = connected.call(connected.coordinator.explain(task_id))
+    if as_json:
+        emit(document(found))
+        return
+    click.echo(f"{found.task.agent} is {found.task.state.replace('_', ' ')}: {found.sentence}")
+    if found.until:
+        click.echo(f"  until {when(found.until)}")
+    if found.remedy:
+        click.echo(f"  → {found.remedy}")
