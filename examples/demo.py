@@ -52,6 +52,7 @@ class Workspace:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
+        self._port = port
         self.address = f"http://127.0.0.1:{port}"
         self._environment = {
             **os.environ,
@@ -78,6 +79,12 @@ class Workspace:
             said = (completed.stderr or completed.stdout).strip()
             raise DemoFailed(f"quantum {' '.join(words)} ended with exit code {completed.returncode}: {said}")
         return completed.stdout.strip()
+
+    def require_silence(self) -> None:
+        """Raise DemoFailed if anybody still listens on the gateway's port."""
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                raise DemoFailed(f"after quantum down somebody still listens on port {self._port}.")
 
 
 def main() -> int:
@@ -130,6 +137,7 @@ def running(workspace: Workspace) -> Iterator[None]:
     finally:
         step("Shutting down")
         workspace.quantum("down")
+        workspace.require_silence()
 
 
 def refuse_a_misspelling(gateway: Gateway) -> None:
