@@ -1,6 +1,7 @@
 """What only the encrypted SQLite store promises: what is on disk, and that no question reads every task."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -10,6 +11,7 @@ from foundation.errors import Invalid
 from services.coordinator.adapters.queries import SQL
 from services.coordinator.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.coordinator.domain.task import lease
+from services.coordinator.ports import StoreTransaction, TaskFilter
 from tests.coordinator.stores import KEY, get, move, put
 from tests.coordinator.tasks import S, stored, task
 
@@ -62,6 +64,26 @@ async def test_a_read_cannot_write(tmp_path: Path) -> None:
     store = SqliteStore.open(tmp_path / "c.db", key=KEY)
     with pytest.raises(Exception, match=r"read-?only"):
         await store.read(lambda tx: tx.insert([task()]))
+    await store.close()
+
+
+async def test_no_read_holds_its_snapshot_for_the_next(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    await put(store, *(task(state, agent=agent) for state in S for agent in ("a", "b", "c")), task(project="p"))
+    reads: list[Callable[[StoreTransaction], object]] = [
+        lambda tx: tx.page(TaskFilter(), before=None, limit=1),
+        lambda tx: tx.page(TaskFilter(states=frozenset({S.QUEUED, S.DEAD})), before=None, limit=1),
+        lambda tx: tx.matching(TaskFilter(agent="a"), after_id="", limit=1),
+        lambda tx: tx.matching(TaskFilter(project="p"), after_id="", limit=1),
+        lambda tx: (tx.counts(), tx.position(), tx.ready("a", after=None, limit=1), tx.next_due(), tx.output("x")),
+        lambda tx: (tx.changes(after=0, limit=1), tx.held(after_id="", limit=1), tx.fact("x"), tx.size_bytes()),
+        lambda tx: (tx.accepted("t", "k"), tx.outbox(limit=1), tx.reports(type="", project=""), tx.histories()),
+        lambda tx: (tx.report(agent="", project=""), tx.refusals("x"), tx.in_clearing("x", after_id="", limit=1)),
+    ]
+    for read in reads:
+        await store.read(read)
+        # A deferred transaction holds no snapshot before its first statement, unless one was left behind.
+        assert await store._database.read(lambda connection: connection.txn_state("main")) == apsw.SQLITE_TXN_NONE
     await store.close()
 
 

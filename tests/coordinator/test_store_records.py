@@ -9,6 +9,7 @@ from services.coordinator.ports import (
     Refusal,
     Report,
     Store,
+    StoreTransaction,
 )
 from tests.coordinator.stores import put
 from tests.coordinator.tasks import NOW, after, task
@@ -104,7 +105,11 @@ async def test_the_newest_ten_thousand_refusals_are_kept(store: Store) -> None:
     def refusal(number: int) -> Refusal:
         return Refusal(task_id=f"t{number % 2}", fence=number, held_fence=9, runner="r", what="result", at=NOW)
 
-    await store.write(lambda tx: [tx.refuse(refusal(number)) for number in range(10_004)])
+    def work(tx: StoreTransaction) -> None:
+        for number in range(10_004):
+            tx.refuse(refusal(number))
+
+    await store.write(work)
     found = await store.read(lambda tx: tx.refusals("t0"))
     assert [each.fence for each in found] == list(range(4, 10_004, 2))
     assert found[0] == refusal(4)

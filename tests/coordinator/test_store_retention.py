@@ -1,12 +1,14 @@
 """What every store must do: forget ended tasks by age, number and bytes."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from services.coordinator.domain.task import request_cancel
+from services.coordinator.domain.task import Task, request_cancel
 from services.coordinator.ports import (
     Accepted,
     Store,
+    StoreTransaction,
     TaskFilter,
 )
 from tests.coordinator.stores import move, put
@@ -27,6 +29,14 @@ async def prune(store: Store, **changes: Any) -> int:
     return await store.write(lambda tx: tx.prune(**rules | changes))
 
 
+async def put_outputs(store: Store, tasks: Sequence[Task], text: str) -> None:
+    def work(tx: StoreTransaction) -> None:
+        for each in tasks:
+            tx.put_output(each.id, text)
+
+    await store.write(work)
+
+
 async def left(store: Store) -> list[str]:
     return [each.id for each in await store.read(lambda tx: tx.matching(ALL, after_id="", limit=999))]
 
@@ -34,7 +44,7 @@ async def left(store: Store) -> list[str]:
 async def test_ended_tasks_go_by_age_oldest_first_with_all_that_is_theirs(store: Store) -> None:
     tasks = [task(S.SUCCEEDED, finished_at=after(-n), params='{"a": "' + "x" * 5_000 + '"}') for n in (10, 30, 20)]
     await put(store, *tasks)
-    await store.write(lambda tx: [tx.put_output(each.id, "text") for each in tasks])
+    await put_outputs(store, tasks, "text")
     assert await prune(store, ended_before=after(-15), limit=1) == 1
     assert await left(store) == [tasks[0].id, tasks[2].id]
     assert await prune(store, ended_before=after(-15)) == 1
@@ -66,7 +76,7 @@ async def test_rows_beyond_their_number_go_oldest_first(store: Store) -> None:
 async def test_bytes_beyond_their_number_make_room(store: Store) -> None:
     tasks = [task(S.SUCCEEDED, finished_at=after(n)) for n in range(600)]
     await put(store, *tasks)
-    await store.write(lambda tx: [tx.put_output(each.id, "x" * 5_000) for each in tasks])
+    await put_outputs(store, tasks, "x" * 5_000)
     full_size = await store.read(lambda tx: tx.size_bytes())
     assert full_size > 600 * 5_000
     removed = await prune(store, bytes_max=full_size // 2, limit=1_000)

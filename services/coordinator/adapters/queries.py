@@ -1,10 +1,13 @@
 """The statements of queries.sql by name, read once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from services.coordinator.adapters.rows import COLUMNS
+import apsw
+
+from services.coordinator.adapters.rows import COLUMNS, Value
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -17,6 +20,15 @@ def _read(path: Path) -> Mapping[str, str]:
 
 def _bare(sql: str) -> str:
     return "\n".join(line for line in sql.strip().splitlines() if not line.startswith("--")).strip()
+
+
+def fetch(connection: apsw.Connection, name: str, values: Sequence[Value] = ()) -> list[Any]:
+    """All rows of a statement.
+
+    Fetched whole, always: a cursor that is left open, or that overlaps another one, keeps its snapshot alive (apsw), and
+    a reader would see the same old figures for ever.
+    """
+    return connection.execute(SQL[name], values).fetchall()
 
 
 SQL = _read(Path(__file__).with_name("queries.sql"))

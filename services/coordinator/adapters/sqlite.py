@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import apsw
 
 from foundation.sqlite.database import Database
-from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.sqlite_records import SqliteRecords
 from services.coordinator.adapters.sqlite_retention import Retention, used_bytes
 from services.coordinator.adapters.sqlite_tasks import SqliteTasks
@@ -87,7 +87,7 @@ class SqliteStore:
 
 def _faults(connection: apsw.Connection) -> list[str]:
     """What the schema alone cannot refuse."""
-    miscounted = connection.execute(SQL["miscounted"])
+    miscounted = fetch(connection, "miscounted")
     found = [f"{agent} has {by:+} {state} tasks beside their count" for agent, state, by in miscounted]
     for name, what in (
         ("beyond_position", "tasks have changed after the latest change"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import apsw
 
-from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import moment, stamp
 from services.coordinator.ports import Accepted, AgentHistory, OutboxEntry, Refusal, Report
 
@@ -16,6 +16,7 @@ class SqliteRecords:
     """The records as one transaction sees them."""
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
 
@@ -29,10 +30,10 @@ class SqliteRecords:
         return self._execute(SQL["output"], (task_id,)).get or ""
 
     def accepted(self, token_id: str, key: str) -> Accepted | None:
-        row = self._execute(SQL["accepted"], (token_id, key)).fetchone()
-        if row is None:
+        found = fetch(self._connection, "accepted", (token_id, key))
+        if not found:
             return None
-        digest, task_ids, at = row
+        digest, task_ids, at = found[0]
         return Accepted(digest=digest, task_ids=tuple(task_ids.split()), at=moment(at))
 
     def remember(self, token_id: str, key: str, accepted: Accepted) -> None:
@@ -74,7 +75,7 @@ class SqliteRecords:
             )
             for (
                 sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at,
-            ) in self._execute(SQL["outbox"], (limit,))
+            ) in fetch(self._connection, "outbox", (limit,))
         ]  # fmt: skip
 
     def acknowledge(self, up_to_sequence: int) -> None:
@@ -93,16 +94,16 @@ class SqliteRecords:
         self._execute(SQL["publish"], values)
 
     def reports(self, *, type: str, project: str) -> Sequence[Report]:
-        return [_report(*row) for row in self._execute(SQL["reports"], (type, project))]
+        return [_report(*row) for row in fetch(self._connection, "reports", (type, project))]
 
     def report(self, *, agent: str, project: str) -> Report | None:
-        row = self._execute(SQL["report"], (agent, project)).fetchone()
-        return None if row is None else _report(*row)
+        found = fetch(self._connection, "report", (agent, project))
+        return _report(*found[0]) if found else None
 
     def histories(self) -> Mapping[str, AgentHistory]:
         return {
             agent: AgentHistory(agent=agent, ends=ends, last_task_id=last_task_id)
-            for agent, ends, last_task_id in self._execute(SQL["histories"])
+            for agent, ends, last_task_id in fetch(self._connection, "histories")
         }
 
     def record_history(self, history: AgentHistory) -> None:
@@ -123,7 +124,7 @@ class SqliteRecords:
     def refusals(self, task_id: str) -> Sequence[Refusal]:
         return [
             Refusal(task_id=id_, fence=fence, held_fence=held_fence, runner=runner, what=what, at=moment(at))
-            for id_, fence, held_fence, runner, what, at in self._execute(SQL["refusals"], (task_id,))
+            for id_, fence, held_fence, runner, what, at in fetch(self._connection, "refusals", (task_id,))
         ]
 
     def fact(self, name: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import stamp
 from services.coordinator.domain.task import ENDED
 
@@ -36,7 +36,7 @@ class Retention:
 
     def by_rows(self, rows_max: int, *, limit: int) -> None:
         """The oldest of those that nobody has to decide about, while more than `rows_max` have ended."""
-        ended = sum(tasks for _, state, tasks in self._execute(SQL["counts"]) if state in ENDED)
+        ended = sum(tasks for _, state, tasks in fetch(self._connection, "counts") if state in ENDED)
         gone = sum(by for (_, state), by in self.removed.items() if state in ENDED)
         self._remove("expired", _EVER, min(ended - gone - rows_max, limit - self.total))
 
@@ -52,7 +52,7 @@ class Retention:
 
     def give_back(self) -> None:
         """A few of the free pages to the file system, where there are many."""
-        pages, free, _ = next(self._execute(SQL["pages"]))
+        pages, free, _ = fetch(self._connection, "pages")[0]
         if free > max(FREE_PAGES_MIN, FREE_SHARE_MAX * pages):
             self._execute(f"pragma incremental_vacuum({VACUUM_PAGES})").fetchall()
 
@@ -64,7 +64,7 @@ class Retention:
     def _remove(self, name: str, before: int, limit: int) -> int:
         if limit <= 0:
             return 0
-        old: Sequence[Any] = self._execute(SQL[name], (before, limit)).fetchall()
+        old: Sequence[Any] = fetch(self._connection, name, (before, limit))
         ids = [(id_,) for id_, *_ in old]
         edges = [(parent, id_) for id_, _, _, parents in old for parent in (parents or "").split()]
         self._executemany(SQL["delete_dependency"], edges)
@@ -76,5 +76,5 @@ class Retention:
 
 def used_bytes(connection: apsw.Connection) -> int:
     """Bytes in use inside the file, without the pages that deletes have freed."""
-    pages, free, size = next(connection.execute(SQL["pages"]))
+    pages, free, size = fetch(connection, "pages")[0]
     return int((pages - free) * size)

@@ -1,17 +1,16 @@
 """Tasks in SQLite: one transaction's inserts, guarded moves and reads."""
 
-import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import islice
-from operator import attrgetter, itemgetter
+from itertools import chain
+from operator import attrgetter
 
 import apsw
 
 from foundation.errors import Conflict, Internal, Stale
-from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import (
     PARAMS_INLINE_MAX,
     Row,
@@ -127,14 +126,13 @@ class SqliteTasks:
     # -- reads
 
     def task(self, task_id: str) -> Task | None:
-        row = self._execute(SQL["task"], (task_id,)).fetchone()
-        return None if row is None else read_task(row)
+        found = self._read("task", (task_id,))
+        return found[0] if found else None
 
     def tasks(self, task_ids: Sequence[str]) -> Mapping[str, Task]:
         if not task_ids:
             return {}
-        found = map(read_task, self._execute(SQL["tasks"], (json.dumps(list(task_ids)),)))
-        return {task.id: task for task in found}
+        return {task.id: task for task in self._read("tasks", (json.dumps(list(task_ids)),))}
 
     def page(self, wanted: TaskFilter, *, before: tuple[datetime, str] | None, limit: int) -> Sequence[Task]:
         """Newest first as the port says: by id downwards, because ids ascend with the moment of creation."""
@@ -151,31 +149,35 @@ class SqliteTasks:
         if wanted.project:
             states = json.dumps(sorted(wanted.states or TaskState))
             values = (wanted.project, start, wanted.agent, states, limit)
-            ids = [id_ for (id_,) in self._execute(SQL[f"project_ids_{direction}"], values)]
+            ids = self._ids(f"project_ids_{direction}", values)
         else:
-            walks = [self._ids(f"ids_{direction}", (*pair, start, limit)) for pair in self._pairs(wanted)]
-            ids = list(islice(heapq.merge(*walks, reverse=downwards), limit))
+            walks = (self._ids(f"ids_{direction}", (*pair, start, limit)) for pair in self._pairs(wanted))
+            ids = sorted(chain.from_iterable(walks), reverse=downwards)[:limit]
         found = self.tasks(ids)
         return [found[id_] for id_ in ids]
 
-    def _pairs(self, wanted: TaskFilter) -> Iterator[tuple[str, TaskState]]:
+    def _pairs(self, wanted: TaskFilter) -> list[tuple[str, TaskState]]:
         """The (agent, state) pairs that the filter means and that hold tasks; each is a walk along one index."""
-        for agent, state in self.counts():
-            if wanted.agent in ("", agent) and (not wanted.states or state in wanted.states):
-                yield agent, state
+        return [
+            (agent, state)
+            for agent, state in self.counts()
+            if wanted.agent in ("", agent) and (not wanted.states or state in wanted.states)
+        ]
 
-    def _ids(self, name: str, values: Row) -> Iterator[str]:
-        return map(itemgetter(0), self._execute(SQL[name], values))
+    def _ids(self, name: str, values: Row) -> list[str]:
+        return [id_ for (id_,) in fetch(self._connection, name, values)]
 
     def counts(self) -> Mapping[tuple[str, TaskState], int]:
         self.finish()
-        return {(agent, TaskState(state)): tasks for agent, state, tasks in self._execute(SQL["counts"])}
+        found = fetch(self._connection, "counts")
+        return {(agent, TaskState(state)): tasks for agent, state, tasks in found}
 
     def ready(self, agent: str, *, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
         if after is None:
-            rows = self._execute(SQL["ready"], (agent, limit))
+            rows = fetch(self._connection, "ready", (agent, limit))
         else:
-            rows = self._execute(SQL["ready_after"], (agent, after.rank, stamp(after.ready_at), after.id, limit))
+            values = (agent, after.rank, stamp(after.ready_at), after.id, limit)
+            rows = fetch(self._connection, "ready_after", values)
         return [ReadyEntry(rank, moment(ready_at), id_) for rank, ready_at, id_ in rows]
 
     def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
@@ -210,4 +212,4 @@ class SqliteTasks:
         return self._read("in_clearing", (clearing, after_id, limit))
 
     def _read(self, name: str, values: Row) -> list[Task]:
-        return [read_task(row) for row in self._execute(SQL[name], values)]
+        return [read_task(row) for row in fetch(self._connection, name, values)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from foundation.errors import Conflict
 from services.coordinator.domain.task import (
     Measured,
     Task,
@@ -54,9 +55,7 @@ class FailureClass(StrEnum):
         return self in _COUNTED
 
 
-_COUNTED = frozenset(
-    {FailureClass.SCRIPT, FailureClass.TIMEOUT, FailureClass.RESOURCE, FailureClass.CONFIGURATION}
-)
+_COUNTED = frozenset({FailureClass.SCRIPT, FailureClass.TIMEOUT, FailureClass.RESOURCE, FailureClass.CONFIGURATION})
 
 _CLASS_OF_CAUSE = {
     EndCause.TIMEOUT: FailureClass.TIMEOUT,
@@ -71,6 +70,11 @@ _CLASS_OF_CAUSE = {
     EndCause.SPAWN_RESOURCES: FailureClass.INFRASTRUCTURE,
     EndCause.SPAWN_CONFIGURATION: FailureClass.CONFIGURATION,
 }
+
+# An attempt that was never spawned cannot end like this.
+_ENDS_OF_A_PROCESS = frozenset(
+    {EndCause.EXIT, EndCause.TIMEOUT, EndCause.IDLE, EndCause.MEMORY, EndCause.PROCESSES, EndCause.OUTPUT}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +103,7 @@ class RetryRule:
 
     def infrastructure_delay(self, deferrals: int, chance: float) -> timedelta:
         """Full jitter, so that a fleet does not come back as one: `chance` in [0, 1) of the bound."""
-        return (
-            min(self.infrastructure_first * (1 << min(deferrals - 1, 20)), self.infrastructure_cap) * chance
-        )
+        return min(self.infrastructure_first * (1 << min(deferrals - 1, 20)), self.infrastructure_cap) * chance
 
 
 def classify(ended: AttemptEnd) -> FailureClass | None:
@@ -127,14 +129,15 @@ def describe(ended: AttemptEnd) -> str:
     return f"Exited with {ended.measured.exit_code}."
 
 
-def settle(
-    task: Task, fence: int, ended: AttemptEnd, rule: RetryRule, *, chance: float, now: datetime
-) -> Task:
+def settle(task: Task, fence: int, ended: AttemptEnd, rule: RetryRule, *, chance: float, now: datetime) -> Task:
     """Decide what becomes of a task whose attempt has ended.
 
-    Raises Stale unless the reporter still holds the task. `chance` in [0, 1) is the jitter's random number.
+    Raises Stale unless the reporter still holds the task, and Conflict for the exit of what never started.
+    `chance` in [0, 1) is the jitter's random number.
     """
     check_fence(task, fence)
+    if task.state is TaskState.QUEUED and ended.cause in _ENDS_OF_A_PROCESS:
+        raise Conflict("not_started", f"Task {task.id} has not started, so no process of it can have ended.")
     kind, said, measured = classify(ended), describe(ended), ended.measured
     if task.cancel_requested or kind is FailureClass.CANCEL:
         reason = task.reason or said
