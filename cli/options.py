@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from foundation.errors import QuantumError
 from foundation.quantities import parse_duration
+from foundation.workspace import find_workspace
 
 # Generic in the types of click from 8.5 on, and not before.
 if TYPE_CHECKING:
@@ -60,6 +64,16 @@ class Pair(_Type):
         if not sign or not key:
             self.fail(f"“{value}” is not of the form key=value.", param, ctx)
         return key, text
+
+
+def agent_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Completes an agent's name from the export, so that a Tab costs no call and works while nothing runs."""
+    try:
+        workspace = find_workspace(os.environ, Path.cwd())
+        exported = json.loads((workspace.root / "agent_status.json").read_bytes())["agents"]
+        return [name for name in exported if name.startswith(incomplete)]
+    except (QuantumError, OSError, ValueError, KeyError, TypeError):
+        return []  # a completion that cannot help stays silent
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.options import Duration, Moment, Pair, one_of
+from cli.options import Duration, Moment, Pair, agent_names, one_of
 from clients.coordinator_values import TaskSpec
 from foundation.errors import FieldFault, Invalid, QuantumError, did_you_mean
 from foundation.quantities import parse_duration
@@ -24,8 +24,10 @@ def task_options(function: F) -> F:
     """The options with which one task is described."""
     for option in reversed(
         (
-            click.argument("agent", required=False),
-            click.option("--agent", "agent_option", help="The agent, as the runbook writes it."),
+            click.argument("agent", required=False, shell_complete=agent_names),
+            click.option(
+                "--agent", "agent_option", shell_complete=agent_names, help="The agent, as the runbook writes it."
+            ),
             click.option("--task", "task_option", help="The same."),
             click.option("--project", default="", help="A project: the agent runs in its folder."),
             click.option("--params", help="A JSON object; `-` reads it from standard input."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -36,7 +37,7 @@ class Program:
     """One process to keep running. Those of a later stage need the earlier ones: started after, ended before them.
 
     `end_seconds` is how long it may take to end by itself after a SIGTERM. `out` takes what it writes to standard
-    output and error; None leaves that on ours.
+    output and error; None leaves that on ours. `door` is the socket on which it answers once it is there.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Program:
     end_seconds: float
     stage: int = 0
     out: Path | None = None
+    door: Path | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -60,12 +62,14 @@ def programs(
     workspace: Workspace, *, runners: Sequence[str], debug: bool, stop_seconds: float, capture: bool
 ) -> list[Program]:
     """The processes of a workspace, in the order of start; with `capture` what they say goes to `logs/<name>.out`."""
+    sockets = workspace.make_sockets()
     tail = ("--workspace", str(workspace.root), *(("--debug",) if debug else ()))
 
     def program(name: str, *module: str, end_seconds: float, stage: int) -> Program:
         out = workspace.logs / f"{name}.out" if capture else None
         argv = (sys.executable, "-m", *module, *tail)
-        return Program(name=name, argv=argv, end_seconds=end_seconds, stage=stage, out=out)
+        door = None if name == "gateway" else sockets / f"{name}.sock"
+        return Program(name=name, argv=argv, end_seconds=end_seconds, stage=stage, out=out, door=door)
 
     return [
         program("safety", "services.safety", end_seconds=5, stage=0),
@@ -111,12 +115,17 @@ class Supervisor:
             while not bell.stopping:
                 for kept in self._kept:
                     self._keep(kept)
-                if not self._healthy and health(self._port) == "ok":
+                if not self._healthy and self._all_is_well():
                     self._healthy = True
                     on_healthy()
                 bell.wait(self._pause())
         finally:
             self._end_all(bell)
+
+    def _all_is_well(self) -> bool:
+        """Whether every process answers and the gateway is content; it does not know how many runners there should be."""
+        doors = [kept.program.door for kept in self._kept]
+        return all(door is None or answers(door) for door in doors) and health(self._port) == "ok"
 
     def processes(self) -> dict[str, Process]:
         """Those that run, by name."""
@@ -232,6 +241,16 @@ def health(port: int, timeout_seconds: float = 2.0) -> str:
         return "down" if error.code == 503 else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def answers(door: Path) -> bool:
+    """Whether somebody accepts connections on a socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(door))
+        except OSError:
+            return False
+        return True
 
 
 def open_capped(path: Path) -> int:

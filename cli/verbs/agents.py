@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.documents import document, documents
-from cli.options import json_option
+from cli.options import agent_names, json_option
 from cli.printing import counted, emit, share, table, took, when
 from cli.session import Session
 from clients.coordinator_values import AgentState, AgentView
@@ -13,7 +13,7 @@ from foundation.quantities import format_size
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=agent_names)
 @click.option("--reload", is_flag=True, help="Have the manifests read again first.")
 @json_option
 @click.pass_obj

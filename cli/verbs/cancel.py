@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import dry_run_option, json_option
+from cli.options import agent_names, dry_run_option, json_option
 from cli.printing import counted, emit
 from cli.selection import from_option, in_pages, line_for, open_ids, read_ids
 from cli.session import Connected, Session
@@ -17,7 +17,7 @@ from clients.coordinator_values import TaskState
 @click.command()
 @click.argument("ids", nargs=-1)
 @from_option
-@click.option("--agent", default="", help="All open tasks of this agent.")
+@click.option("--agent", default="", shell_complete=agent_names, help="All open tasks of this agent.")
 @click.option("--project", default="", help="All open tasks of this project.")
 @click.option("--all", "everything", is_flag=True, help="All open tasks there are.")
 @click.option("--reason", default="cancelled by hand", show_default=True, help="Why; kept with each task.")
@@ -59,7 +59,7 @@ def command(
     click.echo(f"{counted(len(cancelled), 'task')} cancelled.")
     still = sum(state is not TaskState.CANCELLED for _, state in cancelled)
     if still:
-        click.echo(f"  {still} of them still run and are being ended.")
+        click.echo(f"  {still} of them ran; {'they are' if still > 1 else 'it is'} being ended.")
     if ended:
         click.echo(f"  {counted(len(ended), 'task')} had ended already; nothing was changed there.")
     if undo:

@@ -23,6 +23,11 @@ _TICK = timedelta(seconds=1)
 @click.pass_obj
 def command(session: Session, task_id: str, follow: bool, as_json: bool) -> int:
     """Print what task ID has printed. Ctrl-C leaves; the task goes on."""
+    return show(session, task_id, follow=follow, as_json=as_json)
+
+
+def show(session: Session, task_id: str, *, follow: bool, as_json: bool) -> int:
+    """Print a task's output; 0, or the exit code of a task that was followed to its end."""
     with session.connected() as connected:
         if follow and not as_json:
             task = connected.call(connected.coordinator.get_task(task_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 
 import click
 
@@ -12,7 +13,8 @@ from cli.options import json_option
 from cli.printing import emit, table, took, when
 from cli.selection import filter_of, filter_options
 from cli.session import Session
-from clients.coordinator_values import TaskView
+from clients.coordinator_values import Limit, TaskView
+from foundation.quantities import format_size
 
 
 @click.command()
@@ -71,14 +73,24 @@ def _end(task: TaskView) -> str:
     return f"{code}{task.reason}".strip()
 
 
+def _limit(limit: Limit) -> str:
+    match limit.name:
+        case "timeout":
+            return took(timedelta(seconds=limit.value))
+        case "memory" | "output":
+            return format_size(int(limit.value))
+        case _:
+            return f"{limit.value:g}"
+
+
 def _say_one(task: TaskView) -> None:
-    limits = ", ".join(f"{one.name} {one.value:g} ({one.enforcement})" for one in task.limits)
-    usage = f"{took(task.usage.cpu)} of CPU, {task.usage.memory_peak_bytes:,} bytes at most" if task.usage else ""
+    limits = ", ".join(f"{one.name} {_limit(one)} ({one.enforcement})" for one in task.limits)
+    usage = f"{took(task.usage.cpu)} of CPU, {format_size(task.usage.memory_peak_bytes)} at most" if task.usage else ""
     facts = {
         "id": task.id,
         "agent": task.agent,
         "project": task.project,
-        "state": f"{task.state}{' (cancel requested)' if task.cancel_requested else ''}",
+        "state": f"{task.state}{' (cancel requested)' if task.cancel_requested and not task.state.ended else ''}",
         "reason": task.reason,
         "params": json.dumps(task.params, ensure_ascii=False) if task.params else "",
         "priority": str(task.priority),
