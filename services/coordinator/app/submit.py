@@ -265,7 +265,7 @@ class _Lookup:
 
 def _refusal(faults: Sequence[FieldFault], catalogue: _Lookup) -> QuantumError:
     """One error for all faults: it is NotFound only when nothing else is wrong."""
-    all_faults = [*faults, *(fault for fault, _ in catalogue.missing)]
+    all_faults = sorted([*faults, *(fault for fault, _ in catalogue.missing)], key=_place_in_call)
     errors = [error for _, error in catalogue.missing]
     if not faults and all(isinstance(error, NotFound) for error in errors):
         first = errors[0]
@@ -275,6 +275,11 @@ def _refusal(faults: Sequence[FieldFault], catalogue: _Lookup) -> QuantumError:
         first = errors[0]
         return Invalid(first.code, first.message, remedy=first.remedy, fields=all_faults)
     return _faulty(all_faults)
+
+
+def _place_in_call(fault: FieldFault) -> int:
+    """The index of the task that a fault is about: `tasks[3].params` → 3."""
+    return int(fault.path[len("tasks[") : fault.path.index("]")])
 
 
 def _faulty(faults: Sequence[FieldFault]) -> Invalid:

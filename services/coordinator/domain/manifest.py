@@ -88,7 +88,7 @@ def manifest_of_script(text: str) -> Manifest | None:
         return None
     lines = blocks[0]["content"].splitlines()
     first = text.count("\n", 0, blocks[0].start("content"))
-    return _read_toml("\n".join(line[2:] for line in lines), line_offset=first, bare=False)
+    return _read_toml("".join(f"{line[2:]}\n" for line in lines), line_offset=first, bare=False)
 
 
 def manifest_of_toml(text: str) -> Manifest:

@@ -1,0 +1,126 @@
+"""Why: exactly one answer, whatever the state."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.coordinator.app.selection import Selection
+from services.coordinator.domain.explain import AgentFacts, Explanation, explain
+from services.coordinator.domain.fleet import FleetView, Parked, RunnerView
+from services.coordinator.domain.request import TaskRequest
+from services.coordinator.domain.task import Task, TaskState
+from tests.coordinator.desk import Desk
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RUNNER = RunnerView(
+    name="one",
+    host="here",
+    slots=2,
+    leased=0,
+    running=0,
+    draining=False,
+    attached_at=NOW,
+    last_heartbeat_at=NOW,
+)
+READY = FleetView(runners=(RUNNER,))
+TASK = Task(id="t1", agent="build", state=TaskState.QUEUED, created_at=NOW, ready_at=NOW, fence=1)
+PARKED = Parked(scope="agent:build", code="breaker", reason="It failed 3 times.", until=NOW + timedelta(minutes=5))
+STOPPED = Parked(scope="fleet", code="mode", reason="Stopped by user.", until=None)
+ABLE = AgentFacts()
+FULL = replace(RUNNER, leased=2)
+
+
+def why(task: Task, view: FleetView = READY, agent: AgentFacts = ABLE, *waits_for: Task) -> Explanation:
+    return explain(task, view, agent, waits_for, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("task", "code"),
+    [
+        (replace(TASK, state=TaskState.FAILED, finished_at=NOW), "ended"),
+        (replace(TASK, state=TaskState.RUNNING, holder="one", started_at=NOW, attempt=1), "running"),
+        (replace(TASK, state=TaskState.RUNNING, holder="one", cancel_requested=True), "cancel_requested"),
+        (replace(TASK, state=TaskState.PAUSED, holder="one"), "paused"),
+        (replace(TASK, state=TaskState.NEEDS_DECISION), "needs_decision"),
+        (replace(TASK, state=TaskState.SCHEDULED, not_before=NOW), "not_before"),
+        (replace(TASK, state=TaskState.BLOCKED, depends_on=("t0",)), "blocked"),
+        (replace(TASK, holder="one"), "turn"),
+        (TASK, "turn"),
+    ],
+)
+def test_the_state_answers_before_the_fleet_does(task: Task, code: str) -> None:
+    answer = why(task)
+    assert answer.code == code
+    assert answer.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("view", "code"),
+    [
+        (replace(READY, queue_paused="Paused by user."), "queue_paused"),
+        (replace(READY, stopped=STOPPED), "mode"),
+        (replace(READY, stopped=replace(STOPPED, code="stop_file")), "mode"),
+        (replace(READY, safety_fault="it does not answer"), "safety_unreachable"),
+        (FleetView(), "no_runner"),
+        (FleetView(runners=(replace(RUNNER, draining=True),)), "no_runner"),
+        (replace(READY, parked={"build": PARKED}), "breaker"),
+        (replace(READY, parked={"other": PARKED}), "turn"),
+        (FleetView(runners=(FULL,)), "capacity"),
+        (FleetView(runners=(FULL, RUNNER)), "turn"),
+    ],
+)
+def test_a_ready_task_is_held_by_the_first_thing_that_dispatch_asks(view: FleetView, code: str) -> None:
+    assert why(TASK, view).code == code
+
+
+def test_everything_at_once_has_one_answer() -> None:
+    view = FleetView(queue_paused="P.", stopped=STOPPED, safety_fault="x", parked={"build": PARKED}, runners=(FULL,))
+    assert why(TASK, view).code == "queue_paused"
+    assert why(TASK, replace(view, queue_paused="")).code == "mode"
+    assert why(TASK, replace(view, queue_paused="", stopped=None)).code == "safety_unreachable"
+    assert why(TASK, replace(view, queue_paused="", stopped=None, safety_fault="")).code == "breaker"
+
+
+def test_a_breaker_says_until_when_and_where_to_look() -> None:
+    answer = why(TASK, replace(READY, parked={"build": PARKED}))
+    assert (answer.sentence, answer.until) == ("It failed 3 times.", PARKED.until)
+    assert "agent:build" in answer.remedy
+
+
+def test_a_refusal_whose_time_is_over_holds_nothing() -> None:
+    assert why(TASK, replace(READY, parked={"build": replace(PARKED, until=NOW)})).code == "turn"
+
+
+def test_an_agent_runs_as_often_as_its_manifest_allows() -> None:
+    view = replace(READY, running={"build": 1})
+    assert why(TASK, view, AgentFacts(concurrency_max=1)).code == "agent_concurrency"
+    assert why(TASK, view, AgentFacts(concurrency_max=2)).code == "turn"
+
+
+def test_a_task_that_lost_two_runners_waits_for_an_empty_one() -> None:
+    busy = FleetView(runners=(replace(RUNNER, leased=1),))
+    assert why(replace(TASK, losses=2), busy).code == "capacity"
+    assert why(replace(TASK, losses=2)).code == "turn"
+
+
+def test_a_blocked_task_names_whom_it_waits_for() -> None:
+    parents = [replace(TASK, id=f"p{number}") for number in range(7)]
+    answer = why(replace(TASK, state=TaskState.BLOCKED), READY, ABLE, *parents)
+    assert "p0 (build, queued)" in answer.sentence
+    assert "2 more" in answer.sentence
+    assert answer.remedy == "quantum why p0"
+
+
+async def test_the_verb_knows_the_catalogue_and_the_parents(desk: Desk) -> None:
+    parent, child = await desk.add(TaskRequest(agent="build", ref="p"), TaskRequest(agent="hello", depends_on=("#p",)))
+    _, answer = await desk.explain(child.id)
+    assert parent.id in answer.sentence
+    _, answer = await desk.explain(parent.id)
+    assert answer.code == "no_runner"
+    del desk.catalogue.specs["build"]
+    _, answer = await desk.explain(parent.id)
+    assert answer.code == "agent_missing"
+    await desk.cancel(Selection(ids=(parent.id,)), "")
+    _, answer = await desk.explain(child.id)
+    assert answer.code == "ended"

@@ -1,0 +1,147 @@
+"""Manifests: what is declared, and every fault as a sentence."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.coordinator.domain.interpreters import interpreter_of, is_script
+from services.coordinator.domain.manifest import Manifest, manifest_of_script, manifest_of_toml
+from services.coordinator.domain.task import Effects
+
+DESIGN = """#!/bin/sh
+# /// script
+# [tool.quantum]
+# description = "Build a project"
+# kind = "task"            # or "service"
+# timeout = "5m"
+# memory = "512MB"
+# cpu = 1.0                # cores
+# max_processes = 64
+# effects = "idempotent"   # none | idempotent | once (the default)
+# uses = ["cloud:openai"]  # breakers and spend scopes
+# schedule = "0 6 * * *"
+# retries = 3              # default 0
+# env = ["LANG"]           # names let through
+# secrets = ["openai"]     # taken from the keychain
+# secret_params = ["password"]   # sealed at rest
+# ///
+echo hello
+"""
+
+
+def block(*lines: str) -> str:
+    inside = "".join(f"# {line}\n" for line in lines)
+    return f"#!/bin/sh\n# /// script\n# [tool.quantum]\n{inside}# ///\n"
+
+
+def read(*lines: str) -> Manifest:
+    manifest = manifest_of_script(block(*lines))
+    assert manifest is not None
+    return manifest
+
+
+def test_the_sample_of_the_design_is_read_whole() -> None:
+    manifest = manifest_of_script(DESIGN)
+    assert manifest is not None
+    assert manifest.faults == ()
+    assert manifest.effects is Effects.IDEMPOTENT
+    assert (manifest.timeout, manifest.memory_bytes) == (timedelta(minutes=5), 512 << 20)
+    assert (manifest.processes_max, manifest.retries) == (64, 3)
+    assert (manifest.uses, manifest.env) == (("cloud:openai",), ("LANG",))
+    assert {notice.split()[0] for notice in manifest.notices} == {"schedule", "cpu", "secrets", "secret_params"}
+
+
+def test_crlf_changes_nothing() -> None:
+    assert manifest_of_script(DESIGN.replace("\n", "\r\n")) == manifest_of_script(DESIGN)
+
+
+def test_an_empty_table_declares_the_defaults() -> None:
+    assert read() == Manifest()
+    assert read().effects is Effects.ONCE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "#!/bin/sh\necho\n", "# /// script\n# dependencies = []\n# ///\n", "  # /// script\n# ///\n"],
+)
+def test_no_table_of_ours_declares_nothing(text: str) -> None:
+    assert manifest_of_script(text) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('timout = "5m"', "“timout” is not a key of a manifest. Did you mean “timeout”?"),
+        ("timeout = 300", 'timeout must be a duration in quotes like "90s"'),
+        ('timeout = "5 parsecs"', "is not a duration"),
+        ('timeout = "31d"', "between 50 ms and 30 days"),
+        ('memory = "1KB"', "at least 1MB"),
+        ('memory = "lots"', "is not a size"),
+        ('effects = "twice"', "none, idempotent, once"),
+        ('kind = "demon"', "task, service"),
+        ("retries = -1", "from 0 to 100"),
+        ("retries = true", "from 0 to 100"),
+        ("max_processes = 0", "from 1"),
+        ('uses = "cloud:openai"', "must be a list"),
+        ('uses = ["cloud"]', "cannot hold “cloud”"),
+        ('env = ["QUANTUM_TOKEN"]', "cannot hold “QUANTUM_TOKEN”"),
+        ('required = ["luck"]', "cannot hold “luck”"),
+        ('description = ["a"]', "must be a text"),
+        ("cpu = 0", "above 0"),
+        ("params_as_arguments = 1", "true or false"),
+        ("timeout = ", "line 4"),
+    ],
+)
+def test_a_fault_says_what_and_how_it_should_be(line: str, said: str) -> None:
+    [fault] = read(line).faults
+    assert said in fault
+
+
+def test_all_faults_are_told_and_the_rest_is_read() -> None:
+    manifest = read("retries = -1", 'colour = "red"', 'timeout = "1m"')
+    assert len(manifest.faults) == 2
+    assert manifest.timeout == timedelta(minutes=1)
+
+
+def test_a_block_that_is_not_closed_or_comes_twice_is_a_fault() -> None:
+    [fault] = (manifest_of_script("#!/bin/sh\n# /// script\n# [tool.quantum]\necho\n") or Manifest()).faults
+    assert "line 2 is not closed" in fault
+    [fault] = (manifest_of_script(block() + block()) or Manifest()).faults
+    assert "two" in fault
+
+
+def test_a_service_is_read_and_says_that_it_is_not_kept_alive_yet() -> None:
+    manifest = read('kind = "service"')
+    assert manifest.faults == ()
+    assert "not kept alive yet" in manifest.notices[0]
+
+
+def test_an_agent_toml_may_name_its_script_and_needs_no_table() -> None:
+    bare = manifest_of_toml('script = "go.sh"\neffects = "none"\n')
+    assert (bare.script, bare.effects, bare.faults) == ("go.sh", Effects.NONE, ())
+    assert manifest_of_toml('[tool.quantum]\nscript = "go.sh"\neffects = "none"\n') == bare
+    assert manifest_of_toml('script = "../go.sh"').faults
+    assert read('script = "go.sh"').faults
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "executable", "interpreter"),
+    [
+        ("a.sh", "#!/bin/bash\n", True, ()),
+        ("a.sh", "#!/usr/bin/env bash\n", False, ("/usr/bin/env", "bash")),
+        ("a.sh", "echo\n", True, ("/bin/sh",)),
+        ("a.py", "print()\n", False, ("/usr/bin/env", "python3")),
+        ("a.swift", "print()\n", False, ("/usr/bin/env", "swift")),
+    ],
+)
+def test_a_script_runs_by_its_first_line_or_by_its_suffix(
+    name: str, head: str, executable: bool, interpreter: tuple[str, ...]
+) -> None:
+    assert is_script(name, head, executable=executable)
+    assert interpreter_of(name, head, executable=executable) == interpreter
+
+
+def test_what_is_no_script() -> None:
+    assert not is_script("README.md", "#!", executable=True)
+    assert not is_script("notes", "#! hello", executable=False)
+    assert not is_script("tool", "\x7fELF", executable=True)
