@@ -25,7 +25,7 @@ def _bare(sql: str) -> str:
 def fetch(connection: apsw.Connection, name: str, values: Sequence[Value] = ()) -> list[Any]:
     """All rows of a statement.
 
-    Fetched whole, always: a cursor that is left open, or that overlaps another one, keeps its snapshot alive (apsw), and
+    Fetched whole, always: a cursor that is left open, or that overlaps another one, keeps its snapshot (apsw), and
     a reader would see the same old figures for ever.
     """
     return connection.execute(SQL[name], values).fetchall()
