@@ -12,6 +12,9 @@ from foundation.clock import Clock
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 ID_LENGTH = 26
+# Two characters at a time: every task costs an identifier.
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+_PAIR_SHIFTS = tuple(range(5 * (ID_LENGTH - 2), -1, -10))
 _RANDOM_BITS = 80
 _MILLISECONDS_MAX = 2**48 - 1
 
@@ -106,4 +109,4 @@ def is_id(text: str) -> bool:
 def _encode(number: int) -> str:
     if number >> _RANDOM_BITS > _MILLISECONDS_MAX:
         raise OverflowError("the identifiers of this clock are used up")
-    return "".join(ALPHABET[number >> shift & 31] for shift in range(5 * (ID_LENGTH - 1), -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])
