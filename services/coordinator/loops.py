@@ -104,6 +104,9 @@ class Exports:
     async def step(self) -> None:
         """Write what has changed, and again what somebody else has written over."""
         now, boottime = self._clock.now(), self._clock.boottime()
+        # First, because what follows may wait for safety.
+        self._queue_file.restore(now=now)
+        self._agents_file.restore(now=now)
         changed, self._changed = self._changed, False
         if changed:
             document = await queue_document(self._store, open_max=self._open_max, ended_max=self._ended_max)
@@ -111,5 +114,3 @@ class Exports:
         if changed or boottime >= self._agents_due:
             self._agents_due = boottime + AGENTS_INTERVAL_SECONDS
             self._agents_file.put(agents_document(await self._agents.list()), now=now)
-        self._queue_file.restore(now=now)
-        self._agents_file.restore(now=now)
