@@ -13,6 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from foundation.errors import Internal, Invalid
 
 
+_DURATION_MAX = timedelta(seconds=315_576_000_000)
+"""What the wire's duration can say."""
+
+
 def to_timestamp(moment: datetime | None) -> Timestamp | None:
     """A wire timestamp of an aware moment; None stays None (absent). Raises Invalid, code `bad_time`."""
     if moment is None:
@@ -32,9 +36,11 @@ def to_timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def to_duration(duration: timedelta | None) -> Duration | None:
-    """A wire duration; None stays None (an absent field)."""
+    """A wire duration; None stays None (absent). Raises Invalid, code `bad_duration`, beyond 10,000 years."""
     if duration is None:
         return None
+    if abs(duration) > _DURATION_MAX:
+        raise Invalid("bad_duration", "That duration is longer than 10,000 years.")
     wire = Duration()
     wire.FromTimedelta(duration)
     return wire

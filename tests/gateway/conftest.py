@@ -29,7 +29,8 @@ from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.state import Gateway
 from gateway.streams import StreamSlots
-from tests.gateway.stand_in_services import World, start_coordinator, start_safety
+from tests.gateway.stand_in_coordinator import World, start_coordinator
+from tests.gateway.stand_in_safety import start_safety
 
 PORT = 5005
 BASE = f"http://localhost:{PORT}"

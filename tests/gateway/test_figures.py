@@ -8,7 +8,7 @@ import pytest
 
 from protos.coordinator.v1 import reports_pb2
 from tests.gateway.conftest import BASE, Front
-from tests.gateway.stand_in_services import AGENTS, coverage_report
+from tests.gateway.stand_in_coordinator import AGENTS, coverage_report
 
 
 def test_health_with_a_token_tells_each_part(front: Front) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.streams import OutputEvents
 from tests.gateway.conftest import BASE, Front
-from tests.gateway.stand_in_services import OUTPUT
+from tests.gateway.stand_in_coordinator import OUTPUT
 
 
 @dataclass

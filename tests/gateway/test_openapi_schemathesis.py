@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -36,7 +39,7 @@ def test_the_document_is_true(front: Front, mode: GenerationMode, token: str) ->
     headers = {"good": front.headers, "none": {}, "unknown": {"X-Auth-Token": "qtm_nobody"}}[token]
     schema = schemathesis.openapi.from_dict(front.get("/openapi.json").get_json())
     schema.app = front.app
-    operations = [result.ok() for result in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     assert len(operations) == OPERATIONS
     sent = 0
     for operation in operations:
@@ -51,7 +54,7 @@ def test_the_document_is_true(front: Front, mode: GenerationMode, token: str) ->
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy(generation_mode=mode))
-        def ask(case: schemathesis.Case) -> None:
+        def ask(case: Any) -> None:
             nonlocal sent
             sent += 1
             if sent % 2 and "task_id" in (case.path_parameters or {}):

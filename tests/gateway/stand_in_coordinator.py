@@ -1,4 +1,4 @@
-"""A coordinator and a safety service that keep a few tasks in memory, behind the server that every service has."""
+"""A coordinator that keeps a few tasks in memory, behind the server that every service has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from foundation.auth import Caller, current_caller
 from foundation.clock import SystemClock
-from foundation.errors import Conflict, Denied, Exhausted, FieldFault, Invalid, NotFound, Unauthenticated
+from foundation.errors import Conflict, Exhausted, FieldFault, Invalid, NotFound, Unauthenticated
 from foundation.ids import SequentialIds, random_bytes
 from foundation.log import get_logger
 from foundation.rpc.server import RpcServer
@@ -30,7 +30,7 @@ from protos.coordinator.v1 import (
     tasks_pb2,
     tasks_pb2_grpc,
 )
-from protos.safety.v1 import breakers_pb2, breakers_pb2_grpc, mode_pb2, mode_pb2_grpc
+from protos.safety.v1 import breakers_pb2, mode_pb2
 from protos.scopes import scopes_of
 
 Context = grpc.aio.ServicerContext[object, object]
@@ -60,6 +60,8 @@ class World:
     """Set: a followed log is ended."""
     slow_call: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once somebody has asked for the agent that never answers."""
+    grown: asyncio.Condition = field(default_factory=asyncio.Condition)
+    """Told of every accepted task."""
     log_offsets: list[int] = field(default_factory=list)
     """The offsets from which logs were read."""
 
@@ -148,6 +150,8 @@ class Tasks(tasks_pb2_grpc.TaskServiceServicer):
             raise
         if request.idempotency_key:
             self.world.keys[request.idempotency_key] = (payload, [task.id for task in tasks])
+        async with self.world.grown:
+            self.world.grown.notify_all()
         return tasks_pb2.SubmitTasksResponse(tasks=tasks)
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
@@ -221,6 +225,22 @@ class Tasks(tasks_pb2_grpc.TaskServiceServicer):
             await self.world.log_goes_on.wait()
             task.state, task.exit_code = tasks_pb2.TASK_STATE_SUCCEEDED, 0
             yield tasks_pb2.ReadLogResponse(offset=max(request.offset, len(OUTPUT)), ended=task)
+
+    async def WatchTasks(
+        self, request: tasks_pb2.WatchTasksRequest, context: Context
+    ) -> AsyncIterator[tasks_pb2.WatchTasksResponse]:
+        """Each task is one change, at its place in the order in which they were accepted."""
+        position = request.after
+        if not position:
+            position = len(self.world.tasks)
+            yield tasks_pb2.WatchTasksResponse(position=position)
+        while True:
+            async with self.world.grown:
+                while len(self.world.tasks) <= position:
+                    await self.world.grown.wait()
+            tasks = list(self.world.tasks.values())[position:]
+            position += len(tasks)
+            yield tasks_pb2.WatchTasksResponse(tasks=tasks, position=position)
 
 
 class Queue(queue_pb2_grpc.QueueServiceServicer):
@@ -298,6 +318,12 @@ class Agents(agents_pb2_grpc.AgentServiceServicer):
             ]
         )
 
+    async def GetAgent(self, request: agents_pb2.GetAgentRequest, context: Context) -> agents_pb2.GetAgentResponse:
+        """One."""
+        if request.name not in AGENTS:
+            raise NotFound("unknown_agent", f"There is no agent “{request.name}”.")
+        return agents_pb2.GetAgentResponse(agent=agents_pb2.Agent(name=request.name, state=agents_pb2.AGENT_STATE_IDLE))
+
     async def ListProjects(
         self, request: agents_pb2.ListProjectsRequest, context: Context
     ) -> agents_pb2.ListProjectsResponse:
@@ -324,64 +350,6 @@ class Reports(reports_pb2_grpc.ReportServiceServicer):
         )
 
 
-class Modes(mode_pb2_grpc.ModeServiceServicer):
-    """The mode."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def _status(self, reason: str = "") -> mode_pb2.ModeStatus:
-        return mode_pb2.ModeStatus(
-            mode=self.world.mode, reason=reason, stop_file=self.world.mode == mode_pb2.MODE_STOPPED
-        )
-
-    async def GetMode(self, request: mode_pb2.GetModeRequest, context: Context) -> mode_pb2.GetModeResponse:
-        """The mode that holds."""
-        return mode_pb2.GetModeResponse(status=self._status())
-
-    async def TightenMode(self, request: mode_pb2.TightenModeRequest, context: Context) -> mode_pb2.TightenModeResponse:
-        """Stop."""
-        changed, self.world.mode = self.world.mode != request.mode, request.mode
-        return mode_pb2.TightenModeResponse(status=self._status(request.reason), changed=changed)
-
-    async def ResumeMode(self, request: mode_pb2.ResumeModeRequest, context: Context) -> mode_pb2.ResumeModeResponse:
-        """Go on."""
-        changed, self.world.mode = self.world.mode != mode_pb2.MODE_NORMAL, mode_pb2.MODE_NORMAL
-        return mode_pb2.ResumeModeResponse(status=self._status(request.reason), changed=changed)
-
-
-class Breakers(breakers_pb2_grpc.BreakerServiceServicer):
-    """Breakers that open when told to."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    async def ListBreakers(
-        self, request: breakers_pb2.ListBreakersRequest, context: Context
-    ) -> breakers_pb2.ListBreakersResponse:
-        """All of them."""
-        return breakers_pb2.ListBreakersResponse(breakers=list(self.world.breakers.values()))
-
-    async def ForceOpenBreaker(
-        self, request: breakers_pb2.ForceOpenBreakerRequest, context: Context
-    ) -> breakers_pb2.ForceOpenBreakerResponse:
-        """Open."""
-        if request.scope == "agent:denied":
-            raise Denied("not_yours", "You may not hold that one.")
-        state = breakers_pb2.BREAKER_STATE_FORCED_OPEN
-        self.world.breakers[request.scope] = breakers_pb2.Breaker(scope=request.scope, state=state)
-        return breakers_pb2.ForceOpenBreakerResponse(breaker=self.world.breakers[request.scope])
-
-    async def ResetBreaker(
-        self, request: breakers_pb2.ResetBreakerRequest, context: Context
-    ) -> breakers_pb2.ResetBreakerResponse:
-        """Closed."""
-        if request.scope not in self.world.breakers:
-            raise NotFound("no_such_breaker", f"Nothing was counted for “{request.scope}” yet.")
-        self.world.breakers[request.scope].state = breakers_pb2.BREAKER_STATE_CLOSED
-        return breakers_pb2.ResetBreakerResponse(breaker=self.world.breakers[request.scope])
-
-
 class Verifier:
     """Asks the world."""
 
@@ -396,10 +364,10 @@ class Verifier:
 async def start_coordinator(world: World, socket: Path) -> RpcServer:
     """The coordinator, serving."""
     files = [file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2)]
-    server = _server("coordinator", world, files)
+    server = server_of("coordinator", world, files)
     package = "quantum.coordinator.v1"
-    tasks, agents = Tasks(world), Agents(world)  # type: ignore[abstract]  # a stand-in has what the gateway asks for
-    server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks, f"{package}.TaskService")
+    agents = Agents(world)  # type: ignore[abstract]  # a stand-in has what is asked of it
+    server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, Tasks(world), f"{package}.TaskService")
     server.add(queue_pb2_grpc.add_QueueServiceServicer_to_server, Queue(world), f"{package}.QueueService")
     server.add(agents_pb2_grpc.add_AgentServiceServicer_to_server, agents, f"{package}.AgentService")
     server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, Reports(world), f"{package}.ReportService")
@@ -408,18 +376,7 @@ async def start_coordinator(world: World, socket: Path) -> RpcServer:
     return server
 
 
-async def start_safety(world: World, socket: Path) -> RpcServer:
-    """The safety service, serving."""
-    server = _server("safety", world, [mode_pb2.DESCRIPTOR, breakers_pb2.DESCRIPTOR])
-    server.add(mode_pb2_grpc.add_ModeServiceServicer_to_server, Modes(world), "quantum.safety.v1.ModeService")
-    breakers = Breakers(world)  # type: ignore[abstract]
-    server.add(breakers_pb2_grpc.add_BreakerServiceServicer_to_server, breakers, "quantum.safety.v1.BreakerService")
-    await server.start(socket)
-    await server.set_serving(True)
-    return server
-
-
-def _server(name: str, world: World, files: list[FileDescriptor]) -> RpcServer:
+def server_of(name: str, world: World, files: list[FileDescriptor]) -> RpcServer:
     return RpcServer(
         name,
         verifier=Verifier(world),
