@@ -12,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from foundation.errors import Internal, Invalid
 
-
 _DURATION_MAX = timedelta(seconds=315_576_000_000)
 """What the wire's duration can say."""
 
