@@ -18,15 +18,8 @@ from foundation.ids import SystemIds, SystemRandomness
 from foundation.log import configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import (
-    DATABASE_KEY,
-    SERVICE_TOKEN,
-    SecretStore,
-    open_secret_store,
-    service_account,
-    user_account,
-    wait_for_secret,
-)
+from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, service_account, user_account
+from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
 from foundation.workspace import StopFile, Workspace, find_workspace
 from protos.coordinator.v1 import (
@@ -236,11 +229,15 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
     Safety may be out of reach: then callers that it has not vouched for are refused and nothing starts, until it
     answers.
     """
-    clock, secrets = SystemClock(), open_secret_store(workspace, os.environ)
     if not workspace.coordinator_db.exists():
         raise NotFound("no_database", f"There is no {workspace.coordinator_db}.", remedy="`quantum init` makes it.")
-    token = _secret(workspace, secrets, SERVICE_TOKEN, service_account(workspace, "coordinator"))
-    store = SqliteStore.open(workspace.coordinator_db, key=_key(workspace, secrets))
+    key, token = _secrets(
+        workspace,
+        (DATABASE_KEY, user_account(workspace)),
+        (SERVICE_TOKEN, service_account(workspace, "coordinator")),
+    )
+    clock = SystemClock()
+    store = SqliteStore.open(workspace.coordinator_db, key=_key_from(key))
     workspace.make_sockets()
     try:
         async with SafetyClient.dial(workspace.socket("safety"), token=lambda: token) as safety:
@@ -278,29 +275,29 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
 
 async def provision(workspace: Workspace) -> None:
     """Make the database where there is none; only `quantum init` calls this, after it has made the key."""
-    secrets = open_secret_store(workspace, os.environ)
-    store = SqliteStore.open(workspace.coordinator_db, key=_key(workspace, secrets))
+    [key] = _secrets(workspace, (DATABASE_KEY, user_account(workspace)))
+    store = SqliteStore.open(workspace.coordinator_db, key=_key_from(key))
     await store.close()
 
 
-def _key(workspace: Workspace, secrets: SecretStore) -> bytes:
-    """The databases' key. A service never makes one: without it there is nothing that it could do."""
-    text = _secret(workspace, secrets, DATABASE_KEY, user_account(workspace))
+def _secrets(workspace: Workspace, *wanted: tuple[str, str]) -> list[str]:
+    """Each (service, account) in turn. A service never makes a secret: without one there is nothing it could do."""
+    where, found = read_secrets_apart(workspace, wanted, within=_SECRET_WITHIN)
+    for (service, _), secret in zip(wanted, found, strict=True):
+        if secret is None:
+            raise NotFound(
+                "no_secret",
+                f"“{service}” of {workspace.root} is not in this workspace's keychain ({where}).",
+                remedy="`quantum init` makes it in a new workspace; `quantum init --recover` brings back an old one.",
+            )
+    return [secret for secret in found if secret is not None]
+
+
+def _key_from(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
         raise Invalid("bad_database_key", "The databases' key in the keychain is not hexadecimal.") from None
-
-
-def _secret(workspace: Workspace, secrets: SecretStore, service: str, account: str) -> str:
-    text = wait_for_secret(secrets, service, account, within=_SECRET_WITHIN, clock=SystemClock())
-    if text is None:
-        raise NotFound(
-            "no_secret",
-            f"“{service}” of {workspace.root} is not in this workspace's keychain ({secrets.describe}).",
-            remedy="`quantum init` makes it in a new workspace; `quantum init --recover` brings back an old one.",
-        )
-    return text
 
 
 def main() -> int:
