@@ -42,7 +42,7 @@ def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[
             return _running(task)
         case TaskState.PAUSED:
             said = task.reason or "Safety paused it."
-            return Explanation(code="paused", sentence=f"Its processes are frozen. {said}", remedy="quantum mode")
+            return Explanation(code="paused", sentence=f"Its processes are frozen. {said}", remedy="quantum status")
         case TaskState.NEEDS_DECISION:
             said = task.reason or "Nobody saw how its attempt ended."
             remedy = f"quantum decide {task.id} run_again|failed|succeeded"
@@ -64,7 +64,7 @@ def _ended(task: Task) -> Explanation:
 def _running(task: Task) -> Explanation:
     since = f" since {_clock(task.started_at)}" if task.started_at else ""
     said = f"It runs on {task.holder or task.runner}{since} (attempt {task.attempt})."
-    return Explanation(code="running", sentence=said, remedy=f"quantum follow {task.id}")
+    return Explanation(code="running", sentence=said, remedy=f"quantum logs --follow {task.id}")
 
 
 def _scheduled(task: Task) -> Explanation:
@@ -122,7 +122,7 @@ def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | Non
 
 def _parked(parked: Parked) -> Explanation:
     remedies = {
-        "breaker": f"quantum breaker show {parked.scope}",
+        "breaker": "quantum breaker list",
         "mode": "quantum resume",
         "stop_file": "quantum resume",
     }
