@@ -1,0 +1,102 @@
+"""Three failures in a row hold an agent, through every restart, until a lone probe shows that it is well again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from clients.coordinator import CoordinatorClient
+from clients.coordinator_values import TaskSpec, TaskState
+from clients.safety_values import BreakerView
+from tests.acceptance.deployment import Deployment, deployed, ended, eventually
+
+OPEN_SECONDS = 10.0
+WATCHED_SECONDS = 2.0
+
+
+async def run_one(client: CoordinatorClient, agent: str) -> TaskState:
+    task = (await client.submit([TaskSpec(agent=agent)])).tasks[0]
+    state = await eventually(lambda: _ended(client, task.id), f"{agent} has ended")
+    assert state is not None
+    return state
+
+
+async def _ended(client: CoordinatorClient, task_id: str) -> TaskState | None:
+    state = (await client.get_task(task_id)).state
+    return state if state.ended else None
+
+
+async def breaker_of(system: Deployment, agent: str) -> BreakerView | None:
+    async with system.safety() as safety:
+        return {one.scope: one for one in await safety.list_breakers()}.get(f"agent:{agent}")
+
+
+async def _in_state(system: Deployment, agent: str, state: str) -> BreakerView | None:
+    breaker = await breaker_of(system, agent)
+    return breaker if breaker is not None and breaker.state == state else None
+
+
+async def test_the_third_failure_opens_and_one_probe_closes(tmp_path: Path) -> None:
+    async with deployed(tmp_path, breaker_open_seconds=OPEN_SECONDS, breaker_jitter_share=0) as system:
+        well = '[ -e "$QUANTUM_WORKSPACE/well-$QUANTUM_AGENT" ] || exit 1'
+        system.agent("frail", f"{well}\n{system.runs.gate()}")
+        system.agent("lucky", well)
+        await system.up("safety", "coordinator", "runner-local")
+        async with system.coordinator() as client:
+            await client.reload_agents()
+            failures = [await run_one(client, "frail") for _ in range(3)]
+            waiting = [task.id for task in (await client.submit([TaskSpec(agent="frail")] * 4)).tasks]
+            why = await eventually(lambda: _held(client, waiting[0]), "the queue says that a breaker holds it")
+            opened = await breaker_of(system, "frail")
+            two = [await run_one(client, "lucky") for _ in range(2)]
+            (system.workspace.root / "well-lucky").touch()
+            third = await run_one(client, "lucky")
+
+        (system.workspace.root / "well-frail").touch()
+        await system.restart()
+
+        still = await breaker_of(system, "frail")
+        async with system.coordinator() as client:
+            why_still = await eventually(lambda: _held(client, waiting[0]), "it says so after the restart too")
+            ran = [run.task_id for run in system.runs.all() if run.agent == "frail"]
+            await eventually(system.runs.alive, "the probe runs", within=OPEN_SECONDS + 5)
+            probing = await breaker_of(system, "frail")
+            most = await most_alive(system, WATCHED_SECONDS)
+            with system.runs.open_gate():
+                counts = await ended(client, 10)
+                await eventually(lambda: _in_state(system, "frail", "closed"), "the breaker is closed")
+        lucky = await breaker_of(system, "lucky")
+
+    system.runs.all()
+    notes = [note for note in system.runs.notes if note[1] in waiting]
+    print(
+        f"after 3 failures: {opened and opened.state}, “{why}”; after a restart of everything: {still and still.state}, "
+        f"“{why_still}”; probes at a time while half-open: {most}; after 2 failures: {lucky and lucky.state}"
+    )
+    assert failures == [TaskState.FAILED] * 3
+    assert len(ran) == 3, "nothing of it starts while it is open"
+    assert opened is not None and opened.state == "open" and opened.consecutive_failures == 3
+    assert still is not None and still.state == "open"
+    assert probing is not None and probing.state == "half_open" and probing.probe_task_id in waiting
+    assert most == 1
+    assert [word for word, _ in notes[:4]] == ["begin", "end"] * 2, "the second probe waits for the first"
+    assert (two, third) == ([TaskState.FAILED] * 2, TaskState.SUCCEEDED)
+    assert lucky is not None and lucky.state == "closed"
+    assert counts == {TaskState.FAILED: 5, TaskState.SUCCEEDED: 5}
+
+
+async def _held(client: CoordinatorClient, task_id: str) -> str | None:
+    why = await client.explain(task_id)
+    return why.sentence if why.code == "breaker" else None
+
+
+async def most_alive(system: Deployment, seconds: float) -> int:
+    """How many attempts ran at most, at any look within a time."""
+    most = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                most = max(most, len(system.runs.alive()))
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        return most
