@@ -62,7 +62,9 @@ def task(view: TaskView) -> answers.Task:
         duration_seconds=_seconds(view.duration),
         usage=None
         if view.usage is None
-        else answers.Usage(cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes),
+        else answers.Usage(
+            cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes or None
+        ),
         limits={
             limit.name: answers.Limit(value=limit.value, enforcement=limit.enforcement.value) for limit in view.limits
         },
@@ -122,7 +124,7 @@ def agent(view: AgentView) -> answers.Agent:
         held_reason=view.held_reason or None,
         held_until=view.held_until,
         restarts=view.restarts,
-        concurrency_max=view.concurrency_max,
+        concurrency_max=view.concurrency_max or None,
         unknown=_unknown_of_agent(view),
     )
 
@@ -287,7 +289,10 @@ def _unknown_of_task(view: TaskView) -> dict[str, str]:
         "signal": (view.signal, "No signal ended it." if ended else not_ended),
         "runner": (view.runner or None, "It never started." if ended else not_started),
     }
-    return {name: reason for name, (value, reason) in reasons.items() if value is None}
+    unknown = {name: reason for name, (value, reason) in reasons.items() if value is None}
+    if view.usage is not None and not view.usage.memory_peak_bytes:
+        unknown["usage.memory_peak_bytes"] = "It ended before it was measured."
+    return unknown
 
 
 def _unknown_of_agent(view: AgentView) -> dict[str, str]:
@@ -299,7 +304,8 @@ def _unknown_of_agent(view: AgentView) -> dict[str, str]:
         "breaker": (view.breaker, "Safety was not asked or cannot be reached."),
         "effects": (view.effects, "Its manifest cannot be read."),
         "timeout_seconds": (view.timeout, "Its manifest cannot be read."),
-        "memory_bytes": (view.memory_bytes, "It has no memory limit of its own."),
+        "concurrency_max": (view.concurrency_max or None, "Its manifest sets none."),
+        "memory_bytes": (view.memory_bytes, "Its manifest sets none; memory_limit of the configuration holds."),
     }
     return {name: reason for name, (value, reason) in reasons.items() if value is None}
 

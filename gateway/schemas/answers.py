@@ -33,7 +33,7 @@ class Usage(Output):
     """What the newest attempt used."""
 
     cpu_seconds: float
-    memory_peak_bytes: int
+    memory_peak_bytes: int | None = Field(description="Null: it ended before it was measured.")
 
 
 class Limit(Output):
@@ -156,7 +156,7 @@ class Agent(WithUnknown):
     held_reason: str | None
     held_until: datetime | None
     restarts: int
-    concurrency_max: int
+    concurrency_max: int | None
 
 
 class Agents(Output):
