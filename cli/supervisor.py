@@ -118,12 +118,13 @@ class Supervisor:
                 if not self._healthy and self._all_is_well():
                     self._healthy = True
                     on_healthy()
-                bell.wait(self._pause())
+                if not bell.stopping:
+                    bell.wait(self._pause())
         finally:
             self._end_all(bell)
 
     def _all_is_well(self) -> bool:
-        """Whether every process answers and the gateway is content; it does not know how many runners there should be."""
+        """Whether every process answers and the gateway, which does not know how many runners to expect, is content."""
         doors = [kept.program.door for kept in self._kept]
         return all(door is None or answers(door) for door in doors) and health(self._port) == "ok"
 

@@ -1,0 +1,167 @@
+"""A command line whose services are played, so that a verb is tested without one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cli.session import Session
+from clients.coordinator_values import (
+    CancelResult,
+    Clearing,
+    Decision,
+    Effects,
+    RetryResult,
+    Submitted,
+    TaskFilter,
+    TaskPage,
+    TaskSpec,
+    TaskState,
+    TaskView,
+)
+from foundation.clock import ManualClock
+from foundation.errors import NotFound
+
+T = TypeVar("T")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+A_TASK = TaskView(
+    id="t1",
+    agent="build",
+    project="",
+    params={},
+    priority=5,
+    state=TaskState.QUEUED,
+    reason="",
+    cancel_requested=False,
+    attempt=0,
+    attempts_max=1,
+    fence=0,
+    effects=Effects.ONCE,
+    exit_code=None,
+    signal=None,
+    created_at=NOW,
+    ready_at=NOW,
+    not_before=None,
+    started_at=None,
+    finished_at=None,
+    duration=None,
+    usage=None,
+    limits=(),
+    output_tail="",
+    output_bytes=0,
+    output_cut=False,
+    depends_on=(),
+    retry_of="",
+    parent="",
+    submitted_by="user",
+    labels={},
+    timeout=None,
+    runner="",
+    change=1,
+)
+
+
+@dataclass
+class PlayedCoordinator:
+    """Holds tasks in a dictionary and remembers what it was asked."""
+
+    tasks: dict[str, TaskView] = field(default_factory=dict)
+    submitted: list[TaskSpec] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    page_size: int = 1000
+
+    def put(self, task_id: str, **changes: Any) -> TaskView:
+        """Have a task."""
+        self.tasks[task_id] = replace(A_TASK, id=task_id, **changes)
+        return self.tasks[task_id]
+
+    async def submit(self, specs: Sequence[TaskSpec], *, idempotency_key: str = "") -> Submitted:
+        """Accept each as a new task."""
+        self.submitted += specs
+        self.keys.append(idempotency_key)
+        made = [self.put(f"new-{len(self.tasks)}", agent=spec.agent) for spec in specs]
+        return Submitted(tasks=tuple(made), replayed=False)
+
+    async def get_task(self, task_id: str) -> TaskView:
+        """One of them."""
+        if task_id not in self.tasks:
+            raise NotFound("unknown_task", f"There is no task {task_id}.")
+        return self.tasks[task_id]
+
+    async def get_agent(self, name: str) -> Any:
+        """Any name is an agent's; `alias` is that of `build`."""
+        return _Named("build" if name == "alias" else name)
+
+    async def list_tasks(self, chosen: TaskFilter, *, limit: int = 0, cursor: str = "") -> TaskPage:
+        """Those that the filter means, a page at a time."""
+        fitting = [
+            task
+            for task in self.tasks.values()
+            if (not chosen.states or task.state in chosen.states)
+            and (not chosen.agent or task.agent == chosen.agent)
+            and (not chosen.project or task.project == chosen.project)
+        ]
+        start, size = int(cursor or 0), min(limit or 100, self.page_size)
+        more = str(start + size) if start + size < len(fitting) else None
+        return TaskPage(tasks=tuple(fitting[start : start + size]), next=more, counts={})
+
+    async def cancel(self, ids: Sequence[str], *, reason: str = "") -> CancelResult:
+        """End those that have not ended."""
+        ended = [task_id for task_id in ids if self.tasks[task_id].state.ended]
+        changed = [
+            self.put(task_id, state=TaskState.CANCELLED, reason=reason) for task_id in ids if task_id not in ended
+        ]
+        return CancelResult(tasks=tuple(changed), already_ended=tuple(ended), cancelled=len(changed))
+
+    async def retry(self, ids: Sequence[str], *, idempotency_key: str = "") -> RetryResult:
+        """A new task for each."""
+        self.keys.append(idempotency_key)
+        made = [self.put(f"again-{task_id}", retry_of=task_id) for task_id in ids]
+        return RetryResult(tasks=tuple(made), retried=len(made))
+
+    async def decide(self, task_id: str, decision: Decision, *, note: str = "") -> TaskView:
+        """Do as told."""
+        return self.put(task_id, state=TaskState.SUCCEEDED, reason=f"{decision}: {note}")
+
+    async def clear_queue(self, *, agent: str = "", reason: str = "", dry_run: bool = False) -> Clearing:
+        """Say that three were cleared."""
+        return Clearing(cleared=3, clearing_id="" if dry_run else "c1")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    name: str
+
+
+class PlayedConnection:
+    """Runs each call on a loop of its own."""
+
+    def __init__(self, coordinator: PlayedCoordinator) -> None:
+        self.coordinator = coordinator
+
+    def call(self, work: Coroutine[Any, Any, T], timeout: timedelta = timedelta(seconds=5)) -> T:
+        """Run it."""
+        return asyncio.run(work)
+
+    def stream(self, items: AsyncIterator[T], *, tick: timedelta) -> Iterator[T | None]:
+        """Nothing is ever streamed."""
+        return iter(())
+
+
+class PlayedSession(Session):
+    """A session in a folder, connected to a played coordinator."""
+
+    def __init__(self, folder: Path, coordinator: PlayedCoordinator | None = None) -> None:
+        super().__init__(environ={"QUANTUM_WORKSPACE": str(folder)}, cwd=folder, clock=ManualClock())
+        self.played = coordinator or PlayedCoordinator()
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """The played services."""
+        yield PlayedConnection(self.played)
