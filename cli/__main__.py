@@ -156,9 +156,11 @@ def report(error: QuantumError, *, as_json: bool) -> int:
     else:
         click.echo(f"quantum: {error.message}", err=True)
         for fault in error.fields:
-            # A single fault is often the sentence itself.
+            # A single fault is often the sentence itself; then its place is news only among many.
             if fault.message != error.message:
                 click.echo(f"  {fault.path}: {fault.message}", err=True)
+            elif not fault.path.startswith("tasks[0]"):
+                click.echo(f"  at {fault.path}", err=True)
         if error.remedy:
             click.echo(f"  → {error.remedy}", err=True)
     return EXIT_CODES[error.kind]

@@ -10,11 +10,14 @@ import socket
 import subprocess
 from collections.abc import Callable
 
+import pytest
+
 from cli.processes import of_agents
 from tests.acceptance.system import System
 
 TEN_LINES = 'for i in 1 2 3 4 5 6 7 8 9 10; do echo "line $i"; done'
 HOLDS = "echo started; sleep 300 & wait"
+DEAF = """trap '' TERM; echo $$ >> "$QUANTUM_WORKSPACE/deaf-to-sigterm"; while :; do sleep 1; done"""
 
 
 def test_run_exits_with_the_agents_own_code_and_shows_its_output(shared: System) -> None:
@@ -221,52 +224,159 @@ def test_a_folder_without_rights_is_one_sentence(make_system: Callable[[], Syste
     assert len(refused.err.splitlines()) == 2
 
 
-def test_stop_all_holds_over_down_and_up_until_resume(system: System) -> None:
+def test_stop_all_ends_twenty_tasks_and_holds_until_resume(make_system: Callable[..., System]) -> None:
+    system = make_system(max_concurrent_agents=20).init()
     system.agent("holds", HOLDS)
-    system.agent("deaf", "trap '' TERM; echo started; while :; do sleep 1; done")
-    followed = [system.start("run", name) for name in ("holds", "deaf")]
-    for one in followed:
-        assert one.stdout is not None
-        assert one.stdout.readline() == b"started\n"
+    system.agent("deaf", DEAF)
+    system.up()
+    tasks = [{"agent": "deaf" if number < 3 else "holds"} for number in range(20)]
+    system.quantum("submit", "-", given=json.dumps(tasks), code=0)
+    marks = system.root / "deaf-to-sigterm"
+    system.until(lambda: running(system) == 20 and marks.exists() and len(marks.read_text().split()) == 3)
     stopped = system.ask("stop", "--all", "--reason", "a test")
     assert stopped["stopped"] is True
-    assert stopped["seconds"] < 13
+    assert stopped["seconds"] < 12
     assert stopped["killed_by_this_command"] == 0
+    assert (stopped["coordinator_counts_running"], stopped["runners_hold"]) == (0, {"runner-local": 0})
     assert of_agents(system.root) == []
-    for one in followed:
-        assert one.wait(30) in (79, 130)
     system.quantum("down", code=0)
     assert "nothing will start" in system.quantum("status", code=69).out
     assert "quantum up" in system.quantum("resume", code=69).err
     system.up()
     task = system.ask("submit", "hello")["tasks"][0]["id"]
     assert system.ask("why", task)["code"] == "mode"
+    assert system.ask("queue", "stats")["counts"]["running"] == 0
     system.quantum("resume", code=0)
     assert not system.workspace.stop_file.exists()
     system.until(lambda: system.task(task)["state"] == "succeeded")
 
 
-def test_stop_all_works_with_safety_killed_first(system: System) -> None:
+def running(system: System) -> int:
+    """How many tasks run, as the coordinator counts them."""
+    counts: dict[str, int] = system.ask("queue", "stats")["counts"]
+    return counts["running"]
+
+
+def test_stop_all_works_with_safety_killed_first(make_system: Callable[..., System]) -> None:
+    system = make_system(max_concurrent_agents=20).init()
     system.agent("holds", HOLDS)
-    followed = system.start("run", "holds")
-    assert followed.stdout is not None
-    assert followed.stdout.readline() == b"started\n"
-    running = system.running
-    assert running.supervisor is not None
+    system.agent("deaf", DEAF)
+    system.up()
+    tasks = [{"agent": "deaf" if number < 3 else "holds"} for number in range(20)]
+    system.quantum("submit", "-", given=json.dumps(tasks), code=0)
+    marks = system.root / "deaf-to-sigterm"
+    system.until(lambda: running(system) == 20 and marks.exists() and len(marks.read_text().split()) == 3)
+    runs = system.running
+    assert runs.supervisor is not None
     # Without its supervisor, safety stays dead.
-    running.supervisor.send(signal.SIGKILL)
-    running.processes["safety"].send(signal.SIGKILL)
+    runs.supervisor.send(signal.SIGKILL)
+    runs.processes["safety"].send(signal.SIGKILL)
     stopped = system.ask("stop", "--all")
     assert (stopped["stopped"], stopped["safety"]["told"]) == (True, False)
+    assert stopped["seconds"] < 12
     assert of_agents(system.root) == []
 
 
-def test_help_is_there_for_every_verb(make_system: Callable[[], System]) -> None:
-    from cli.__main__ import VERBS
+def test_ctrl_c_in_the_foreground_ends_everything_in_order(workspace: System) -> None:
+    up = workspace.start("up")
+    assert up.stdout is not None
+    assert up.stdout.readline().startswith(b"Everything is healthy")
+    alive = workspace.running.alive
+    up.send_signal(signal.SIGINT)
+    assert up.wait(40) == 130
+    assert not any(one.alive() for one in alive.values())
+    log = [json.loads(line) for line in workspace.workspace.system_log.read_text().splitlines()]
+    ends = [line["service"] for line in log if line["action"] in ("gateway_stopped", "rpc_stopped")]
+    assert [name for name in ends if name in ("gateway", "coordinator", "safety")] == [
+        "gateway",
+        "coordinator",
+        "safety",
+    ]
 
-    system = make_system()
-    for verb in VERBS:
-        assert "--json" in system.quantum(verb, "--help", code=0).out or verb in GROUPS
+
+def test_debug_names_each_process_and_never_a_token(workspace: System) -> None:
+    up = workspace.start("up", "--debug")
+    assert up.stdout is not None
+    assert up.stdout.readline().startswith(b"Everything is healthy")
+    token = workspace.token
+    assert workspace.http("GET", "/agents/status", token=token)[0] == 200
+    up.send_signal(signal.SIGTERM)
+    assert up.stderr is not None
+    said = up.stderr.read().decode()
+    assert up.wait(40) == 0
+    for name in ("safety", "coordinator", "runner-local", "gateway"):
+        assert f"{name} runs as process" in said
+    assert token not in said
+    assert "qtm_" not in said + workspace.workspace.system_log.read_text()
 
 
-GROUPS = ("token", "queue", "breaker", "projects", "config", "completion")
+BAD_INPUT = [
+    (("submit", "helo"), None, 66, "Did you mean “hello”?"),
+    (("submit", "../x"), None, 65, "cannot be the name"),
+    (("submit", "hello", "--params", "[]"), None, 65, "must be a JSON object"),
+    (("submit", "hello", "--priority", "10"), None, 2, "range 0<=x<=9"),
+    (("submit", "hello", "--project", "none"), None, 66, "no project"),
+    (("submit", "hello", "--params", "-"), json.dumps({"x": "y" * 300_000}), 65, "at most 262144"),
+    (("submit", "-"), '[{"agent": "hello"}, {"agent": "hello", "priority": 10}]', 65, "tasks[1].priority"),
+    (
+        ("submit", "-"),
+        '[{"agent": "hello", "ref": "a", "depends_on": ["#b"]}, {"agent": "hello", "ref": "b", "depends_on": ["#a"]}]',
+        65,
+        "#a → #b → #a",
+    ),
+    (("submit", "typo"), None, 65, "timeot"),
+    (("why", "nothing"), None, 66, "no task"),
+    (("token", "issue", "--name", "x", "--scopes", "everything"), None, 65, "everything"),
+    (("breaker", "reset", "never-ran"), None, 66, "never-ran"),
+]
+
+
+@pytest.mark.parametrize(("words", "given", "code", "said"), BAD_INPUT, ids=lambda value: str(value)[:40])
+def test_bad_input_is_one_clear_sentence_and_changes_nothing(
+    shared: System, words: tuple[str, ...], given: str | None, code: int, said: str
+) -> None:
+    shared.agent("typo", "true", 'timeot = "5m"')
+    shared.ask("agents", "--reload")
+    before = shared.ask("tasks")["counts"]
+    refused = shared.quantum(*words, given=given)
+    assert (refused.code, refused.out) == (code, "")
+    assert said in refused.err
+    assert shared.ask("tasks")["counts"] == before
+    if code != 2:
+        # The same as one document: a sentence, and what to do about it.
+        error = shared.quantum(*words, "--json", given=given, code=code).document["error"]
+        assert error["message"].endswith((".", "?"))
+
+
+def test_everything_that_lists_speaks_json(shared: System) -> None:
+    for words in (
+        ("tasks",),
+        ("agents",),
+        ("agents", "hello"),
+        ("reports",),
+        ("projects", "list"),
+        ("queue", "stats"),
+        ("breaker", "list"),
+        ("token", "list"),
+        ("token", "show"),
+        ("config", "show"),
+        ("config", "check"),
+        ("doctor",),
+        ("stop", "--all", "--dry-run"),
+        ("down", "--dry-run"),
+        ("cancel", "--all", "--dry-run"),
+        ("queue", "clear", "--dry-run"),
+    ):
+        assert isinstance(shared.quantum(*words, "--json").document, dict)
+    assert shared.running.alive
+
+
+def test_a_token_of_less_rights_is_refused_by_scope_and_can_be_revoked(shared: System) -> None:
+    issued = shared.ask("token", "issue", "--name", "reader", "--scopes", "read", "--lifetime", "1h")
+    assert shared.http("GET", "/tasks/queue", token=issued["token"])[0] == 200
+    assert shared.http("POST", "/tasks/queue", {"agent": "hello"}, token=issued["token"])[0] == 403
+    identifier = issued["info"]["id"]
+    assert shared.ask("token", "revoke", identifier, "--dry-run")["dry_run"] is True
+    assert shared.http("GET", "/tasks/queue", token=issued["token"])[0] == 200
+    shared.quantum("token", "revoke", identifier, code=0)
+    shared.until(lambda: shared.http("GET", "/tasks/queue", token=issued["token"])[0] == 401, within=5)
