@@ -140,7 +140,8 @@ class StoreTransaction(Protocol):
     def remember(self, token_id: str, key: str, accepted: Accepted) -> None: ...
 
     # -- outbox to safety
-    def post(self, entries: Sequence[OutboxEntry]) -> None: ...
+    def post(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+        """Add them and return them with their sequences."""
 
     def outbox(self, *, limit: int) -> Sequence[OutboxEntry]:
         """Oldest first."""

@@ -119,8 +119,21 @@ async def test_an_attempt_runs_and_its_outcome_reaches_safety(fleet: Fleet) -> N
     [published] = await fleet.store.read(lambda tx: tx.reports(type="coverage", project=""))
     assert published.summary == "80 %"
     await fleet.round()
+    assert fleet.gate.told == []  # a success waits for the next decision, or for the tick
+    await fleet.renewal.tick()
+    await fleet.round()
     assert [(entry.task_id, entry.failure_class) for entry in fleet.gate.told] == [(task.id, "")]
     assert await fleet.store.read(lambda tx: tx.outbox(limit=10)) == []
+
+
+async def test_a_failure_is_told_at_once_and_before_the_next_decision(fleet: Fleet) -> None:
+    task = await fleet.submit("a")
+    runner = await fleet.runner()
+    await fleet.round()
+    [lease] = granted(sent(runner))
+    await fleet.tell(runner, started(lease, fleet.now()), ended(lease, fleet.now(), code=1))
+    await fleet.round()
+    assert [(entry.task_id, entry.failure_class) for entry in fleet.gate.told] == [(task.id, "script")]
 
 
 async def test_the_result_of_a_stale_fence_is_refused_and_recorded(fleet: Fleet) -> None:

@@ -197,10 +197,11 @@ class MemoryTransaction:
     def remember(self, token_id: str, key: str, accepted: Accepted) -> None:
         self._data.accepted[token_id, key] = accepted
 
-    def post(self, entries: Sequence[OutboxEntry]) -> None:
-        for entry in entries:
-            self._data.posted += 1
-            self._data.outbox[self._data.posted] = replace(entry, sequence=self._data.posted)
+    def post(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+        posted = [replace(entry, sequence=at) for at, entry in enumerate(entries, self._data.posted + 1)]
+        self._data.posted += len(posted)
+        self._data.outbox |= {entry.sequence: entry for entry in posted}
+        return posted
 
     def outbox(self, *, limit: int) -> Sequence[OutboxEntry]:
         return list(self._data.outbox.values())[:limit]

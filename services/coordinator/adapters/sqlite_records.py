@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import apsw
 
@@ -40,7 +41,9 @@ class SqliteRecords:
         values = (token_id, key, accepted.digest, " ".join(accepted.task_ids), stamp(accepted.at))
         self._execute(SQL["remember"], values)
 
-    def post(self, entries: Sequence[OutboxEntry]) -> None:
+    def post(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+        if not entries:
+            return ()
         self._executemany(
             SQL["post"],
             [
@@ -49,7 +52,7 @@ class SqliteRecords:
                     entry.fence,
                     entry.agent,
                     entry.project,
-                    json.dumps(entry.uses),
+                    json.dumps(entry.uses) if entry.uses else "[]",
                     entry.failure_class,
                     entry.counted,
                     entry.detail,
@@ -58,6 +61,9 @@ class SqliteRecords:
                 for entry in entries
             ],
         )
+        # One writer, so that the sequences of one transaction follow each other.
+        first = self._connection.last_insert_rowid() - len(entries) + 1
+        return [replace(entry, sequence=sequence) for sequence, entry in enumerate(entries, first)]
 
     def outbox(self, *, limit: int) -> Sequence[OutboxEntry]:
         return [

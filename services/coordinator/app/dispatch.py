@@ -85,9 +85,9 @@ class Dispatch:
 
     async def start(self) -> None:
         """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
-        counts, paused, outbox = await self._store.read(lambda tx: (tx.counts(), tx.fact(PAUSED_FACT), Outbox.peek(tx)))
+        counts, paused = await self._store.read(lambda tx: (tx.counts(), tx.fact(PAUSED_FACT)))
+        await self._outbox.load(self._store)
         self._holds.queue_paused = paused or ""
-        self._outbox.entries = outbox
         for (agent, state), number in counts.items():
             if state is TaskState.QUEUED and number:
                 self._board.lane(agent)
@@ -195,16 +195,17 @@ class Dispatch:
     async def _round(self) -> None:
         await self._refill()
         tasks = await self._take()
-        outcomes = self._outbox.entries
-        if not tasks and not outcomes:
+        if not tasks and not self._outbox.due:
             return
+        outcomes = self._outbox.batch()
         admission = await self._ask(outcomes, tasks)
         if admission is None:
             return
         self.learn_epoch(admission.epoch)
         admitted = self._sort_out(tasks, admission)
         await self._lease(admitted, outcomes)
-        if tasks or self._outbox.full:
+        await self._outbox.refill(self._store)
+        if tasks or self._outbox.due:
             self._wake.set()
 
     async def _refill(self) -> None:
@@ -243,9 +244,12 @@ class Dispatch:
         return tasks
 
     def _room(self, attachment: Attachment) -> int:
-        if attachment.draining or attachment.closed:
+        """Leases that a runner may have now; none while it has a full set of slots still at hand, so that they go out
+        in batches. It starves at no time: it asks for more than it has slots."""
+        name = attachment.hello.name
+        if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= attachment.hello.slots:
             return 0
-        return max(0, attachment.capacity - self._holdings.count_of_runner(attachment.hello.name))
+        return max(0, attachment.capacity - self._holdings.count_of_runner(name))
 
     def _allowed(self, agent: str) -> int:
         if self._holds.holds(agent):
@@ -302,7 +306,7 @@ class Dispatch:
         if not pairs and not up_to:
             return
         try:
-            reports, self._outbox.entries = await self._store.write(partial(_commit, pairs=pairs, up_to=up_to))
+            reports = await self._store.write(partial(_commit, pairs=pairs, up_to=up_to))
         except Stale:
             # One of them changed between the read and the commit (a cancel): read all of them again next round.
             await self._reread(tasks)
@@ -310,6 +314,7 @@ class Dispatch:
         except QuantumError:
             self._put_back([before for before, _ in pairs])
             raise
+        self._outbox.heard(outcomes)
         for before, after in pairs:
             self._board.lane(after.agent).settle(before.id)
             self._grant(after, reports.get((after.agent, after.project), ""))
@@ -378,13 +383,8 @@ def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None, limit:
     return tx.ready(agent, after=after, limit=limit)
 
 
-def _commit(
-    tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: int
-) -> tuple[Mapping[tuple[str, str], str], Sequence[OutboxEntry]]:
-    """Leases out and heard outcomes gone, in one transaction.
-
-    Returns the last reports of what was leased, and what safety has yet to hear.
-    """
+def _commit(tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: int) -> Mapping[tuple[str, str], str]:
+    """Leases out and heard outcomes gone, in one transaction. Returns the last reports of what was leased."""
     if up_to:
         tx.acknowledge(up_to)
     tx.save(pairs)
@@ -400,4 +400,4 @@ def _commit(
                     "data": json.loads(report.data),
                 }
             )
-    return reports, Outbox.peek(tx)
+    return reports

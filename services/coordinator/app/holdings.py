@@ -31,18 +31,21 @@ class Holdings:
     _held: dict[str, Held] = field(default_factory=dict)
     _by_agent: Counter[str] = field(default_factory=Counter)
     _by_runner: Counter[str] = field(default_factory=Counter)
+    _unspawned: Counter[str] = field(default_factory=Counter)
 
     def add(self, held: Held) -> None:
         self.remove(held.task_id)
         self._held[held.task_id] = held
         self._by_agent[held.agent] += 1
         self._by_runner[held.runner] += 1
+        self._unspawned[held.runner] += not held.spawned
 
     def remove(self, task_id: str) -> None:
         held = self._held.pop(task_id, None)
         if held is not None:
             self._by_agent[held.agent] -= 1
             self._by_runner[held.runner] -= 1
+            self._unspawned[held.runner] -= not held.spawned
 
     def get(self, task_id: str, fence: int) -> Held | None:
         """The lease under exactly this fence, if it is out."""
@@ -57,7 +60,9 @@ class Holdings:
         if not task.leased or task.fence != held.fence:
             self.remove(task.id)
             return
-        held.spawned = task.state in (TaskState.RUNNING, TaskState.PAUSED)
+        spawned = task.state in (TaskState.RUNNING, TaskState.PAUSED)
+        self._unspawned[held.runner] += held.spawned - spawned
+        held.spawned = spawned
         held.paused = task.state is TaskState.PAUSED
         held.cancel_reason = task.reason if task.cancel_requested else None
 
@@ -72,6 +77,10 @@ class Holdings:
 
     def count_of_runner(self, runner: str) -> int:
         return self._by_runner[runner]
+
+    def count_unspawned(self, runner: str) -> int:
+        """Leases that a runner has at hand and has not started."""
+        return self._unspawned[runner]
 
     def unspawned(self) -> Iterable[Held]:
         return [held for held in self._held.values() if not held.spawned]

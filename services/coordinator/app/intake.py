@@ -39,7 +39,7 @@ class Settled:
 
     changed: list[Task]
     accepted: list[bool]
-    outbox: Sequence[OutboxEntry]
+    posted: Sequence[OutboxEntry]
 
 
 class Intake:
@@ -87,7 +87,7 @@ class Intake:
         except QuantumError as error:
             log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
             return
-        self._outbox.entries = settled.outbox
+        self._outbox.posted(settled.posted)
         for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
             if isinstance(event, Ended):
                 attachment.send(Ack(event.task_id, event.fence, accepted))
@@ -120,8 +120,7 @@ class Intake:
         changed = [after for _, after in moved]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
         self._keep_results(tx, ends)
-        tx.post(outcomes)
-        return Settled(changed, accepted, Outbox.peek(tx))
+        return Settled(changed, accepted, tx.post(outcomes))
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
         match event:

@@ -114,6 +114,7 @@ class Renewal:
         self._grant_amnesty_after_sleep()
         await self._ask_safety()
         await self._rescue(self._overdue())
+        self._outbox.tick()
         self._dispatch.release_due()
 
     def _grant_amnesty_after_sleep(self) -> None:
@@ -181,10 +182,11 @@ class Renewal:
 
     async def _rescue_page(self, page: Sequence[Held]) -> bool:
         try:
-            changed, self._outbox.entries = await self._store.write(partial(self._lose, page))
+            changed, posted = await self._store.write(partial(self._lose, page))
         except QuantumError as error:
             log.error(f"{len(page)} lost attempts could not be taken back: {error}", action="rescue_failed")
             return False
+        self._outbox.posted(posted)
         for held in page:
             self._holdings.remove(held.task_id)
         for task in changed:
@@ -208,7 +210,7 @@ class Renewal:
             kind = FailureClass.CANCEL if task.cancel_requested else FailureClass.INFRASTRUCTURE
             outcomes.append(outcome_of(task, held.fence, kind, detail=after.reason, catalogue=self._catalogue, now=now))
         tx.save(pairs)
-        tx.post(outcomes)
+        posted = tx.post(outcomes)
         changed = [after for _, after in pairs]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
-        return changed, Outbox.peek(tx)
+        return changed, posted
