@@ -91,6 +91,7 @@ class Intake:
         for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
             if isinstance(event, Ended):
                 attachment.send(Ack(event.task_id, event.fence, accepted))
+        _warn_of_killing([event for _, event in batch])
         self._changes.announce(settled.changed)
 
     def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
@@ -199,6 +200,18 @@ def publish(tx: StoreTransaction, task: Task, event: Ended) -> None:
         log.warning(f"The report of task {task.id} cannot be read: {fault!r}.", action="report_unreadable")
         return
     tx.publish(report)
+
+
+def _warn_of_killing(events: Sequence[AttemptEvent]) -> None:
+    """Tell whoever reached for `pkill` of the verbs after which tasks stay ended."""
+    killed = [event for event in events if isinstance(event, Ended) and failure.killed_from_outside(event.end)]
+    if killed:
+        log.warning(
+            f"{len(killed)} attempts were killed from outside; tasks that may run again do so. "
+            "`quantum cancel` and `quantum stop --all` end tasks for good.",
+            action="killed_from_outside",
+            tasks=[event.task_id for event in killed[:10]],
+        )
 
 
 def _record_refusal(tx: StoreTransaction, task: Task | None, runner: str, event: AttemptEvent, now: datetime) -> None:

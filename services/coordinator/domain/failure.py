@@ -112,7 +112,7 @@ def classify(ended: AttemptEnd) -> FailureClass | None:
         return _CLASS_OF_CAUSE[ended.cause]
     code, signal = ended.measured.exit_code, ended.measured.signal
     if signal is not None:
-        return FailureClass.INFRASTRUCTURE if signal in SIGNALS_FROM_OUTSIDE else FailureClass.SCRIPT
+        return FailureClass.INFRASTRUCTURE if killed_from_outside(ended) else FailureClass.SCRIPT
     if code == 0:
         return None
     if code == EXIT_TEMPORARY:
@@ -120,10 +120,17 @@ def classify(ended: AttemptEnd) -> FailureClass | None:
     return FailureClass.CONFIGURATION if code in EXIT_CONFIGURATION else FailureClass.SCRIPT
 
 
+def killed_from_outside(ended: AttemptEnd) -> bool:
+    """Whether somebody else than the warden ended it with KILL or TERM."""
+    return ended.cause is EndCause.EXIT and ended.measured.signal in SIGNALS_FROM_OUTSIDE
+
+
 def describe(ended: AttemptEnd) -> str:
     """Say in a sentence how an attempt ended."""
     if ended.sentence:
         return ended.sentence
+    if killed_from_outside(ended):
+        return f"Ended by signal {ended.measured.signal} from outside."
     if ended.measured.signal is not None:
         return f"Ended by signal {ended.measured.signal}."
     return f"Exited with {ended.measured.exit_code}."
