@@ -15,7 +15,8 @@ from foundation.ids import SystemRandomness, random_bytes
 from foundation.log import configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import DATABASE_KEY, open_secret_store, user_account, wait_for_secret
+from foundation.secrets import DATABASE_KEY, user_account
+from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
 from foundation.sqlite.database import Database
 from foundation.workspace import StopFile, Workspace, find_workspace
@@ -107,12 +108,11 @@ def _open(workspace: Workspace) -> Database:
 
 def _key(workspace: Workspace) -> bytes:
     """The databases' key. A service never makes one: without it there is nothing that it could do."""
-    secrets = open_secret_store(workspace, os.environ)
-    text = wait_for_secret(secrets, DATABASE_KEY, user_account(workspace), within=_KEY_WITHIN, clock=SystemClock())
+    where, [text] = read_secrets_apart(workspace, [(DATABASE_KEY, user_account(workspace))], within=_KEY_WITHIN)
     if text is None:
         raise NotFound(
             "no_database_key",
-            f"The key of this workspace's databases is not in its keychain ({secrets.describe}).",
+            f"The key of this workspace's databases is not in its keychain ({where}).",
             remedy="`quantum init` makes it in a new workspace.",
         )
     try:
