@@ -68,7 +68,7 @@ def slot(tmp_path: Path) -> Path:
 
 def _output(slot: Path, logged: list[str]) -> SlotOutput:
     bounds = OutputBounds(result=10, head=20, tail=30, line=1000, report=100)
-    return SlotOutput(slot, slot.parent / "kept" / "a", bounds, logged.append, forget=lambda _: None)
+    return SlotOutput(str(slot), str(slot.parent / "kept" / "a"), bounds, logged.append, forget=lambda _: None)
 
 
 def _all(output: SlotOutput, size: int = 7) -> bytes:

@@ -42,11 +42,6 @@ class Held:
         """The task and the fence."""
         return self.lease.ref
 
-    @property
-    def takes_slot(self) -> bool:
-        """A paused attempt gives its slot back."""
-        return self.phase in (Phase.STARTING, Phase.RUNNING) and not self.paused
-
     def notify(self) -> None:
         """There is more output, or no more will come."""
         if self.followers:

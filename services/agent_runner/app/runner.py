@@ -24,11 +24,11 @@ from clients.attachment_values import (
 )
 from foundation.clock import Clock
 from foundation.log import Logger
+from services.agent_runner.app.attempt_messages import result_of, start_order, unspawned
 from services.agent_runner.app.held import Held, Phase, key_of
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
-from services.agent_runner.app.results import result_of, unspawned
-from services.agent_runner.domain.orders import arguments, missing_requirements, variables
+from services.agent_runner.domain.orders import missing_requirements
 from services.agent_runner.ports import WardenLink
 from services.agent_runner.warden.protocol import (
     End,
@@ -43,8 +43,11 @@ from services.agent_runner.warden.protocol import (
     Resume,
     Shutdown,
     Spawned,
-    Start,
 )
+
+# With more than these at work, news waits a moment for more: a message costs as much as three of its results,
+# and prefetched leases keep the slots busy meanwhile.
+_FEW = 4
 
 
 class Runner:
@@ -79,6 +82,8 @@ class Runner:
         self._log = log
         self._held: dict[str, Held] = {}
         self._waiting: deque[Held] = deque()
+        self._active: dict[Held, None] = {}  # with the warden: STARTING or RUNNING
+        self._owed = 0  # results that were not acknowledged
         self._beats: dict[int, tuple[float, list[str]]] = {}
         self._sequence = 0
         self._certain_at = clock.boottime()  # leases that arrive now are no older than this
@@ -194,45 +199,28 @@ class Runner:
 
     def _pump(self) -> None:
         """Hand the longest waiting leases to the warden while there is room."""
-        running = sum(held.takes_slot for held in self._held.values()) if self._waiting else 0
+        running = sum(not held.paused for held in self._active) if self._waiting else 0
         while self._waiting and self._has_room(self._waiting[0], running):
             held = self._waiting.popleft()
             if sentence := missing_requirements(held.lease, self.enforcement):
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, sentence)
                 continue
             held.phase = Phase.STARTING
+            self._active[held] = None
             running += 1
-            self._warden.tell(self._start_order(held))
-        if running:
+            self._warden.tell(start_order(held, self.terms.lease_seconds, self._workspace))
+        if self._active:
             self._busy.set()
             self._idle.clear()
+        else:
+            self._busy.clear()
+            self._idle.set()
 
     def _has_room(self, held: Held, running: int) -> bool:
         if held.lease.alone:
             return running == 0
-        lonely = running == 1 and any(other.lease.alone and other.takes_slot for other in self._held.values())
+        lonely = running == 1 and any(other.lease.alone and not other.paused for other in self._active)
         return running < self.slots and not lonely
-
-    def _start_order(self, held: Held) -> Start:
-        lease = held.lease
-        return Start(
-            key=key_of(lease.ref),
-            argv=arguments(lease),
-            folder=lease.folder,
-            variables=variables(lease, self._workspace),
-            names=list(lease.env),
-            params=lease.params,
-            last_report=lease.last_report,
-            leased_at=held.renewed_at,
-            lease=self.terms.lease_seconds,
-            timeout=lease.timeout_seconds,
-            idle_timeout=lease.idle_timeout_seconds,
-            grace=lease.grace_seconds,
-            memory_bytes=lease.memory_bytes,
-            processes_max=lease.processes_max,
-            open_files_max=lease.open_files_max,
-            output_bytes_max=lease.output_bytes_max,
-        )
 
     # -- the warden speaks
 
@@ -248,9 +236,6 @@ class Runner:
                     if held is not None:
                         self._take_news(held, message, now, boottime)
         self._pump()
-        if not any(held.phase in (Phase.STARTING, Phase.RUNNING) for held in self._held.values()):
-            self._busy.clear()
-            self._idle.set()
 
     def _take_news(
         self, held: Held, message: Spawned | Refused | Ended | Paused, now: datetime, boottime: float
@@ -258,7 +243,8 @@ class Runner:
         match message:
             case Spawned():
                 held.phase, held.slot, held.pid, held.started_at = Phase.RUNNING, message.slot, message.pid, message.at
-                self._outbox.events(Started(held.ref, _moment(message.at, now, boottime), message.pid))
+                started = Started(held.ref, _moment(message.at, now, boottime), message.pid)
+                self._outbox.started(started, hold=len(self._active) > _FEW)
             case Refused():
                 self._refused(held, message)
             case Paused():
@@ -287,12 +273,14 @@ class Runner:
                 self._hand_back(held, refusal.sentence)
 
     def _fail(self, held: Held, cause: EndCause, sentence: str) -> None:
+        self._active.pop(held, None)
         held.phase = Phase.ENDED
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
         self._report(held)
 
     def _ended(self, held: Held, ended: Ended, now: datetime, boottime: float) -> None:
         output, report = self._reading.finish(held, ended)
+        self._active.pop(held, None)
         held.phase = Phase.ENDED
         held.paused = False
         held.result = result_of(held.lease, ended, output, report, self.enforcement, now=now, boottime=boottime)
@@ -301,6 +289,7 @@ class Runner:
         else:
             self._drain_for_unproved(held)
         if held.disowned:
+            held.result = None
             self._forget(held)
         else:
             self._report(held)
@@ -308,9 +297,10 @@ class Runner:
 
     def _report(self, held: Held) -> None:
         assert held.result is not None
+        self._owed += 1
         self._settled.clear()
         held.reported_at = self._clock.boottime()
-        self._outbox.events(held.result)
+        self._outbox.events(held.result, hold=len(self._active) > _FEW)
 
     def _drain_for_unproved(self, held: Held) -> None:
         self._log.error(
@@ -328,7 +318,7 @@ class Runner:
         self.draining = True
         back = self._hand_back_waiting("the runner drains")
         self._say_credit()
-        return back, sum(held.phase in (Phase.STARTING, Phase.RUNNING) for held in self._held.values())
+        return back, len(self._active)
 
     async def shut_down(self, patience: timedelta) -> bool:
         """Hand back what waits, end what runs, and report it; false when that took too long."""
@@ -355,6 +345,7 @@ class Runner:
         """It was never spawned."""
         if held in self._waiting:
             self._waiting.remove(held)
+        self._active.pop(held, None)
         self._held.pop(key_of(held.ref), None)
         if not held.disowned:
             self._outbox.events(Returned(held.ref, reason))
@@ -373,10 +364,12 @@ class Runner:
 
     def _forget(self, held: Held) -> None:
         self._held.pop(key_of(held.ref), None)
-        held.result = None
         self._reading.remember(held)
-        if not any(other.result is not None for other in self._held.values()):
-            self._settled.set()
+        if held.result is not None:
+            held.result = None
+            self._owed -= 1
+            if not self._owed:
+                self._settled.set()
 
     def _say_credit(self) -> None:
         takes = not (self.draining or self.halted)

@@ -4,6 +4,7 @@ fd 3."""
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ def main(folder: Path, stop_file: Path, run: str) -> None:
     for ignored in (signal.SIGINT, signal.SIGHUP):
         # A terminal's Ctrl-C is the runner's business, which then tells us.
         signal.signal(ignored, signal.SIG_IGN)
+    # What the runner, or whoever started it, has open is none of the scripts' business.
+    os.closerange(LINK_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     clock, host = SystemClock(), this_host()
     link = socket.socket(fileno=LINK_FD)
     link.set_inheritable(False)

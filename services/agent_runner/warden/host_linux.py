@@ -70,7 +70,8 @@ def _tag_of(pid: int) -> int:
 
 
 def _others() -> list[int]:
-    """Every process but this one: a warden carries the tag that it last gave out, and must not signal itself."""
+    """Every process but this one: a warden carries the tag that it last gave out, and must not signal
+    itself."""
     own = os.getpid()
     return [pid for name in os.listdir("/proc") if name.isdecimal() and (pid := int(name)) != own]
 
@@ -93,6 +94,7 @@ class LinuxHost:
         self._ceiling = 0
         self._next = 0
         self._children = -1
+        self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
 
     def adopt_orphans(self) -> None:
         """See `Host`."""
@@ -118,14 +120,21 @@ class LinuxHost:
         resource.setrlimit(resource.RLIMIT_RTTIME, (self._next, self._next))
         return self._next
 
-    def limit(self, pid: int, *, memory_bytes: int, open_files_max: int) -> None:
+    def limit_next(self, memory_bytes: int) -> None:
+        """See `Host`. Set on ourselves, to be inherited: most scripts have the same limit, and then it costs
+        nothing."""
+        data = memory_bytes * _DATA_FACTOR + _DATA_ROOM_BYTES if memory_bytes else self._data_hard
+        if self._data_hard != resource.RLIM_INFINITY:
+            data = min(data, self._data_hard)
+        if data != self._data:
+            resource.setrlimit(resource.RLIMIT_DATA, (data, self._data_hard))
+            self._data = data
+
+    def limit(self, pid: int, *, open_files_max: int) -> None:
         """See `Host`."""
-        # A script that has already gone needs no limit.
-        with contextlib.suppress(ProcessLookupError):
-            if memory_bytes:
-                data = memory_bytes * _DATA_FACTOR + _DATA_ROOM_BYTES
-                resource.prlimit(pid, resource.RLIMIT_DATA, (data, data))
-            if open_files_max:
+        if open_files_max:
+            # A script that has already gone needs no limit.
+            with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files_max, open_files_max))
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:

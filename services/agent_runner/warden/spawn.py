@@ -50,6 +50,7 @@ class Spawner:
         """Start the script; returns its pid and tag. Raises SpawnRefused; nothing runs then."""
         self._enter(order.folder)
         program = self._resolve(order.argv[0])
+        self._host.limit_next(order.memory_bytes)
         tag = self._host.tag_next()
         try:
             pid = os.posix_spawn(
@@ -67,7 +68,7 @@ class Spawner:
             )
         except OSError as error:
             raise _refusal(program, error) from error
-        self._host.limit(pid, memory_bytes=order.memory_bytes, open_files_max=order.open_files_max)
+        self._host.limit(pid, open_files_max=order.open_files_max)
         return pid, tag
 
     def _enter(self, folder: str) -> None:

@@ -1,4 +1,4 @@
-"""Turns what the warden says of an end into the result that the coordinator records."""
+"""From a lease to the warden's order, and from what the warden says of an end to the result."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from clients.attachment_values import EndCause, Lease, Result
-from services.agent_runner.domain.orders import limits
+from services.agent_runner.app.held import Held, key_of
+from services.agent_runner.domain.orders import arguments, limits, variables
 from services.agent_runner.domain.report import ReportReading
 from services.agent_runner.ports import Output
-from services.agent_runner.warden.protocol import Ended
+from services.agent_runner.warden.protocol import Ended, Start
 
 _CAUSES = {
     "exit": EndCause.EXIT,
@@ -26,6 +27,29 @@ _CAUSES = {
     "disowned": EndCause.FENCE,
     "handed_back": EndCause.HANDED_BACK,
 }
+
+
+def start_order(held: Held, lease_seconds: float, workspace: str) -> Start:
+    """What the warden needs to spawn an attempt."""
+    lease = held.lease
+    return Start(
+        key=key_of(lease.ref),
+        argv=arguments(lease),
+        folder=lease.folder,
+        variables=variables(lease, workspace),
+        names=list(lease.env),
+        params=lease.params,
+        last_report=lease.last_report,
+        leased_at=held.renewed_at,
+        lease=lease_seconds,
+        timeout=lease.timeout_seconds,
+        idle_timeout=lease.idle_timeout_seconds,
+        grace=lease.grace_seconds,
+        memory_bytes=lease.memory_bytes,
+        processes_max=lease.processes_max,
+        open_files_max=lease.open_files_max,
+        output_bytes_max=lease.output_bytes_max,
+    )
 
 
 def result_of(
