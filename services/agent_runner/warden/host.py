@@ -40,14 +40,14 @@ class Host(Protocol):
     def tag_next(self) -> int:
         """Make the next spawned process, and all that descend from it, carry a new tag; returns it."""
 
-    def limit_next(self, memory_bytes: int) -> None:
-        """Put a generous limit on what one process of the next spawned tree may allocate; 0: none.
+    def limit_next(self, *, memory_bytes: int, open_files_max: int) -> None:
+        """Limit each process of the next spawned tree; 0: none.
 
-        Only against what outruns the sampler, which holds the limit of the tree.
+        For memory generously, only against what outruns the sampler, which holds the limit of the tree.
         """
 
-    def limit(self, pid: int, *, open_files_max: int) -> None:
-        """Put kernel limits on a child that was just spawned; 0 leaves one out."""
+    def limited(self, pid: int | None, *, open_files_max: int) -> None:
+        """To be called once the process of `limit_next` was spawned, or (None) was not."""
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """This process's children that are not in `known`, with their tags: adopted orphans. Tag -1:

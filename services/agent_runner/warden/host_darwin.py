@@ -66,11 +66,11 @@ class DarwinHost:
         self._next += 1
         return self._next
 
-    def limit_next(self, memory_bytes: int) -> None:
-        """RLIMIT_DATA is not enforced here."""
+    def limit_next(self, *, memory_bytes: int, open_files_max: int) -> None:
+        """RLIMIT_DATA is not enforced here, and there is no prlimit; open files keep the user's own limit."""
 
-    def limit(self, pid: int, *, open_files_max: int) -> None:
-        """There is no prlimit here; open files keep the user's own limit."""
+    def limited(self, pid: int | None, *, open_files_max: int) -> None:
+        """Nothing was limited."""
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""

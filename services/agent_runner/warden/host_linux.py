@@ -95,6 +95,7 @@ class LinuxHost:
         self._next = 0
         self._children = -1
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def adopt_orphans(self) -> None:
         """See `Host`."""
@@ -120,22 +121,29 @@ class LinuxHost:
         resource.setrlimit(resource.RLIMIT_RTTIME, (self._next, self._next))
         return self._next
 
-    def limit_next(self, memory_bytes: int) -> None:
-        """See `Host`. Set on ourselves, to be inherited: most scripts have the same limit, and then it costs
-        nothing."""
+    def limit_next(self, *, memory_bytes: int, open_files_max: int) -> None:
+        """See `Host`. Set on ourselves to be inherited: most scripts have the same limit, which then costs nothing."""
         data = memory_bytes * _DATA_FACTOR + _DATA_ROOM_BYTES if memory_bytes else self._data_hard
         if self._data_hard != resource.RLIM_INFINITY:
             data = min(data, self._data_hard)
         if data != self._data:
             resource.setrlimit(resource.RLIMIT_DATA, (data, self._data_hard))
             self._data = data
-
-    def limit(self, pid: int, *, open_files_max: int) -> None:
-        """See `Host`."""
         if open_files_max:
-            # A script that has already gone needs no limit.
+            soft, hard = self._files
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files_max, soft), hard))
+
+    def limited(self, pid: int | None, *, open_files_max: int) -> None:
+        """See `Host`."""
+        if not open_files_max:
+            return
+        soft, hard = self._files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        # The soft limit it was born with; the hard one could not be lowered on ourselves and raised again.
+        most = min(open_files_max, soft)
+        if pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files_max, open_files_max))
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""

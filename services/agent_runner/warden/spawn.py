@@ -50,7 +50,8 @@ class Spawner:
         """Start the script; returns its pid and tag. Raises SpawnRefused; nothing runs then."""
         self._enter(order.folder)
         program = self._resolve(order.argv[0])
-        self._host.limit_next(order.memory_bytes)
+        self._host.limit_next(memory_bytes=order.memory_bytes, open_files_max=order.open_files_max)
+        pid = None
         tag = self._host.tag_next()
         try:
             pid = os.posix_spawn(
@@ -68,7 +69,8 @@ class Spawner:
             )
         except OSError as error:
             raise _refusal(program, error) from error
-        self._host.limit(pid, open_files_max=order.open_files_max)
+        finally:
+            self._host.limited(pid, open_files_max=order.open_files_max)
         return pid, tag
 
     def _enter(self, folder: str) -> None:
