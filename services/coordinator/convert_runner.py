@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -69,10 +70,7 @@ def _ended_from(task_id: str, fence: int, result: pb.Result) -> Ended:
         memory_peak_bytes=result.usage.memory_peak_bytes or None,
         output_bytes=result.output_bytes,
         output_cut=result.output_cut,
-        limits=tuple(
-            LimitUse(name=limit.name, value=limit.value, enforcement=_ENFORCEMENTS.get(limit.enforcement, "none"))
-            for limit in result.limits
-        ),
+        limits=tuple([_limit(limit.name, limit.value, limit.enforcement) for limit in result.limits]),
     )
     cause = _CAUSES.get(result.cause)
     if cause is None:
@@ -89,6 +87,12 @@ def _ended_from(task_id: str, fence: int, result: pb.Result) -> Ended:
         tree_dead=result.tree_dead,
         stragglers=result.stragglers,
     )
+
+
+@lru_cache(maxsize=1024)
+def _limit(name: str, value: float, enforcement: tasks_pb2.Enforcement) -> LimitUse:
+    """Shared, because nearly all attempts of an agent have the same."""
+    return LimitUse(name=name, value=value, enforcement=_ENFORCEMENTS.get(enforcement, "none"))
 
 
 def welcome(lease: timedelta, heartbeat: timedelta, disowned: Sequence[tuple[str, int]]) -> pb.AttachResponse:
