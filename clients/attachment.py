@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,10 @@ import grpc.aio
 
 from clients.attachment_convert import request_of, value_of
 from clients.attachment_values import FromCoordinator, FromRunner, Hello, Welcome
-from foundation.errors import Internal
+from foundation.errors import Internal, Unavailable
 from foundation.rpc.channel import TokenSource, open_channel, translate
 from protos.coordinator.v1 import runners_pb2_grpc
+from protos.coordinator.v1.runners_pb2 import AttachRequest
 
 
 class Attachment:
@@ -51,7 +53,15 @@ class Attachment:
         with translate():
             for message in messages:
                 for request in request_of(message):
-                    await self._call.write(request)
+                    await self._write(request)
+
+    async def _write(self, request: AttachRequest) -> None:
+        try:
+            await self._call.write(request)
+        except asyncio.InvalidStateError as error:
+            # The stream ended between two writes. Only reading tells how; after a clean end it tells nothing.
+            await self._call.read()
+            raise Unavailable("stream_ended", "The coordinator has ended the stream.") from error
 
     async def receive(self) -> AsyncIterator[FromCoordinator]:
         """What the coordinator says, until the stream ends."""
