@@ -1,8 +1,9 @@
-"""One workspace with its services as real processes: started, killed and waited for by pid, for the acceptance tests."""
+"""One workspace with its services as real processes: started, killed and waited for by pid."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import shutil
 import signal
@@ -10,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
+from unittest.mock import patch
 
 import psutil
 
@@ -233,7 +235,8 @@ async def deployed(folder: Path, **settings: object) -> AsyncIterator[Deployment
         **{f"QUANTUM_{name.upper()}": str(value) for name, value in settings.items()},
     }
     try:
-        with _runtime_of(runtime):
+        # The test itself looks for sockets where its services make them.
+        with patch.dict(os.environ, XDG_RUNTIME_DIR=str(runtime)):
             await asyncio.to_thread(initialise, root, environ)
             deployment = Deployment(root, environ)
             try:
@@ -245,24 +248,6 @@ async def deployed(folder: Path, **settings: object) -> AsyncIterator[Deployment
                 deployment.end()
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
-
-
-class _runtime_of:
-    """Sets XDG_RUNTIME_DIR for as long as the test itself looks for sockets there."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._before: str | None = None
-
-    def __enter__(self) -> None:
-        self._before = os.environ.get("XDG_RUNTIME_DIR")
-        os.environ["XDG_RUNTIME_DIR"] = str(self._folder)
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is None:
-            del os.environ["XDG_RUNTIME_DIR"]
-        else:
-            os.environ["XDG_RUNTIME_DIR"] = self._before
 
 
 def _environments(root: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -277,7 +262,17 @@ def _environments(root: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             yield candidate.pid, environ
 
 
-async def eventually(look: Callable[[], Awaitable[T] | T], what: str, *, within: float = PATIENCE_SECONDS) -> T:
+@overload
+async def eventually(
+    look: Callable[[], Coroutine[Any, Any, T | None]], what: str, *, within: float = PATIENCE_SECONDS
+) -> T: ...
+
+
+@overload
+async def eventually(look: Callable[[], T | None], what: str, *, within: float = PATIENCE_SECONDS) -> T: ...
+
+
+async def eventually(look: Callable[[], Any], what: str, *, within: float = PATIENCE_SECONDS) -> Any:
     """Look again and again until there is something true, and return it; what was seen last is told on failure.
 
     A service that is out of reach counts as not yet.
@@ -287,7 +282,7 @@ async def eventually(look: Callable[[], Awaitable[T] | T], what: str, *, within:
     while True:
         try:
             found = look()
-            seen = await found if isinstance(found, Awaitable) else found
+            seen = await found if inspect.isawaitable(found) else found
         except QuantumError as error:
             seen = error
         else:
@@ -313,15 +308,14 @@ async def tasks_of(client: CoordinatorClient, chosen: TaskFilter = EVERYTHING) -
 async def ended(client: CoordinatorClient, count: int, *, within: float = PATIENCE_SECONDS) -> dict[TaskState, int]:
     """Return the counts per state when `count` tasks have ended."""
 
+    seen: dict[TaskState, int] = {}
+
     async def look() -> dict[TaskState, int] | None:
         nonlocal seen
         seen = {state: number for state, number in (await client.queue_stats()).counts.items() if number}
         return seen if sum(number for state, number in seen.items() if state.ended) >= count else None
 
-    seen: dict[TaskState, int] = {}
     try:
-        found = await eventually(look, f"{count} tasks have ended", within=within)
+        return await eventually(look, f"{count} tasks have ended", within=within)
     except AssertionError as error:
         raise AssertionError(f"{error}; counts {seen}") from None
-    assert found is not None
-    return found

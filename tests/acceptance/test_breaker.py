@@ -16,9 +16,7 @@ WATCHED_SECONDS = 2.0
 
 async def run_one(client: CoordinatorClient, agent: str) -> TaskState:
     task = (await client.submit([TaskSpec(agent=agent)])).tasks[0]
-    state = await eventually(lambda: _ended(client, task.id), f"{agent} has ended")
-    assert state is not None
-    return state
+    return await eventually(lambda: _ended(client, task.id), f"{agent} has ended")
 
 
 async def _ended(client: CoordinatorClient, task_id: str) -> TaskState | None:
@@ -70,7 +68,8 @@ async def test_the_third_failure_opens_and_one_probe_closes(tmp_path: Path) -> N
     system.runs.all()
     notes = [note for note in system.runs.notes if note[1] in waiting]
     print(
-        f"after 3 failures: {opened and opened.state}, “{why}”; after a restart of everything: {still and still.state}, "
+        f"after 3 failures: {opened and opened.state}, “{why}”; "
+        f"after a restart of everything: {still and still.state}, "
         f"“{why_still}”; probes at a time while half-open: {most}; after 2 failures: {lucky and lucky.state}"
     )
     assert failures == [TaskState.FAILED] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clients.coordinator_values import TaskSpec, TaskState
+from clients.coordinator_values import TaskSpec, TaskState, TaskView
 from tests.acceptance.deployment import deployed, ended, tasks_of
 
 
@@ -15,7 +15,7 @@ async def test_three_hundred_tasks_all_succeed_in_order(tmp_path: Path) -> None:
         async with system.coordinator() as client:
             await client.reload_agents()
             await client.pause_queue(reason="all are to be there before the first starts")
-            submitted = []
+            submitted: list[TaskView] = []
             for number in range(300):
                 spec = TaskSpec(agent="quick", priority=(2, 5, 9)[number % 3], params={"number": number})
                 submitted += (await client.submit([spec])).tasks

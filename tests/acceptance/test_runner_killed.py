@@ -94,7 +94,7 @@ async def test_ten_tasks_survive_their_runner(tmp_path: Path, lease: float) -> N
         async with system.safety() as safety:
             breakers = await safety.list_breakers(not_closed=True)
 
-    fences = {task_id: fence for task_id, fence in old}
+    fences = dict(old.keys())
     print(
         f"lease {lease:g} s: {sum(map(len, old.values()))} processes of ten attempts gone after {gone_after:.2f} s, "
         f"five running again after {again_after:.2f} s; {len(refused)} late results refused; {len(breakers)} breakers"
