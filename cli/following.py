@@ -28,7 +28,19 @@ EXIT_NEEDS_DECISION = 79
 EXIT_FAILED = 1
 EXIT_BY_SIGNAL = 128
 
+WHY_AFTER_SECONDS = 1.0
+WHY_EVERY_SECONDS = 2.0
+
 Event = LogChunk | TaskChanges
+_NOT_STARTED = frozenset({TaskState.QUEUED, TaskState.SCHEDULED, TaskState.BLOCKED})
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Why a task that has not started has not, and when to ask again."""
+
+    next_look: float
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -71,6 +83,7 @@ class Follower:
         KeyboardInterrupt.
         """
         started = self._clock.boottime()
+        waiting = _Waiting(next_look=started + WHY_AFTER_SECONDS)
         cancelled = False
         try:
             for event in self._connected.stream(_events(self._connected.coordinator, task.id), tick=TICK):
@@ -87,12 +100,27 @@ class Follower:
                         task = tasks[-1]
                         if task.state is TaskState.NEEDS_DECISION:
                             return task
+                now = self._clock.boottime()
+                if task.state in _NOT_STARTED and now >= waiting.next_look:
+                    self._look_why(task, waiting, now)
                 if self._output.at_line_start:
-                    self._line.draw(_status(task, self._clock.boottime() - started))
+                    self._line.draw(_status(task, now - started, waiting.why))
         finally:
             self._line.erase()
         # The stream of a followed log ends with the ended task; without one, ask.
         return self._connected.call(self._connected.coordinator.get_task(task.id))
+
+    def _look_why(self, task: TaskView, waiting: _Waiting, now: float) -> None:
+        """Ask why it does not start; said once where no line is drawn over and over."""
+        waiting.next_look = now + WHY_EVERY_SECONDS
+        try:
+            why = self._connected.call(self._connected.coordinator.explain(task.id))
+        except QuantumError:
+            return  # the streams themselves say what is wrong with the connection
+        if why.sentence != waiting.why and not self._line.shown:
+            remedy = f"  → {why.remedy}" if why.remedy else ""
+            click.echo(f"{task.agent} waits: {why.sentence}{remedy}", err=True)
+        waiting.why = why.sentence
 
     def _cancel(self, task_id: str) -> None:
         self._line.erase()
@@ -144,11 +172,11 @@ async def _changes(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerat
             yield change
 
 
-def _status(task: TaskView, waited: float) -> str:
+def _status(task: TaskView, waited: float, why: str) -> str:
     where = f" on {task.runner}" if task.runner and task.state is TaskState.RUNNING else ""
     state = "being cancelled" if task.cancel_requested else f"{task.state}{where}"
-    reason = f": {task.reason}" if task.reason and not task.cancel_requested else ""
-    return f"{task.agent} {state}, {took(timedelta(seconds=int(waited)))}{reason}"
+    reason = f": {why}" if why and task.state in _NOT_STARTED else ""
+    return f"{task.agent} {state}, {int(waited)} s{reason}"
 
 
 def exit_code(task: TaskView) -> int:

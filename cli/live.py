@@ -16,13 +16,14 @@ class LiveLine:
 
     def __init__(self, stream: TextIO, *, shown: bool) -> None:
         self._stream = stream
-        self._shown = shown
+        self.shown = shown
+        """Whether anything is drawn."""
         self._drawn = False
         self._frame = 0
 
     def draw(self, text: str) -> None:
         """Show a text in place of the last one, cut to the terminal's width."""
-        if not self._shown:
+        if not self.shown:
             return
         self._frame = (self._frame + 1) % len(_FRAMES)
         width = shutil.get_terminal_size().columns

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+_GAP = 2
+_LAST_COLUMN_MIN = 10
 _STYLES = {
     "succeeded": "green",
     "closed": "green",
@@ -45,17 +47,23 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """All columns as wide as they are, and the last one as far as there is room; without any, it is left out."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        last = number == len(headings) - 1
-        drawn.add_column(heading, no_wrap=not last, overflow="ellipsis")
+    console = Console()
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    room = console.width - sum(widths[:-1]) - _GAP * (len(widths) - 1)
+    shown = len(widths) if room >= min(_LAST_COLUMN_MIN, widths[-1]) else len(widths) - 1
+    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for number in range(shown):
+        width = widths[number] if number < len(widths) - 1 else min(room, widths[number])
+        drawn.add_column(headings[number], no_wrap=True, overflow="ellipsis", min_width=width, max_width=width)
     for row in rows:
-        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console().print(drawn)
+        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row[:shown]))
+    console.print(drawn, soft_wrap=shown < len(widths))
 
 
 def counted(number: int, noun: str) -> str:
@@ -67,6 +75,14 @@ def counted(number: int, noun: str) -> str:
 def when(moment: datetime | None) -> str:
     """A moment in local time to the second; `-` when there is none."""
     return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def lately(moment: datetime | None, now: datetime) -> str:
+    """A moment for a table: the time of day when it is of the last twelve hours, else the date; `-` without one."""
+    if moment is None:
+        return "-"
+    near = abs(now - moment) < timedelta(hours=12)
+    return moment.astimezone().strftime("%H:%M:%S" if near else "%Y-%m-%d")
 
 
 def took(duration: timedelta | None) -> str:

@@ -100,6 +100,7 @@ class Connected:
         self._token = token
         self._loop = loop
         self._opened: list[Closing] = []
+        self._runners: dict[str, RunnerClient] = {}
 
     @cached_property
     def coordinator(self) -> CoordinatorClient:
@@ -119,7 +120,9 @@ class Connected:
         """The client of a runner's own door; `name` is its socket's, `runner-<name>`."""
         from clients.runner import RunnerClient
 
-        return self._open(RunnerClient.dial, name)
+        if name not in self._runners:
+            self._runners[name] = self._open(RunnerClient.dial, name)
+        return self._runners[name]
 
     def serves(self, name: str) -> bool:
         """Whether the server at a socket says that it serves; False also when nobody answers."""

@@ -6,9 +6,11 @@ import getpass
 import signal
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from cli.processes import Process, of_agents
 from cli.running import Running, read_running
@@ -33,6 +35,7 @@ class Stopped:
     left: Sequence[Process]
     killed_here: int
     seconds: float
+    """From the command to the last look at the processes."""
     safety_told: bool
     safety_said: str
     coordinator_counts: int | None
@@ -51,20 +54,28 @@ def stop_everything(session: Session, reason: str) -> Stopped:
     started = clock.boottime()
     order = StopFile(workspace.stop_file).write(who=_who(), why=reason, now=clock.now())
     before = of_agents(workspace.root)
-    with session.connected() as connected:
-        said = _tell_safety(connected, reason)
+    with ExitStack() as stack:
+        connected, said = None, ""
+        try:
+            # Without a token nobody can be told; the file holds all the same, and processes can be looked at.
+            connected = stack.enter_context(session.connected())
+        except QuantumError as error:
+            said = error.message
+        else:
+            said = _tell_safety(connected, reason)
         left, killed = _wait_for_silence(session, started)
-        running = read_running(workspace)
+        silent_after = clock.boottime() - started
+        running = read_running(workspace) if connected else None
         return Stopped(
             order=order,
             running_before=len(before),
             left=left,
             killed_here=killed,
-            seconds=clock.boottime() - started,
-            safety_told=said is None,
-            safety_said=said or "",
-            coordinator_counts=_coordinator_counts(session, connected, started) if running else None,
-            runners=_runners_hold(connected, running) if running else {},
+            safety_told=not said,
+            safety_said=said,
+            coordinator_counts=_coordinator_counts(session, connected, started) if connected and running else None,
+            runners=_runners_hold(session, connected, running, started) if connected and running else {},
+            seconds=silent_after,
         )
 
 
@@ -75,13 +86,13 @@ def _who() -> str:
         return socket.gethostname()
 
 
-def _tell_safety(connected: Connected, reason: str) -> str | None:
-    """None when safety knows; else what it said, or that it is away."""
+def _tell_safety(connected: Connected, reason: str) -> str:
+    """Empty when safety knows; else what it said, or that it is away."""
     try:
         connected.call(connected.safety.tighten_mode("STOPPED", reason=reason, deadline=QUICK))
     except QuantumError as error:
         return error.message
-    return None
+    return ""
 
 
 def _wait_for_silence(session: Session, started: float) -> tuple[list[Process], int]:
@@ -100,25 +111,32 @@ def _wait_for_silence(session: Session, started: float) -> tuple[list[Process], 
 
 def _coordinator_counts(session: Session, connected: Connected, started: float) -> int | None:
     """What the coordinator still counts as running, once it is nothing or the time is up."""
+
+    def look() -> int:
+        counts = connected.call(connected.coordinator.queue_stats(deadline=QUICK)).counts
+        return counts.get(TaskState.RUNNING, 0) + counts.get(TaskState.PAUSED, 0)
+
+    return _until_none(session, look, started)
+
+
+def _runners_hold(session: Session, connected: Connected, running: Running, started: float) -> dict[str, int | None]:
+    """Spawned attempts that each runner still holds, once that is none or the time is up."""
+
+    def look(name: str) -> int:
+        view = connected.call(connected.runner(name).describe(deadline=QUICK))
+        return sum(1 for attempt in view.attempts if attempt.pid)
+
+    return {name: _until_none(session, partial(look, name), started) for name in running.runners}
+
+
+def _until_none(session: Session, look: Callable[[], int], started: float) -> int | None:
+    """A number, looked at until it is 0 or the time is up; None when nobody answers."""
     pause = threading.Event()
     while True:
         try:
-            stats = connected.call(connected.coordinator.queue_stats(deadline=QUICK))
+            seen = look()
         except QuantumError:
             return None
-        counted = stats.counts.get(TaskState.RUNNING, 0) + stats.counts.get(TaskState.PAUSED, 0)
-        if not counted or session.clock.boottime() - started > GIVE_UP_AFTER.total_seconds():
-            return counted
+        if not seen or session.clock.boottime() - started > GIVE_UP_AFTER.total_seconds():
+            return seen
         pause.wait(_PAUSE_SECONDS)
-
-
-def _runners_hold(connected: Connected, running: Running) -> dict[str, int | None]:
-    held: dict[str, int | None] = {}
-    for name in running.runners:
-        try:
-            view = connected.call(connected.runner(name).describe(deadline=QUICK))
-        except QuantumError:
-            held[name] = None
-        else:
-            held[name] = sum(1 for attempt in view.attempts if attempt.pid)
-    return held

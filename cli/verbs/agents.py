@@ -6,7 +6,7 @@ import click
 
 from cli.documents import document, documents
 from cli.options import agent_names, json_option
-from cli.printing import counted, emit, share, table, took, when
+from cli.printing import counted, emit, lately, share, table, took, when
 from cli.session import Session
 from clients.coordinator_values import AgentState, AgentView
 from foundation.quantities import format_size
@@ -36,6 +36,7 @@ def command(session: Session, name: str | None, reload: bool, as_json: bool) -> 
     if not listed:
         click.echo(f"There is no agent. A script in {session.workspace.agents} becomes one.")
         return
+    now = session.clock.now()
     rows = [
         (
             agent.name,
@@ -43,7 +44,7 @@ def command(session: Session, name: str | None, reload: bool, as_json: bool) -> 
             share(agent.success_rate),
             agent.breaker or "-",
             str(agent.queued),
-            when(agent.last_task.finished_at) if agent.last_task else "-",
+            lately(agent.last_task.finished_at if agent.last_task else None, now),
             agent.description or "-",
         )
         for agent in listed

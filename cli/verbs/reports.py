@@ -8,7 +8,7 @@ import click
 
 from cli.documents import documents
 from cli.options import json_option
-from cli.printing import emit, table, when
+from cli.printing import emit, lately, table, when
 from cli.session import Session
 
 
@@ -29,8 +29,15 @@ def command(session: Session, report_type: str, project: str, as_json: bool) -> 
         click.echo(f"There is no report{of_type} yet.")
         return
     if not report_type:
+        now = session.clock.now()
         rows = [
-            (report.type, report.project or "(workspace)", when(report.published_at), report.agent, report.summary)
+            (
+                report.type,
+                report.project or "(workspace)",
+                lately(report.published_at, now),
+                report.agent,
+                report.summary,
+            )
             for report in found
         ]
         table(("TYPE", "PROJECT", "PUBLISHED", "AGENT", "SUMMARY"), rows)

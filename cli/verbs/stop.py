@@ -37,7 +37,7 @@ def command(session: Session, everything: bool, reason: str, dry_run: bool, as_j
         emit(_to_document(stopped))
     else:
         _say(stopped)
-    return EXIT_LEFT if stopped.left else 0
+    return EXIT_LEFT if stopped.left or any(stopped.runners.values()) else 0
 
 
 def _to_document(stopped: Stopped) -> dict[str, object]:

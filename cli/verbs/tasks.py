@@ -10,7 +10,7 @@ import click
 
 from cli.documents import document, documents
 from cli.options import json_option
-from cli.printing import emit, table, took, when
+from cli.printing import emit, lately, table, took, when
 from cli.selection import filter_of, filter_options
 from cli.session import Session
 from clients.coordinator_values import Limit, TaskView
@@ -51,13 +51,14 @@ def command(
     if not page.tasks:
         click.echo("There is no such task.")
         return
+    now = session.clock.now()
     rows = [
         (
             task.id,
             task.agent,
             task.state.value,
             str(task.priority),
-            when(task.created_at),
+            lately(task.created_at, now),
             took(task.duration),
             _end(task),
         )

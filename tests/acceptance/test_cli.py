@@ -380,3 +380,14 @@ def test_a_token_of_less_rights_is_refused_by_scope_and_can_be_revoked(shared: S
     assert shared.http("GET", "/tasks/queue", token=issued["token"])[0] == 200
     shared.quantum("token", "revoke", identifier, code=0)
     shared.until(lambda: shared.http("GET", "/tasks/queue", token=issued["token"])[0] == 401, within=5)
+
+
+def test_run_says_why_it_waits(system: System) -> None:
+    system.quantum("queue", "pause", "--reason", "for the test", code=0)
+    waiting = system.start("run", "hello")
+    assert waiting.stderr is not None
+    said = waiting.stderr.readline().decode()
+    assert "for the test" in said
+    assert "quantum queue resume" in said
+    system.quantum("queue", "resume", code=0)
+    assert waiting.wait(30) == 0

@@ -1,0 +1,193 @@
+"""Starts the processes of a workspace, here or in a supervisor of its own that says through a pipe how it went."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import IO, Any
+
+from cli.bell import Bell
+from cli.running import require_free_port, require_nothing_runs
+from cli.session import Session
+from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
+from foundation.errors import Internal, Kind, QuantumError, TimedOut, for_kind
+from foundation.log import configure
+from foundation.settings import load
+from foundation.workspace import Workspace, WorkspaceLock
+
+_END_SECONDS = 60
+_EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGHUP: 129}
+"""SIGTERM is how a service is ended as it should be: 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpSettings:
+    """The settings that the supervisor itself honours."""
+
+    gateway_port: int
+    stop_grace_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to start, and where."""
+
+    workspace: Workspace
+    port: int
+    runners: tuple[str, ...]
+    debug: bool
+    stop_grace_seconds: float
+    environ: Mapping[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all processes."""
+        return ("safety", "coordinator", *(f"runner-{name}" for name in self.runners), "gateway")
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return f"http://localhost:{self.port}"
+
+
+def plan_start(session: Session, workspace: Workspace, *, runners: int, debug: bool) -> Plan:
+    """Check what can be checked before anything is started. Raises Conflict, Denied, Invalid."""
+    require_nothing_runs(workspace)
+    settings = load(UpSettings, environ=session.environ, workspace=workspace)
+    return _plan(session, workspace, settings, require_free_port(settings.gateway_port), runners, debug)
+
+
+def _plan(session: Session, workspace: Workspace, settings: UpSettings, port: int, runners: int, debug: bool) -> Plan:
+    return Plan(
+        workspace=workspace,
+        port=port,
+        runners=tuple("local" if number == 1 else f"local-{number}" for number in range(1, runners + 1)),
+        debug=debug,
+        stop_grace_seconds=settings.stop_grace_seconds,
+        # A port that was chosen just now stays the same when the gateway is started again.
+        environ={**session.environ, "QUANTUM_GATEWAY_PORT": str(port)},
+    )
+
+
+def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, capture: bool) -> int:
+    """Hold the workspace and keep its processes running until a signal asks for the end; the exit code.
+
+    With `capture` their words go to files. Raises Conflict when the workspace is held, Unavailable when one of them
+    does not start.
+    """
+    with WorkspaceLock(plan.workspace.lock_file):
+        configure("up", system_log=plan.workspace.system_log, debug=plan.debug)
+        wanted = programs(
+            plan.workspace,
+            runners=plan.runners,
+            debug=plan.debug,
+            stop_seconds=plan.stop_grace_seconds,
+            capture=capture,
+        )
+        supervisor = Supervisor(plan.workspace, wanted, plan.port, plan.environ, session.clock)
+        with Bell() as bell:
+            supervisor.run(bell, on_healthy)
+    return _EXIT_BY_SIGNAL.get(signal.Signals(bell.stop_signal), 0) if bell.stop_signal else 0
+
+
+def detach(plan: Plan, timeout: timedelta) -> int:
+    """Start a supervisor in a session of its own and wait until it says that all is healthy; its pid.
+
+    Raises what it raised; TimedOut when it did not say so in time. Then, and at Ctrl-C, everything is ended again.
+    """
+    near, far = os.pipe()
+    with os.fdopen(near, "rb") as answer:
+        child = _start_supervisor(plan, far)
+        try:
+            said = _read_answer(answer, timeout)
+        except BaseException:
+            _end(child)
+            raise
+    if said is None:
+        _end(child)
+        raise TimedOut(
+            "not_healthy",
+            f"Not everything was healthy within {timeout.total_seconds():.0f} s, so that it was ended again. "
+            f"{_all_last_words(plan)}".strip(),
+            remedy=f"More is in {plan.workspace.logs}; quantum doctor looks for the cause.",
+        )
+    document = json.loads(said or b"{}")
+    if document.get("healthy"):
+        return child.pid
+    child.wait(_END_SECONDS)
+    error = document.get("error")
+    if error is None:
+        words = last_words(plan.workspace.logs / "up.out", lines=3) or "it did not say why"
+        raise Internal("up_failed", f"It did not start: {words}.")
+    raise for_kind(Kind(error["kind"]))(error["code"], error["message"], remedy=error["remedy"])
+
+
+def supervise_and_tell(session: Session, *, runners: int, debug: bool, tell: int) -> int:
+    """Supervise for `detach`, which waits for one line at the other end of the pipe `tell`."""
+    with os.fdopen(tell, "wb") as pipe:
+
+        def say(document: Mapping[str, Any]) -> None:
+            try:
+                pipe.write(json.dumps(document).encode() + b"\n")
+                pipe.flush()
+            except BrokenPipeError:
+                return  # whoever asked has gone; the system is as healthy without them
+
+        try:
+            workspace = session.workspace
+            settings = load(UpSettings, environ=session.environ, workspace=workspace)
+            # `detach` has made sure that the port is free, and named it.
+            plan = _plan(session, workspace, settings, settings.gateway_port, runners, debug)
+            return supervise(session, plan, lambda: say({"healthy": True}), capture=True)
+        except QuantumError as error:
+            kind = str(error.kind)
+            say({"error": {"kind": kind, "code": error.code, "message": error.message, "remedy": error.remedy}})
+            raise
+
+
+def _start_supervisor(plan: Plan, tell: int) -> subprocess.Popen[bytes]:
+    log = open_capped(plan.workspace.logs / "up.out")
+    try:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cli", "--workspace", str(plan.workspace.root), "up"),
+                *("--runners", str(len(plan.runners)), "--tell", str(tell), *(("--debug",) if plan.debug else ())),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=child_environment(plan.environ),
+            cwd=plan.workspace.root,
+            start_new_session=True,
+            pass_fds=(tell,),
+        )
+    finally:
+        os.close(tell)
+        os.close(log)
+
+
+def _read_answer(answer: IO[bytes], timeout: timedelta) -> bytes | None:
+    """What the supervisor says; empty when it ended without a word, None when it said nothing in time."""
+    ready, _, _ = select.select([answer], [], [], timeout.total_seconds())
+    return answer.readline() if ready else None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _all_last_words(plan: Plan) -> str:
+    words = [(name, last_words(plan.workspace.logs / f"{name}.out", lines=2)) for name in plan.names]
+    return " ".join(f"{name} said last: {said}." for name, said in words if said)
