@@ -101,7 +101,7 @@ def _held_fleet(view: FleetView) -> Explanation | None:
     if view.stopped is not None:
         return _parked(view.stopped)
     if view.safety_fault:
-        said = f"Nothing new starts while safety cannot be asked: {view.safety_fault}"
+        said = f"Nothing new starts: {view.safety_fault}"
         return Explanation(code=SAFETY_UNREACHABLE, sentence=said, remedy="quantum status")
     return None
 
