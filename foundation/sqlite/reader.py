@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import partial
 
 import apsw
 
+from foundation.sqlite.cursors import Cursors
 from foundation.sqlite.jobs import Job, JobQueue, deliver, in_our_words
 
 
@@ -30,21 +30,14 @@ class Readers:
             thread.join()
 
     def _run(self, connection: apsw.Connection) -> None:
-        cursors: list[apsw.Cursor] = []
-        connection.cursor_factory = partial(_remembered_cursor, cursors)
+        cursors = Cursors(connection)
         while (job := self.jobs.take()) is not None:
             _read(connection, cursors, job)
             deliver((job,))
         connection.close()
 
 
-def _remembered_cursor(cursors: list[apsw.Cursor], connection: apsw.Connection) -> apsw.Cursor:
-    cursor = apsw.Cursor(connection)
-    cursors.append(cursor)
-    return cursor
-
-
-def _read(connection: apsw.Connection, cursors: list[apsw.Cursor], job: Job) -> None:
+def _read(connection: apsw.Connection, cursors: Cursors, job: Job) -> None:
     if job.future.cancelled():
         return
     try:
@@ -53,10 +46,7 @@ def _read(connection: apsw.Connection, cursors: list[apsw.Cursor], job: Job) -> 
     except BaseException as error:  # noqa: BLE001 - goes to the asker
         job.fail(in_our_words(error))
     finally:
-        # The snapshot ends here. A rollback alone does not end it: a statement that was left half read (by an iterator
-        # that somebody keeps, or a traceback) holds it, and every later read on this connection would be as old.
+        # The snapshot ends here; a rollback alone does not end one that a cursor holds.
         if connection.in_transaction:
             connection.execute("rollback")
-        for cursor in cursors:
-            cursor.close(True)
-        cursors.clear()
+        cursors.close()

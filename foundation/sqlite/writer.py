@@ -8,6 +8,7 @@ import apsw
 
 from foundation.errors import Internal
 from foundation.sqlite.checkpointer import Checkpointer, OnFatal, move_log
+from foundation.sqlite.cursors import Cursors
 from foundation.sqlite.jobs import Job, JobQueue, deliver, in_our_words
 
 # Bounds how long the first asker of a batch waits for the last one's work.
@@ -27,6 +28,7 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection, checkpointer: Checkpointer, on_fatal: OnFatal) -> None:
         self._connection = connection
+        self._cursors = Cursors(connection)
         self._on_fatal = on_fatal
         self._checkpointer = checkpointer
         self._pages = 0  # in the log
@@ -78,7 +80,10 @@ class Writer:
         execute = self._connection.execute
         execute("savepoint work")
         try:
-            job.result = job.work(self._connection)
+            try:
+                job.result = job.work(self._connection)
+            finally:
+                self._cursors.close()
         except FATAL:
             raise
         except Exception as error:

@@ -88,7 +88,7 @@ class StoreTransaction(Protocol):
 
     def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
         """Replace each (before, after), guarded by the state and fence of `before`: if any row is no longer so, raises
-        Stale and the transaction must be abandoned. Moves an ended task never."""
+        Stale and the transaction must be abandoned. Moves an ended task never, and a task twice never (Internal)."""
 
     def task(self, task_id: str) -> Task | None: ...
 

@@ -67,6 +67,7 @@ class FleetMachine(RuleBasedStateMachine):
         for task in inserted:
             self.tasks[task.id] = task
         for before, after in pairs:
+            assert self.tasks[before.id] == before  # so that no transaction moves a task twice
             assert after.state in LEGAL_MOVES[before.state] or after.state is before.state
             assert after.fence >= before.fence and request_of(after) == request_of(before)
             self.tasks[after.id] = after
@@ -86,20 +87,22 @@ class FleetMachine(RuleBasedStateMachine):
                 self.became_ready[task.id] = task.ready_at
         self.keep((), pairs)
 
-    def family(self, parent: Task) -> list[tuple[Task, Task]]:
-        """What the end of a parent does to its children, and theirs."""
-        if not parent.ended:
-            return []
-        found: list[tuple[Task, Task]] = []
-        for child in self.of(S.BLOCKED):
-            if parent.id not in child.depends_on or any(child.id == done.id for done, _ in found):
-                continue
-            if parent.state is not S.SUCCEEDED:
-                gone = moves.lose_parent(child, parent, now=self.now)
-                found += [(child, gone), *self.family(gone)]
-            elif all(self.tasks[id_].state is S.SUCCEEDED for id_ in child.depends_on if id_ != parent.id):
-                found.append((child, moves.unblock(child, now=self.now)))
-        return found
+    def family(self, ended: Task) -> list[tuple[Task, Task]]:
+        """What the end of a task does to its children and theirs; each once, however many ways lead to it."""
+        found: dict[str, tuple[Task, Task]] = {}
+        lost = [ended] if ended.ended and ended.state is not S.SUCCEEDED else []
+        for parent in lost:
+            for child in self.of(S.BLOCKED):
+                if parent.id in child.depends_on and child.id not in found:
+                    gone = moves.lose_parent(child, parent, now=self.now)
+                    found[child.id] = (child, gone)
+                    lost.append(gone)
+        if ended.state is S.SUCCEEDED:
+            for child in self.of(S.BLOCKED):
+                others = [self.tasks[id_] for id_ in child.depends_on if id_ != ended.id]
+                if len(others) < len(child.depends_on) and all(each.state is S.SUCCEEDED for each in others):
+                    found[child.id] = (child, moves.unblock(child, now=self.now))
+        return list(found.values())
 
     # -- what happens
 

@@ -151,9 +151,24 @@ def test_a_second_timeout_is_the_last() -> None:
     assert (over.state, over.timeouts) == (S.FAILED, 2)
 
 
-@pytest.mark.parametrize("cause", [EndCause.POLICY, EndCause.HANDED_BACK, EndCause.FENCE, EndCause.SPAWN_RESOURCES])
-def test_an_attempt_that_never_started_can_have_had_no_effects(cause: EndCause) -> None:
-    assert settled(leased(), ended(cause)).state in (S.QUEUED, S.SCHEDULED)
+@pytest.mark.parametrize("cause", [EndCause.POLICY, EndCause.HANDED_BACK, EndCause.FENCE])
+@pytest.mark.parametrize("effects", list(Effects))
+def test_an_attempt_that_never_started_keeps_its_place_and_counts_nothing(cause: EndCause, effects: Effects) -> None:
+    each, now = leased(effects=effects), NOW + timedelta(minutes=1)
+    over = settle(each, each.fence, ended(cause), RULE, chance=0.5, now=now)
+    assert (over.state, over.ready_at, over.holder, over.attempt) == (S.QUEUED, each.ready_at, "", 0)
+    assert (over.failures, over.deferrals, over.timeouts, over.losses) == (0, 0, 0, 0)
+    assert over.reason
+
+    started = running(effects=Effects.NONE)
+    again = settle(started, started.fence, ended(cause), RULE, chance=0.5, now=now)
+    assert again.ready_at >= now
+
+
+@pytest.mark.parametrize("effects", list(Effects))
+def test_what_could_not_be_spawned_for_want_of_resources_waits(effects: Effects) -> None:
+    over = settled(leased(effects=effects), ended(EndCause.SPAWN_RESOURCES), chance=0.5)
+    assert (over.state, over.deferrals) == (S.SCHEDULED, 1)
 
 
 # -- lost runners

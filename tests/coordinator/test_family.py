@@ -37,3 +37,16 @@ async def test_an_open_task_lets_nobody_go(desk: Desk) -> None:
     [parent] = await desk.add()
     await desk.add(TaskRequest(agent="hello", depends_on=(parent.id,)))
     assert await release(desk, await desk.undecided(parent)) == []
+
+
+async def test_a_descendant_is_cancelled_once_however_many_ways_lead_to_it(desk: Desk) -> None:
+    top, *rest = await desk.add(
+        TaskRequest(agent="build", ref="top"),
+        TaskRequest(agent="hello", ref="left", depends_on=("#top",)),
+        TaskRequest(agent="hello", ref="right", depends_on=("#top",)),
+        TaskRequest(agent="hello", ref="bottom", depends_on=("#left", "#right")),
+    )
+    [stranger] = await desk.add()
+    changed = await release(desk, await desk.end(top, TaskState.FAILED))
+    assert sorted(task.id for task in changed) == sorted(task.id for task in rest)
+    assert (await desk.task(stranger)).state is TaskState.QUEUED

@@ -146,6 +146,20 @@ async def test_a_move_of_a_task_that_is_not_there_is_stale(store: Store) -> None
         await move(store, each, lease(each, "r1"))
 
 
+@pytest.mark.parametrize("kind", ["moves", "leases", "each after the other"])
+async def test_a_task_is_saved_once_at_a_time(store: Store, kind: str) -> None:
+    each, other = task(), task()
+    await put(store, each, other)
+    held, gone = lease(each, "r1"), request_cancel(each, reason="no", now=NOW)
+    second = {"moves": (each, gone), "leases": (each, lease(each, "r2")), "each after the other": (held, gone)}[kind]
+    first = (each, gone if kind == "moves" else held)
+    with pytest.raises(Internal, match="twice"):
+        await store.write(lambda tx: tx.save([(other, lease(other, "r1")), first, second]))
+    assert [stored(await get(store, kept.id)) for kept in (each, other)] == [each, other]
+    await store.write(lambda tx: tx.save([(other, lease(other, "r1")), first]))
+    assert stored(await get(store, each.id)) == first[1]
+
+
 @pytest.mark.parametrize("state", [S.SUCCEEDED, S.FAILED, S.CANCELLED, S.DEAD])
 async def test_an_ended_task_never_changes(store: Store, state: TaskState) -> None:
     each = task(state)

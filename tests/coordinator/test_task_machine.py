@@ -4,7 +4,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from services.coordinator.domain.task import request_cancel
 from tests.coordinator.machine import FleetMachine
+from tests.coordinator.tasks import NOW, S, task
 
 
 class ShortMachine(FleetMachine):
@@ -23,6 +25,18 @@ def _run(machine: type[FleetMachine], *, examples: int, steps: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine, settings=rules)
+
+
+def test_the_machine_moves_a_descendant_once_however_many_ways_lead_to_it() -> None:
+    top = task()
+    left, right = (task(S.BLOCKED, depends_on=(top.id,)) for _ in range(2))
+    bottom = task(S.BLOCKED, depends_on=(left.id, right.id))
+    stranger = task(S.BLOCKED)
+    machine = ShortMachine()
+    machine.tasks = {each.id: each for each in (top, left, right, bottom, stranger)}
+    moved = machine.family(request_cancel(top, reason="asked", now=NOW))
+    assert [before for before, _ in moved] == [left, right, bottom]
+    assert {after.state for _, after in moved} == {S.CANCELLED}
 
 
 def test_the_domain_holds_its_invariants() -> None:

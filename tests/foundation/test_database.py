@@ -316,6 +316,44 @@ async def test_a_reader_that_stays_does_not_stop_the_writer_and_the_log_shrinks_
     assert log_pages(database) < grown
 
 
+async def test_a_half_read_cursor_that_somebody_keeps_stops_no_checkpoint(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 1)
+    for text in ("one", "two", "three"):
+        await database.write(inserting(text))
+    kept: list[object] = []
+
+    def half(connection: apsw.Connection) -> None:
+        rows = connection.execute("select text from notes")
+        kept.append((rows, next(rows)))
+
+    def failing(connection: apsw.Connection) -> None:
+        half(connection)
+        raise LookupError
+
+    await database.write(half)
+    with pytest.raises(LookupError):
+        await database.write(failing)
+    assert len(kept) == 2
+    for number in range(1_000, 1_300):
+        await database.write(inserting(f"{number}" * 10_000))
+    assert log_pages(database) < 300  # it began anew again and again; each work alone writes 25
+
+
+def test_sqlite_refuses_a_checkpoint_beside_a_half_read_cursor(tmp_path: Path) -> None:
+    """Why the writer closes cursors: without that the process would end at the next checkpoint."""
+    connection = connect(Location(path=tmp_path / "a.db", key=KEY))
+    connection.execute("create table t (x); insert into t values (1), (2)")
+    rows = connection.execute("select x from t")
+    next(rows)
+    with pytest.raises(apsw.LockedError):
+        connection.wal_checkpoint()
+    rows.close(True)
+    connection.wal_checkpoint()
+    connection.close()
+
+
 async def test_freed_pages_go_back_to_the_file_system(database: Database) -> None:
     for number in range(20):
         await database.write(inserting(f"{number}" * 50_000))

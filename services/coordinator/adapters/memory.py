@@ -88,6 +88,8 @@ class MemoryTransaction:
             self._put(task)
 
     def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        if len({before.id for before, _ in pairs}) < len(pairs):
+            raise Internal("saved_twice", "A task was to be saved twice at once; the first change would be lost.")
         for before, after in pairs:
             if before.ended:
                 raise Stale("ended", f"Task {before.id} has ended ({before.state}) and never changes again.")

@@ -73,6 +73,8 @@ class SqliteTasks:
 
     def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
         """Replace each (before, after) as the port says; what a task asks for never changes after its insert."""
+        if len({before.id for before, _ in pairs}) < len(pairs):
+            raise Internal("saved_twice", "A task was to be saved twice at once; the first change would be lost.")
         moves: list[Row] = []
         touches: list[Row] = []
         for change, (before, after) in enumerate(pairs, self._advance(len(pairs))):

@@ -207,9 +207,10 @@ def _after_interruption(
     task: Task, ended: AttemptEnd, said: str, rule: RetryRule, chance: float, now: datetime
 ) -> Task:
     """Something other than the script's own doing ended it: no retry is consumed, `effects` alone decides."""
-    measured = ended.measured
-    never_started = task.state is TaskState.QUEUED or ended.cause is EndCause.SPAWN_RESOURCES
-    if not (task.effects.repeatable or never_started):
+    measured, short = ended.measured, ended.cause is EndCause.SPAWN_RESOURCES
+    if task.state is TaskState.QUEUED and not short:
+        return hand_back(task, task.fence, reason=said, now=now)  # as a lease that comes back by itself
+    if not (task.effects.repeatable or short):
         return await_decision(task, reason=_undecided(said), measured=measured, now=now)
     if ended.cause in (EndCause.POLICY, EndCause.HANDED_BACK):
         return again(task, reason=said, measured=measured, not_before=None, now=now)
