@@ -39,8 +39,9 @@ from services.agent_runner.domain.names import require_name
 from services.agent_runner.loops import Stream, read_behind_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
-from services.agent_runner.warden.host import RunMark, this_host
+from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
+from services.agent_runner.warden.this_host import this_host
 
 _TOKEN_WITHIN = timedelta(seconds=5)
 # A running attempt is handed back once its tree is proved dead, 12 s at the most.

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from foundation.clock import SystemClock
 from services.agent_runner.warden import reaping
-from services.agent_runner.warden.host import this_host
 from services.agent_runner.warden.loop import Warden
 from services.agent_runner.warden.protocol import Ready
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.spawn import Spawner
+from services.agent_runner.warden.this_host import this_host
 
 LINK_FD = 3
 _REAP_GRACE_SECONDS = 2.0

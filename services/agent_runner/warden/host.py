@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
@@ -77,14 +76,3 @@ class Host(Protocol):
 
     def enforcement(self) -> Mapping[str, str]:
         """How each limit is held here, by its name: `kernel`, `supervised` or `none`."""
-
-
-def this_host() -> Host:
-    """The implementation for the system that we are on."""
-    if sys.platform == "darwin":
-        from services.agent_runner.warden.host_darwin import DarwinHost
-
-        return DarwinHost()
-    from services.agent_runner.warden.host_linux import LinuxHost
-
-    return LinuxHost()
