@@ -22,20 +22,24 @@ import pytest
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState
 from foundation.errors import QuantumError
-from tests.acceptance.deployment import Deployment, deployed, ended, eventually, tasks_of
+from tests.acceptance.deployment import CLOCK, Deployment, deployed, ended, eventually, tasks_of
 
 SUBMITTERS = 8
 PAUSE_SECONDS_MAX = 0.4
 CALM_SECONDS_MAX = 0.3
 BURST_SECONDS_MAX = 0.006
+# A submit of this age has reached the coordinator and cannot be durable yet. The others are of any age: without
+# this one, all eight could be answered by the same commit just before the kill.
+YOUNG_SECONDS = (0.0004, 0.0015)
 DEADLINE = timedelta(seconds=10)
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One submit on its way; `answered` None as long as nobody knows."""
+    """One submit on its way since `began`; `answered` None as long as nobody knows."""
 
     key: str
+    began: float
     answered: bool | None = None
 
 
@@ -59,6 +63,12 @@ class Load:
             for _ in range(SUBMITTERS):
                 group.create_task(self._submit_for_ever())
 
+    def has_young_call(self) -> bool:
+        """Whether a submit is on its way that nobody can have answered."""
+        least, most = YOUNG_SECONDS
+        now = CLOCK.boottime()
+        return any(least <= now - call.began <= most for call in self.under_way)
+
     async def _submit_for_ever(self) -> None:
         async with self.system.coordinator() as client:
             while not self.stopping:
@@ -75,7 +85,7 @@ class Load:
     async def _submit(self, client: CoordinatorClient, key: str) -> None:
         while key not in self.acknowledged:
             await self.back.wait()
-            call = Call(key)
+            call = Call(key, CLOCK.boottime())
             self.under_way.add(call)
             try:
                 answer = await client.submit(self.asked[key], idempotency_key=key, deadline=DEADLINE)
@@ -103,7 +113,7 @@ async def kill_once(system: Deployment, load: Load, chance: random.Random) -> Hi
     await eventually(system.runs.alive, "an attempt runs")
     load.burst.set()
     await asyncio.sleep(chance.uniform(0, BURST_SECONDS_MAX))
-    while not (load.under_way and (running := system.runs.alive())):
+    while not (load.has_young_call() and (running := system.runs.alive())):
         await asyncio.sleep(0)
     hit = tuple(load.under_way)
     system.kill("coordinator")
