@@ -188,9 +188,7 @@ class CoordinatorClient:
         """
         position = after
 
-        def from_here() -> grpc.aio.UnaryStreamCall[
-            tasks_pb2.WatchTasksRequest, tasks_pb2.WatchTasksResponse
-        ]:
+        def from_here() -> grpc.aio.UnaryStreamCall[tasks_pb2.WatchTasksRequest, tasks_pb2.WatchTasksResponse]:
             return self._tasks.WatchTasks(tasks_pb2.WatchTasksRequest(after=position, ids=ids))
 
         async with aclosing(resuming(from_here, patience=patience)) as messages:

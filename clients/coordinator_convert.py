@@ -132,9 +132,7 @@ def counts_from(wire: Mapping[str, int]) -> Mapping[TaskState, int]:
 
 def page_from(wire: tasks_pb2.ListTasksResponse) -> TaskPage:
     """One page of tasks."""
-    return TaskPage(
-        tasks=tasks_from(wire.tasks), next=wire.next_page_token or None, counts=counts_from(wire.counts)
-    )
+    return TaskPage(tasks=tasks_from(wire.tasks), next=wire.next_page_token or None, counts=counts_from(wire.counts))
 
 
 def stats_from(wire: queue_pb2.GetQueueStatsResponse) -> QueueStats:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from foundation.clock import Clock
@@ -19,8 +19,7 @@ from services.coordinator.app.intake import Intake
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.overview import overview
 from services.coordinator.domain import task as moves
-from services.coordinator.domain.attempt import Ended
-from services.coordinator.domain.failure import AttemptEnd, EndCause
+from services.coordinator.domain.attempt import unstartable
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.ready import ReadyBoard, ReadyEntry, entry_of
 from services.coordinator.domain.task import Task, TaskState
@@ -367,12 +366,6 @@ class Dispatch:
     def fleet(self) -> FleetView:
         """A snapshot for people: `why`, the queue's figures, the agents' states."""
         return overview(self._holdings, self._attachments, self._holds, self._figures, now=self._clock.now())
-
-
-def unstartable(task: Task, sentence: str, now: datetime) -> Ended:
-    """An attempt that cannot start as it is: its agent or its project's folder is gone."""
-    end = AttemptEnd(cause=EndCause.SPAWN_CONFIGURATION, sentence=sentence, measured=moves.NOTHING_MEASURED)
-    return Ended(task_id=task.id, fence=task.fence, end=end, started_at=None, finished_at=now)
 
 
 def _held(tx: StoreTransaction, *, after: str) -> Sequence[Task]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.coordinator.domain.failure import AttemptEnd
+from services.coordinator.domain.failure import AttemptEnd, EndCause
+from services.coordinator.domain.task import NOTHING_MEASURED, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,9 @@ class Frozen:
 
 
 AttemptEvent = Started | Ended | Returned | Frozen
+
+
+def unstartable(task: Task, sentence: str, now: datetime) -> Ended:
+    """The end of an attempt that cannot start as it is: its agent or its project's folder is gone."""
+    end = AttemptEnd(cause=EndCause.SPAWN_CONFIGURATION, sentence=sentence, measured=NOTHING_MEASURED)
+    return Ended(task_id=task.id, fence=task.fence, end=end, started_at=None, finished_at=now)
