@@ -113,7 +113,8 @@ async def kill_once(system: Deployment, load: Load, chance: random.Random) -> Hi
     await eventually(system.runs.alive, "an attempt runs")
     load.burst.set()
     await asyncio.sleep(chance.uniform(0, BURST_SECONDS_MAX))
-    while not (load.has_young_call() and (running := system.runs.alive())):
+    # The look at the processes takes its time, so the young call comes last.
+    while not ((running := system.runs.alive()) and load.has_young_call()):
         await asyncio.sleep(0)
     hit = tuple(load.under_way)
     system.kill("coordinator")
