@@ -74,5 +74,8 @@ class Host(Protocol):
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """Signal the warden of a run if it is still that process."""
 
+    def own_peak(self) -> int:
+        """The most memory that this process ever had, in the unit of `ru_maxrss`."""
+
     def enforcement(self) -> Mapping[str, str]:
         """How each limit is held here, by its name: `kernel`, `supervised` or `none`."""

@@ -115,6 +115,9 @@ class DarwinHost:
         same = mark.boot == self._boot() and self._started(mark.warden_pid) == mark.warden_ticks
         return self._signal_if(mark.warden_pid, signum, same)
 
+    def own_peak(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
     def enforcement(self) -> Mapping[str, str]:
         """See `Host`."""
         return {

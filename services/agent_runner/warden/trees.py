@@ -4,7 +4,6 @@ reported."""
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 
@@ -29,6 +28,7 @@ class Trees:
 
     def __init__(self, host: Host, news: list[Message]) -> None:
         self._host = host
+        self._own_peak = 0
         self._news = news
         self._by_pid: dict[int, Attempt] = {}  # main processes that were not reaped: their pids cannot be used again
         self._by_tag: dict[int, Attempt] = {}
@@ -80,7 +80,7 @@ class Trees:
             if attempt is not None:
                 attempt.status, attempt.ended_at = status, now
                 attempt.cpu_seconds = usage.ru_utime + usage.ru_stime
-                attempt.peak_bytes = max(attempt.peak_bytes, _peak_bytes(usage.ru_maxrss))
+                attempt.peak_bytes = max(attempt.peak_bytes, self._peak_bytes(usage.ru_maxrss))
             else:
                 attempt = self._by_tag.get(self._adopted.pop(pid, -1))
             if attempt is not None and attempt.status is not None:
@@ -89,6 +89,12 @@ class Trees:
             self._adopt()
             for attempt in touched:
                 self._settle(attempt, now)
+
+    def _peak_bytes(self, maxrss: int) -> int:
+        """The child's peak; -1 when it cannot be told: until its exec a child is counted with our own memory."""
+        if maxrss > self._own_peak:
+            self._own_peak = self._host.own_peak()  # it may have grown since we last looked
+        return maxrss * _MAXRSS_UNIT if maxrss > self._own_peak else -1
 
     def _adopt(self) -> None:
         """Look at children that we did not spawn: what outlived its parent, whose tag says of which attempt
@@ -258,11 +264,3 @@ def _group_of(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def _peak_bytes(maxrss: int) -> int:
-    """The child's peak; -1 when it cannot be told: until its exec a child is counted with this process's own
-    memory."""
-    if maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
-        return -1
-    return maxrss * _MAXRSS_UNIT
