@@ -14,7 +14,7 @@ from clients.coordinator_values import TaskSpec, TaskState
 
 AT_ONCE = 10
 BATCH = 100
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.04
 
 
 def measure(rounds: int, tasks: int) -> Mapping[str, list[float]]:

@@ -65,7 +65,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
         "paused_attempts_max": _integer(10, 0, 1_000, "attempts that may stay paused on one runner"),
         "paused_seconds_max": _number(_DAY, 0, 30 * _DAY, "how long an attempt may stay paused"),
-        "prefetch": _integer(20, 0, 1_000, "leases that a runner takes ahead of its free slots"),
+        "prefetch": _integer(40, 0, 1_000, "leases that a runner takes ahead of its free slots"),
         "service_backoff_seconds": _number(1, 0.01, 3_600, "first pause before a service is started again; doubles"),
         "service_backoff_seconds_max": _number(900, 0.01, _DAY, "longest pause before a service is started again"),
         "service_restarts_escalate": _integer(3, 1, 1_000, "restarts within the window that are reported"),
@@ -76,13 +76,10 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "output_head_bytes": _size("8MB", "1KB", "1GB", "output kept from the beginning of an attempt"),
         "output_tail_bytes": _size("8MB", "1KB", "1GB", "output kept from the end of an attempt"),
         "output_line_bytes_max": _size("64KB", "80B", "1MB", "longer lines are cut"),
-        "output_ahead_bytes_max": _size("256MB", "1MB", "1TB", "raw output ahead of its reader that ends an attempt"),
         "report_bytes_max": _size("1MB", "1KB", "16MB", "a larger report is refused"),
-        "stream_batch_bytes": _size("1MB", "64KB", "8MB", "a message of the runner's stream is closed at this size"),
         # Lease and fence.
         "lease_seconds": _number(20, 0.2, 3_600, "how long a lease lasts without renewal"),
         "heartbeat_seconds": _number(5, 0.05, 600, "pause between renewals"),
-        "stop_poll_seconds": _number(1, 0.05, 60, "pause between looks at .quantum/STOP"),
         # Queue.
         "open_tasks_max": _integer(1_000_000, 1, 100_000_000, "open tasks beyond which submits are refused"),
         "idempotency_days": _number(7, 0.00001, 365, "how long an idempotency key is remembered"),
@@ -143,6 +140,19 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 """The runbook's own environment names; `QUANTUM_<NAME>` goes before them."""
+
+NOT_ACTED_ON = frozenset(
+    {
+        "cpu_limit",
+        "max_services",
+        *("paused_attempts_max", "paused_seconds_max"),
+        *("service_backoff_seconds", "service_backoff_seconds_max"),
+        *("service_restarts_escalate", "service_restarts_hold", "service_restarts_window_seconds"),
+        *("breaker_held_agents_min", "breaker_held_share_max"),
+        *("token_rotation_seconds", "token_overlap_seconds"),
+    }
+)
+"""Settings that are read and checked, and that nothing obeys yet; every list of settings says so."""
 
 NOT_SETTINGS = frozenset(
     f"QUANTUM_{name}"

@@ -69,7 +69,7 @@ _STOP_GRACE = timedelta(seconds=2)
 _CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2)
 _PACKAGE = "quantum.coordinator.v1"
 _QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
-_AGENTS_REMEDY = "`quantum stop --all` ends what runs; `quantum breaker reset` lets a held agent go."
+_AGENTS_REMEDY = "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ class CoordinatorSettings:
     stop_grace_seconds: float
     lease_seconds: float
     heartbeat_seconds: float
-    stop_poll_seconds: float
     open_tasks_max: int
     idempotency_days: float
     max_retries: int
@@ -59,5 +58,5 @@ class CoordinatorSettings:
 
     @property
     def tick_seconds(self) -> float:
-        """Pause between looks at the leases: often enough for tests that shorten them."""
-        return min(self.stop_poll_seconds, self.lease_seconds / 4)
+        """Pause between looks at the leases: at most a second, and often enough for tests that shorten them."""
+        return min(1.0, self.lease_seconds / 4)

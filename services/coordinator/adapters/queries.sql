@@ -4,10 +4,10 @@
 insert into tasks (
     id, agent, state, created_at, ready_at, fence, project, params, rank, reason, not_before, depends_on, effects,
     retries, timeout, cancel_requested, attempt, failures, timeouts, deferrals, losses, holder, runner, started_at,
-    finished_at, exit_code, signal, duration, cpu, memory_peak, output_bytes, output_cut, limits, retry_of, parent,
-    submitted_by, clearing, labels, change
+    finished_at, exit_code, signal, duration, cpu, memory_peak, output_bytes, output_cut, limits, limit_set, retry_of,
+    parent, submitted_by, clearing, labels, change
 ) values (
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 
 -- name: insert_long_params
@@ -21,7 +21,7 @@ insert into dependencies (parent, child) values (?, ?)
 update tasks set
     fence = ?, holder = ?, runner = ?, reason = ?, cancel_requested = ?, attempt = ?, failures = ?, timeouts = ?,
     deferrals = ?, losses = ?, not_before = ?, started_at = ?, exit_code = ?, signal = ?, duration = ?, cpu = ?,
-    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, change = ?,
+    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, limit_set = ?, change = ?,
     state = ?, ready_at = ?, finished_at = ?, clearing = ?
 where id = ? and state = ? and fence = ?
 
@@ -30,7 +30,7 @@ where id = ? and state = ? and fence = ?
 update tasks set
     fence = ?, holder = ?, runner = ?, reason = ?, cancel_requested = ?, attempt = ?, failures = ?, timeouts = ?,
     deferrals = ?, losses = ?, not_before = ?, started_at = ?, exit_code = ?, signal = ?, duration = ?, cpu = ?,
-    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, change = ?
+    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, limit_set = ?, change = ?
 where id = ? and state = ? and fence = ?
 
 -- name: task
@@ -45,11 +45,30 @@ select {task} from tasks where id > ? order by id limit ?
 -- name: tasks_downwards
 select {task} from tasks where id < ? order by id desc limit ?
 
--- name: ids_upwards
-select id from tasks where agent = ? and state = ? and id > ? order by id limit ?
+-- The list of states is what the index says: without it SQLite cannot know that the index has them all.
+-- name: open_ids_upwards
+select id from tasks
+where agent = ? and state = ? and (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused')
+    and id > ?
+order by id limit ?
 
--- name: ids_downwards
-select id from tasks where agent = ? and state = ? and id < ? order by id desc limit ?
+-- name: open_ids_downwards
+select id from tasks
+where agent = ? and state = ? and (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused')
+    and id < ?
+order by id desc limit ?
+
+-- name: finished_ids_upwards
+select id from tasks
+where agent = ? and state = ? and (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead')
+    and id > ?
+order by id limit ?
+
+-- name: finished_ids_downwards
+select id from tasks
+where agent = ? and state = ? and (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead')
+    and id < ?
+order by id desc limit ?
 
 -- name: project_ids_upwards
 select id from tasks
@@ -93,17 +112,23 @@ select {task} from tasks where change > ? order by change limit ?
 select {task} from tasks where clearing = ? and clearing <> '' and id > ? order by id limit ?
 
 -- name: counts
-select agent, state, tasks from counts where tasks > 0
+select agent, name, number from figures where agent <> '' and number > 0
 
 -- name: add_to_counts
-insert into counts (agent, state, tasks) values (?1, ?2, max(?3, 0))
-on conflict (agent, state) do update set tasks = tasks + ?3
+insert into figures (agent, name, number) values (?1, ?2, max(?3, 0))
+on conflict (agent, name) do update set number = number + ?3
 
 -- name: position
-select position from latest_change
+select number from figures where agent = '' and name = 'position'
 
 -- name: set_position
-update latest_change set position = ?
+update figures set number = ? where agent = '' and name = 'position'
+
+-- name: limit_set
+select id from limit_sets where limits = ?
+
+-- name: add_limit_set
+insert into limit_sets (limits) select ?1 where (select coalesce(max(id), 0) from limit_sets) < ?2 returning id
 
 -- name: put_output
 insert into outputs (task_id, output) values (?, ?) on conflict (task_id) do update set output = excluded.output
@@ -121,9 +146,12 @@ select digest, task_ids, at from idempotency_keys where token_id = ? and key = ?
 insert into idempotency_keys (token_id, key, digest, task_ids, at) values (?, ?, ?, ?, ?)
 on conflict (token_id, key) do update set digest = excluded.digest, task_ids = excluded.task_ids, at = excluded.at
 
+-- name: take_sequences
+update figures set number = number + ? where agent = '' and name = 'posted' returning number
+
 -- name: post
-insert into outbox (task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into outbox (sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: outbox
 select sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at
@@ -176,7 +204,7 @@ delete from facts where name = ?
 
 -- name: expired
 select id, agent, state, depends_on from tasks as old
-where state in ('succeeded', 'failed', 'cancelled') and finished_at < ?
+where (state = 'succeeded' or state = 'failed' or state = 'cancelled') and finished_at < ?
     and not exists (
         select 1 from dependencies join tasks as child on child.id = dependencies.child
         where dependencies.parent = old.id
@@ -186,7 +214,7 @@ order by finished_at limit ?
 
 -- name: expired_kept
 select id, agent, state, depends_on from tasks as old
-where state in ('needs_decision', 'dead') and finished_at < ?
+where (state = 'needs_decision' or state = 'dead') and finished_at < ?
     and not exists (
         select 1 from dependencies join tasks as child on child.id = dependencies.child
         where dependencies.parent = old.id
@@ -218,12 +246,12 @@ select page_count, freelist_count, page_size from pragma_page_count, pragma_free
 select agent, state, sum(tasks) from (
     select agent, state, count(*) as tasks from tasks group by agent, state
     union all
-    select agent, state, -tasks from counts
+    select agent, name, -number from figures where agent <> ''
 )
 group by agent, state having sum(tasks) <> 0
 
 -- name: beyond_position
-select count(*) from tasks where change > (select position from latest_change)
+select count(*) from tasks where change > (select number from figures where agent = '' and name = 'position')
 
 -- name: orphans
 select count(*) from outputs where task_id not in (select id from tasks)

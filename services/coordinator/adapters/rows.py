@@ -1,7 +1,7 @@
 """Tasks as rows of SQLite and back: positional and by hand, because every event of every task passes here."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,8 @@ from services.coordinator.domain.task import (
 
 Value = str | int | None
 Row = tuple[Value, ...]
+Place = Callable[[tuple[LimitUse, ...]], tuple[str | None, int | None]]
+"""Says where limits are written: the values of `limits` and `limit_set`."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RANK_MAX = 9
@@ -29,7 +31,8 @@ COLUMNS = (
     " coalesce(params, (select params from long_params where task_id = tasks.id)),"
     " rank, reason, not_before, depends_on, effects, retries, timeout, cancel_requested, attempt, failures, timeouts,"
     " deferrals, losses, holder, runner, started_at, finished_at, retry_of, parent, submitted_by, clearing, labels,"
-    " change, exit_code, signal, duration, cpu, memory_peak, output_bytes, output_cut, limits"
+    " change, exit_code, signal, duration, cpu, memory_peak, output_bytes, output_cut,"
+    " coalesce(limits, (select limits from limit_sets where id = limit_set))"
 )
 
 _MEASURED_FROM = 31  # where the columns of Measured begin
@@ -53,7 +56,7 @@ def moment(stamped: int) -> datetime:
     return EPOCH + timedelta(microseconds=stamped)
 
 
-def inserted(task: Task, change: int) -> Row:
+def inserted(task: Task, change: int, place: Place) -> Row:
     """The values of `insert_task`."""
     params = task.params if len(task.params) <= PARAMS_INLINE_MAX else None
     return (
@@ -82,7 +85,7 @@ def inserted(task: Task, change: int) -> Row:
         task.runner,
         _stamp_or_none(task.started_at),
         _stamp_or_none(task.finished_at),
-        *_measured(task.measured),
+        *_measured(task.measured, place),
         task.retry_of,
         task.parent,
         task.submitted_by,
@@ -92,15 +95,15 @@ def inserted(task: Task, change: int) -> Row:
     )
 
 
-def touched(before: Task, after: Task, change: int) -> Row:
+def touched(before: Task, after: Task, change: int, place: Place) -> Row:
     """The values of `touch_task`."""
-    return (*_changed(after, change), before.id, before.state, before.fence)
+    return (*_changed(after, change, place), before.id, before.state, before.fence)
 
 
-def moved(before: Task, after: Task, change: int) -> Row:
+def moved(before: Task, after: Task, change: int, place: Place) -> Row:
     """The values of `move_task`."""
     return (
-        *_changed(after, change),
+        *_changed(after, change, place),
         after.state,
         stamp(after.ready_at),
         _stamp_or_none(after.finished_at),
@@ -111,7 +114,7 @@ def moved(before: Task, after: Task, change: int) -> Row:
     )
 
 
-def _changed(task: Task, change: int) -> Row:
+def _changed(task: Task, change: int, place: Place) -> Row:
     return (
         task.fence,
         task.holder,
@@ -125,7 +128,7 @@ def _changed(task: Task, change: int) -> Row:
         task.losses,
         _stamp_or_none(task.not_before),
         _stamp_or_none(task.started_at),
-        *_measured(task.measured),
+        *_measured(task.measured, place),
         change,
     )
 
@@ -169,10 +172,9 @@ def _read_measured(values: Sequence[Any]) -> Measured:
     )
 
 
-def _measured(measured: Measured) -> Row:
+def _measured(measured: Measured, place: Place) -> Row:
     if measured is NOTHING_MEASURED:
-        return _NOTHING
-    limits = [part for use in measured.limits for part in (use.name, use.value, use.enforcement)]
+        return _NOTHING_PLACED
     return (
         measured.exit_code,
         measured.signal,
@@ -181,11 +183,17 @@ def _measured(measured: Measured) -> Row:
         measured.memory_peak_bytes,
         measured.output_bytes,
         measured.output_cut,
-        json.dumps(limits) if limits else None,
+        *place(measured.limits),
     )
 
 
+def written_limits(limits: Sequence[LimitUse]) -> str:
+    """The text that stands for limits."""
+    return json.dumps([part for use in limits for part in (use.name, use.value, use.enforcement)])
+
+
 _NOTHING: Row = (None, None, None, None, None, 0, 0, None)
+_NOTHING_PLACED: Row = (*_NOTHING, None)
 
 
 @lru_cache(maxsize=512)

@@ -44,10 +44,13 @@ class SqliteRecords:
     def post(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
         if not entries:
             return ()
+        last = self._execute(SQL["take_sequences"], (len(entries),)).get
+        posted = [replace(entry, sequence=sequence) for sequence, entry in enumerate(entries, last - len(entries) + 1)]
         self._executemany(
             SQL["post"],
             [
                 (
+                    entry.sequence,
                     entry.task_id,
                     entry.fence,
                     entry.agent,
@@ -58,12 +61,10 @@ class SqliteRecords:
                     entry.detail,
                     stamp(entry.finished_at),
                 )
-                for entry in entries
+                for entry in posted
             ],
         )
-        # One writer, so that the sequences of one transaction follow each other.
-        first = self._connection.last_insert_rowid() - len(entries) + 1
-        return [replace(entry, sequence=sequence) for sequence, entry in enumerate(entries, first)]
+        return posted
 
     def outbox(self, *, limit: int) -> Sequence[OutboxEntry]:
         return [

@@ -21,7 +21,8 @@ from services.coordinator.adapters.rows import (
     stamp,
     touched,
 )
-from services.coordinator.domain.task import Task, TaskState, request_of
+from services.coordinator.adapters.sqlite_limits import LimitSets
+from services.coordinator.domain.task import FINISHED, Task, TaskState, request_of
 from services.coordinator.ports import ReadyEntry, TaskFilter
 
 _LAST_ID = "\U0010ffff"  # sorts behind every id
@@ -41,6 +42,7 @@ class SqliteTasks:
         self._connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
+        self._place = LimitSets(connection).place
         self._position: int | None = None
         self._counted: Counter[tuple[str, str]] = Counter()
 
@@ -57,7 +59,7 @@ class SqliteTasks:
     # -- writes
 
     def insert(self, tasks: Sequence[Task]) -> None:
-        rows = [inserted(task, change) for change, task in enumerate(tasks, self._advance(len(tasks)))]
+        rows = [inserted(task, change, self._place) for change, task in enumerate(tasks, self._advance(len(tasks)))]
         try:
             self._executemany(SQL["insert_task"], rows)
         except apsw.ConstraintError as error:
@@ -83,9 +85,9 @@ class SqliteTasks:
             if request_of(before) != request_of(after):
                 raise Internal("request_changed", f"What task {before.id} asks for cannot be changed.")
             if _placed(before) == _placed(after):
-                touches.append(touched(before, after, change))
+                touches.append(touched(before, after, change, self._place))
                 continue
-            moves.append(moved(before, after, change))
+            moves.append(moved(before, after, change, self._place))
             if before.state is not after.state:
                 self._counted[before.agent, before.state] -= 1
                 self._counted[after.agent, after.state] += 1
@@ -153,7 +155,10 @@ class SqliteTasks:
             values = (wanted.project, start, wanted.agent, states, limit)
             ids = self._ids(f"project_ids_{direction}", values)
         else:
-            walks = (self._ids(f"ids_{direction}", (*pair, start, limit)) for pair in self._pairs(wanted))
+            walks = (
+                self._ids(f"{_kind(state)}_ids_{direction}", (agent, state, start, limit))
+                for agent, state in self._pairs(wanted)
+            )
             ids = sorted(chain.from_iterable(walks), reverse=downwards)[:limit]
         found = self.tasks(ids)
         return [found[id_] for id_ in ids]
@@ -215,3 +220,8 @@ class SqliteTasks:
 
     def _read(self, name: str, values: Row) -> list[Task]:
         return [read_task(row) for row in fetch(self._connection, name, values)]
+
+
+def _kind(state: TaskState) -> str:
+    """Which of the two indexes of agents and states has the tasks of a state."""
+    return "finished" if state in FINISHED else "open"

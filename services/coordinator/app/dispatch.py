@@ -243,10 +243,11 @@ class Dispatch:
         return tasks
 
     def _room(self, attachment: Attachment) -> int:
-        """Leases that a runner may have now; none while it has a full set of slots still at hand, so that they go out
-        in batches. It starves at no time: it asks for more than it has slots."""
+        """Leases that a runner may have now; none while half of what it keeps at hand is still there, so that they go
+        out in batches and it never starves: its news of starts and ends are milliseconds old."""
         name = attachment.hello.name
-        if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= attachment.hello.slots:
+        at_hand = max(2, attachment.capacity - attachment.hello.slots)
+        if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= at_hand / 2:
             return 0
         return max(0, attachment.capacity - self._holdings.count_of_runner(name))
 

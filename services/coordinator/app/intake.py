@@ -34,7 +34,7 @@ HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
 # for it but the acknowledgement, because runners have their next leases at hand.
 FEW = 4
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.008
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class Intake:
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.
                     task = moves.start(task, event.fence, at=event.started_at)
-                chance = self._randomness.uniform()
+                chance = 0.0 if event.end.measured.exit_code == 0 else self._randomness.uniform()
                 return failure.settle(task, event.fence, event.end, self._rule, chance=chance, now=now)
 
     def _outcome(self, task: Task, event: Ended | Returned) -> OutboxEntry:

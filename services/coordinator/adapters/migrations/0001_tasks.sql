@@ -1,11 +1,13 @@
 -- Times are microseconds since 1970 UTC, durations microseconds. "" stands for nobody and nothing in texts that
 -- are compared; NULL for a figure that is not known.
 
+-- No `in` of more than two: SQLite would build a table of the list for every row that is written.
 create table tasks (
     id               text primary key,
     agent            text not null check (agent <> ''),
-    state            text not null check (state in ('scheduled', 'blocked', 'queued', 'running', 'paused',
-                         'needs_decision', 'succeeded', 'failed', 'cancelled', 'dead')),
+    state            text not null check (state = 'queued' or state = 'succeeded' or state = 'failed' or
+                         state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused' or
+                         state = 'needs_decision' or state = 'cancelled' or state = 'dead'),
     created_at       integer not null,
     ready_at         integer not null,
     fence            integer not null check (fence > 0),
@@ -15,7 +17,7 @@ create table tasks (
     reason           text not null,
     not_before       integer,
     depends_on       text,                  -- ids with a space between; NULL: none
-    effects          text not null check (effects in ('none', 'idempotent', 'once')),
+    effects          text not null check (effects = 'once' or effects = 'none' or effects = 'idempotent'),
     retries          integer not null check (retries >= 0),
     timeout          integer check (timeout > 0),
     cancel_requested integer not null check (cancel_requested in (0, 1)),
@@ -35,7 +37,8 @@ create table tasks (
     memory_peak      integer,
     output_bytes     integer not null,
     output_cut       integer not null check (output_cut in (0, 1)),
-    limits           text,                  -- JSON [name, value, enforcement, name, …]; NULL: none
+    limits           text,                  -- JSON [name, value, enforcement, name, …]; NULL: none, or in a set
+    limit_set        integer,               -- of limit_sets; NULL: none
     retry_of         text not null,
     parent           text not null,
     submitted_by     text not null,
@@ -43,28 +46,40 @@ create table tasks (
     labels           text,                  -- JSON object; NULL: none
     change           integer not null check (change > 0),
 
-    check (holder = '' or state in ('queued', 'running', 'paused')),
+    check (holder = '' or (state = 'queued' or state = 'running' or state = 'paused')),
     check (state not in ('running', 'paused') or (holder <> '' and attempt >= 1 and started_at is not null)),
-    check ((finished_at is not null) = (state in ('needs_decision', 'succeeded', 'failed', 'cancelled', 'dead'))),
+    check ((finished_at is not null) = (state = 'succeeded' or state = 'failed' or state = 'cancelled' or
+        state = 'needs_decision' or state = 'dead')),
     check (state <> 'scheduled' or not_before is not null),
     check (state <> 'blocked' or depends_on is not null),
     check (state <> 'succeeded' or exit_code is 0 or reason <> '')
 ) strict, without rowid;
 
 -- Every index is moved by some event of every task, so each must earn its keep; the primary key closes each of them.
-create index tasks_listed on tasks (agent, state);
+-- Those that come and go are apart from those that stay, or each move would write out their neighbours, too.
+create index tasks_listed_open on tasks (agent, state)
+    where (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused');
+create index tasks_listed_finished on tasks (agent, state)
+    where (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead');
 create unique index tasks_changed on tasks (change);
 create index tasks_ready on tasks (agent, rank, ready_at) where state = 'queued' and holder = '';
 create index tasks_held on tasks (id) where holder <> '';
 create index tasks_due on tasks (ready_at) where state = 'scheduled';
-create index tasks_expiring on tasks (finished_at) where state in ('succeeded', 'failed', 'cancelled');
-create index tasks_kept on tasks (finished_at) where state in ('needs_decision', 'dead');
+create index tasks_expiring on tasks (finished_at)
+    where (state = 'succeeded' or state = 'failed' or state = 'cancelled');
+create index tasks_kept on tasks (finished_at) where (state = 'needs_decision' or state = 'dead');
 create index tasks_of_project on tasks (project) where project <> '';
 create index tasks_cleared on tasks (clearing) where clearing <> '';
 
 create table long_params (
     task_id text primary key,
     params  text not null
+) strict, without rowid;
+
+-- The attempts of one agent have the same limits, a third of a row. At most 1,000: what comes later stands in its row.
+create table limit_sets (
+    id     integer primary key,
+    limits text not null unique
 ) strict;
 
 create table dependencies (
@@ -76,21 +91,18 @@ create table dependencies (
 create table outputs (
     task_id text primary key,
     output  text not null
-) strict;
-
--- Kept by the writer, once per transaction, so that no figure is ever counted over the tasks.
-create table counts (
-    agent text not null,
-    state text not null,
-    tasks integer not null check (tasks >= 0),
-    primary key (agent, state)
 ) strict, without rowid;
 
-create table latest_change (
-    singleton integer primary key check (singleton = 1),
-    position  integer not null check (position >= 0)
-) strict;
-insert into latest_change values (1, 0);
+-- How many tasks an agent has in each state, kept by the writer once per transaction, so that no figure is ever
+-- counted over the tasks. Of agent '': the position of the latest change and the last sequence of the outbox; they
+-- stand here because every commit writes this page anyway.
+create table figures (
+    agent  text not null,
+    name   text not null,
+    number integer not null check (number >= 0),
+    primary key (agent, name)
+) strict, without rowid;
+insert into figures values ('', 'position', 0), ('', 'posted', 0);
 
 create table idempotency_keys (
     token_id text not null,
@@ -103,7 +115,7 @@ create table idempotency_keys (
 create index idempotency_keys_aged on idempotency_keys (at);
 
 create table outbox (
-    sequence      integer primary key autoincrement,
+    sequence      integer primary key,
     task_id       text not null,
     fence         integer not null,
     agent         text not null,
