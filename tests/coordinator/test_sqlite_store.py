@@ -1,19 +1,22 @@
 """What only the encrypted SQLite store promises: what is on disk, and that no question reads every task."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
 from foundation.errors import Invalid
+from services.coordinator.adapters import sqlite_limits
 from services.coordinator.adapters.queries import SQL
 from services.coordinator.adapters.sqlite import MIGRATIONS, SqliteStore
-from services.coordinator.domain.task import lease
+from services.coordinator.domain.task import LimitUse, lease
 from services.coordinator.ports import StoreTransaction, TaskFilter
 from tests.coordinator.stores import KEY, get, move, put
-from tests.coordinator.tasks import S, stored, task
+from tests.coordinator.tasks import EXITED_0, S, stored, task
 
 
 async def test_everything_is_there_after_a_reopening(tmp_path: Path) -> None:
@@ -52,8 +55,8 @@ async def test_the_check_sees_figures_that_are_not_true(tmp_path: Path) -> None:
     store = SqliteStore.open(tmp_path / "c.db", key=KEY)
     await put(store, task(), task())
     database = store._database
-    await database.write(lambda connection: connection.execute("update counts set tasks = 3"))
-    await database.write(lambda connection: connection.execute("update latest_change set position = 1"))
+    await database.write(lambda connection: connection.execute("update figures set number = 3 where name = 'queued'"))
+    await database.write(lambda connection: connection.execute("update figures set number = 1 where name = 'position'"))
     await database.write(lambda connection: connection.execute("insert into outputs values ('gone', 'x')"))
     faults = await store.check()
     assert len(faults) == 3, faults
@@ -97,7 +100,7 @@ def plain() -> apsw.Connection:
 
 
 # What may read a whole table, because the table is small or the question is asked once.
-SMALL = ("counts", "reports", "histories", "outbox", "json_each", "facts", "latest_change", "refusals")
+SMALL = ("figures", "reports", "histories", "outbox", "json_each", "facts", "limit_sets", "refusals", "CONSTANT ROW")
 ONCE = ("miscounted", "beyond_position", "orphans")
 
 
@@ -121,8 +124,10 @@ def test_no_statement_reads_every_task_or_sorts_them(plain: apsw.Connection, nam
         ("next_due", "tasks_due"),
         ("held", "tasks_held (id>?)"),
         ("changes", "tasks_changed (change>?)"),
-        ("ids_upwards", "COVERING INDEX tasks_listed (agent=? AND state=? AND id>?)"),
-        ("ids_downwards", "COVERING INDEX tasks_listed (agent=? AND state=? AND id<?)"),
+        ("open_ids_upwards", "COVERING INDEX tasks_listed_open (agent=? AND state=? AND id>?)"),
+        ("open_ids_downwards", "COVERING INDEX tasks_listed_open (agent=? AND state=? AND id<?)"),
+        ("finished_ids_upwards", "COVERING INDEX tasks_listed_finished (agent=? AND state=? AND id>?)"),
+        ("finished_ids_downwards", "COVERING INDEX tasks_listed_finished (agent=? AND state=? AND id<?)"),
         ("project_ids_upwards", "tasks_of_project (project=? AND id>?)"),
         ("expired", "tasks_expiring (finished_at<?)"),
         ("expired_kept", "tasks_kept (finished_at<?)"),
@@ -136,7 +141,41 @@ def test_each_walk_is_along_its_index(plain: apsw.Connection, name: str, index: 
     assert index in plan
 
 
+@pytest.mark.parametrize("name", ["insert_task", "move_task", "touch_task"])
+def test_no_table_is_built_for_a_row_that_is_written(plain: apsw.Connection, name: str) -> None:
+    """An `in` of three in a check or an index costs as much as the rest of the row."""
+    program = plain.execute(f"explain {SQL[name]}", (None,) * SQL[name].count("?")).fetchall()
+    assert "OpenEphemeral" not in {step[1] for step in program}
+    plain.execute("create index t on tasks (agent) where state in ('queued', 'running', 'paused')")
+    program = plain.execute(f"explain {SQL['move_task']}", (None,) * SQL["move_task"].count("?")).fetchall()
+    assert "OpenEphemeral" in {step[1] for step in program}
+
+
+async def test_the_same_limits_are_written_once_and_more_than_fit_stand_in_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_limits, "LIMIT_SETS_MAX", 2)
+    store = SqliteStore.open(tmp_path / "c.db", key=KEY)
+    measured = [
+        replace(EXITED_0, limits=(LimitUse(name="memory", value=float(number % 4), enforcement="kernel"),))
+        for number in range(8)
+    ]
+    tasks = [task(S.SUCCEEDED, measured=each) for each in (EXITED_0, *measured)]
+
+    def failing(tx: StoreTransaction) -> None:
+        tx.insert(tasks[:3])
+        raise LookupError
+
+    # What a work that is undone had found out about the sets is undone with it.
+    await asyncio.gather(store.write(failing), put(store, *tasks[3:]), put(store, *tasks[:3]), return_exceptions=True)
+    assert [stored(await get(store, each.id)) for each in tasks] == tasks
+    written = "select count(limit_set), count(limits), count(distinct limit_set) from tasks"
+    assert await store._database.read(lambda connection: connection.execute(written).get) == (4, 4, 2)
+    await store.close()
+
+
 def test_every_statement_is_used() -> None:
     source = "".join(path.read_text() for path in MIGRATIONS.parent.glob("*.py"))
-    composed = {f"{kind}_{way}" for kind in ("tasks", "ids", "project_ids") for way in ("upwards", "downwards")}
+    kinds = ("tasks", "open_ids", "finished_ids", "project_ids")
+    composed = {f"{kind}_{way}" for kind in kinds for way in ("upwards", "downwards")}
     assert [name for name in SQL if f'"{name}"' not in source and name not in composed] == []

@@ -48,25 +48,29 @@ select {task} from tasks where id < ? order by id desc limit ?
 -- The list of states is what the index says: without it SQLite cannot know that the index has them all.
 -- name: open_ids_upwards
 select id from tasks
-where agent = ? and state = ? and (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused')
+where agent = ? and state = ?
+    and (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused')
     and id > ?
 order by id limit ?
 
 -- name: open_ids_downwards
 select id from tasks
-where agent = ? and state = ? and (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused')
+where agent = ? and state = ?
+    and (state = 'queued' or state = 'running' or state = 'scheduled' or state = 'blocked' or state = 'paused')
     and id < ?
 order by id desc limit ?
 
 -- name: finished_ids_upwards
 select id from tasks
-where agent = ? and state = ? and (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead')
+where agent = ? and state = ?
+    and (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead')
     and id > ?
 order by id limit ?
 
 -- name: finished_ids_downwards
 select id from tasks
-where agent = ? and state = ? and (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead')
+where agent = ? and state = ?
+    and (state = 'succeeded' or state = 'failed' or state = 'cancelled' or state = 'needs_decision' or state = 'dead')
     and id < ?
 order by id desc limit ?
 
