@@ -69,7 +69,9 @@ _STOP_GRACE = timedelta(seconds=2)
 _CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2)
 _PACKAGE = "quantum.coordinator.v1"
 _QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
-_AGENTS_REMEDY = "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
+_AGENTS_REMEDY = (
+    "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +190,7 @@ class Coordinator:
         loops = (
             self.dispatch.run(),
             self.intake.run(),
-            every(settings.tick_seconds, self.renewal.tick, name="leases"),
+            every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),

@@ -25,14 +25,14 @@ AGENTS_INTERVAL_SECONDS = 5.0
 _log = get_logger("coordinator")
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[object]], *, name: str) -> None:
-    """Do `work` for ever with a pause after each; an error of ours is logged and does not end it."""
+async def every(pause: float | Callable[[], float], work: Callable[[], Awaitable[object]], *, name: str) -> None:
+    """Do `work` for ever with a pause in seconds after each; an error of ours is logged and does not end it."""
     while True:
         try:
             await work()
         except QuantumError as error:
             _log.error(f"The loop {name} failed and goes on: {error}", action="loop_failed", loop=name)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(pause() if callable(pause) else pause)
 
 
 async def scan(catalogue: FileCatalogue, on_change: Callable[[], None]) -> None:

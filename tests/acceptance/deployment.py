@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import shutil
 import signal
@@ -11,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, overload
 from unittest.mock import patch
 
 import psutil
@@ -28,18 +26,13 @@ from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import EVERYTHING, TaskFilter, TaskState, TaskView
 from clients.health import is_serving
 from clients.safety import SafetyClient
-from foundation.clock import SystemClock
-from foundation.errors import QuantumError
 from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, USER_TOKEN, open_secret_store, service_account, user_account
 from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
 from tests.acceptance.runs import Runs
+from tests.waiting import PATIENCE_SECONDS, eventually
 
-T = TypeVar("T")
-CLOCK = SystemClock()
-PATIENCE_SECONDS = 30.0
 LOG_LINES = 40
-_LOOK_SECONDS = 0.02
 _PROBE_DEADLINE = timedelta(seconds=2)
 
 
@@ -260,37 +253,6 @@ def _environments(root: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             continue
         if environ.get("QUANTUM_WORKSPACE") == str(root):
             yield candidate.pid, environ
-
-
-@overload
-async def eventually(
-    look: Callable[[], Coroutine[Any, Any, T | None]], what: str, *, within: float = PATIENCE_SECONDS
-) -> T: ...
-
-
-@overload
-async def eventually(look: Callable[[], T | None], what: str, *, within: float = PATIENCE_SECONDS) -> T: ...
-
-
-async def eventually(look: Callable[[], Any], what: str, *, within: float = PATIENCE_SECONDS) -> Any:
-    """Look again and again until there is something true, and return it; what was seen last is told on failure.
-
-    A service that is out of reach counts as not yet.
-    """
-    until = CLOCK.boottime() + within
-    seen: object = None
-    while True:
-        try:
-            found = look()
-            seen = await found if inspect.isawaitable(found) else found
-        except QuantumError as error:
-            seen = error
-        else:
-            if seen:
-                return seen
-        if CLOCK.boottime() > until:
-            raise AssertionError(f"not within {within:g} s: {what}; seen last: {seen!r}")
-        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def tasks_of(client: CoordinatorClient, chosen: TaskFilter = EVERYTHING) -> dict[str, TaskView]:

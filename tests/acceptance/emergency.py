@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from clients.coordinator_values import TaskSpec, TaskState
-from tests.acceptance.deployment import CLOCK, Deployment, deployed, ended, eventually, tasks_of
+from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
+from tests.waiting import CLOCK, eventually
 
 RUNNING, QUEUED, SINGLE = 5, 50, 2
 WHOLE_WITHIN_SECONDS = 2.0

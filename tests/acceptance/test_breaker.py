@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState
 from clients.safety_values import BreakerView
-from tests.acceptance.deployment import Deployment, deployed, ended, eventually
+from tests.acceptance.deployment import Deployment, deployed, ended
+from tests.waiting import eventually, looks
 
 OPEN_SECONDS = 10.0
 WATCHED_SECONDS = 2.0
@@ -92,10 +92,6 @@ async def _held(client: CoordinatorClient, task_id: str) -> str | None:
 async def most_alive(system: Deployment, seconds: float) -> int:
     """How many attempts ran at most, at any look within a time."""
     most = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                most = max(most, len(system.runs.alive()))
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        return most
+    async for _ in looks(seconds):
+        most = max(most, len(system.runs.alive()))
+    return most

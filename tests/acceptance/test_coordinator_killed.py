@@ -22,7 +22,8 @@ import pytest
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState
 from foundation.errors import QuantumError
-from tests.acceptance.deployment import CLOCK, Deployment, deployed, ended, eventually, tasks_of
+from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
+from tests.waiting import CLOCK, chance_moment, eventually
 
 SUBMITTERS = 8
 PAUSE_SECONDS_MAX = 0.4
@@ -109,10 +110,10 @@ class Hit:
 
 async def kill_once(system: Deployment, load: Load, chance: random.Random) -> Hit:
     """Kill the coordinator at a random moment at which submits are on their way and attempts run; start it again."""
-    await asyncio.sleep(chance.uniform(0, CALM_SECONDS_MAX))
+    await chance_moment(chance, CALM_SECONDS_MAX)
     await eventually(system.runs.alive, "an attempt runs")
     load.burst.set()
-    await asyncio.sleep(chance.uniform(0, BURST_SECONDS_MAX))
+    await chance_moment(chance, BURST_SECONDS_MAX)
     # The look at the processes takes its time, so the young call comes last.
     while not ((running := system.runs.alive()) and load.has_young_call()):
         await asyncio.sleep(0)

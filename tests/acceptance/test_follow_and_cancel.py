@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cli.processes import Process
 from clients.coordinator_values import TaskSpec, TaskState
-from tests.acceptance.deployment import CLOCK, Deployment, deployed, eventually
+from tests.acceptance.deployment import Deployment, deployed
+from tests.waiting import CLOCK, eventually
 
 LINES = 10
 

@@ -12,7 +12,8 @@ from cli.processes import Process
 from clients.attachment import Attachment
 from clients.attachment_values import AttemptRef, EndCause, Events, Hello, Result, ResultAcks
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
-from tests.acceptance.deployment import CLOCK, Deployment, deployed, ended, eventually, tasks_of
+from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
+from tests.waiting import CLOCK, eventually
 
 SLACK_SECONDS = 1.5
 """For a machine that is busy with other tests: looking, spawning, one tick of the coordinator."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 from clients.coordinator_values import TaskSpec, TaskState
-from tests.acceptance.deployment import CLOCK, Deployment, deployed, ended, eventually, tasks_of
+from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
+from tests.waiting import CLOCK, eventually, looks
 
 WATCHED_SECONDS = 2.5
 
@@ -58,9 +57,7 @@ async def _state(system: Deployment, task_id: str, state: TaskState) -> bool:
 
 async def started_within(system: Deployment, seconds: float) -> int:
     """Watch for several ticks of the coordinator; how many attempts have begun by then."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while True:
-                system.runs.all()
-                await asyncio.sleep(0.02)
+    async for _ in looks(seconds):
+        if system.runs.all():
+            break
     return len(system.runs.all())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from clients.coordinator_values import TaskSpec, TaskState
 from foundation.workspace import StopFile
-from tests.acceptance.deployment import CLOCK, Deployment, deployed, ended, eventually
+from tests.acceptance.deployment import Deployment, deployed, ended
+from tests.waiting import CLOCK, eventually, looks
 
 RUNNING, DEAF, SINGLE, WAITING = 20, 3, 4, 10
 EXTRA_SECONDS = 2.0
@@ -112,9 +111,7 @@ async def _why(system: Deployment, task_id: str, code: str) -> str | None:
 
 async def started_within(system: Deployment, seconds: float) -> int:
     """Watch for several ticks of everybody who could start something; how many attempts have begun by then."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while True:
-                system.runs.all()
-                await asyncio.sleep(0.02)
+    async for _ in looks(seconds):
+        if system.runs.all():
+            break
     return len(system.runs.all())

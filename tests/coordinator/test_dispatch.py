@@ -170,11 +170,14 @@ async def test_a_lost_runner_is_given_up_after_its_lease_and_grace_and_not_befor
     await fleet.round()
     [lease] = granted(sent(runner))
     await fleet.tell(runner, started(lease, fleet.now()))
-    for _ in range(35):
+    for _ in range(34):
         fleet.clock.advance(timedelta(seconds=1))
         await fleet.renewal.tick()
+    fleet.clock.advance(timedelta(seconds=0.75))
+    await fleet.renewal.tick()
     assert (await fleet.task(task)).state is TaskState.RUNNING
-    fleet.clock.advance(timedelta(seconds=1))
+    assert fleet.renewal.pause_seconds(1.0) == pytest.approx(0.25)
+    fleet.clock.advance(timedelta(seconds=0.25))
     await fleet.renewal.tick()
     lost = await fleet.task(task)
     assert (lost.state, lost.losses, lost.holder) == (state, 1, "")

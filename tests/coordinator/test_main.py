@@ -16,6 +16,7 @@ from foundation.ids import random_bytes
 from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, open_secret_store, service_account, user_account
 from foundation.tokens import mint
 from foundation.workspace import Workspace
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,11 +85,9 @@ async def test_it_serves_without_safety_and_ends_when_told(workspace: Workspace)
     assert (await asyncio.to_thread(run, workspace, "provision")).returncode == 0
     process = await asyncio.create_subprocess_exec(*command(workspace), stderr=subprocess.PIPE)
     try:
-        async with asyncio.timeout(30):
-            while not await is_serving(workspace.socket("coordinator")):
-                assert process.returncode is None
-                await asyncio.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
+        await eventually(lambda: is_serving(workspace.socket("coordinator")), "the coordinator serves")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE_SECONDS):
             _, said = await process.communicate()
     finally:
         if process.returncode is None:

@@ -29,6 +29,7 @@ from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store
 log = get_logger("coordinator")
 PAUSED_WITHOUT_SAFETY_SECONDS = 300.0
 RESCUE_PAGE = 100
+SHORTEST_PAUSE_SECONDS = 0.02
 
 
 class Renewal:
@@ -167,10 +168,18 @@ class Renewal:
 
     # -- rescue
 
+    def pause_seconds(self, tick_seconds: float) -> float:
+        """How long to wait for the next tick: no longer than until the next lease is given up."""
+        oldest = min((held.renewed_at for held in self._holdings.all()), default=None)
+        if oldest is None:
+            return tick_seconds
+        left = oldest + self._times.rescue_after_seconds - self._clock.boottime()
+        return min(tick_seconds, max(left, SHORTEST_PAUSE_SECONDS))
+
     def _overdue(self) -> Sequence[Held]:
         boottime = self._clock.boottime()
         after = self._times.rescue_after_seconds
-        return [held for held in self._holdings.all() if boottime - held.renewed_at > after]
+        return [held for held in self._holdings.all() if boottime - held.renewed_at >= after]
 
     async def _rescue(self, lost: Sequence[Held]) -> None:
         """Take attempts back in pages; a page that fails is taken one by one, so that no task starves another."""
