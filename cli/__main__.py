@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cli.printing import emit
+from cli.printing import emit, printable
 from cli.session import Session
 from foundation.errors import Internal, Kind, QuantumError, did_you_mean
 
@@ -34,6 +34,7 @@ VERBS = {
     "queue": "figures, pause, resume, clear, undo",
     "stop": "stop everything, and keep it stopped",
     "resume": "start again after a stop",
+    "recover": "let held agents go",
     "breaker": "circuit breakers: list, force, reset",
     "token": "your token, and those of others",
     "config": "settings and where each comes from",
@@ -154,11 +155,11 @@ def report(error: QuantumError, *, as_json: bool) -> int:
         document = {"code": error.code, "message": error.message, "remedy": error.remedy or None, "fields": faults}
         emit({"error": {**document, "retry_after_seconds": retry_after}})
     else:
-        click.echo(f"quantum: {error.message}", err=True)
+        click.echo(f"quantum: {printable(error.message)}", err=True)
         for fault in error.fields:
             # A single fault is often the sentence itself; then its place is news only among many.
             if fault.message != error.message:
-                click.echo(f"  {fault.path}: {fault.message}", err=True)
+                click.echo(f"  {printable(f'{fault.path}: {fault.message}')}", err=True)
             elif not fault.path.startswith("tasks[0]"):
                 click.echo(f"  at {fault.path}", err=True)
         if error.remedy:

@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from cli.live import LiveLine, Output
-from cli.printing import took
+from cli.printing import printable, took
 from cli.session import Connected
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import LogChunk, TaskChanges, TaskState, TaskView
@@ -119,7 +119,7 @@ class Follower:
             return  # the streams themselves say what is wrong with the connection
         if why.sentence != waiting.why and not self._line.shown:
             remedy = f"  → {why.remedy}" if why.remedy else ""
-            click.echo(f"{task.agent} waits: {why.sentence}{remedy}", err=True)
+            click.echo(printable(f"{task.agent} waits: {why.sentence}{remedy}"), err=True)
         waiting.why = why.sentence
 
     def _cancel(self, task_id: str) -> None:
@@ -175,7 +175,7 @@ async def _changes(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerat
 def _status(task: TaskView, waited: float, why: str) -> str:
     where = f" on {task.runner}" if task.runner and task.state is TaskState.RUNNING else ""
     state = "being cancelled" if task.cancel_requested else f"{task.state}{where}"
-    reason = f": {why}" if why and task.state in _NOT_STARTED else ""
+    reason = f": {printable(why)}" if why and task.state in _NOT_STARTED else ""
     return f"{task.agent} {state}, {int(waited)} s{reason}"
 
 
@@ -198,7 +198,7 @@ def last_line(task: TaskView) -> str:
     """How a task ended, in a line for people."""
     how = f", exit {task.exit_code}" if task.exit_code else f", signal {task.signal}" if task.signal else ""
     lasted = f" after {took(task.duration)}" if task.duration is not None else ""
-    reason = f": {task.reason}" if task.reason and task.state is not TaskState.SUCCEEDED else ""
+    reason = f": {printable(task.reason)}" if task.reason and task.state is not TaskState.SUCCEEDED else ""
     return f"{task.agent} {task.state.replace('_', ' ')}{how}{lasted} (task {task.id}){reason}"
 
 

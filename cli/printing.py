@@ -37,6 +37,7 @@ def emit(document: Any) -> None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under headings: fitted to a terminal, else as aligned plain text with nothing cut."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(headings, rows)
         return
@@ -44,6 +45,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[at]) for line in lines) for at in range(len(headings))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere, in which nothing moves a terminal's cursor or rings its bell: `�` stands for each."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -6,7 +6,7 @@ import click
 
 from cli.documents import document, documents
 from cli.options import agent_names, json_option
-from cli.printing import counted, emit, lately, share, table, took, when
+from cli.printing import counted, emit, lately, printable, share, table, took, when
 from cli.session import Session
 from clients.coordinator_values import AgentState, AgentView
 from foundation.quantities import format_size
@@ -84,7 +84,7 @@ def _say_one(agent: AgentView) -> None:
     }
     for name, fact in facts.items():
         if fact:
-            click.echo(f"{name + ':':14} {fact}")
+            click.echo(f"{name + ':':14} {printable(fact)}")
     for fault in agent.faults:
         click.echo(f"✗ {fault}")
     for notice in agent.notices:

@@ -8,7 +8,7 @@ import click
 
 from cli.documents import document
 from cli.options import json_option
-from cli.printing import counted, emit, table, when
+from cli.printing import counted, emit, printable, table, when
 from cli.running import Running, read_running
 from cli.session import Session
 from cli.supervisor import health
@@ -96,7 +96,7 @@ def _say_mode(mode: ModeStatus | QuantumError) -> None:
     if isinstance(mode, QuantumError):
         click.echo(f"mode: not known. {mode.message}")
         return
-    why = f", since {when(mode.since)} by {mode.actor}: {mode.reason}" if mode.reason else ""
+    why = f", since {when(mode.since)} by {mode.actor}: {printable(mode.reason)}" if mode.reason else ""
     click.echo(f"mode: {mode.mode}{why}" + ("  (quantum resume)" if mode.mode == "STOPPED" else ""))
 
 
@@ -107,7 +107,7 @@ def _say_queue(stats: QueueStats | QuantumError) -> None:
     open_counts = [f"{stats.counts[state]:,} {state}" for state in TaskState if stats.counts.get(state)]
     click.echo("tasks: " + (", ".join(open_counts) or "none yet"))
     if stats.paused:
-        click.echo(f"the queue is paused: {stats.paused_reason}  (quantum queue resume)")
+        click.echo(f"the queue is paused: {printable(stats.paused_reason)}  (quantum queue resume)")
     for runner in stats.runners:
         draining = ", draining" if runner.draining else ""
         click.echo(f"runner {runner.name} on {runner.host}: {runner.running} of {runner.slots} slots taken{draining}")
@@ -115,4 +115,4 @@ def _say_queue(stats: QueueStats | QuantumError) -> None:
         click.echo("no runner is attached, so that nothing can run")
     for scope in stats.parked:
         until = f" until {when(scope.until)}" if scope.until else ""
-        click.echo(f"held: {scope.scope}, {counted(scope.tasks, 'task')}{until}: {scope.reason}")
+        click.echo(f"held: {scope.scope}, {counted(scope.tasks, 'task')}{until}: {printable(scope.reason)}")

@@ -6,7 +6,7 @@ import click
 
 from cli.documents import document
 from cli.options import json_option
-from cli.printing import emit, when
+from cli.printing import emit, printable, when
 from cli.session import Session
 
 
@@ -21,7 +21,7 @@ def command(session: Session, task_id: str, as_json: bool) -> None:
     if as_json:
         emit(document(found))
         return
-    click.echo(f"{found.task.agent} is {found.task.state.replace('_', ' ')}: {found.sentence}")
+    click.echo(f"{found.task.agent} is {found.task.state.replace('_', ' ')}: {printable(found.sentence)}")
     if found.until:
         click.echo(f"  until {when(found.until)}")
     if found.remedy:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli.__main__ import run
-from tests.cli.fakes import PlayedCoordinator, PlayedSession
+from tests.cli.fakes import PlayedCoordinator, PlayedSafety, PlayedSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,19 @@ def coordinator() -> PlayedCoordinator:
 
 
 @pytest.fixture
-def quantum(folder: Path, coordinator: PlayedCoordinator, capsys: pytest.CaptureFixture[str]) -> Quantum:
+def played_safety() -> PlayedSafety:
+    """The safety service that `quantum` talks to."""
+    return PlayedSafety()
+
+
+@pytest.fixture
+def quantum(
+    folder: Path, coordinator: PlayedCoordinator, played_safety: PlayedSafety, capsys: pytest.CaptureFixture[str]
+) -> Quantum:
     """Runs one command within this process."""
 
     def type_it(*words: str) -> Printed:
-        code = run(list(words), PlayedSession(folder, coordinator))
+        code = run(list(words), PlayedSession(folder, coordinator, played_safety))
         printed = capsys.readouterr()
         return Printed(code, printed.out, printed.err)
 

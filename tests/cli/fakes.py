@@ -24,6 +24,7 @@ from clients.coordinator_values import (
     TaskState,
     TaskView,
 )
+from clients.safety_values import BreakerView
 from foundation.clock import ManualClock
 from foundation.errors import NotFound
 
@@ -134,6 +135,38 @@ class PlayedCoordinator:
         return Clearing(cleared=3, clearing_id="" if dry_run else "c1")
 
 
+@dataclass
+class PlayedSafety:
+    """Holds breakers in a dictionary and remembers which were reset, and why."""
+
+    breakers: dict[str, BreakerView] = field(default_factory=dict)
+    resets: dict[str, str] = field(default_factory=dict)
+
+    def put(self, scope: str, state: str, *, reason: str = "") -> None:
+        """Have a breaker."""
+        self.breakers[scope] = BreakerView(
+            scope=scope,
+            state=state,
+            consecutive_failures=0,
+            window_attempts=0,
+            window_failures=0,
+            until=None,
+            epoch=1,
+            reason=reason,
+            probe_task_id="",
+        )
+
+    async def list_breakers(self, *, not_closed: bool = False) -> tuple[BreakerView, ...]:
+        """Those that there are."""
+        return tuple(one for one in self.breakers.values() if not (not_closed and one.state == "closed"))
+
+    async def reset_breaker(self, scope: str, *, reason: str = "") -> BreakerView:
+        """Close it."""
+        self.resets[scope] = reason
+        self.put(scope, "closed")
+        return self.breakers[scope]
+
+
 @dataclass(frozen=True, slots=True)
 class _Named:
     name: str
@@ -142,8 +175,9 @@ class _Named:
 class PlayedConnection:
     """Runs each call on a loop of its own."""
 
-    def __init__(self, coordinator: PlayedCoordinator) -> None:
+    def __init__(self, coordinator: PlayedCoordinator, safety: PlayedSafety) -> None:
         self.coordinator = coordinator
+        self.safety = safety
 
     def call(self, work: Coroutine[Any, Any, T], timeout: timedelta = timedelta(seconds=5)) -> T:
         """Run it."""
@@ -155,13 +189,16 @@ class PlayedConnection:
 
 
 class PlayedSession(Session):
-    """A session in a folder, connected to a played coordinator."""
+    """A session in a folder, connected to played services."""
 
-    def __init__(self, folder: Path, coordinator: PlayedCoordinator | None = None) -> None:
+    def __init__(
+        self, folder: Path, coordinator: PlayedCoordinator | None = None, safety: PlayedSafety | None = None
+    ) -> None:
         super().__init__(environ={"QUANTUM_WORKSPACE": str(folder)}, cwd=folder, clock=ManualClock())
         self.played = coordinator or PlayedCoordinator()
+        self.played_safety = safety or PlayedSafety()
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
         """The played services."""
-        yield PlayedConnection(self.played)
+        yield PlayedConnection(self.played, self.played_safety)
