@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
+from foundation.errors import TimedOut, Unavailable
 from gateway import convert
 from gateway.answering import area, reply
 from gateway.schemas import answers
@@ -23,7 +24,16 @@ def get_mode() -> Response:
 @routes.post("/mode/stop", responses=documented({200: answers.ModeChange}, 409, 415))
 def stop(body: Why) -> Response:
     """Ends every running task and lets nothing start, also after a restart, until resumed."""
-    change = caller().safety(lambda safety, left: safety.tighten_mode("STOPPED", reason=body.reason, deadline=left))
+    try:
+        change = caller().safety(lambda safety, left: safety.tighten_mode("STOPPED", reason=body.reason, deadline=left))
+    except (Unavailable, TimedOut) as error:
+        # What was asked for is an emergency, and one line still does it.
+        raise type(error)(
+            error.code,
+            f"Nothing was stopped by this: {error.message}",
+            remedy="Type: quantum stop --all (it needs no service).",
+            retry_after=error.retry_after,
+        ) from error
     return reply(convert.mode_change(change))
 
 

@@ -191,7 +191,7 @@ class Disk(Output):
 
 
 class Mode(Output):
-    """The operating mode."""
+    """The operating mode; `since` is null while nobody has set one."""
 
     mode: str
     reason: str | None

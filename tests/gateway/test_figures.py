@@ -112,6 +112,14 @@ def test_stops_and_resumes(front: Front) -> None:
     assert front.post("/mode/resume").get_json()["mode"]["mode"] == "NORMAL"
 
 
+def test_a_stop_that_cannot_reach_safety_says_what_still_stops_everything(front: Front) -> None:
+    front.backstage.stop("safety")
+    answer = front.post("/mode/stop", json={"reason": "fire"})
+    assert answer.status_code == 503
+    assert answer.get_json()["detail"] == "Nothing was stopped by this: The safety service cannot be reached."
+    assert "quantum stop --all" in answer.get_json()["remedy"]
+
+
 def test_breakers_are_held_and_reset(front: Front) -> None:
     assert front.get("/breakers").get_json() == {"breakers": []}
     assert front.post("/breakers/agent:build/reset").status_code == 404

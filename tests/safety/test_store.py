@@ -69,7 +69,7 @@ def change(scope: str, number: int) -> BreakerChange:
 async def test_an_empty_store_is_normal(store: SafetyStore) -> None:
     empty = await store.load()
     assert (empty.revision, empty.epoch, empty.revocation) == (0, 0, 0)
-    assert empty.mode.mode is Mode.NORMAL
+    assert (empty.mode.mode, empty.mode.since) == (Mode.NORMAL, None)
     assert not empty.breakers
     assert not empty.tokens
     assert empty.taken_in == ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from foundation.errors import Stale
 from services.safety.domain.attempt import AttemptKey
@@ -21,7 +20,7 @@ class MemoryStore:
         self._revision = 0
         self._epoch = 0
         self._revocation = 0
-        self._mode = ModeRecord(mode=Mode.NORMAL, since=datetime.fromtimestamp(0, UTC))
+        self._mode = ModeRecord(mode=Mode.NORMAL, since=None)
         self._breakers: dict[str, Breaker] = {}
         self._tokens: dict[str, TokenRecord] = {}
         self._taken_in: dict[AttemptKey, None] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import apsw
@@ -27,6 +28,7 @@ from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, Changes, 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _STATE = "select revision, epoch, revocation, mode, mode_reason, mode_actor, mode_since from state"
+_NEVER = 0  # in `mode_since`: the mode is as the database came
 _PUT_STATE = "update state set revision = ?, epoch = ?, revocation = ?"
 _PUT_MODE = "update state set mode = ?, mode_reason = ?, mode_actor = ?, mode_since = ?"
 _PUT_BREAKER = "insert or replace into breaker values (" + ", ".join("?" * 16) + ")"
@@ -74,11 +76,19 @@ def _load(connection: apsw.Connection) -> Snapshot:
         revision=revision,
         epoch=epoch,
         revocation=revocation,
-        mode=ModeRecord(mode=Mode[mode], reason=reason, actor=actor, since=to_moment(since)),
+        mode=ModeRecord(mode=Mode[mode], reason=reason, actor=actor, since=_moment_of_mode(since)),
         breakers={breaker.scope: breaker for breaker in breakers},
         tokens={token.id: token for token in tokens},
         taken_in=tuple(AttemptKey(task, fence) for task, fence in outcomes),
     )
+
+
+def _moment_of_mode(micros: int) -> datetime | None:
+    return None if micros == _NEVER else to_moment(micros)
+
+
+def _since_of_mode(mode: ModeRecord) -> int:
+    return _NEVER if mode.since is None else to_micros(mode.since)
 
 
 def _commit(connection: apsw.Connection, changes: Changes) -> int:
@@ -88,7 +98,7 @@ def _commit(connection: apsw.Connection, changes: Changes) -> int:
     connection.execute(_PUT_STATE, (revision + 1, changes.epoch, changes.revocation))
     if changes.mode is not None:
         mode = changes.mode
-        connection.execute(_PUT_MODE, (mode.mode.name, mode.reason, mode.actor, to_micros(mode.since)))
+        connection.execute(_PUT_MODE, (mode.mode.name, mode.reason, mode.actor, _since_of_mode(mode)))
     if changes.breakers:
         connection.executemany(_PUT_BREAKER, map(breaker_row, changes.breakers))
     if changes.tokens:

@@ -29,12 +29,12 @@ ACTED_ON = frozenset({Mode.NORMAL, Mode.STOPPED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeRecord:
-    """The mode that was set: why, by whom (the name of a token), since when."""
+    """The mode that was set: why, by whom (the name of a token), since when; None until somebody set one."""
 
     mode: Mode
     reason: str = ""
     actor: str = ""
-    since: datetime
+    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class StopOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeStatus:
-    """The mode that holds, with the STOP file taken into account."""
+    """The mode that holds, with the STOP file taken into account; `since` is None when nobody has set it."""
 
     mode: Mode
     reason: str
