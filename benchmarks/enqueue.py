@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from benchmarks.system import SCRIPT, System, running
 from clients.coordinator_values import TaskSpec
 
 BATCH = 100
+CALLERS = 4  # at a time, as several tools would: one waits for its reply while another is read
 
 
 def measure(rounds: int, calls: int) -> Mapping[str, list[float]]:
@@ -31,9 +33,16 @@ def measure(rounds: int, calls: int) -> Mapping[str, list[float]]:
 
 def _submit(system: System, calls: int) -> float:
     specs = [TaskSpec(agent="noop")] * BATCH
+
+    async def caller() -> None:
+        for _ in range(calls // CALLERS):
+            await system.coordinator.submit(specs)
+
+    async def callers() -> None:
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+
     begun = time.perf_counter()
-    for _ in range(calls):
-        system.call(system.coordinator.submit(specs))
+    system.call(callers())
     return BATCH * calls / (time.perf_counter() - begun)
 
 

@@ -48,8 +48,8 @@ class BoardAgainstTruth(RuleBasedStateMachine):
         lane = self.board.lane("a")
         if lane.hungry:
             after, self.limit = lane.begin_refill()
-            snapshot = sorted(self.store.values(), key=lambda entry: entry.key)
-            self.found = [entry for entry in snapshot if after is None or entry.key > after.key][: self.limit]
+            snapshot = sorted(self.store.values())
+            self.found = [entry for entry in snapshot if after is None or entry > after][: self.limit]
 
     @rule()
     def end_refill(self) -> None:
@@ -62,9 +62,7 @@ class BoardAgainstTruth(RuleBasedStateMachine):
     def take(self, room: int) -> list[ReadyEntry]:
         self.begin_refill()
         self.end_refill()
-        ready_now = sorted(
-            (entry for entry in self.store.values() if entry.id not in self.out), key=lambda entry: entry.key
-        )
+        ready_now = sorted(entry for entry in self.store.values() if entry.id not in self.out)
         got = [entry for _, entry in self.board.take(room, lambda _: 1_000_000)]
         assert got == ready_now[: len(got)], "taken out of order"
         assert got or not ready_now, "something is ready and nothing was taken"
@@ -96,7 +94,7 @@ class BoardAgainstTruth(RuleBasedStateMachine):
     def bounded(self) -> None:
         lane = self.board.lane("a")
         assert len(lane.entries) <= WINDOW + LOW_WATER + self.out_max
-        assert lane.entries == sorted(lane.entries, key=lambda entry: entry.key)
+        assert lane.entries == sorted(lane.entries)
 
     @invariant()
     def nothing_is_forgotten(self) -> None:
@@ -108,8 +106,8 @@ class BoardAgainstTruth(RuleBasedStateMachine):
         if lane.complete:
             assert not missing, "the lane says that it is complete"
         elif missing and lane.entries:
-            best = min(entry.key for entry in missing)
-            assert best > lane.entries[-1].key, "an entry is missing within the window"
+            best = min(missing)
+            assert best > lane.entries[-1], "an entry is missing within the window"
 
 
 BoardAgainstTruth.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -143,8 +143,8 @@ class MemoryTransaction:
             for task in self._data.tasks.values()
             if task.agent == agent and task.state is TaskState.QUEUED and not task.leased
         )
-        found = [entry for entry in entries if after is None or entry.key > after.key]
-        return sorted(found, key=lambda entry: entry.key)[:limit]
+        found = [entry for entry in entries if after is None or entry > after]
+        return sorted(found)[:limit]
 
     def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
         found = [task for task in self._scheduled() if task.ready_at <= now]

@@ -2,9 +2,9 @@
 
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
 
 from services.coordinator.domain.task import Task
 
@@ -12,18 +12,15 @@ WINDOW = 512
 LOW_WATER = 64
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyEntry:
-    """A task that is queued and not leased, as dispatch sees it. `rank` is 9 - priority."""
+class ReadyEntry(NamedTuple):
+    """A task that is queued and not leased, as dispatch sees it; sorts in the order of dispatch.
+
+    `rank` is 9 - priority. A tuple, because one is made for every task that becomes ready.
+    """
 
     rank: int
     ready_at: datetime
     id: str
-
-    @property
-    def key(self) -> tuple[int, datetime, str]:
-        """The order of dispatch."""
-        return (self.rank, self.ready_at, self.id)
 
 
 def entry_of(task: Task) -> ReadyEntry:
@@ -58,9 +55,9 @@ class Lane:
             return
         if entry.id in self._known:
             return
-        if not self.complete and (not self.entries or entry.key > self.entries[-1].key):
+        if not self.complete and (not self.entries or entry > self.entries[-1]):
             return
-        insort(self.entries, entry, key=_key)
+        insort(self.entries, entry)
         self._known.add(entry.id)
         if len(self.entries) > WINDOW:
             self._known.discard(self.entries.pop().id)
@@ -98,7 +95,7 @@ class Lane:
         """Take what the store had, then whatever became ready while it was read."""
         for entry in entries:
             if entry.id not in self._known and entry.id not in self._taken:
-                insort(self.entries, entry, key=_key)
+                insort(self.entries, entry)
                 self._known.add(entry.id)
         self.complete, self.refilling = complete, False
         late, self._late = self._late, []
@@ -133,7 +130,7 @@ class ReadyBoard:
         `may_run(agent)` says how many more attempts that agent may have now; 0 passes it over at no further cost.
         """
         heads = [
-            (lane.entries[0].key, agent, allowed)
+            (lane.entries[0], agent, allowed)
             for agent, lane in self.lanes.items()
             if lane.entries and (allowed := may_run(agent)) > 0
         ]
@@ -144,11 +141,7 @@ class ReadyBoard:
             lane = self.lanes[agent]
             taken.append((agent, lane.take()))
             if allowed > 1 and lane.entries:
-                heapreplace(heads, (lane.entries[0].key, agent, allowed - 1))
+                heapreplace(heads, (lane.entries[0], agent, allowed - 1))
             else:
                 heappop(heads)
         return taken
-
-
-def _key(entry: ReadyEntry) -> tuple[int, datetime, str]:
-    return entry.key
