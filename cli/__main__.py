@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from cli.printing import emit, printable
+from cli.refusals import refused
 from cli.session import Session
 from foundation.errors import Internal, Kind, QuantumError, did_you_mean
 
@@ -139,6 +140,8 @@ def run(arguments: list[str], session: Session | None = None) -> int:
         # The reader of our output has gone (`quantum tasks | head`): nothing more to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except PermissionError as error:
+        return report(refused(error), as_json=as_json)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return report(Internal("system_refused", f"The system refused something: {what}."), as_json=as_json)

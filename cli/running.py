@@ -46,6 +46,8 @@ def read_running(workspace: Workspace) -> Running | None:
         document = json.loads(workspace.runtime.read_bytes())
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise  # another user's workspace: nothing of ours runs there, and nothing there is ours to remove
     except (OSError, ValueError) as error:
         raise _unreadable(workspace, str(error)) from error
     try:

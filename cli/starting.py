@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import IO, Any
 
 from cli.bell import Bell
+from cli.refusals import refused
 from cli.running import require_free_port, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
@@ -146,7 +147,8 @@ def supervise_and_tell(session: Session, *, runners: int, debug: bool, tell: int
             # `detach` has made sure that the port is free, and named it.
             plan = _plan(session, workspace, settings, settings.gateway_port, runners, debug)
             return supervise(session, plan, lambda: say({"healthy": True}), capture=True)
-        except QuantumError as error:
+        except (QuantumError, PermissionError) as failure:
+            error = refused(failure) if isinstance(failure, PermissionError) else failure
             kind = str(error.kind)
             say({"error": {"kind": kind, "code": error.code, "message": error.message, "remedy": error.remedy}})
             raise

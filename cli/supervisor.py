@@ -263,13 +263,15 @@ def open_capped(path: Path) -> int:
 
 
 def last_words(path: Path | None, *, lines: int) -> str:
-    """The last lines of what a process said, on one line; empty when it said nothing."""
+    """The last lines of what a process said, on one line, each once; empty when it said nothing."""
     if path is None:
         return ""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
-            said = file.read().decode(errors="replace").strip().splitlines()
+            said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     except OSError:
         return ""
-    return " / ".join(line.strip() for line in said[-lines:])
+    # What it said at each of its starts is news once.
+    once = list(dict.fromkeys(filter(None, reversed(said))))[:lines]
+    return " / ".join(reversed(once))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import logging.handlers
+import os
 import sys
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
+from typing import cast
 
 from foundation.tokens import mask
 
@@ -76,13 +79,28 @@ def configure(service: str, *, system_log: Path | None, debug: bool) -> None:
         system_log.parent.mkdir(parents=True, exist_ok=True)
         # One write per line on a file opened for appending: several processes share it without tearing lines.
         # Watched: when log rotation has renamed it, the next line goes to a new one.
-        lines = logging.handlers.WatchedFileHandler(system_log, encoding="utf-8")
+        lines = _PrivateFile(system_log, encoding="utf-8")
         lines.setFormatter(_JsonLines(service))
         root.addHandler(lines)
     if system_log is None or debug or sys.stderr.isatty():
         text = logging.StreamHandler(sys.stderr)
         text.setFormatter(_Text(service))
         root.addHandler(text)
+
+
+def open_private(path: str, flags: int) -> int:
+    """For `open(…, opener=…)`: a file that is made by this is its user's alone (0600)."""
+    return os.open(path, flags, 0o600)
+
+
+class _PrivateFile(logging.handlers.WatchedFileHandler):
+    """What the services did is for their user alone, as are the outputs that lie beside it."""
+
+    def _open(self) -> TextIOWrapper:
+        opened = open(  # noqa: SIM115 - the handler closes it
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=open_private
+        )
+        return cast(TextIOWrapper, opened)  # the mode is one for text
 
 
 class _JsonLines(logging.Formatter):

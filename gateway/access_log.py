@@ -6,9 +6,22 @@ import json
 import logging
 import logging.handlers
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
+from typing import cast
 
+from foundation.log import open_private
 from foundation.tokens import mask
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Who asked for what is for the system's user alone."""
+
+    def _open(self) -> TextIOWrapper:
+        opened = open(  # noqa: SIM115 - the handler closes it
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=open_private
+        )
+        return cast(TextIOWrapper, opened)  # the mode is one for text
 
 
 class AccessLog:
@@ -16,9 +29,7 @@ class AccessLog:
 
     def __init__(self, path: Path, *, bytes_max: int, files_max: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=bytes_max, backupCount=files_max, encoding="utf-8"
-        )
+        self._handler = _PrivateFile(path, maxBytes=bytes_max, backupCount=files_max, encoding="utf-8")
 
     def write(
         self,

@@ -200,6 +200,12 @@ def test_what_children_say_is_capped(tmp_path: Path) -> None:
     assert last_words(tmp_path / "none", lines=2) == ""
 
 
+def test_what_was_said_at_each_start_is_repeated_once(tmp_path: Path) -> None:
+    path = tmp_path / "words.out"
+    path.write_text("begins\n" + "cannot open\nlook there\n" * 5)
+    assert last_words(path, lines=3) == "begins / cannot open / look there"
+
+
 def test_an_identity_is_of_one_start(tmp_path: Path) -> None:
     import os
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -129,6 +130,14 @@ def test_without_a_terminal_text_goes_only_where_nothing_else_would(
         configure("x", system_log=system_log, debug=debug)
         get_logger("x").info("Here.", action="here")
         assert ("Here." in stream.getvalue()) is shown
+
+
+def test_the_system_log_is_its_users_alone_also_after_a_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "system.log"
+    configure("x", system_log=path, debug=False)
+    path.unlink()
+    get_logger("x").info("Begun.", action="begun")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_after_a_rotation_lines_go_to_a_new_file(tmp_path: Path) -> None:

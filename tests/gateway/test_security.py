@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 
 import pytest
 from werkzeug.test import TestResponse
@@ -156,7 +157,9 @@ def test_the_access_log_names_the_token_and_never_shows_it(front: Front) -> None
     _ask(front, "/mode", X_Auth_Token=mint(random_bytes).text)
     front.get(f"/tasks/{'0' * 26}")
     front.get(f"/{front.world.user.text}")
-    text = (front.backstage.workspace.logs / "access.log").read_text()
+    path = front.backstage.workspace.logs / "access.log"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    text = path.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     user = front.world.user.id
     assert [(line["route"], line["status"], line["who"]) for line in lines] == [
