@@ -169,6 +169,11 @@ async def test_a_key_is_its_tokens_own(desk: Desk) -> None:
     assert other.tasks[0].id != first.tasks[0].id
 
 
+async def test_a_timeout_of_nothing_is_a_fault_also_under_a_key(desk: Desk) -> None:
+    with pytest.raises(Invalid, match="between 50 ms and 30 days"):
+        await desk.submit([TaskRequest(agent="hello", timeout=timedelta(0))], "a-key", USER)
+
+
 async def test_the_same_key_with_another_payload_is_refused(desk: Desk) -> None:
     await desk.submit([TaskRequest(agent="hello")], "k", USER)
     with pytest.raises(Conflict, match="another request"):

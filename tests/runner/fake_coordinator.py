@@ -15,6 +15,7 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
 from foundation.clock import SystemClock
+from foundation.known_settings import KNOWN
 from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account
 from foundation.workspace import Workspace
 from protos.coordinator.v1 import runners_pb2 as pb
@@ -22,6 +23,7 @@ from protos.coordinator.v1 import runners_pb2_grpc
 from tests.runner.support import ROOT
 
 PATIENCE_SECONDS = 20.0
+PREFETCH = int(KNOWN["prefetch"].default)
 
 
 class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
@@ -191,7 +193,7 @@ class RunnerUnderTest:
         """Start the coordinator (unless it runs) and the runner; returns when it is attached."""
         await self.coordinator.start(self.socket)
         await self.start_runner(**settings)
-        await self.coordinator.credit(int(str(settings.get("max_concurrent_agents", 10))) + 20)
+        await self.coordinator.credit(int(str(settings.get("max_concurrent_agents", 10))) + PREFETCH)
 
     async def start_runner(self, **settings: object) -> None:
         """Start the runner's process."""

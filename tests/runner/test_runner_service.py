@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protos.coordinator.v1 import runners_pb2 as pb
-from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest, _duration
+from tests.runner.fake_coordinator import PREFETCH, FakeCoordinator, RunnerUnderTest, _duration
 from tests.runner.support import alive, wait_until
 
 
@@ -50,6 +50,16 @@ async def test_runs_a_script_and_reports_all_of_it(runner: RunnerUnderTest) -> N
     log = runner.workspace.logs / "agent_hello.log"
     line = await asyncio.to_thread(wait_until, lambda: log.read_text() if log.exists() else "", "the agent's log")
     assert all(" task1 " in each for each in line.splitlines())
+
+
+async def test_a_report_that_is_not_taken_is_in_the_result_and_in_the_log(runner: RunnerUnderTest) -> None:
+    await runner.start()
+    lease = runner.lease("""echo '{"type": ' > "$QUANTUM_REPORT"; exit 0""")
+    runner.coordinator.lease(lease)
+    result = await runner.coordinator.result(lease)
+    assert (result.exit_code, result.report_json, result.report_fault) == (0, b"", "the report is not JSON in UTF-8")
+    lines = [json.loads(line) for line in runner.workspace.system_log.read_text().splitlines()]
+    assert [line["task"] for line in lines if line["action"] == "report_refused"] == [lease.task_id]
 
 
 async def test_leases_wait_for_a_slot_and_go_back_on_recall(runner: RunnerUnderTest) -> None:
@@ -227,7 +237,7 @@ async def test_the_stop_file_stops_and_its_end_goes_on(runner: RunnerUnderTest) 
     await runner.coordinator.event(waiting, "returned")
     await runner.coordinator.credit(0)
     runner.workspace.stop_file.unlink()
-    await runner.coordinator.credit(21)
+    await runner.coordinator.credit(1 + PREFETCH)
 
 
 async def test_a_killed_runner_leaves_nothing_running_though_nobody_restarts_it(runner: RunnerUnderTest) -> None:

@@ -36,7 +36,14 @@ class Reading:
         """Take in the rest of an ended attempt's output, and its report."""
         held.slot = ended.slot
         output = self._take_in(held, final=True)
-        return output, self._read_report(ended) if ended.reported else _NO_REPORT
+        report = self._read_report(ended) if ended.reported else _NO_REPORT
+        if report.fault:
+            self._log.warning(
+                f"The report of task {held.ref.task_id} was not taken: {report.fault}.",
+                action="report_refused",
+                task=held.ref.task_id,
+            )
+        return output, report
 
     def read_behind(self, attempts: Iterable[Held]) -> None:
         """Take in what running scripts have written."""

@@ -116,7 +116,7 @@ def digest_of(requests: Sequence[TaskRequest]) -> str:
             request.not_before and request.not_before.isoformat(),
             request.depends_on,
             request.ref,
-            request.timeout and request.timeout.total_seconds(),
+            None if request.timeout is None else request.timeout.total_seconds(),
             request.retries,
             dict(request.labels),
         )
