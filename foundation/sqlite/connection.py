@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -79,7 +80,10 @@ def connect(location: Location, *, read_only: bool = False) -> apsw.Connection:
 
 def _create_private(path: Path) -> None:
     # SQLite gives the -wal and -shm files the mode of the database, so this one call covers all three.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    # A file that is there must not even be opened: closing a descriptor drops every POSIX lock that this process has
+    # on the file, SQLite's too, and then any other program that opens it may delete the WAL of a living database.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _configure(connection: apsw.Connection, location: Location) -> None:

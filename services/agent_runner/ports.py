@@ -13,6 +13,9 @@ class WardenLink(Protocol):
     def tell(self, *orders: Message) -> None:
         """Queue orders for the warden."""
 
+    def push(self) -> None:
+        """Send what is queued now, before this turn ends."""
+
 
 class AgentLogs(Protocol):
     """`logs/agent_<name>.log` of every agent."""

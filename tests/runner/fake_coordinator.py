@@ -20,6 +20,7 @@ from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account
 from foundation.workspace import Workspace
 from protos.coordinator.v1 import runners_pb2 as pb
 from protos.coordinator.v1 import runners_pb2_grpc
+from services.agent_runner.domain.pace import Pace
 from tests.runner.support import ROOT
 
 PATIENCE_SECONDS = 20.0
@@ -147,6 +148,15 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
         assert isinstance(found, pb.Result)
         return found
 
+    async def some_credit(self) -> None:
+        """Wait until the newest credit asks for work."""
+
+        def look() -> bool:
+            credits = [r.credit.leases_max for r in self.seen if r.WhichOneof("message") == "credit"]
+            return bool(credits) and credits[-1] > 0
+
+        await self.until(look, "a credit of one or more")
+
     async def credit(self, leases_max: int) -> None:
         """Wait until the newest credit is this."""
 
@@ -193,7 +203,8 @@ class RunnerUnderTest:
         """Start the coordinator (unless it runs) and the runner; returns when it is attached."""
         await self.coordinator.start(self.socket)
         await self.start_runner(**settings)
-        await self.coordinator.credit(int(str(settings.get("max_concurrent_agents", 10))) + PREFETCH)
+        slots = int(str(settings.get("max_concurrent_agents", 10)))
+        await self.coordinator.credit(slots + Pace(slots, PREFETCH).at_hand)
 
     async def start_runner(self, **settings: object) -> None:
         """Start the runner's process."""

@@ -42,6 +42,9 @@ class SilentWarden:
         """See `WardenLink`."""
         self.orders += orders
 
+    def push(self) -> None:
+        """Nothing is queued here."""
+
 
 class TokenIsScope:
     """A token is the scope that it grants."""

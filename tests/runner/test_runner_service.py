@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protos.coordinator.v1 import runners_pb2 as pb
-from tests.runner.fake_coordinator import PREFETCH, FakeCoordinator, RunnerUnderTest, _duration
+from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest, _duration
 from tests.runner.support import alive, wait_until
 
 
@@ -237,7 +237,7 @@ async def test_the_stop_file_stops_and_its_end_goes_on(runner: RunnerUnderTest) 
     await runner.coordinator.event(waiting, "returned")
     await runner.coordinator.credit(0)
     runner.workspace.stop_file.unlink()
-    await runner.coordinator.credit(1 + PREFETCH)
+    await runner.coordinator.some_credit()
 
 
 async def test_a_killed_runner_leaves_nothing_running_though_nobody_restarts_it(runner: RunnerUnderTest) -> None:

@@ -97,7 +97,14 @@ class WardenProcess(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._orders += orders
 
+    def push(self) -> None:
+        """See `WardenLink`."""
+        if self._orders:
+            self._flush()
+
     def _flush(self) -> None:
+        if not self._orders:
+            return
         orders, self._orders = self._orders, []
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(orders))

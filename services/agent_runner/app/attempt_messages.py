@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from clients.attachment_values import EndCause, Lease, Result
+from clients.attachment_values import EndCause, Lease, Result, Started
 from services.agent_runner.app.held import Held, key_of
 from services.agent_runner.domain.orders import arguments, limits, variables
 from services.agent_runner.domain.report import ReportReading
@@ -50,6 +50,11 @@ def start_order(held: Held, lease_seconds: float, workspace: str) -> Start:
         open_files_max=lease.open_files_max,
         output_bytes_max=lease.output_bytes_max,
     )
+
+
+def started_of(held: Held, at: float, *, now: datetime, boottime: float) -> Started:
+    """The news that it runs since `at`, a moment of the clock that counts sleep."""
+    return Started(held.ref, now - timedelta(seconds=boottime - at), held.pid)
 
 
 def result_of(

@@ -18,8 +18,8 @@ from clients.attachment_values import (
 )
 
 _LOG_CHUNKS_MAX = 16
-_START_HELD_SECONDS = 0.02
-_GATHER_SECONDS = 0.008
+_START_HELD_SECONDS = 0.03
+_GATHER_SECONDS = 0.012
 
 
 class Outbox:

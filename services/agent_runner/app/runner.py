@@ -19,16 +19,16 @@ from clients.attachment_values import (
     OrderKind,
     ResultAcks,
     Returned,
-    Started,
     Welcome,
 )
 from foundation.clock import Clock
 from foundation.log import Logger
-from services.agent_runner.app.attempt_messages import result_of, start_order, unspawned
+from services.agent_runner.app.attempt_messages import result_of, start_order, started_of, unspawned
 from services.agent_runner.app.held import Held, Phase, key_of
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.domain.orders import missing_requirements
+from services.agent_runner.domain.pace import Pace
 from services.agent_runner.ports import WardenLink
 from services.agent_runner.warden.protocol import (
     End,
@@ -73,7 +73,7 @@ class Runner:
         self.draining = False
         self.halted = False
         self.attached = False
-        self._prefetch = prefetch
+        self._pace = Pace(slots, prefetch)
         self._workspace = workspace
         self._warden = warden
         self._reading = reading
@@ -107,7 +107,7 @@ class Runner:
         now, boottime = self._clock.now(), self._clock.boottime()
         for held in self._held.values():
             if held.phase is Phase.RUNNING:
-                self._outbox.events(Started(held.ref, _moment(held.started_at, now, boottime), held.pid))
+                self._outbox.events(started_of(held, held.started_at, now=now, boottime=boottime))
             elif held.result is not None:
                 self._outbox.events(held.result)
         self._renew(hello_sent_at, list(self._held))
@@ -227,6 +227,7 @@ class Runner:
     def news(self, messages: Sequence[Message]) -> None:
         """What the warden saw, in order."""
         now, boottime = self._clock.now(), self._clock.boottime()
+        self._fill_slots_of(messages)
         for message in messages:
             match message:
                 case Halted(stopped):
@@ -237,13 +238,22 @@ class Runner:
                         self._take_news(held, message, now, boottime)
         self._pump()
 
+    def _fill_slots_of(self, messages: Sequence[Message]) -> None:
+        """Start the next ones before the results are put together: an idle slot costs more than a late report."""
+        for message in messages:
+            if isinstance(message, Ended) and message.tree_dead and (held := self._held.get(message.key)) is not None:
+                self._active.pop(held, None)
+        if self._waiting:
+            self._pump()
+            self._warden.push()
+
     def _take_news(
         self, held: Held, message: Spawned | Refused | Ended | Paused, now: datetime, boottime: float
     ) -> None:
         match message:
             case Spawned():
                 held.phase, held.slot, held.pid, held.started_at = Phase.RUNNING, message.slot, message.pid, message.at
-                started = Started(held.ref, _moment(message.at, now, boottime), message.pid)
+                started = started_of(held, message.at, now=now, boottime=boottime)
                 self._outbox.started(started, hold=len(self._active) > _FEW)
             case Refused():
                 self._refused(held, message)
@@ -284,6 +294,8 @@ class Runner:
         held.phase = Phase.ENDED
         held.paused = False
         held.result = result_of(held.lease, ended, output, report, self.enforcement, now=now, boottime=boottime)
+        if self._pace.observe(ended.active_seconds):
+            self._say_credit()
         if ended.tree_dead:
             self._warden.tell(Release(ended.slot))
         else:
@@ -373,7 +385,7 @@ class Runner:
 
     def _say_credit(self) -> None:
         takes = not (self.draining or self.halted)
-        self._outbox.credit(Credit(self.slots + self._prefetch if takes else 0))
+        self._outbox.credit(Credit(self.slots + self._pace.at_hand if takes else 0))
 
     async def busy(self) -> None:
         """Return when something runs."""
@@ -386,7 +398,3 @@ class Runner:
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""
         return list(self._held.values())
-
-
-def _moment(at: float, now: datetime, boottime: float) -> datetime:
-    return now - timedelta(seconds=boottime - at)

@@ -245,9 +245,9 @@ class Dispatch:
     def _room(self, attachment: Attachment) -> int:
         """Leases that a runner may have now; none while half of what it keeps at hand is still there, so that they go
         out in batches and it never starves: its news of starts and ends are milliseconds old."""
-        name = attachment.hello.name
-        at_hand = max(2, attachment.capacity - attachment.hello.slots)
-        if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= at_hand / 2:
+        name, slots = attachment.hello.name, attachment.hello.slots
+        enough = max(slots, attachment.capacity - slots) / 2
+        if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= enough:
             return 0
         return max(0, attachment.capacity - self._holdings.count_of_runner(name))
 

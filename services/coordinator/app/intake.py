@@ -34,7 +34,7 @@ HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
 # for it but the acknowledgement, because runners have their next leases at hand.
 FEW = 4
-GATHER_SECONDS = 0.008
+GATHER_SECONDS = 0.012
 
 
 @dataclass(slots=True)
