@@ -212,7 +212,7 @@ async def test_agents_projects_and_reports(client: CoordinatorClient, desk: Desk
 async def test_watching_and_following_end_as_they_should(client: CoordinatorClient, desk: Desk) -> None:
     watch = client.watch()
     first = await anext(watch)
-    assert (first.tasks, first.position) == ((), 0)
+    assert (first.tasks, first.position) == ((), -1)
     [task] = await desk.add()
     change = await anext(watch)
     assert [each.id for each in change.tasks] == [task.id]

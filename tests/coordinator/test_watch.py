@@ -60,6 +60,15 @@ async def test_only_the_tasks_named(desk: Desk) -> None:
         assert batch.position == (await desk.task(mine)).change
 
 
+async def test_a_watcher_of_an_empty_store_misses_nothing_while_it_is_away(desk: Desk) -> None:
+    async with aclosing(watch_tasks(desk.store, desk.changes, after=0, ids=())) as watched:
+        first = await anext(watched)
+    [task] = await desk.add()
+    async with aclosing(watch_tasks(desk.store, desk.changes, after=first.position, ids=())) as watched:
+        batch = await anext(watched)
+    assert [each.id for each in batch.tasks] == [task.id]
+
+
 async def test_a_position_that_lies_ahead_is_refused(desk: Desk) -> None:
     with pytest.raises(Invalid):
         await anext(watch_tasks(desk.store, desk.changes, after=7, ids=()))

@@ -13,6 +13,9 @@ from services.coordinator.ports import Store
 
 BATCH = 500
 IDS_MAX = 1000
+# The position before the first change ever. Not 0, which asks for what comes from now on: a watcher of an empty store
+# that comes back with it would miss what came meanwhile.
+BEGINNING = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ async def watch_tasks(store: Store, changes: Changes, *, after: int, ids: Sequen
     wanted = frozenset(ids)
     with Wake(changes, wanted) as wake:
         present = await store.read(lambda tx: tx.position())
-        if after > present or after < 0:
+        if after > present or after < BEGINNING:
             raise Invalid(
                 "unknown_position",
                 f"Position {after} is not known here; the newest is {present}.",
@@ -73,7 +76,8 @@ async def watch_tasks(store: Store, changes: Changes, *, after: int, ids: Sequen
             )
         if after == 0:
             after = present
-            yield Batch((), present)
+            yield Batch((), present or BEGINNING)
+        after = max(after, 0)
         while True:
             wake.rearm()
             changed = await _changes(store, after)
