@@ -107,6 +107,7 @@ def task_from(wire: tasks_pb2.Task) -> TaskView:
         usage=_usage_from(wire.usage) if wire.HasField("usage") else None,
         limits=tuple(_limit_from(limit) for limit in wire.limits),
         output_tail=wire.output_tail,
+        report_fault=wire.report_fault,
         output_bytes=wire.output_bytes,
         output_cut=wire.output_cut,
         depends_on=tuple(wire.depends_on),
@@ -198,7 +199,7 @@ def report_from(wire: reports_pb2.Report) -> ReportView:
 
 
 def _usage_from(wire: tasks_pb2.Usage) -> Usage:
-    return Usage(cpu=wire.cpu.ToTimedelta(), memory_peak_bytes=wire.memory_peak_bytes)
+    return Usage(cpu=wire.cpu.ToTimedelta(), memory_peak_bytes=wire.memory_peak_bytes or None)
 
 
 def _limit_from(wire: tasks_pb2.Limit) -> Limit:

@@ -92,7 +92,8 @@ class Usage:
     """What an attempt used."""
 
     cpu: timedelta
-    memory_peak_bytes: int
+    memory_peak_bytes: int | None
+    """None: it ended before its first sample and took less than the process that starts scripts, about 20 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,8 @@ class TaskView:
     limits: tuple[Limit, ...]
     output_tail: str
     """Only from `get_task`."""
+    report_fault: str
+    """Why the newest attempt's report was not taken. Only from `get_task`."""
     output_bytes: int
     output_cut: bool
     depends_on: tuple[str, ...]

@@ -62,13 +62,12 @@ def task(view: TaskView) -> answers.Task:
         duration_seconds=_seconds(view.duration),
         usage=None
         if view.usage is None
-        else answers.Usage(
-            cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes or None
-        ),
+        else answers.Usage(cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes),
         limits={
             limit.name: answers.Limit(value=limit.value, enforcement=limit.enforcement.value) for limit in view.limits
         },
         output_tail=view.output_tail or None,
+        report_fault=view.report_fault or None,
         output_bytes=view.output_bytes,
         output_cut=view.output_cut,
         depends_on=list(view.depends_on),
@@ -290,8 +289,8 @@ def _unknown_of_task(view: TaskView) -> dict[str, str]:
         "runner": (view.runner or None, "It never started." if ended else not_started),
     }
     unknown = {name: reason for name, (value, reason) in reasons.items() if value is None}
-    if view.usage is not None and not view.usage.memory_peak_bytes:
-        unknown["usage.memory_peak_bytes"] = "It ended before it was measured."
+    if view.usage is not None and view.usage.memory_peak_bytes is None:
+        unknown["usage.memory_peak_bytes"] = "It ended before its first sample and took less than about 20 MB."
     return unknown
 
 

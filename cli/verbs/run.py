@@ -20,7 +20,7 @@ from cli.following import (
 )
 from cli.live import Output
 from cli.options import json_option
-from cli.printing import emit
+from cli.printing import emit, printable
 from cli.session import Session
 from cli.specs import spec_of_options, task_options
 from clients.coordinator_values import TaskState
@@ -46,8 +46,8 @@ def command(session: Session, /, as_json: bool, **described: Any) -> int:
         except KeyboardInterrupt:
             click.echo(f"Left while task {task.id} is still being ended: quantum tasks {task.id}", err=True)
             return EXIT_CANCELLED
-        if as_json:
-            ended = connected.call(coordinator.get_task(task.id))
+        # With what only the task itself tells: the tail of its output, and why its report was not taken.
+        ended = connected.call(coordinator.get_task(task.id))
     code = exit_code(ended)
     if interrupts.count and ended.state is TaskState.CANCELLED:
         code = EXIT_BY_SIGNAL + signal.Signals(interrupts.number)
@@ -58,6 +58,8 @@ def command(session: Session, /, as_json: bool, **described: Any) -> int:
         click.echo(err=True)
     if ended.state is not TaskState.SUCCEEDED or sys.stderr.isatty():
         click.echo(last_line(ended), err=True)
+    if ended.report_fault:
+        click.echo(f"Its report was not taken: {printable(ended.report_fault)}.", err=True)
     if ended.state is TaskState.NEEDS_DECISION:
         click.echo(f"  → quantum decide {ended.id} run_again|failed|succeeded", err=True)
     return code

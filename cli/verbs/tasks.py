@@ -13,7 +13,7 @@ from cli.options import json_option
 from cli.printing import emit, lately, table, took, when
 from cli.selection import filter_of, filter_options
 from cli.session import Session
-from clients.coordinator_values import Limit, TaskView
+from clients.coordinator_values import Limit, TaskView, Usage
 from foundation.quantities import format_size
 
 
@@ -84,9 +84,15 @@ def _limit(limit: Limit) -> str:
             return f"{limit.value:g}"
 
 
+def _usage(usage: Usage) -> str:
+    peak = usage.memory_peak_bytes
+    # A short one that is smaller than what starts it cannot be told apart from that.
+    memory = "less than can be measured, about 20 MB" if peak is None else f"{format_size(peak)} at most"
+    return f"{took(usage.cpu)} of CPU, memory {memory}"
+
+
 def _say_one(task: TaskView) -> None:
     limits = ", ".join(f"{one.name} {_limit(one)} ({one.enforcement})" for one in task.limits)
-    usage = f"{took(task.usage.cpu)} of CPU, {format_size(task.usage.memory_peak_bytes)} at most" if task.usage else ""
     facts = {
         "id": task.id,
         "agent": task.agent,
@@ -104,8 +110,9 @@ def _say_one(task: TaskView) -> None:
         "started": when(task.started_at) if task.started_at else "",
         "finished": when(task.finished_at) if task.finished_at else "",
         "took": took(task.duration) if task.duration is not None else "",
-        "used": usage,
+        "used": _usage(task.usage) if task.usage else "",
         "limits": limits,
+        "report": f"not taken: {task.report_fault}." if task.report_fault else "",
         "effects": task.effects.value,
         "waits for": " ".join(task.depends_on),
         "retry of": task.retry_of,

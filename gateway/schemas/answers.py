@@ -33,7 +33,10 @@ class Usage(Output):
     """What the newest attempt used."""
 
     cpu_seconds: float
-    memory_peak_bytes: int | None = Field(description="Null: it ended before it was measured.")
+    memory_peak_bytes: int | None = Field(
+        description="The largest resident set that was seen. Null: it ended before its first sample and took less than"
+        " the process that starts scripts, about 20 MB; below that the kernel's own figure tells nothing."
+    )
 
 
 class Limit(Output):
@@ -68,7 +71,11 @@ class Task(WithUnknown):
     duration_seconds: float | None
     usage: Usage | None
     limits: dict[str, Limit]
-    output_tail: str | None
+    output_tail: str | None = Field(description="Only in GET /tasks/<id>.")
+    report_fault: str | None = Field(
+        description="Why the newest attempt's report was not taken; null: it was, or it wrote none. Only in GET"
+        " /tasks/<id>."
+    )
     output_bytes: int
     output_cut: bool
     depends_on: list[str]

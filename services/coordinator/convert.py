@@ -166,13 +166,14 @@ def tasks_to(tasks: Iterable[Task]) -> list[pb.Task]:
     return [task_to(task) for task in tasks]
 
 
-def task_to(task: Task, output: str = "") -> pb.Task:
+def task_to(task: Task, output: str = "", report_fault: str = "") -> pb.Task:
     """One task; a figure that is not known stays absent."""
     message = new_tasks_to((task,), task.change)[0]
     message.cancel_requested = task.cancel_requested
     message.attempt = task.attempt
     message.runner = task.runner
     message.output_tail = output
+    message.report_fault = report_fault
     if task.started_at is not None:
         message.started_at.CopyFrom(timestamp(task.started_at))
     if task.finished_at is not None:

@@ -80,8 +80,8 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return tasks_pb2.SubmitTasksResponse(tasks=tasks, replayed=done.replayed)
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
-        task, output = await get_task(self._store, request.id)
-        return tasks_pb2.GetTaskResponse(task=task_to(task, output))
+        task, output, report_fault = await get_task(self._store, request.id)
+        return tasks_pb2.GetTaskResponse(task=task_to(task, output, report_fault))
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Context) -> tasks_pb2.ListTasksResponse:
         wanted = filter_from(request.filter)

@@ -55,6 +55,7 @@ A_TASK = TaskView(
     usage=None,
     limits=(),
     output_tail="",
+    report_fault="",
     output_bytes=0,
     output_cut=False,
     depends_on=(),

@@ -24,6 +24,14 @@ async def test_outputs_are_replaced_and_emptied(store: Store) -> None:
         assert await store.read(lambda tx: tx.output(each.id)) == text
 
 
+async def test_why_a_report_was_not_taken_is_kept_beside_the_output_and_goes_with_it(store: Store) -> None:
+    each = task()
+    await put(store, each)
+    for text, fault in (("one", "it is not JSON"), ("two", ""), ("", "it is too large"), ("", "")):
+        await store.write(lambda tx, t=text, f=fault: tx.put_output(each.id, t, f))  # type: ignore[misc]
+        assert await store.read(lambda tx: (tx.output(each.id), tx.report_fault(each.id))) == (text, fault)
+
+
 async def test_an_idempotency_key_is_one_token_s_own(store: Store) -> None:
     accepted = Accepted(digest="d", task_ids=("1", "2"), at=NOW)
     assert await store.read(lambda tx: tx.accepted("t", "k")) is None

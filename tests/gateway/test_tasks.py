@@ -34,6 +34,13 @@ def test_says_why_a_figure_is_not_known(front: Front) -> None:
         assert task["unknown"][name].endswith(".")
 
 
+def test_says_why_a_report_was_not_taken(front: Front) -> None:
+    task = front.submit()
+    assert task["report_fault"] is None
+    front.world.tasks[task["id"]].report_fault = "the report is not JSON in UTF-8"
+    assert front.get(f"/tasks/{task['id']}").get_json()["task"]["report_fault"] == "the report is not JSON in UTF-8"
+
+
 def test_accepts_a_batch_all_or_none(front: Front) -> None:
     batch = [{"agent": "hello", "ref": "a"}, {"agent": "build", "depends_on": ["#a"]}]
     answer = front.post("/tasks/queue", json={"tasks": batch})

@@ -102,7 +102,7 @@ class TaskSpec(_message.Message):
     def __init__(self, agent: _Optional[str] = ..., params_json: _Optional[bytes] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., ref: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retries: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "agent", "project", "params_json", "priority", "state", "reason", "cancel_requested", "attempt", "attempts_max", "fence", "effects", "exit_code", "signal", "created_at", "ready_at", "not_before", "started_at", "finished_at", "duration", "usage", "limits", "output_tail", "output_bytes", "output_cut", "depends_on", "retry_of", "parent", "submitted_by", "labels", "timeout", "runner", "change")
+    __slots__ = ("id", "agent", "project", "params_json", "priority", "state", "reason", "cancel_requested", "attempt", "attempts_max", "fence", "effects", "exit_code", "signal", "created_at", "ready_at", "not_before", "started_at", "finished_at", "duration", "usage", "limits", "output_tail", "output_bytes", "output_cut", "depends_on", "retry_of", "parent", "submitted_by", "labels", "timeout", "runner", "change", "report_fault")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class Task(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RUNNER_FIELD_NUMBER: _ClassVar[int]
     CHANGE_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FAULT_FIELD_NUMBER: _ClassVar[int]
     id: str
     agent: str
     project: str
@@ -176,7 +177,8 @@ class Task(_message.Message):
     timeout: _duration_pb2.Duration
     runner: str
     change: int
-    def __init__(self, id: _Optional[str] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., params_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., cancel_requested: _Optional[bool] = ..., attempt: _Optional[int] = ..., attempts_max: _Optional[int] = ..., fence: _Optional[int] = ..., effects: _Optional[_Union[Effects, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., depends_on: _Optional[_Iterable[str]] = ..., retry_of: _Optional[str] = ..., parent: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., runner: _Optional[str] = ..., change: _Optional[int] = ...) -> None: ...
+    report_fault: str
+    def __init__(self, id: _Optional[str] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., params_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., cancel_requested: _Optional[bool] = ..., attempt: _Optional[int] = ..., attempts_max: _Optional[int] = ..., fence: _Optional[int] = ..., effects: _Optional[_Union[Effects, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., depends_on: _Optional[_Iterable[str]] = ..., retry_of: _Optional[str] = ..., parent: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., runner: _Optional[str] = ..., change: _Optional[int] = ..., report_fault: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("cpu", "memory_peak_bytes")

@@ -34,6 +34,7 @@ class _Data:
     tasks: dict[str, Task] = field(default_factory=dict)
     position: int = 0
     outputs: dict[str, str] = field(default_factory=dict)
+    report_faults: dict[str, str] = field(default_factory=dict)
     accepted: dict[tuple[str, str], Accepted] = field(default_factory=dict)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     posted: int = 0
@@ -184,14 +185,17 @@ class MemoryTransaction:
 
     # -- records
 
-    def put_output(self, task_id: str, text: str) -> None:
-        if text:
-            self._data.outputs[task_id] = text
-        else:
-            self._data.outputs.pop(task_id, None)
+    def put_output(self, task_id: str, text: str, report_fault: str = "") -> None:
+        for kept, said in ((self._data.outputs, text), (self._data.report_faults, report_fault)):
+            kept.pop(task_id, None)
+            if said:
+                kept[task_id] = said
 
     def output(self, task_id: str) -> str:
         return self._data.outputs.get(task_id, "")
+
+    def report_fault(self, task_id: str) -> str:
+        return self._data.report_faults.get(task_id, "")
 
     def accepted(self, token_id: str, key: str) -> Accepted | None:
         return self._data.accepted.get((token_id, key))
@@ -285,7 +289,7 @@ class MemoryTransaction:
 
     def _remove(self, task: Task) -> int:
         del self._data.tasks[task.id]
-        self._data.outputs.pop(task.id, None)
+        self.put_output(task.id, "")
         return 1
 
     def size_bytes(self) -> int:

@@ -21,14 +21,17 @@ class SqliteRecords:
         self._execute = connection.execute
         self._executemany = connection.executemany
 
-    def put_output(self, task_id: str, text: str) -> None:
-        if text:
-            self._execute(SQL["put_output"], (task_id, text))
+    def put_output(self, task_id: str, text: str, report_fault: str = "") -> None:
+        if text or report_fault:
+            self._execute(SQL["put_output"], (task_id, text, report_fault))
         else:
             self._execute(SQL["delete_output"], (task_id,))
 
     def output(self, task_id: str) -> str:
         return self._execute(SQL["output"], (task_id,)).get or ""
+
+    def report_fault(self, task_id: str) -> str:
+        return self._execute(SQL["report_fault"], (task_id,)).get or ""
 
     def accepted(self, token_id: str, key: str) -> Accepted | None:
         found = fetch(self._connection, "accepted", (token_id, key))

@@ -159,8 +159,9 @@ class Intake:
         histories = dict(tx.histories())
         touched: dict[str, AgentHistory] = {}
         for task, event in ends:
-            if event.output_tail:
-                tx.put_output(task.id, event.output_tail)
+            # What an earlier attempt left goes, also when this one left nothing.
+            if event.output_tail or event.report_fault or task.attempt > 1:
+                tx.put_output(task.id, event.output_tail, event.report_fault)
             if event.report:
                 publish(tx, task, event)
             kind = failure.classify(event.end)

@@ -35,9 +35,10 @@ def require_task(tx: StoreTransaction, task_id: str) -> Task:
     return task
 
 
-async def get_task(store: Store, task_id: str) -> tuple[Task, str]:
-    """The task as it stands, and the output that its newest attempt left. Raises NotFound."""
-    return await store.read(lambda tx: (require_task(tx, task_id), tx.output(task_id)))
+async def get_task(store: Store, task_id: str) -> tuple[Task, str, str]:
+    """The task as it stands, the output that its newest attempt left, and why its report was not taken ("": nothing
+    to say). Raises NotFound."""
+    return await store.read(lambda tx: (require_task(tx, task_id), tx.output(task_id), tx.report_fault(task_id)))
 
 
 async def list_tasks(store: Store, wanted: TaskFilter, *, size: int, token: str) -> TaskPage:
