@@ -1,4 +1,4 @@
-"""Between the wire's messages and our values, for tasks; hot, so that it makes each timestamp once."""
+"""Between the wire's messages and our values, for tasks; hot, so that what is the same is converted once."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,8 +30,15 @@ _ENFORCEMENTS = {
 
 
 def requests_from(specs: Iterable[pb.TaskSpec]) -> list[TaskRequest]:
-    """Raises Invalid for times that no calendar has."""
-    return [_request_from(spec, index) for index, spec in enumerate(specs)]
+    """A run of specs that say the same becomes one request, many times. Raises Invalid for times that cannot be."""
+    requests: list[TaskRequest] = []
+    last = b""
+    for index, spec in enumerate(specs):
+        said = spec.SerializeToString()
+        same = requests and said == last
+        requests.append(requests[-1] if same else _request_from(spec, index))
+        last = said
+    return requests
 
 
 def _request_from(spec: pb.TaskSpec, index: int) -> TaskRequest:
@@ -111,40 +118,47 @@ def duration(span: timedelta) -> Duration:
     return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1000)
 
 
-def new_tasks_to(tasks: Sequence[Task], position: int) -> list[pb.Task]:
-    """Tasks that were added just now, the last of them as the change at `position`.
+def submitted_to(tasks: Sequence[Task], position: int | None) -> pb.SubmitTasksResponse:
+    """The answer to a submit: the last of its tasks is the change at `position`; None: they were accepted earlier.
 
-    The tasks of one call share most of their values, so each distinct one is converted once.
+    What was asked for together is often the same but for its id, so each distinct run of tasks is converted once.
     """
-    times: dict[datetime, Timestamp] = {}
-    spans: dict[timedelta, Duration] = {}
-    first = position - len(tasks) + 1
-    wire = []
-    for change, task in enumerate(tasks, first):
-        ready = times.get(task.ready_at) or times.setdefault(task.ready_at, timestamp(task.ready_at))
-        created = times.get(task.created_at) or times.setdefault(task.created_at, timestamp(task.created_at))
-        message = pb.Task(
-            id=task.id,
-            agent=task.agent,
-            project=task.project,
-            params_json=task.params.encode(),
-            priority=task.priority,
-            state=_STATES[task.state],
-            reason=task.reason,
-            attempts_max=1 + task.retries,
-            fence=task.fence,
-            effects=EFFECTS[task.effects],
-            created_at=created,
-            ready_at=ready,
-            submitted_by=task.submitted_by,
-            change=change,
-        )
-        if task.timeout is not None:
-            span = spans.get(task.timeout) or spans.setdefault(task.timeout, duration(task.timeout))
-            message.timeout.CopyFrom(span)
-        _add_rare(message, task)
-        wire.append(message)
-    return wire
+    if position is None:
+        return pb.SubmitTasksResponse(tasks=tasks_to(tasks), replayed=True)
+    answer = pb.SubmitTasksResponse()
+    add = answer.tasks.add
+    shared: tuple[object, ...] = ()
+    for change, task in enumerate(tasks, position - len(tasks) + 1):
+        if task[1:] != shared:
+            shared, model = task[1:], _accepted(task)
+        message = add()
+        message.CopyFrom(model)
+        message.id = task.id
+        message.change = change
+    return answer
+
+
+def _accepted(task: Task) -> pb.Task:
+    """A task as far as it is set when it is accepted, at a position that is not known yet."""
+    message = pb.Task(
+        id=task.id,
+        agent=task.agent,
+        project=task.project,
+        params_json=task.params.encode(),
+        priority=task.priority,
+        state=_STATES[task.state],
+        reason=task.reason,
+        attempts_max=1 + task.retries,
+        fence=task.fence,
+        effects=EFFECTS[task.effects],
+        created_at=timestamp(task.created_at),
+        ready_at=timestamp(task.ready_at),
+        submitted_by=task.submitted_by,
+    )
+    if task.timeout is not None:
+        message.timeout.CopyFrom(duration(task.timeout))
+    _add_rare(message, task)
+    return message
 
 
 def _add_rare(message: pb.Task, task: Task) -> None:
@@ -168,7 +182,8 @@ def tasks_to(tasks: Iterable[Task]) -> list[pb.Task]:
 
 def task_to(task: Task, output: str = "", report_fault: str = "") -> pb.Task:
     """One task; a figure that is not known stays absent."""
-    message = new_tasks_to((task,), task.change)[0]
+    message = _accepted(task)
+    message.change = task.change
     message.cancel_requested = task.cancel_requested
     message.attempt = task.attempt
     message.runner = task.runner

@@ -34,10 +34,10 @@ from services.coordinator.app.watch import watch_tasks
 from services.coordinator.convert import (
     decision_from,
     filter_from,
-    new_tasks_to,
     optional_timestamp,
     requests_from,
     selection_from,
+    submitted_to,
     task_to,
     tasks_to,
 )
@@ -76,8 +76,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.SubmitTasksResponse:
         requests = requests_from(request.tasks)
         done = await self._submit(requests, request.idempotency_key, current_caller())
-        tasks = tasks_to(done.tasks) if done.position is None else new_tasks_to(done.tasks, done.position)
-        return tasks_pb2.SubmitTasksResponse(tasks=tasks, replayed=done.replayed)
+        return submitted_to(done.tasks, done.position)
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
         task, output, report_fault = await get_task(self._store, request.id)

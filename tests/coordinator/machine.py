@@ -6,7 +6,6 @@ subclass may keep the tasks somewhere else as well.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
@@ -347,4 +346,4 @@ class FleetMachine(RuleBasedStateMachine):
 
 def unplaced(task: Task) -> Task:
     """The task without the position that a store gave it."""
-    return replace(task, change=0)
+    return task._replace(change=0)

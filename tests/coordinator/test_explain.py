@@ -38,14 +38,14 @@ def why(task: Task, view: FleetView = READY, agent: AgentFacts = ABLE, *waits_fo
 @pytest.mark.parametrize(
     ("task", "code"),
     [
-        (replace(TASK, state=TaskState.FAILED, finished_at=NOW), "ended"),
-        (replace(TASK, state=TaskState.RUNNING, holder="one", started_at=NOW, attempt=1), "running"),
-        (replace(TASK, state=TaskState.RUNNING, holder="one", cancel_requested=True), "cancel_requested"),
-        (replace(TASK, state=TaskState.PAUSED, holder="one"), "paused"),
-        (replace(TASK, state=TaskState.NEEDS_DECISION), "needs_decision"),
-        (replace(TASK, state=TaskState.SCHEDULED, not_before=NOW), "not_before"),
-        (replace(TASK, state=TaskState.BLOCKED, depends_on=("t0",)), "blocked"),
-        (replace(TASK, holder="one"), "turn"),
+        (TASK._replace(state=TaskState.FAILED, finished_at=NOW), "ended"),
+        (TASK._replace(state=TaskState.RUNNING, holder="one", started_at=NOW, attempt=1), "running"),
+        (TASK._replace(state=TaskState.RUNNING, holder="one", cancel_requested=True), "cancel_requested"),
+        (TASK._replace(state=TaskState.PAUSED, holder="one"), "paused"),
+        (TASK._replace(state=TaskState.NEEDS_DECISION), "needs_decision"),
+        (TASK._replace(state=TaskState.SCHEDULED, not_before=NOW), "not_before"),
+        (TASK._replace(state=TaskState.BLOCKED, depends_on=("t0",)), "blocked"),
+        (TASK._replace(holder="one"), "turn"),
         (TASK, "turn"),
     ],
 )
@@ -100,13 +100,13 @@ def test_an_agent_runs_as_often_as_its_manifest_allows() -> None:
 
 def test_a_task_that_lost_two_runners_waits_for_an_empty_one() -> None:
     busy = FleetView(runners=(replace(RUNNER, leased=1),))
-    assert why(replace(TASK, losses=2), busy).code == "capacity"
-    assert why(replace(TASK, losses=2)).code == "turn"
+    assert why(TASK._replace(losses=2), busy).code == "capacity"
+    assert why(TASK._replace(losses=2)).code == "turn"
 
 
 def test_a_blocked_task_names_whom_it_waits_for() -> None:
-    parents = [replace(TASK, id=f"p{number}") for number in range(7)]
-    answer = why(replace(TASK, state=TaskState.BLOCKED), READY, ABLE, *parents)
+    parents = [TASK._replace(id=f"p{number}") for number in range(7)]
+    answer = why(TASK._replace(state=TaskState.BLOCKED), READY, ABLE, *parents)
     assert "p0 (build, queued)" in answer.sentence
     assert "2 more" in answer.sentence
     assert answer.remedy == "quantum why p0"

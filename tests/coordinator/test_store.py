@@ -96,7 +96,7 @@ async def test_an_impossible_task_is_refused_at_a_move(store: Store, name: str) 
         field: getattr(before, field)
         for field in ("id", "created_at", "params", "priority", "effects", "retries", "timeout", "labels")
     }
-    impossible = replace(IMPOSSIBLE[name], **fixed)
+    impossible = IMPOSSIBLE[name]._replace(**fixed)
     await put(store, before)
     with pytest.raises(Internal):
         await move(store, before, impossible)
@@ -114,7 +114,7 @@ async def test_a_move_cannot_change_what_a_task_asks_for(store: Store) -> None:
     ]
     for change in changes:
         with pytest.raises(Internal, match="cannot be changed"):
-            await move(store, each, replace(each, **change))
+            await move(store, each, each._replace(**change))
     assert stored(await get(store, each.id)) == each
 
 
@@ -132,9 +132,9 @@ async def test_a_move_replaces_the_task(store: Store) -> None:
 async def test_a_move_from_what_is_no_longer_so_is_stale(store: Store, change: dict[str, Any]) -> None:
     each, other = task(), task()
     await put(store, each, other)
-    seen = replace(each, **change)
+    seen = each._replace(**change)
     with pytest.raises(Stale):
-        await store.write(lambda tx: tx.save([(other, lease(other, "r1")), (seen, replace(seen, reason="x"))]))
+        await store.write(lambda tx: tx.save([(other, lease(other, "r1")), (seen, seen._replace(reason="x"))]))
     assert stored(await get(store, each.id)) == each
     assert stored(await get(store, other.id)) == other
     assert await store.read(lambda tx: tx.position()) == 2
@@ -164,11 +164,11 @@ async def test_a_task_is_saved_once_at_a_time(store: Store, kind: str) -> None:
 async def test_an_ended_task_never_changes(store: Store, state: TaskState) -> None:
     each = task(state)
     await put(store, each)
-    for now in (replace(each, reason="better"), task(S.QUEUED, id=each.id), replace(each, fence=each.fence + 1)):
+    for now in (each._replace(reason="better"), task(S.QUEUED, id=each.id), each._replace(fence=each.fence + 1)):
         with pytest.raises(Stale):
             await move(store, each, now)
         with pytest.raises(Stale):
-            await move(store, replace(now, state=S.QUEUED, finished_at=None), now)
+            await move(store, now._replace(state=S.QUEUED, finished_at=None), now)
     assert stored(await get(store, each.id)) == each
 
 

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -98,13 +97,13 @@ class StoreMachine(FleetMachine):
             return
         other = TaskState.QUEUED if task.state is not TaskState.QUEUED else TaskState.SCHEDULED
         before = {
-            "state": replace(task, state=other),
-            "fence": replace(task, fence=task.fence + 1),
+            "state": task._replace(state=other),
+            "fence": task._replace(fence=task.fence + 1),
             "ended": task,
         }[lie]
         for store in (self.store, self.model):
             with pytest.raises(Stale):
-                self.wait_for(store.write(lambda tx: tx.save([(before, replace(before, reason="a lie"))])))
+                self.wait_for(store.write(lambda tx: tx.save([(before, before._replace(reason="a lie"))])))
 
     @rule(pick=anyone, limit=st.integers(1, 5))
     def read_a_page(self, pick: int, limit: int) -> None:

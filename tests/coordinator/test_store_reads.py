@@ -1,7 +1,5 @@
 """What every store must do: lists, counts, changes, and what dispatch reads."""
 
-from dataclasses import replace
-
 from services.coordinator.domain.task import Task, TaskState, lease, request_cancel, start
 from services.coordinator.ports import (
     ReadyEntry,
@@ -139,7 +137,7 @@ async def test_a_leased_task_is_not_ready_and_is_again_when_it_comes_back(store:
     held = lease(each, "r1")
     await move(store, each, held)
     assert await store.read(lambda tx: tx.ready("build", after=None, limit=9)) == []
-    await move(store, held, replace(held, holder=""))
+    await move(store, held, held._replace(holder=""))
     found = await store.read(lambda tx: tx.ready("build", after=None, limit=9))
     assert [entry.id for entry in found] == [each.id]
 
@@ -188,7 +186,7 @@ async def test_a_clearing_is_found_again(store: Store) -> None:
     tasks = [task() for _ in range(3)]
     await put(store, *tasks)
     for each in tasks[:2]:
-        await move(store, each, replace(request_cancel(each, reason="cleared", now=NOW), clearing="c1"))
+        await move(store, each, request_cancel(each, reason="cleared", now=NOW)._replace(clearing="c1"))
     first = await store.read(lambda tx: tx.in_clearing("c1", after_id="", limit=1))
     rest = await store.read(lambda tx: tx.in_clearing("c1", after_id=first[0].id, limit=9))
     assert [each.id for each in (*first, *rest)] == [tasks[0].id, tasks[1].id]

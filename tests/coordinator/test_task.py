@@ -10,7 +10,6 @@ from foundation.errors import Conflict, QuantumError, Stale
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule, lose, settle
 from services.coordinator.domain.task import (
     ENDED,
-    FIELDS,
     LEGAL_MOVES,
     NOTHING_MEASURED,
     OPEN,
@@ -29,13 +28,11 @@ from services.coordinator.domain.task import (
     lose_parent,
     pause,
     request_cancel,
-    restore,
     start,
     thaw,
     unblock,
-    values_of,
 )
-from tests.coordinator.tasks import EXITED_0, NOW, S, after, full, leased, task
+from tests.coordinator.tasks import EXITED_0, NOW, S, after, leased, task
 
 RULE = RetryRule()
 SUCCESS = AttemptEnd(cause=EndCause.EXIT, measured=EXITED_0)
@@ -121,7 +118,7 @@ def test_situations_are_possible_ones(situation: str) -> None:
 
 def test_every_legal_move_is_made_by_some_event() -> None:
     made = {(SITUATIONS[there].state, to) for row in TABLE.values() for there, to in row.items()}
-    late = replace(task(S.BLOCKED), not_before=after(99))
+    late = task(S.BLOCKED)._replace(not_before=after(99))
     made |= {
         (S.BLOCKED, unblock(late, now=NOW).state),
         *((each.state, _interrupted(each).state) for each in (leased(), task(S.RUNNING), task(S.PAUSED))),
@@ -158,17 +155,17 @@ def test_open_and_ended_are_all_there_is() -> None:
 def test_a_new_task_is_placed_where_it_belongs() -> None:
     bare = task()
     assert accept(bare, unmet_parents=False, now=after(5)).ready_at == after(5)
-    later = replace(bare, not_before=after(60))
+    later = bare._replace(not_before=after(60))
     scheduled = accept(later, unmet_parents=False, now=NOW)
     assert (scheduled.state, scheduled.ready_at) == (S.SCHEDULED, after(60))
     assert accept(later, unmet_parents=False, now=after(60)).state is S.QUEUED
-    child = replace(later, depends_on=("p",))
+    child = later._replace(depends_on=("p",))
     assert accept(child, unmet_parents=True, now=NOW).state is S.BLOCKED
     assert unblock(accept(child, unmet_parents=True, now=NOW), now=after(1)).state is S.SCHEDULED
 
 
 def test_a_scheduled_task_keeps_the_place_of_its_time_however_late_we_look() -> None:
-    each = accept(replace(task(), not_before=after(60)), unmet_parents=False, now=NOW)
+    each = accept(task()._replace(not_before=after(60)), unmet_parents=False, now=NOW)
     assert fall_due(each, now=after(999)).ready_at == after(60)
 
 
@@ -260,7 +257,7 @@ def test_the_reason_of_a_cancel_outlives_what_happens_until_the_end() -> None:
 def test_a_leased_task_that_is_being_cancelled_is_not_leased_again() -> None:
     asked = request_cancel(leased(), reason="", now=NOW)
     with pytest.raises(Conflict):
-        lease(replace(asked, holder=""), "r2")
+        lease(asked._replace(holder=""), "r2")
 
 
 # -- decisions
@@ -283,14 +280,6 @@ def test_a_decision_that_nobody_asked_for_says_what_to_do_instead() -> None:
 
 
 # -- copies and faults
-
-
-def test_a_task_survives_its_values() -> None:
-    each = full()
-    assert restore(values_of(each)) == each
-    assert len(values_of(each)) == len(FIELDS)
-    with pytest.raises(ValueError, match="shorter"):
-        restore(values_of(each)[:-1])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,20 @@ def test_ids_grow_even_when_the_clock_stands_still_or_goes_back(steps: list[int]
     assert made == sorted(set(made))
 
 
+@given(st.lists(st.integers(min_value=1, max_value=2_500), min_size=1, max_size=5))
+def test_many_at_once_are_like_one_after_the_other(counts: list[int]) -> None:
+    ids, one_by_one = SequentialIds(), SequentialIds()
+    for count in counts:
+        assert ids.many(count) == [one_by_one.new() for _ in range(count)]
+
+
+def test_many_at_once_grow_among_themselves_and_with_the_others() -> None:
+    ids = SystemIds(ManualClock())
+    made = [*ids.many(3), ids.new(), *ids.many(3_000), ids.new()]
+    assert made == sorted(set(made)) and all(map(is_id, made))
+    assert ids.many(0) == []
+
+
 def test_an_id_begins_with_its_moment() -> None:
     early = SystemIds(ManualClock(datetime(2026, 1, 1, tzinfo=UTC))).new()
     late = SystemIds(ManualClock(datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC))).new()

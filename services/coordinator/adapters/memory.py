@@ -107,7 +107,7 @@ class MemoryTransaction:
         if wrong := faults(task):
             raise Internal("impossible_task", f"Task {task.id} would become what no task can be: {', '.join(wrong)}.")
         self._data.position += 1
-        self._data.tasks[task.id] = replace(task, change=self._data.position)
+        self._data.tasks[task.id] = task._replace(change=self._data.position)
 
     def task(self, task_id: str) -> Task | None:
         return self._data.tasks.get(task_id)

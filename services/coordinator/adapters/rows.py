@@ -1,19 +1,19 @@
 """Tasks as rows of SQLite and back: positional and by hand, because every event of every task passes here."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from services.coordinator.domain.task import (
+    NO_LABELS,
     NOTHING_MEASURED,
     Effects,
     LimitUse,
     Measured,
     Task,
     TaskState,
-    restore,
 )
 
 Value = str | int | None
@@ -140,8 +140,7 @@ def read_task(row: Sequence[Any]) -> Task:
         retries, timeout, cancel_requested, attempt, failures, timeouts, deferrals, losses, holder, runner, started_at,
         finished_at, retry_of, parent, submitted_by, clearing, labels, change,
     ) = row[:_MEASURED_FROM]  # fmt: skip
-    # In the order of FIELDS.
-    return restore((
+    return Task(
         id_, agent, _STATES[state], EPOCH + timedelta(microseconds=created_at),
         EPOCH + timedelta(microseconds=ready_at), fence, project, params, RANK_MAX - rank, reason,
         None if not_before is None else moment(not_before), tuple(depends_on.split(" ")) if depends_on else (),
@@ -149,11 +148,8 @@ def read_task(row: Sequence[Any]) -> Task:
         cancel_requested == 1, attempt, failures, timeouts, deferrals, losses, holder, runner,
         None if started_at is None else moment(started_at), None if finished_at is None else moment(finished_at),
         _read_measured(row[_MEASURED_FROM:]), retry_of, parent, submitted_by, clearing,
-        json.loads(labels) if labels else _NO_LABELS, change,
-    ))  # fmt: skip
-
-
-_NO_LABELS: Mapping[str, str] = {}
+        json.loads(labels) if labels else NO_LABELS, change,
+    )  # fmt: skip
 
 
 def _read_measured(values: Sequence[Any]) -> Measured:

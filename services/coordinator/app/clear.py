@@ -1,7 +1,7 @@
 """Clears the queue of what waits, and takes a clearing back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -66,7 +66,7 @@ class Clear:
         _add_dependents(tx, meant)
         now = self._clock.now()
         pairs = [
-            (task, replace(request_cancel(task, reason=reason, now=now), clearing=clearing)) for task in meant.values()
+            (task, request_cancel(task, reason=reason, now=now)._replace(clearing=clearing)) for task in meant.values()
         ]
         tx.save(pairs)
         return (found[-1].id if found else ""), [cleared for _, cleared in pairs]
@@ -157,7 +157,7 @@ class UndoClear:
         lost = next((parent for parent in parents.values() if parent.state in DEAD_ENDS), None)
         if lost is not None:
             return lose_parent(copied, lost, now=now)
-        return replace(copied, ready_at=task.ready_at) if copied.state is TaskState.QUEUED else copied
+        return copied._replace(ready_at=task.ready_at) if copied.state is TaskState.QUEUED else copied
 
     def _effects(self, task: Task) -> Effects:
         try:

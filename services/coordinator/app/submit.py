@@ -1,7 +1,7 @@
 """Accepts one or many tasks in one durable commit: all of them or none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from foundation.auth import Caller
@@ -115,12 +115,25 @@ class Submit:
         faults: list[FieldFault] = []
         refs = index_refs([request.ref for request in requests], faults)
         check_dependencies([request.depends_on for request in requests], refs, faults)
+        tasks = self._build_all(requests, caller, now, faults)
+        return _bind_refs(tasks, refs) if any(request.depends_on for request in requests) else tasks
+
+    def _build_all(
+        self, requests: Sequence[TaskRequest], caller: Caller, now: datetime, faults: list[FieldFault]
+    ) -> list[Task]:
+        """The tasks in order, each distinct run of requests built once. Raises for every fault, also those given."""
         catalogue = _Lookup(self._catalogue)
-        built = [self._build(request, index, catalogue, caller, now, faults) for index, request in enumerate(requests)]
+        tasks: list[Task] = []
+        last: TaskRequest | None = None
+        built: Task | None = None
+        for index, (request, id_) in enumerate(zip(requests, self._ids.many(len(requests)), strict=True)):
+            if built is None or request is not last:
+                built, last = self._build(request, index, catalogue, caller, now, faults), request
+            if built is not None:
+                tasks.append(Task._make((id_, *built[1:])))
         if faults or catalogue.missing:
             raise _refusal(faults, catalogue)
-        tasks = [task for task in built if task is not None]
-        return _bind_refs(tasks, refs) if any(request.depends_on for request in requests) else tasks
+        return tasks
 
     def _build(
         self,
@@ -131,6 +144,7 @@ class Submit:
         now: datetime,
         faults: list[FieldFault],
     ) -> Task | None:
+        """The task of a request, still without its id; None with the faults that forbid it added."""
         rules = self._rules
         spec = catalogue.agent(request.agent, index)
         if request.project:
@@ -143,8 +157,8 @@ class Submit:
             return None
         if spec is None:
             return None
-        return Task(
-            id=self._ids.new(),
+        task = Task(
+            id="",
             agent=spec.name,
             state=TaskState.QUEUED,
             created_at=now,
@@ -161,6 +175,7 @@ class Submit:
             submitted_by=caller.name,
             labels=request.labels,
         )
+        return accept(task, unmet_parents=False, now=now)
 
     # -- inside it
 
@@ -169,7 +184,7 @@ class Submit:
         if known is not None:
             return Submitted(tasks=known, position=None)
         self._cap.claim(tx, len(tasks))
-        placed = _place(tx, tasks, now)
+        placed = _place(tx, tasks, now) if any(task.depends_on for task in tasks) else tasks
         tx.insert(placed)
         if key is not None:
             key.remember(tx, placed, now=now)
@@ -183,15 +198,13 @@ def _bind_refs(tasks: Sequence[Task], refs: Mapping[str, int]) -> list[Task]:
         return tasks[refs[name[1:]]].id if is_batch_ref(name) else name
 
     return [
-        replace(task, depends_on=tuple(dict.fromkeys(map(bound, task.depends_on)))) if task.depends_on else task
+        task._replace(depends_on=tuple(dict.fromkeys(map(bound, task.depends_on)))) if task.depends_on else task
         for task in tasks
     ]
 
 
 def _place(tx: StoreTransaction, tasks: Sequence[Task], now: datetime) -> list[Task]:
-    """Give each task its first state. Raises for parents that do not exist or can no longer succeed."""
-    if not any(task.depends_on for task in tasks):
-        return [accept(task, unmet_parents=False, now=now) for task in tasks]
+    """Block what waits for others. Raises for parents that do not exist or can no longer succeed."""
     own = {task.id for task in tasks}
     parents = tx.tasks(list({parent for task in tasks for parent in task.depends_on} - own))
     faults = [fault for index, task in enumerate(tasks) for fault in _parent_faults(task, index, own, parents)]
