@@ -94,7 +94,9 @@ def renewals_from(message: admission_pb2.RenewResponse) -> Renewals:
         action = _ACTIONS.get(renewal.kind)
         if action is None:
             raise Internal("bad_answer", "Safety answered a renewal with something that this version does not know.")
-        renewals.append(Renewal(action=action, reason=renewal.reason))
+        renewals.append(
+            Renewal(action=action, code=renewal.code, reason=renewal.reason, until=moment_in(renewal, "until"))
+        )
     return Renewals(renewals=tuple(renewals), mode=message.mode, epoch=message.epoch)
 
 

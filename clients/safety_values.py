@@ -66,10 +66,12 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """Whether a running attempt may go on; `action` is `continue`, `pause` or `stop`."""
+    """Whether a running attempt may go on; `action` is `continue`, `pause` or `stop`, `until` as far as it is known."""
 
     action: str
+    code: str = ""
     reason: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,10 +246,12 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """Whether a running attempt may go on: action is "continue", "pause" or "stop"."""
+    """Whether a running attempt may go on: action is "continue", "pause" or "stop"; `code` and `until` as a Verdict's."""
 
     action: str
+    code: str = ""
     reason: str = ""
+    until: datetime | None = None
 
 
 class SafetyGate(Protocol):

@@ -110,7 +110,12 @@ def decision_out(decision: Decision) -> admission_pb2.Decision:
 
 def renewal_out(renewal: Renewal) -> admission_pb2.Renewal:
     """The answer to a running attempt."""
-    return admission_pb2.Renewal(kind=_RENEWAL_KINDS[renewal.kind], reason=renewal.reason)
+    return admission_pb2.Renewal(
+        kind=_RENEWAL_KINDS[renewal.kind],
+        reason=renewal.reason,
+        code=renewal.code,
+        until=timestamp_out(renewal.until),
+    )
 
 
 def breaker_out(view: BreakerView) -> breakers_pb2.Breaker:
@@ -134,7 +139,9 @@ def mode_in(wire: mode_pb2.Mode) -> Mode:
     """The mode that a request names; raises Invalid when it names none."""
     mode = _MODES.get(wire)
     if mode is None:
-        raise Invalid("no_mode", "The request names no mode.", remedy="STOPPED and NORMAL can be named.")
+        raise Invalid(
+            "no_mode", "The request names no mode.", remedy="NORMAL, GUARDED, DRAIN, FROZEN and STOPPED can be named."
+        )
     return mode
 
 

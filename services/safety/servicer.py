@@ -23,6 +23,7 @@ from services.safety.app.admit import Admission
 from services.safety.app.breakers import Breakers
 from services.safety.app.mode import Modes
 from services.safety.app.tokens import Tokens
+from services.safety.domain.mode import Mode
 
 # Quoted: generic in their type stubs only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -107,8 +108,9 @@ class ModeServicer(mode_pb2_grpc.ModeServiceServicer):
         return mode_pb2.TightenModeResponse(status=convert.mode_out(change.status), changed=change.changed)
 
     async def ResumeMode(self, request: mode_pb2.ResumeModeRequest, context: Context) -> mode_pb2.ResumeModeResponse:
-        """Go back to NORMAL."""
-        change = await self._modes.resume(reason=request.reason, actor=current_caller().name)
+        """Go back to NORMAL, or to the rung that is named."""
+        to = convert.mode_in(request.mode) if request.mode else Mode.NORMAL
+        change = await self._modes.resume(to, reason=request.reason, actor=current_caller().name)
         return mode_pb2.ResumeModeResponse(status=convert.mode_out(change.status), changed=change.changed)
 
 

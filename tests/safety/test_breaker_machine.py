@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome, OutcomeKind
 from services.safety.domain.breaker import Breaker, Closed, HalfOpen, Open
+from services.safety.domain.renewal import RenewalKind
 from services.safety.ports import Changes
 from tests.safety.world import FAILURE, NEUTRAL, RULES, SUCCESS, World, ended, wants
 
@@ -105,7 +106,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def renew(self) -> None:
         """The heartbeat."""
         answer = self.do(self.world.admission.renew(sorted(self.running)))
-        assert all(renewal.kind == "continue" for renewal in answer.renewals)
+        assert all(renewal.kind is RenewalKind.CONTINUE for renewal in answer.renewals)
         for attempt in self.probes:
             if self.breaker.holder == attempt:
                 self.probes[attempt] = self.world.clock.boottime()

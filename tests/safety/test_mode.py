@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import Conflict, Unsupported
+from foundation.errors import Conflict
 from foundation.workspace import StopFile
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.domain.mode import Mode, StopOrder
-from tests.safety.world import World
+from tests.safety.world import World, key, wants
 
 ORDER = StopOrder(actor="bob", reason="smoke", since=datetime(2026, 5, 1, tzinfo=UTC))
 
@@ -42,12 +42,44 @@ async def test_twice_changes_nothing_and_keeps_the_first_reason() -> None:
     assert not (await world.modes.resume(reason="", actor="ann")).changed
 
 
-@pytest.mark.parametrize("rung", [Mode.GUARDED, Mode.DRAIN, Mode.FROZEN])
-async def test_a_rung_that_nobody_acts_on_is_refused(rung: Mode) -> None:
+async def test_every_rung_is_climbed_and_survives_a_crash() -> None:
     world = await World.start()
-    with pytest.raises(Unsupported, match="comes with the safety issue"):
-        await world.modes.tighten(rung, reason="", actor="ann")
-    assert world.modes.get().mode is Mode.NORMAL
+    for rung in (Mode.GUARDED, Mode.DRAIN, Mode.FROZEN, Mode.STOPPED):
+        assert (await world.modes.tighten(rung, reason=f"to {rung.name}", actor="ann")).changed
+        await world.crash()
+        assert (world.modes.get().mode, world.modes.get().reason) == (rung, f"to {rung.name}")
+
+
+async def test_resume_goes_down_to_a_named_rung_and_never_up() -> None:
+    world = await World.start()
+    await world.modes.tighten(Mode.FROZEN, reason="", actor="ann")
+    assert (await world.modes.resume(Mode.DRAIN, reason="half way", actor="ann")).status.mode is Mode.DRAIN
+    with pytest.raises(Conflict, match="FROZEN is stricter than DRAIN"):
+        await world.modes.resume(Mode.FROZEN, reason="", actor="ann")
+    assert (await world.modes.resume(reason="", actor="ann")).status.mode is Mode.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("mode", "starts", "running"),
+    [
+        (Mode.GUARDED, True, "CONTINUE"),
+        (Mode.DRAIN, False, "CONTINUE"),
+        (Mode.FROZEN, False, "PAUSE"),
+        (Mode.STOPPED, False, "STOP"),
+    ],
+)
+async def test_what_each_mode_does(mode: Mode, starts: bool, running: str) -> None:
+    world = await World.start()
+    assert await world.ask(wants("t1")) == [True]
+    await world.modes.tighten(mode, reason="a test", actor="ann")
+    answer = await world.admission.admit((), [wants("t2")])
+    assert answer.decisions[0].admitted is starts
+    (renewal,) = (await world.admission.renew([key("t1")])).renewals
+    assert renewal.kind.name == running
+    if running != "CONTINUE":
+        assert (renewal.code, renewal.reason) == ("mode", f"the mode is {mode.name}, set by ann: a test")
+    if not starts:
+        assert answer.decisions[0].foremost.code == "mode"
 
 
 async def test_tightening_never_loosens() -> None:

@@ -24,7 +24,7 @@ from clients.caching_verifier import CachingTokenVerifier
 from clients.safety import SafetyClient
 from clients.safety_values import Candidate, Outcome, OutcomeKind
 from foundation.clock import SystemClock
-from foundation.errors import Denied, Invalid, NotFound, Unauthenticated, Unavailable, Unsupported
+from foundation.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated, Unavailable
 from foundation.ids import random_bytes
 from foundation.secrets import DATABASE_KEY, open_secret_store, user_account
 from foundation.tokens import Token, mint
@@ -219,8 +219,11 @@ async def test_each_verb_asks_for_its_scope(serving: Home) -> None:
 
 async def test_refusals_keep_their_kind_over_the_wire(serving: Home) -> None:
     async with serving.calling_as(serving.user) as user:
-        with pytest.raises(Unsupported, match="comes with the safety issue"):
-            await user.tighten_mode("FROZEN", reason="")
+        await user.tighten_mode("FROZEN", reason="")
+        with pytest.raises(Conflict, match="DRAIN is less strict than FROZEN"):
+            await user.tighten_mode("DRAIN", reason="")
+        assert (await user.resume_mode("DRAIN")).status.mode == "DRAIN"
+        assert (await user.resume_mode()).status.mode == "NORMAL"
         with pytest.raises(Invalid):
             await user.tighten_mode("asleep", reason="")
         with pytest.raises(Invalid):

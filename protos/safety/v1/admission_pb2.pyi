@@ -114,12 +114,16 @@ class RenewRequest(_message.Message):
     def __init__(self, attempts: _Optional[_Iterable[_Union[AttemptKey, _Mapping]]] = ...) -> None: ...
 
 class Renewal(_message.Message):
-    __slots__ = ("kind", "reason")
+    __slots__ = ("kind", "reason", "code", "until")
     KIND_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     kind: RenewalKind
     reason: str
-    def __init__(self, kind: _Optional[_Union[RenewalKind, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    code: str
+    until: _timestamp_pb2.Timestamp
+    def __init__(self, kind: _Optional[_Union[RenewalKind, str]] = ..., reason: _Optional[str] = ..., code: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RenewResponse(_message.Message):
     __slots__ = ("renewals", "mode", "epoch")

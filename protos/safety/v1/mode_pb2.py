@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/safety/v1/mode.proto\x12\x11quantum.safety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\x90\x01\n\nModeStatus\x12%\n\x04mode\x18\x01 \x01(\x0e\x32\x17.quantum.safety.v1.Mode\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tstop_file\x18\x05 \x01(\x08\"\x10\n\x0eGetModeRequest\"@\n\x0fGetModeResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.ModeStatus\"K\n\x12TightenModeRequest\x12%\n\x04mode\x18\x01 \x01(\x0e\x32\x17.quantum.safety.v1.Mode\x12\x0e\n\x06reason\x18\x02 \x01(\t\"U\n\x13TightenModeResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.ModeStatus\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"#\n\x11ResumeModeRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"T\n\x12ResumeModeResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.ModeStatus\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08*r\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_NORMAL\x10\x01\x12\x10\n\x0cMODE_GUARDED\x10\x02\x12\x0e\n\nMODE_DRAIN\x10\x03\x12\x0f\n\x0bMODE_FROZEN\x10\x04\x12\x10\n\x0cMODE_STOPPED\x10\x05\x32\xbe\x02\n\x0bModeService\x12]\n\x07GetMode\x12!.quantum.safety.v1.GetModeRequest\x1a\".quantum.safety.v1.GetModeResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12h\n\x0bTightenMode\x12%.quantum.safety.v1.TightenModeRequest\x1a&.quantum.safety.v1.TightenModeResponse\"\n\xaa\xed\x18\x06\x63\x61ncel\x12\x66\n\nResumeMode\x12$.quantum.safety.v1.ResumeModeRequest\x1a%.quantum.safety.v1.ResumeModeResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/safety/v1/mode.proto\x12\x11quantum.safety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\x90\x01\n\nModeStatus\x12%\n\x04mode\x18\x01 \x01(\x0e\x32\x17.quantum.safety.v1.Mode\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tstop_file\x18\x05 \x01(\x08\"\x10\n\x0eGetModeRequest\"@\n\x0fGetModeResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.ModeStatus\"K\n\x12TightenModeRequest\x12%\n\x04mode\x18\x01 \x01(\x0e\x32\x17.quantum.safety.v1.Mode\x12\x0e\n\x06reason\x18\x02 \x01(\t\"U\n\x13TightenModeResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.ModeStatus\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"J\n\x11ResumeModeRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12%\n\x04mode\x18\x02 \x01(\x0e\x32\x17.quantum.safety.v1.Mode\"T\n\x12ResumeModeResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.ModeStatus\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08*r\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_NORMAL\x10\x01\x12\x10\n\x0cMODE_GUARDED\x10\x02\x12\x0e\n\nMODE_DRAIN\x10\x03\x12\x0f\n\x0bMODE_FROZEN\x10\x04\x12\x10\n\x0cMODE_STOPPED\x10\x05\x32\xbe\x02\n\x0bModeService\x12]\n\x07GetMode\x12!.quantum.safety.v1.GetModeRequest\x1a\".quantum.safety.v1.GetModeResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12h\n\x0bTightenMode\x12%.quantum.safety.v1.TightenModeRequest\x1a&.quantum.safety.v1.TightenModeResponse\"\n\xaa\xed\x18\x06\x63\x61ncel\x12\x66\n\nResumeMode\x12$.quantum.safety.v1.ResumeModeRequest\x1a%.quantum.safety.v1.ResumeModeResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODESERVICE'].methods_by_name['TightenMode']._serialized_options = b'\252\355\030\006cancel'
   _globals['_MODESERVICE'].methods_by_name['ResumeMode']._loaded_options = None
   _globals['_MODESERVICE'].methods_by_name['ResumeMode']._serialized_options = b'\252\355\030\007operate'
-  _globals['_MODE']._serialized_start=633
-  _globals['_MODE']._serialized_end=747
+  _globals['_MODE']._serialized_start=672
+  _globals['_MODE']._serialized_end=786
   _globals['_MODESTATUS']._serialized_start=116
   _globals['_MODESTATUS']._serialized_end=260
   _globals['_GETMODEREQUEST']._serialized_start=262
@@ -52,9 +52,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TIGHTENMODERESPONSE']._serialized_start=423
   _globals['_TIGHTENMODERESPONSE']._serialized_end=508
   _globals['_RESUMEMODEREQUEST']._serialized_start=510
-  _globals['_RESUMEMODEREQUEST']._serialized_end=545
-  _globals['_RESUMEMODERESPONSE']._serialized_start=547
-  _globals['_RESUMEMODERESPONSE']._serialized_end=631
-  _globals['_MODESERVICE']._serialized_start=750
-  _globals['_MODESERVICE']._serialized_end=1068
+  _globals['_RESUMEMODEREQUEST']._serialized_end=584
+  _globals['_RESUMEMODERESPONSE']._serialized_start=586
+  _globals['_RESUMEMODERESPONSE']._serialized_end=670
+  _globals['_MODESERVICE']._serialized_start=789
+  _globals['_MODESERVICE']._serialized_end=1107
 # @@protoc_insertion_point(module_scope)

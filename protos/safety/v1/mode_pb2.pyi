@@ -66,10 +66,12 @@ class TightenModeResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[ModeStatus, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
 
 class ResumeModeRequest(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "mode")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    mode: Mode
+    def __init__(self, reason: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
 
 class ResumeModeResponse(_message.Message):
     __slots__ = ("status", "changed")

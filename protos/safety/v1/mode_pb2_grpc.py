@@ -63,14 +63,14 @@ class ModeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TightenMode(self, request, context):
-        """Makes the mode stricter. NORMAL and STOPPED are acted on today; the rungs between are refused as UNIMPLEMENTED.
+        """Makes the mode stricter; FAILED_PRECONDITION when it names a less strict one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeMode(self, request, context):
-        """Goes back to NORMAL: clears the mode first, then the STOP file.
+        """Goes back to NORMAL or a rung on the way there: sets the mode first, then clears the STOP file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

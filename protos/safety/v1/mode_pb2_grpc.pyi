@@ -35,9 +35,9 @@ class ModeServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ModeServiceAsyncStub: ...
     GetMode: _grpc.UnaryUnaryMultiCallable[_mode_pb2.GetModeRequest, _mode_pb2.GetModeResponse]
     TightenMode: _grpc.UnaryUnaryMultiCallable[_mode_pb2.TightenModeRequest, _mode_pb2.TightenModeResponse]
-    """Makes the mode stricter. NORMAL and STOPPED are acted on today; the rungs between are refused as UNIMPLEMENTED."""
+    """Makes the mode stricter; FAILED_PRECONDITION when it names a less strict one."""
     ResumeMode: _grpc.UnaryUnaryMultiCallable[_mode_pb2.ResumeModeRequest, _mode_pb2.ResumeModeResponse]
-    """Goes back to NORMAL: clears the mode first, then the STOP file."""
+    """Goes back to NORMAL or a rung on the way there: sets the mode first, then clears the STOP file."""
 
 @_typing.type_check_only
 class ModeServiceAsyncStub(ModeServiceStub):
@@ -46,9 +46,9 @@ class ModeServiceAsyncStub(ModeServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMode: _aio.UnaryUnaryMultiCallable[_mode_pb2.GetModeRequest, _mode_pb2.GetModeResponse]  # type: ignore[assignment]
     TightenMode: _aio.UnaryUnaryMultiCallable[_mode_pb2.TightenModeRequest, _mode_pb2.TightenModeResponse]  # type: ignore[assignment]
-    """Makes the mode stricter. NORMAL and STOPPED are acted on today; the rungs between are refused as UNIMPLEMENTED."""
+    """Makes the mode stricter; FAILED_PRECONDITION when it names a less strict one."""
     ResumeMode: _aio.UnaryUnaryMultiCallable[_mode_pb2.ResumeModeRequest, _mode_pb2.ResumeModeResponse]  # type: ignore[assignment]
-    """Goes back to NORMAL: clears the mode first, then the STOP file."""
+    """Goes back to NORMAL or a rung on the way there: sets the mode first, then clears the STOP file."""
 
 class ModeServiceServicer(metaclass=_abc_1.ABCMeta):
     """The file `.quantum/STOP` means STOPPED whatever this service's database says."""
@@ -66,7 +66,7 @@ class ModeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mode_pb2.TightenModeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mode_pb2.TightenModeResponse, _abc.Awaitable[_mode_pb2.TightenModeResponse]]:
-        """Makes the mode stricter. NORMAL and STOPPED are acted on today; the rungs between are refused as UNIMPLEMENTED."""
+        """Makes the mode stricter; FAILED_PRECONDITION when it names a less strict one."""
 
     @_abc_1.abstractmethod
     def ResumeMode(
@@ -74,6 +74,6 @@ class ModeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mode_pb2.ResumeModeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mode_pb2.ResumeModeResponse, _abc.Awaitable[_mode_pb2.ResumeModeResponse]]:
-        """Goes back to NORMAL: clears the mode first, then the STOP file."""
+        """Goes back to NORMAL or a rung on the way there: sets the mode first, then clears the STOP file."""
 
 def add_ModeServiceServicer_to_server(servicer: ModeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,7 +30,10 @@ class ClientGate:
 
     async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Renewal], int]:
         answer = await self._client.renew(attempts, deadline=RENEW_DEADLINE)
-        renewals = [Renewal(action=renewal.action, reason=renewal.reason) for renewal in answer.renewals]
+        renewals = [
+            Renewal(action=renewal.action, code=renewal.code, reason=renewal.reason, until=renewal.until)
+            for renewal in answer.renewals
+        ]
         return renewals, answer.epoch
 
     async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:

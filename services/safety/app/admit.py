@@ -11,8 +11,8 @@ from services.safety.app.state import Draft, SafetyState
 from services.safety.domain.admission import BreakerGate, Decision, Gate, ModeGate, decide
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
 from services.safety.domain.breaker import BreakerRules
-from services.safety.domain.mode import Mode, ModeStatus
-from services.safety.domain.renewal import Renewal, renew
+from services.safety.domain.mode import Mode
+from services.safety.domain.renewal import ModeRenewal, Renewal, RenewalGate, renew
 
 BATCH_MAX = 1_000
 
@@ -58,7 +58,7 @@ class Admission:
                 book=draft.book,
                 memory=self._state.memory,
                 mode=draft.mode,
-                gates=self._gates(draft.mode),
+                gates=self._gates(draft),
                 rules=self._rules,
                 now=draft.now,
                 draw=self._randomness.uniform,
@@ -72,14 +72,20 @@ class Admission:
         _require_bounded("attempts", len(attempts), 10 * BATCH_MAX)
 
         def work(draft: Draft) -> Renewals:
-            renewals = renew(attempts, book=draft.book, mode=draft.mode, rules=self._rules, now=draft.now)
+            renewals = renew(
+                attempts, book=draft.book, gates=self._renewal_gates(draft), rules=self._rules, now=draft.now
+            )
             return Renewals(renewals=renewals, mode=draft.mode.mode, epoch=draft.book.epoch)
 
         return await self._state.change(work)
 
-    def _gates(self, mode: ModeStatus) -> Sequence[Gate]:
+    def _gates(self, draft: Draft) -> Sequence[Gate]:
         """Every gate of admission, in the order in which their refusals are listed."""
-        return (ModeGate(mode), BreakerGate(self._rules))
+        return (ModeGate(draft.mode), BreakerGate(self._rules))
+
+    def _renewal_gates(self, draft: Draft) -> Sequence[RenewalGate]:
+        """Everything that can interrupt what runs; an attempt hears the strictest."""
+        return (ModeRenewal(draft.mode),)
 
 
 def _require_bounded(what: str, count: int, count_max: int = BATCH_MAX) -> None:

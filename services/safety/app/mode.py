@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.safety.app.state import Draft, SafetyState
-from services.safety.domain.mode import Mode, ModeRecord, ModeStatus, resume, tighten
+from services.safety.domain.mode import Mode, ModeRecord, ModeStatus, loosen, tighten
 from services.safety.ports import StopSignal
 
 
@@ -29,7 +29,7 @@ class Modes:
         return self._state.mode
 
     async def tighten(self, to: Mode, *, reason: str, actor: str) -> ModeChange:
-        """Make the mode stricter, durably; raises Unsupported or Conflict as the domain says."""
+        """Make the mode stricter, durably; raises Conflict for one that is less strict."""
 
         def work(draft: Draft) -> bool:
             return _set(draft, tighten(draft.mode_record, to, actor=actor, reason=reason, now=draft.now))
@@ -37,15 +37,17 @@ class Modes:
         changed = await self._state.change(work)
         return ModeChange(status=self._state.mode, changed=changed)
 
-    async def resume(self, *, reason: str, actor: str) -> ModeChange:
-        """Go back to NORMAL: the mode first, durably, then the STOP file.
+    async def resume(self, to: Mode = Mode.NORMAL, *, reason: str, actor: str) -> ModeChange:
+        """Go back to a less strict mode: the mode first, durably, then the STOP file.
+
+        Raises Conflict for a mode that is stricter than the recorded one.
 
         In this order, because the file outranks the mode: a crash in between leaves everything stopped.
         """
         stopped_by_file = self._state.mode.stop_file
 
         def work(draft: Draft) -> bool:
-            return _set(draft, resume(draft.mode_record, actor=actor, reason=reason, now=draft.now))
+            return _set(draft, loosen(draft.mode_record, to, actor=actor, reason=reason, now=draft.now))
 
         changed = await self._state.change(work)
         if stopped_by_file:

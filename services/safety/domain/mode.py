@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from foundation.errors import Conflict, Unsupported
+from foundation.errors import Conflict
 
 
 class Mode(IntEnum):
@@ -21,10 +21,6 @@ class Mode(IntEnum):
     """Running trees are paused."""
     STOPPED = 5
     """All trees are ended and proved dead."""
-
-
-ACTED_ON = frozenset({Mode.NORMAL, Mode.STOPPED})
-"""The rungs that every service acts on today; a rung that nobody obeys must not be settable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +57,11 @@ class ModeStatus:
         """Whether anything new may start in this mode."""
         return self.mode < Mode.DRAIN
 
+    @property
+    def lets_spend(self) -> bool:
+        """Whether new money may be promised in this mode; what is reserved already may be settled in every mode."""
+        return self.mode < Mode.GUARDED
+
 
 def effective(record: ModeRecord, order: StopOrder | None) -> ModeStatus:
     """The mode that holds: the recorded one, but STOPPED while the STOP file is there, whatever was recorded."""
@@ -76,29 +77,28 @@ def effective(record: ModeRecord, order: StopOrder | None) -> ModeStatus:
 
 
 def tighten(record: ModeRecord, to: Mode, *, actor: str, reason: str, now: datetime) -> ModeRecord:
-    """Make the mode stricter; the same record when it is as strict already.
+    """Make the mode stricter; the same record when it is that mode already.
 
-    Raises Unsupported for the rungs that come with the safety issue, Conflict for a rung below the present one.
+    Raises Conflict for a rung below the present one.
     """
-    if to not in ACTED_ON:
-        raise Unsupported(
-            "mode_not_yet",
-            f"The mode {to.name} is not acted on yet: it comes with the safety issue.",
-            remedy="NORMAL and STOPPED work: `quantum stop --all`, `quantum resume`.",
-        )
     if to < record.mode:
         raise Conflict(
             "mode_not_stricter",
             f"{to.name} is less strict than {record.mode.name}, which holds now.",
             remedy="`quantum resume` goes back to NORMAL.",
         )
-    if to == record.mode:
-        return record
-    return ModeRecord(mode=to, reason=reason, actor=actor, since=now)
+    return record if to is record.mode else ModeRecord(mode=to, reason=reason, actor=actor, since=now)
 
 
-def resume(record: ModeRecord, *, actor: str, reason: str, now: datetime) -> ModeRecord:
-    """Go back to NORMAL; the same record when it is NORMAL already."""
-    if record.mode is Mode.NORMAL:
-        return record
-    return ModeRecord(mode=Mode.NORMAL, reason=reason, actor=actor, since=now)
+def loosen(record: ModeRecord, to: Mode, *, actor: str, reason: str, now: datetime) -> ModeRecord:
+    """Make the mode less strict; the same record when it is that mode already.
+
+    Raises Conflict for a rung above the present one.
+    """
+    if to > record.mode:
+        raise Conflict(
+            "mode_stricter",
+            f"{to.name} is stricter than {record.mode.name}, which holds now.",
+            remedy=f"`quantum mode {to.name.lower()}` tightens it.",
+        )
+    return record if to is record.mode else ModeRecord(mode=to, reason=reason, actor=actor, since=now)

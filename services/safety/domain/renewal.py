@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum
+from typing import Protocol
 
 from services.safety.domain.admission import mode_refusal
 from services.safety.domain.attempt import AttemptKey
@@ -14,37 +15,71 @@ from services.safety.domain.breaker import BreakerRules
 from services.safety.domain.mode import Mode, ModeStatus
 
 
-class RenewalKind(StrEnum):
-    """The three answers."""
+class RenewalKind(IntEnum):
+    """The three answers, the stricter the higher."""
 
-    CONTINUE = "continue"
-    PAUSE = "pause"
-    STOP = "stop"
+    CONTINUE = 1
+    PAUSE = 2
+    STOP = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """The answer to one running attempt, with the reason when it is not to continue."""
+    """The answer to one running attempt; `code` ("mode", "spend", …) and `reason` when it is not to continue.
+
+    `until` is when it may continue by itself, None when only a person or a change can bring that about.
+    """
 
     kind: RenewalKind
+    code: str = ""
     reason: str = ""
+    until: datetime | None = None
 
 
-_CONTINUE = Renewal(kind=RenewalKind.CONTINUE)
+CONTINUE = Renewal(kind=RenewalKind.CONTINUE)
+_NEVER = datetime.max
+
+
+class RenewalGate(Protocol):
+    """One part of safety that can interrupt what runs. Spend becomes one of its own in the same list."""
+
+    def renewal(self, attempt: AttemptKey, now: datetime) -> Renewal:
+        """Say whether the attempt may go on as far as this part is concerned; changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModeRenewal:
+    """FROZEN pauses everything, STOPPED ends everything; a breaker interrupts nothing that runs."""
+
+    mode: ModeStatus
+
+    def renewal(self, attempt: AttemptKey, now: datetime) -> Renewal:
+        """The mode's answer, the same for every attempt."""
+        match self.mode.mode:
+            case Mode.STOPPED:
+                return Renewal(kind=RenewalKind.STOP, code="mode", reason=mode_refusal(self.mode).reason)
+            case Mode.FROZEN:
+                return Renewal(kind=RenewalKind.PAUSE, code="mode", reason=mode_refusal(self.mode).reason)
+            case _:
+                return CONTINUE
 
 
 def renew(
-    attempts: Sequence[AttemptKey], *, book: Book, mode: ModeStatus, rules: BreakerRules, now: datetime
+    attempts: Sequence[AttemptKey], *, book: Book, gates: Sequence[RenewalGate], rules: BreakerRules, now: datetime
 ) -> list[Renewal]:
-    """Answer each attempt in its order and prolong the permits that they hold.
+    """Answer each attempt in its order: the strictest of the gates, and of equals the one that lasts longest.
 
-    A breaker stops nothing that runs; the mode STOPPED stops everything.
+    Permits are prolonged whatever the answer is: a probe that is paused is still the probe.
     """
-    if mode.mode is Mode.STOPPED:
-        return [Renewal(kind=RenewalKind.STOP, reason=mode_refusal(mode).reason)] * len(attempts)
     held = book.holders()
-    for attempt in attempts:
+    for attempt in attempts if held else ():
         for scope in held.get(attempt, ()):
             breaker = book.get_or_new(scope, now)
             book.put(breaker, breaker.renew(attempt, rules, now), now)
-    return [_CONTINUE] * len(attempts)
+    return [max((gate.renewal(attempt, now) for gate in gates), key=_weight) for attempt in attempts]
+
+
+def _weight(renewal: Renewal) -> tuple[RenewalKind, bool, datetime]:
+    until = renewal.until
+    return (renewal.kind, until is None, until.replace(tzinfo=None) if until else _NEVER)
