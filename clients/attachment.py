@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ import grpc.aio
 from clients.attachment_convert import request_of, value_of
 from clients.attachment_values import FromCoordinator, FromRunner, Hello, Welcome
 from foundation.errors import Internal, Unavailable
-from foundation.rpc.channel import TokenSource, open_channel, translate
+from foundation.rpc.channel import Target, TokenSource, open_channel, translate
 from protos.coordinator.v1 import runners_pb2_grpc
 from protos.coordinator.v1.runners_pb2 import AttachRequest
 
@@ -27,7 +26,7 @@ class Attachment:
         self._call: Any = runners_pb2_grpc.RunnerServiceStub(channel).Attach()
 
     @classmethod
-    def dial(cls, target: Path | str, *, token: TokenSource) -> Self:
+    def dial(cls, target: Target, *, token: TokenSource) -> Self:
         """Open a stream to a socket or `host:port`; it connects with the first message."""
         return cls(open_channel(target, token=token))
 

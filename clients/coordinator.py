@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -45,7 +44,7 @@ from clients.coordinator_values import (
 )
 from clients.resuming import PATIENCE, resuming
 from clients.wire_values import moment_in
-from foundation.rpc.channel import TokenSource, open_channel
+from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
@@ -77,8 +76,8 @@ class CoordinatorClient:
         self._reports = reports_pb2_grpc.ReportServiceStub(channel)
 
     @classmethod
-    def dial(cls, target: Path | str, *, token: TokenSource) -> Self:
-        """A client of the coordinator at a socket or `host:port`; it connects with the first call."""
+    def dial(cls, target: Target, *, token: TokenSource) -> Self:
+        """A client of the coordinator at a socket or over TCP; it connects with the first call."""
         return cls(open_channel(target, token=token, retry=REPEATABLE))
 
     async def close(self) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from clients.calling import DEADLINE, ask
 from foundation.errors import QuantumError
-from foundation.rpc.channel import open_channel
+from foundation.rpc.channel import Target, open_channel
 
 
-async def is_serving(target: Path | str, *, deadline: timedelta = DEADLINE) -> bool:
+async def is_serving(target: Target, *, deadline: timedelta = DEADLINE) -> bool:
     """Whether the server at a socket or `host:port` says that it serves; False when it cannot be reached in time."""
     channel = open_channel(target, token=lambda: None)
     try:

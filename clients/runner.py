@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +13,7 @@ import grpc.aio
 
 from clients.calling import DEADLINE, ask, listen, repeatable
 from clients.wire_values import duration_in, moment_in
-from foundation.rpc.channel import TokenSource, open_channel
+from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.agent_runner.v1 import agent_runner_pb2 as pb
 from protos.agent_runner.v1 import agent_runner_pb2_grpc
 
@@ -64,7 +63,7 @@ class RunnerClient:
         self._stub = agent_runner_pb2_grpc.AgentRunnerServiceStub(channel)
 
     @classmethod
-    def dial(cls, target: Path | str, *, token: TokenSource) -> Self:
+    def dial(cls, target: Target, *, token: TokenSource) -> Self:
         """A client of the runner at a socket or `host:port`; connects with the first call."""
         return cls(open_channel(target, token=token, retry=REPEATABLE))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ import grpc
 import grpc.aio
 
 from foundation.errors import Unavailable
+from foundation.identity import Identity, server_name
 from foundation.rpc.limits import CHANNEL_OPTIONS, Options
 from foundation.rpc.status import from_rpc_error
 
@@ -20,15 +22,31 @@ TOKEN_KEY = "x-auth-token"
 TokenSource = Callable[[], str | None]
 
 
-def open_channel(target: Path | str, *, token: TokenSource, retry: Sequence[str] = ()) -> grpc.aio.Channel:
-    """Open a channel to a socket (a path) or to `host:port`; it connects with the first call.
+@dataclass(frozen=True, slots=True)
+class TcpTarget:
+    """A server beyond this machine's sockets: its `host:port`, the role that it must show, and who we are."""
+
+    address: str
+    role: str
+    identity: Identity
+
+
+Target = Path | TcpTarget
+
+
+def open_channel(target: Target, *, token: TokenSource, retry: Sequence[str] = ()) -> grpc.aio.Channel:
+    """Open a channel to a socket (a path), or over TCP with TLS 1.3; it connects with the first call.
 
     `token` is asked at each call; None sends none. `retry` names the idempotent methods, like
     `/quantum.safety.v1.Safety/GetMode`, that grpc may send again when the server was not reached.
     """
-    address = f"unix:{target}" if isinstance(target, Path) else target
     options: Options = (*CHANNEL_OPTIONS, ("grpc.service_config", _service_config(retry)))
-    return TokenChannel(grpc.aio.insecure_channel(address, options=options), token)
+    if isinstance(target, Path):
+        return TokenChannel(grpc.aio.insecure_channel(f"unix:{target}", options=options), token)
+    identity = target.identity
+    credentials = grpc.ssl_channel_credentials(identity.authority, identity.key, identity.certificate)
+    options = (*options, ("grpc.ssl_target_name_override", server_name(target.role)))
+    return TokenChannel(grpc.aio.secure_channel(target.address, credentials, options=options), token)
 
 
 @contextmanager

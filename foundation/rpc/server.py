@@ -16,12 +16,13 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from foundation.auth import PUBLIC, TokenVerifier
 from foundation.clock import Clock
-from foundation.errors import Internal
+from foundation.errors import Conflict, Internal
 from foundation.ids import SystemIds
 from foundation.log import Logger
 from foundation.rpc.concerns import Call, answer_errors, authenticate, log_requests, require_deadline
 from foundation.rpc.limits import SERVER_OPTIONS
 from foundation.rpc.socket_claim import SocketClaim
+from foundation.rpc.tls import TcpDoor, prove_no_tls_1_2, require_role, require_tls_1_3_only, server_credentials
 from foundation.rpc.wrapping import Handler, wrap
 
 _BUILT_IN_SCOPES = {
@@ -36,11 +37,19 @@ class RpcServer:
     """Serves the servicers that are added before `start`; NOT_SERVING until told otherwise."""
 
     def __init__(
-        self, name: str, *, verifier: TokenVerifier, scopes: Mapping[str, str], logger: Logger, clock: Clock
+        self,
+        name: str,
+        *,
+        verifier: TokenVerifier,
+        scopes: Mapping[str, str],
+        logger: Logger,
+        clock: Clock,
+        tcp: TcpDoor | None = None,
     ) -> None:
         """To be made inside a running loop.
 
-        `scopes` names the scope of every method, like `/quantum.safety.v1.Safety/GetMode`.
+        `scopes` names the scope of every method, like `/quantum.safety.v1.Safety/GetMode`. With `tcp` it is served
+        over TLS too.
         """
         self._name = name
         self._logger = logger
@@ -50,11 +59,15 @@ class RpcServer:
         self._streams: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         self._claim: SocketClaim | None = None
+        self._tcp = tcp
+        self.tcp_port: int | None = None
+        """Where it listens on TCP, once it does."""
         self._health = health.aio.HealthServicer()
         # From the inside to the outside.
         self._concerns = (
             require_deadline(),
             authenticate(verifier, self._scopes),
+            *((require_role(tcp),) if tcp is not None else ()),
             self._track_streams,
             answer_errors(logger, SystemIds(clock), self._stopping),
             log_requests(logger, clock),
@@ -67,10 +80,10 @@ class RpcServer:
         self._services.append(full_service_name)
 
     async def start(self, unix: Path) -> None:
-        """Bind the socket (0600, in a folder of mode 0700) and answer calls on it.
+        """Bind the socket (0600, in a folder of mode 0700), and the TCP door where one was given, and answer calls.
 
-        Raises Internal when a method has no scope, Conflict when another process serves there, Invalid when
-        the path is too long.
+        Raises Internal when a method has no scope or the door lets TLS 1.2 in, Conflict when another process serves
+        there, Invalid when the path is too long, NotFound when the door's identity is missing.
         """
         self._require_scopes()
         self.add(health_pb2_grpc.add_HealthServicer_to_server, self._health, health.SERVICE_NAME)
@@ -81,17 +94,45 @@ class RpcServer:
             reflection.aio.ReflectionServicer(names),
             reflection.SERVICE_NAME,
         )
-        claim = SocketClaim(unix)
+        claim, tcp = SocketClaim(unix), self._tcp
         claim.take()
         self._claim = claim
         try:
             self._server.add_insecure_port(f"unix:{unix}")
+            if tcp is not None:
+                self._bind(tcp)
             await self._server.start()
             unix.chmod(0o600)
+            if tcp is not None and self.tcp_port is not None:
+                await self._prove(tcp, self.tcp_port)
         except BaseException:
             claim.give_back()
             raise
         self._logger.info(f"{self._name} answers on {unix}.", action="rpc_started", socket=str(unix))
+        if tcp is not None:
+            self._logger.info(
+                f"{self._name} answers on {tcp.host} port {self.tcp_port}, TLS 1.3, to {', '.join(sorted(tcp.roles))}.",
+                action="rpc_on_tcp",
+                port=self.tcp_port,
+            )
+
+    async def _prove(self, tcp: TcpDoor, port: int) -> None:
+        try:
+            await prove_no_tls_1_2(tcp.host, port, tcp.identity.path)
+        except BaseException:
+            await self._server.stop(None)
+            raise
+
+    def _bind(self, tcp: TcpDoor) -> None:
+        require_tls_1_3_only()
+        try:
+            self.tcp_port = self._server.add_secure_port(tcp.address, server_credentials(tcp.identity, self._logger))
+        except RuntimeError as error:
+            raise Conflict(
+                "address_in_use",
+                f"{self._name} cannot listen on {tcp.address}: it is in use, or not an address of this machine.",
+                remedy="Choose another address, or end the process that has it.",
+            ) from error
 
     async def set_serving(self, serving: bool) -> None:
         """Say through grpc health, for the server and each service, whether calls will be answered well."""

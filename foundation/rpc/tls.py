@@ -1,0 +1,154 @@
+"""TLS for gRPC over TCP: 1.3 or nothing, both sides known by certificates of the workspace's own authority."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from foundation.errors import Denied, Internal, Invalid, NotFound
+from foundation.identity import Identity, IdentityFile, role_uri
+from foundation.log import Logger
+from foundation.rpc import ONLY_TLS_1_3
+from foundation.rpc.concerns import Call, Concern
+
+_HANDSHAKE_SECONDS = 5.0
+_LOCAL_ONLY = "/grpc.reflection."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpDoor:
+    """Where a server listens beside its socket, who it is there, and which roles of which workspace may come in."""
+
+    host: str
+    port: int
+    """0 takes a free one."""
+    identity: IdentityFile
+    workspace_key: str
+    roles: frozenset[str]
+
+    @property
+    def address(self) -> str:
+        """`host:port`, in brackets where the host is an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen(text: str, setting: str) -> tuple[str, int]:
+    """The host and port of a setting like `0.0.0.0:5006` or `[::]:5006`; raises Invalid, naming the setting."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise Invalid(
+            "bad_address", f"{setting} is “{text}”, which is no address.", remedy="Write it like 0.0.0.0:5006."
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def server_credentials(file: IdentityFile, logger: Logger) -> grpc.ServerCredentials:
+    """Credentials that demand a certificate of the same authority, and look at the file again at each handshake.
+
+    A new connection is shaken with what is in the file then; those that are open stay as they are. While the file
+    cannot be read, the identity that was read last goes on.
+    """
+
+    def configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration(
+            [(identity.key, identity.certificate)], root_certificates=identity.authority
+        )
+
+    served = file.current()
+    shown = configuration(served)
+
+    def renewed() -> grpc.ServerCertificateConfiguration:
+        nonlocal served, shown
+        try:
+            found = file.current()
+        except (NotFound, Invalid, OSError) as error:
+            logger.error(f"The identity could not be read again: {error}", action="identity_unread")
+            return shown
+        if found != served:
+            served, shown = found, configuration(found)
+        return shown
+
+    return grpc.dynamic_ssl_server_credentials(shown, renewed, require_client_authentication=True)
+
+
+def require_role(door: TcpDoor) -> Concern:
+    """Let a call over TCP in when its certificate is of this workspace and of a role that may come in there."""
+    welcome = tuple(role_uri(door.workspace_key, role, "") for role in sorted(door.roles))
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        if not call.context.peer().startswith("unix:"):
+            if call.method.startswith(_LOCAL_ONLY):
+                raise Denied("only_on_the_socket", f"{call.method} is answered on the local socket alone.")
+            _require_welcome(call, welcome)
+        yield
+
+    return around
+
+
+def _require_welcome(call: Call, welcome: tuple[str, ...]) -> None:
+    shown = call.context.auth_context()
+    if list(shown.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
+        raise Denied("tls_too_old", "This connection is not of TLS 1.3, and nothing else is spoken here.")
+    uris = [uri.decode(errors="replace") for uri in shown.get("peer_uri", ())]
+    if not any(uri.startswith(welcome) for uri in uris):
+        raise Denied(
+            "role_not_welcome",
+            f"The certificate of {_shown(uris)} is not of a role that may come in here.",
+            remedy="`quantum ca issue --role …` makes one of the right role.",
+        )
+
+
+def _shown(uris: Iterable[str]) -> str:
+    return ", ".join(uris) or "this caller"
+
+
+def require_tls_1_3_only() -> None:
+    """Raise Internal when grpc was loaded before it could be told to speak TLS 1.3 alone: set later, it is ignored."""
+    if os.environ.get("GRPC_SSL_CIPHER_SUITES") != ONLY_TLS_1_3:
+        raise Internal(
+            "tls_1_2_not_off",
+            "GRPC_SSL_CIPHER_SUITES is set to something else, which would let TLS 1.2 in.",
+            remedy="Unset it and start again.",
+        )
+
+
+async def prove_no_tls_1_2(host: str, port: int, identity: Path) -> None:
+    """Try a handshake of TLS 1.2 and one of 1.3 on our own port; raise Internal unless only the second finds a partner.
+
+    `host` may be the address of all interfaces. The proof is the handshake itself: a variable that was set too late, or
+    another version of grpc, would silently let 1.2 in. It shows the certificate in `identity`: without one, 1.2 is
+    refused for the want of it.
+    """
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    if await asyncio.to_thread(_shakes_hands, target, port, identity, ssl.TLSVersion.TLSv1_2):
+        raise Internal("tls_1_2_accepted", f"Port {port} accepts TLS 1.2, so it is not opened.")
+    if not await asyncio.to_thread(_shakes_hands, target, port, identity, ssl.TLSVersion.TLSv1_3):
+        raise Internal("tls_1_3_refused", f"Port {port} does not answer a handshake of TLS 1.3, so it is not opened.")
+
+
+def _shakes_hands(host: str, port: int, identity: Path, version: ssl.TLSVersion) -> bool:
+    """Whether the server of a port agrees on this version with somebody who has a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(identity)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2"])
+    context.minimum_version = context.maximum_version = version
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_HANDSHAKE_SECONDS) as bare,
+            context.wrap_socket(bare) as connection,
+        ):
+            return connection.version() is not None
+    except (ssl.SSLError, ConnectionResetError):
+        return False
