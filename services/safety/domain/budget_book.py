@@ -1,0 +1,284 @@
+"""Every error budget in memory, and the working copy in which one decision is prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from services.safety.domain.attempt import AttemptKey, Outcome, OutcomeKind
+from services.safety.domain.breaker import Permit
+from services.safety.domain.budget import (
+    Acting,
+    BudgetRules,
+    Forgiven,
+    Grade,
+    Standing,
+    begin,
+    budget_scopes,
+    grade_now,
+    minute_of,
+    starting_scopes,
+    thaws_at,
+)
+from services.safety.domain.budget_counts import Bucket, Counts, Tally
+from services.safety.domain.deadline import Deadline
+
+_NOTHING = Counts()
+_ONE_SUCCESS, _ONE_FAILURE = Tally(1, 0), Tally(1, 1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Budgets:
+    """The counts and standings of every scope that ever counted something, as they hold now."""
+
+    counts: dict[str, Counts] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    acting: set[str] = field(default_factory=set)
+    """The scopes in which something is in force; all others cost the way of an attempt nothing."""
+
+    def put(self, standing: Standing) -> None:
+        """Take over a scope's standing."""
+        self.standings[standing.scope] = standing
+        if standing.acting:
+            self.acting.add(standing.scope)
+        else:
+            self.acting.discard(standing.scope)
+
+    def add(self, scope: str, minute: int, tally: Tally) -> int:
+        """Count ends of a minute; return the minute under which they are kept."""
+        counts = self.counts.get(scope)
+        if counts is None:
+            counts = self.counts[scope] = Counts()
+        return counts.add(minute, tally)
+
+
+class BudgetBook:
+    """The budgets as they would be after the decision, and what has to be written for it.
+
+    Successes are summed up by the scopes that they count in, because nothing follows from one: an agent without a
+    failure costs one addition per attempt.
+    """
+
+    def __init__(self, base: Budgets, rules: BudgetRules, now: datetime) -> None:
+        self._base = base
+        self._rules = rules
+        self._now = now
+        self._minute = minute_of(now)
+        self._well: dict[tuple[str, ...], int] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._thaws: dict[str, datetime] = {}
+        self._looked_at: set[str] = set()
+        self.changed: dict[str, Standing] = {}
+        self.cleared: set[str] = set()
+        """Scopes whose counts were forgotten."""
+        self.moves = 0
+        """How often something changed that could make another decision come out differently."""
+        self.must_be_durable = False
+        """Whether forgetting this after a crash could lose a failure, a standing, or the one attempt of a scope."""
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether anything at all is in force: asked before each candidate, so that health costs nothing."""
+        return bool(self._base.acting or self.changed)
+
+    # -- ends
+
+    def take_in(self, outcome: Outcome) -> None:
+        """Count the end of an attempt, once; it gives back the place that it held whatever its end."""
+        scopes = budget_scopes(outcome.agent, outcome.project, outcome.uses)
+        if self.holds_anything:
+            self._give_back(outcome)
+        match outcome.kind:
+            case OutcomeKind.SUCCESS:
+                self._well[scopes] = self._well.get(scopes, 0) + 1
+                if self.holds_anything:
+                    self._look_again(scopes)
+            case OutcomeKind.FAILURE:
+                self.count(scopes, failed=True)
+
+    def count(self, scopes: Sequence[str], *, failed: bool) -> None:
+        """Count one end in each of these scopes; what follows from it is in force at once."""
+        for scope in scopes:
+            self._add(scope, _ONE_FAILURE if failed else _ONE_SUCCESS)
+        self._look_again(scopes)
+        self.must_be_durable |= failed
+        if failed:
+            for scope in scopes:
+                self._begin(scope)
+
+    def _begin(self, scope: str) -> None:
+        standing = self.standing(scope)
+        if standing.acting is None and (acting := begin(scope, self.seen(scope), self._rules, self._now)):
+            self._move(replace(standing, acting=acting))
+            self._looked_at.add(scope)
+
+    def _give_back(self, outcome: Outcome) -> None:
+        for scope in starting_scopes(outcome.agent, outcome.uses):
+            standing = self._known(scope)
+            if standing.permit is not None and standing.permit.holder == outcome.attempt:
+                self._move(replace(standing, permit=None))
+
+    def _look_again(self, scopes: Iterable[str]) -> None:
+        for scope in scopes:
+            self._looked_at.discard(scope)
+            self._thaws.pop(scope, None)
+            self.standing(scope)
+
+    # -- what holds
+
+    def standing(self, scope: str) -> Standing:
+        """A scope's standing as of now: what time alone has made of it is taken over."""
+        standing = self._known(scope)
+        if standing.acting is None or scope in self._looked_at:
+            return standing
+        self._looked_at.add(scope)
+        current = self._as_of_now(standing, standing.acting)
+        if current is not standing:
+            self._move(current)
+        return current
+
+    def _as_of_now(self, standing: Standing, acting: Acting) -> Standing:
+        grade = grade_now(standing.scope, self.seen(standing.scope), self._rules, self._minute)
+        if grade is Grade.NORMAL:
+            return replace(standing, acting=None, permit=None)
+        if grade is not acting.grade:
+            standing = replace(standing, acting=replace(acting, grade=grade))
+        permit = standing.permit
+        if permit is None:
+            return standing
+        if permit.deadline.passed(self._now):
+            return replace(standing, permit=None)
+        clamped = permit.deadline.clamped(self._now)
+        return standing if clamped is permit.deadline else replace(standing, permit=replace(permit, deadline=clamped))
+
+    def thaws_at(self, scope: str) -> datetime:
+        """When a spent scope has something left again by time alone."""
+        if scope not in self._thaws:
+            self._thaws[scope] = thaws_at(scope, self.seen(scope), self._rules, self._now)
+        return self._thaws[scope]
+
+    # -- the one attempt of a scope that runs one at a time
+
+    def give(self, scope: str, attempt: AttemptKey) -> None:
+        """Give an attempt the place of a scope that has but one."""
+        permit = Permit(holder=attempt, deadline=Deadline.after(self._rules.permit_time, now=self._now))
+        self._put(replace(self.standing(scope), permit=permit))
+        self.must_be_durable = True
+
+    def renew(self, attempts: Iterable[AttemptKey]) -> None:
+        """Prolong the places that these attempts hold."""
+        if not self.holds_anything:
+            return
+        running = set(attempts)
+        for scope in {*self._base.acting, *self.changed}:
+            standing = self.standing(scope)
+            if standing.permit is not None and standing.permit.holder in running:
+                deadline = Deadline.after(self._rules.permit_time, now=self._now)
+                self._put(replace(standing, permit=replace(standing.permit, deadline=deadline)))
+
+    # -- what people do
+
+    def forgive(self, scope: str, *, actor: str, reason: str) -> Standing:
+        """Forget what a scope has counted; what was in force for it is not any more."""
+        self.cleared.add(scope)
+        self._tallies.pop(scope, None)
+        self._move(Standing(scope=scope, forgiven=Forgiven(at=self._now, actor=actor, reason=reason)))
+        return self.changed[scope]
+
+    # -- for those who show and keep it
+
+    @property
+    def rules(self) -> BudgetRules:
+        """The numbers."""
+        return self._rules
+
+    @property
+    def minute(self) -> int:
+        """The minute of the decision."""
+        return self._minute
+
+    @property
+    def tightened(self) -> tuple[str, ...]:
+        """The scopes whose tasks get half their retries."""
+        return tuple(sorted(scope for scope in {*self._base.acting, *self.changed} if self.standing(scope).acting))
+
+    def seen(self, scope: str) -> Seen:
+        """A scope's counts with what this decision adds to them."""
+        self._spread()
+        base = _NOTHING if scope in self.cleared else self._base.counts.get(scope, _NOTHING)
+        return Seen(base, self._tallies.get(scope, Tally()), base.kept_under(self._minute))
+
+    def buckets(self, owed: Iterable[tuple[str, int]]) -> Iterator[tuple[str, Bucket]]:
+        """What has to be written: the minutes that are owed, and those that this decision adds to."""
+        self._spread()
+        minutes = {(scope, minute) for scope, minute in owed if scope not in self.cleared}
+        minutes |= {(scope, self.seen(scope).minute) for scope in self._tallies}
+        for scope, minute in minutes:
+            yield scope, self.seen(scope).at(minute)
+
+    def adopt(self) -> set[tuple[str, int]]:
+        """Make this the state; return the minutes that were added to."""
+        self._spread()
+        for scope in self.cleared:
+            self._base.counts.pop(scope, None)
+        for standing in self.changed.values():
+            self._base.put(standing)
+        return {(scope, self._base.add(scope, self._minute, tally)) for scope, tally in self._tallies.items()}
+
+    def _known(self, scope: str) -> Standing:
+        return self.changed.get(scope) or self._base.standings.get(scope) or Standing(scope=scope)
+
+    def _put(self, standing: Standing) -> None:
+        self.changed[standing.scope] = standing
+
+    def _move(self, standing: Standing) -> None:
+        self._put(standing)
+        self.moves += 1
+        self.must_be_durable = True
+
+    def _add(self, scope: str, more: Tally) -> None:
+        known = self._tallies.get(scope)
+        self._tallies[scope] = more if known is None else Tally(known[0] + more[0], known[1] + more[1])
+
+    def _spread(self) -> None:
+        """Hand the summed successes out to their scopes."""
+        if not self._well:
+            return
+        for scopes, attempts in self._well.items():
+            for scope in scopes:
+                self._add(scope, Tally(attempts, 0))
+        self._well.clear()
+
+
+class Seen:
+    """Counts and what a decision adds to them, as one."""
+
+    __slots__ = ("_added", "_base", "minute")
+
+    def __init__(self, base: Counts, added: Tally, minute: int) -> None:
+        self._base = base
+        self._added = added
+        self.minute = minute
+
+    def within(self, minutes: int, now: int) -> Tally:
+        """What was counted in the last `minutes` minutes, the one of `now` among them."""
+        attempts, failures = self._base.within(minutes, now)
+        if self.minute <= now - minutes:
+            return Tally(attempts, failures)
+        return Tally(attempts + self._added.attempts, failures + self._added.failures)
+
+    def at(self, minute: int) -> Bucket:
+        """What is kept under a minute."""
+        bucket = self._base.at(minute)
+        if minute != self.minute:
+            return bucket
+        return Bucket(minute, bucket.attempts + self._added.attempts, bucket.failures + self._added.failures)
+
+    def failed_after(self, minute: int) -> Iterator[Bucket]:
+        """The minutes later than one in which something failed, the oldest first."""
+        for bucket in self._base.failed_after(minute):
+            if bucket.minute != self.minute:
+                yield bucket
+        if self.minute > minute and (here := self.at(self.minute)).failures:
+            yield here
