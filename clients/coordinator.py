@@ -12,12 +12,13 @@ import grpc.aio
 
 from clients.calling import DEADLINE, ask, listen, repeatable
 from clients.coordinator_convert import (
+    TasksLater,
     agent_from,
     decision_to,
     filter_to,
     page_from,
     report_from,
-    spec_to,
+    specs_to,
     stats_from,
     task_from,
     tasks_from,
@@ -102,10 +103,9 @@ class CoordinatorClient:
         Raises Invalid (fields like `tasks[3].params`), NotFound for an unknown agent or project, Conflict for a
         known key with another payload, Exhausted when the queue is full.
         """
-        tasks = [spec_to(spec) for spec in specs]
-        request = tasks_pb2.SubmitTasksRequest(tasks=tasks, idempotency_key=idempotency_key)
+        request = tasks_pb2.SubmitTasksRequest(tasks=specs_to(specs), idempotency_key=idempotency_key)
         answer = await ask(self._tasks.SubmitTasks, request, deadline)
-        return Submitted(tasks=tasks_from(answer.tasks), replayed=answer.replayed)
+        return Submitted(tasks=TasksLater(answer.tasks), replayed=answer.replayed)
 
     async def get_task(self, task_id: str, *, deadline: timedelta = DEADLINE) -> TaskView:
         """One task, with the tail of its output. Raises NotFound."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import overload
 
 from clients.coordinator_values import (
     AgentState,
@@ -32,14 +33,20 @@ def word(enum_name: str, prefix: str) -> str:
     return enum_name.removeprefix(prefix).lower()
 
 
+_STATES: Mapping[int, TaskState] = {
+    tasks_pb2.TaskState.Value(f"TASK_STATE_{state.upper()}"): state for state in TaskState
+}
+_EFFECTS: Mapping[int, Effects] = {
+    tasks_pb2.Effects.Value(f"EFFECTS_{effects.upper()}"): effects for effects in Effects
+}
+
+
 def state_from(wire: tasks_pb2.TaskState) -> TaskState:
     """The state of a task; raises Internal for one that this client is too old to know."""
-    try:
-        return TaskState(word(tasks_pb2.TaskState.Name(wire), "TASK_STATE_"))
-    except ValueError:
-        raise Internal(
-            "unknown_state", f"The coordinator named a task state ({wire}) that is not known here."
-        ) from None
+    state = _STATES.get(wire)
+    if state is None:
+        raise Internal("unknown_state", f"The coordinator named a task state ({wire}) that is not known here.")
+    return state
 
 
 def state_to(state: TaskState) -> str:
@@ -53,16 +60,24 @@ def decision_to(decision: Decision) -> str:
 
 
 def effects_from(wire: tasks_pb2.Effects) -> Effects | None:
-    """What a manifest says of its effects; None when it says nothing."""
-    if wire == tasks_pb2.EFFECTS_UNSPECIFIED:
-        return None
-    return Effects(word(tasks_pb2.Effects.Name(wire), "EFFECTS_"))
+    """What a manifest says of its effects; None when it says nothing, or nothing that is known here."""
+    return _EFFECTS.get(wire)
 
 
 def filter_to(chosen: TaskFilter) -> tasks_pb2.TaskFilter:
     """A filter as the wire has it."""
     states = [state_to(state) for state in sorted(chosen.states)]
     return tasks_pb2.TaskFilter(states=states, agent=chosen.agent, project=chosen.project)
+
+
+def specs_to(specs: Iterable[TaskSpec]) -> list[tasks_pb2.TaskSpec]:
+    """Requests for tasks; one that is repeated is translated once. Raises as `spec_to` does."""
+    wire: list[tasks_pb2.TaskSpec] = []
+    last: TaskSpec | None = None
+    for spec in specs:
+        wire.append(wire[-1] if spec is last else spec_to(spec))
+        last = spec
+    return wire
 
 
 def spec_to(spec: TaskSpec) -> tasks_pb2.TaskSpec:
@@ -124,6 +139,25 @@ def task_from(wire: tasks_pb2.Task) -> TaskView:
 def tasks_from(wire: Iterable[tasks_pb2.Task]) -> tuple[TaskView, ...]:
     """Tasks, in their order."""
     return tuple(task_from(task) for task in wire)
+
+
+class TasksLater(Sequence[TaskView]):
+    """Tasks of an answer, each read when it is looked at: whoever submits thousands seldom looks at all of them."""
+
+    def __init__(self, wire: Sequence[tasks_pb2.Task]) -> None:
+        self._wire = wire
+
+    def __len__(self) -> int:
+        return len(self._wire)
+
+    @overload
+    def __getitem__(self, which: int) -> TaskView: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[TaskView]: ...
+
+    def __getitem__(self, which: int | slice) -> TaskView | Sequence[TaskView]:
+        return tasks_from(self._wire[which]) if isinstance(which, slice) else task_from(self._wire[which])
 
 
 def counts_from(wire: Mapping[str, int]) -> Mapping[TaskState, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -162,9 +162,9 @@ EVERYTHING = TaskFilter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The accepted tasks, in the order of the request."""
+    """The accepted tasks, in the order of the request; each is read from the answer when it is looked at."""
 
-    tasks: tuple[TaskView, ...]
+    tasks: Sequence[TaskView]
     replayed: bool
     """The idempotency key was known: they were accepted earlier."""
 

