@@ -42,12 +42,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An attempt that asks to be started."""
+    """An attempt that asks to be started; `origin` is the task that it retries, else the one whose child it is."""
 
     attempt: AttemptKey
     agent: str
     project: str = ""
     uses: tuple[str, ...] = ()
+    origin: str = ""
 
 
 @lru_cache(maxsize=4096)

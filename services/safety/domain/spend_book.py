@@ -1,0 +1,97 @@
+"""The ledger as it holds now, with what is looked up often at hand; it changes only by adopting what is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.spend_caps import AccountKey, Cap, CapName
+from services.safety.domain.spend_records import (
+    Balance,
+    Reservation,
+    ReservationKey,
+    SpendChanges,
+    SpendGrant,
+    SpendSnapshot,
+    Stage,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class SpendBook:
+    """Mutable, owned by safety's state."""
+
+    def __init__(self, snapshot: SpendSnapshot) -> None:
+        self.secret = snapshot.secret
+        self.latest = snapshot.latest
+        self.caps: dict[CapName, Cap] = dict(snapshot.caps)
+        self.balances: dict[AccountKey, Balance] = dict(snapshot.balances)
+        self.grants: dict[AttemptKey, SpendGrant] = {}
+        self.reservations: dict[ReservationKey, Reservation] = {}
+        self.families = dict(snapshot.families)
+        self.by_token: dict[str, AttemptKey] = {}
+        self.live: dict[str, AttemptKey] = {}
+        """The attempt of each task that may spend now."""
+        self.ended: dict[AttemptKey, None] = {}
+        """Grants whose attempts have ended, until nothing of them is open."""
+        self.blocked: dict[AttemptKey, None] = {}
+        self.held: dict[ReservationKey, None] = {}
+        self.over: dict[ReservationKey, None] = {}
+        """Settled and released, the oldest first; kept so that a settle that is sent again is known."""
+        self._index(snapshot.grants, snapshot.reservations)
+
+    def adopt(self, changes: SpendChanges) -> None:
+        """Make durable changes the state."""
+        self.secret = self.secret if changes.secret is None else changes.secret
+        self.latest = self.latest if changes.latest is None else changes.latest
+        _apply(self.caps, changes.caps)
+        _apply(self.balances, changes.balances)
+        _apply(self.families, changes.families)
+        self._index(changes.grants, changes.reservations)
+
+    def _index(
+        self,
+        grants: Mapping[AttemptKey, SpendGrant | None] | Mapping[AttemptKey, SpendGrant],
+        reservations: Mapping[ReservationKey, Reservation | None] | Mapping[ReservationKey, Reservation],
+    ) -> None:
+        for attempt, grant in grants.items():
+            self._index_grant(attempt, grant)
+        for key, reservation in reservations.items():
+            for index, stages in ((self.held, (Stage.HELD,)), (self.over, (Stage.SETTLED, Stage.RELEASED))):
+                if reservation is not None and reservation.stage in stages:
+                    index[key] = None
+                else:
+                    index.pop(key, None)
+            if reservation is None:
+                self.reservations.pop(key, None)
+            else:
+                self.reservations[key] = reservation
+
+    def _index_grant(self, attempt: AttemptKey, grant: SpendGrant | None) -> None:
+        if before := self.grants.pop(attempt, None):
+            self.by_token.pop(before.token_id, None)
+        for index in (self.ended, self.blocked):
+            index.pop(attempt, None)
+        if self.live.get(attempt.task) == attempt:
+            del self.live[attempt.task]
+        if grant is None:
+            return
+        self.grants[attempt] = grant
+        self.by_token[grant.token_id] = attempt
+        if grant.ended_at is not None:
+            self.ended[attempt] = None
+            return
+        self.live[attempt.task] = attempt
+        if grant.block is not None:
+            self.blocked[attempt] = None
+
+
+def _apply(kept: dict[K, V], changed: Mapping[K, V | None]) -> None:
+    for key, value in changed.items():
+        if value is None:
+            kept.pop(key, None)
+        else:
+            kept[key] = value
