@@ -84,14 +84,16 @@ class AdmitRequest(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ...) -> None: ...
 
 class AdmitResponse(_message.Message):
-    __slots__ = ("decisions", "mode", "epoch")
+    __slots__ = ("decisions", "mode", "epoch", "retries_halved")
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_HALVED_FIELD_NUMBER: _ClassVar[int]
     decisions: _containers.RepeatedCompositeFieldContainer[Decision]
     mode: str
     epoch: int
-    def __init__(self, decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., mode: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    retries_halved: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., mode: _Optional[str] = ..., epoch: _Optional[int] = ..., retries_halved: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("admitted", "scope", "code", "reason", "ask_again_at")
