@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.authority import make_authority
 from cli.supervisor import child_environment
+from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
 from foundation.files import atomic_write
 from foundation.ids import random_bytes
 from foundation.secrets import (
+    AUDIT_KEY,
     DATABASE_KEY,
     SERVICE_TOKEN,
     USER_TOKEN,
@@ -126,7 +129,7 @@ def _complete(workspace: Workspace, environ: Mapping[str, str]) -> bool:
         return False
     secrets = open_secret_store(workspace, environ)
     account = user_account(workspace)
-    held = [secrets.get(DATABASE_KEY, account), secrets.get(USER_TOKEN, account)]
+    held = [secrets.get(kind, account) for kind in (DATABASE_KEY, AUDIT_KEY, USER_TOKEN)]
     held += [secrets.get(SERVICE_TOKEN, service_account(workspace, service)) for service in SERVICE_SCOPES]
     return None not in held
 
@@ -189,8 +192,12 @@ def _make_the_rest(workspace: Workspace, secrets: SecretStore, environ: Mapping[
         for name, scopes in SERVICE_SCOPES.items()
     ]
     tokens.append(_token(secrets, USER_TOKEN, user_account(workspace), "user", USER_SCOPES))
+    if secrets.get(AUDIT_KEY, user_account(workspace)) is None:
+        secrets.set(AUDIT_KEY, user_account(workspace), random_bytes(KEY_BYTES).hex())
     _provision("safety", workspace, {"tokens": tokens}, environ)
     _provision("coordinator", workspace, {}, environ)
+    if make_authority(workspace, secrets, now=SystemClock().now()):
+        made.append("an authority for certificates")
     atomic_write(workspace.state / DONE, b"", 0o600)
     made += [f"{path.relative_to(workspace.root)} (encrypted)" for path in databases]
     if not had_token:

@@ -49,6 +49,9 @@ def allows(scopes: Set[str], needed: str) -> bool:
 
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+_source: ContextVar[str] = ContextVar("source", default="")
+_said: ContextVar[str] = ContextVar("said", default="")
+_SAID_MAX = 200
 
 
 def current_caller() -> Caller:
@@ -59,11 +62,41 @@ def current_caller() -> Caller:
     return caller
 
 
+def caller_or_none() -> Caller | None:
+    """As `current_caller`, but None outside an authenticated call."""
+    return _caller.get()
+
+
+def current_source() -> str:
+    """Where the call that is being answered came from, for the audit; empty when nobody said."""
+    return _source.get()
+
+
 @contextmanager
-def calling_as(caller: Caller) -> Iterator[None]:
-    """Makes `caller` the current one within the block, in this task or thread alone."""
-    token = _caller.set(caller)
+def calling_as(caller: Caller, *, source: str = "") -> Iterator[None]:
+    """Makes `caller` the current one within the block, in this task or thread alone; `source` is where it calls from."""
+    caller_token, source_token = _caller.set(caller), _source.set(source)
     try:
         yield
     finally:
-        _caller.reset(token)
+        _source.reset(source_token)
+        _caller.reset(caller_token)
+
+
+def said_source() -> str:
+    """Where this process says that its calls come from; empty when it does not."""
+    return _said.get()
+
+
+@contextmanager
+def calling_from(source: str) -> Iterator[None]:
+    """Makes calls within the block say where they come from (a route, a command), for the audit.
+
+    Whoever holds a token could say anything here: it is told beside what the connection shows, never in its place.
+    """
+    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in source)[:_SAID_MAX]
+    token = _said.set(plain)
+    try:
+        yield
+    finally:
+        _said.reset(token)

@@ -29,6 +29,11 @@ USER_TOKEN = "quantum-auth"
 """Service name of the user's token; account = the workspace's root. The runbook looks for this very label."""
 DATABASE_KEY = "quantum-key"
 """Service name of the databases' key, 64 hex digits; account = the workspace's root."""
+AUDIT_KEY = "quantum-audit"
+"""Service name of the key that seals the audit log, 64 hex digits; account = the workspace's root. Not derived from
+the databases' key, so that whoever can write the databases cannot write records that safety would take for its own."""
+AUTHORITY_KEY = "quantum-authority"
+"""Service name of the key with which the workspace's authority signs certificates, PEM; account = its root."""
 SERVICE_TOKEN = "quantum-service"
 """Service name of a service's own token; account = `service_account(…)`."""
 

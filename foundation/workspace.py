@@ -68,6 +68,11 @@ class Workspace:
         return self.state / "safety.db"
 
     @property
+    def audit(self) -> Path:
+        """The folder of the audit log's checkpoint, apart from the database that holds the log."""
+        return self.state / "audit"
+
+    @property
     def stop_file(self) -> Path:
         """While it is there, everything is STOPPED; see `StopFile`."""
         return self.state / "STOP"
@@ -86,6 +91,15 @@ class Workspace:
     def keychain_record(self) -> Path:
         """Which secret store was picked at `init`."""
         return self.state / "keychain"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of this workspace's own authority, PEM; its key is in the secret store."""
+        return self.state / "tls" / "authority.pem"
+
+    def identity(self, role: str) -> Path:
+        """The key and certificate with which a service shows itself over TCP."""
+        return self.state / "tls" / f"{role}.pem"
 
     @property
     def lock_file(self) -> Path:

@@ -13,12 +13,14 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
+from foundation.auth import said_source
 from foundation.errors import Unavailable
 from foundation.identity import Identity, server_name
 from foundation.rpc.limits import CHANNEL_OPTIONS, Options
 from foundation.rpc.status import from_rpc_error
 
 TOKEN_KEY = "x-auth-token"
+SOURCE_KEY = "x-quantum-source"
 TokenSource = Callable[[], str | None]
 
 
@@ -128,6 +130,8 @@ class TokenChannel(grpc.aio.Channel):
             token = self._token()
             if token is not None:
                 metadata = (*(metadata or ()), (TOKEN_KEY, token))
+            if said := said_source():
+                metadata = (*(metadata or ()), (SOURCE_KEY, said))
             return call(*args, metadata=metadata, **kwargs)
 
         return with_token

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import grpc.aio
 
@@ -15,7 +16,7 @@ from foundation.clock import Clock
 from foundation.errors import Denied, Internal, Invalid, QuantumError, Unauthenticated, Unavailable
 from foundation.ids import Ids
 from foundation.log import Logger
-from foundation.rpc.channel import TOKEN_KEY
+from foundation.rpc.channel import SOURCE_KEY, TOKEN_KEY
 from foundation.rpc.status import DETAILS_KEY, code_of, to_status
 
 
@@ -119,10 +120,18 @@ def authenticate(verifier: TokenVerifier, scopes: Mapping[str, str]) -> Concern:
                 "scope_missing",
                 f"The token of {caller.name} does not have the scope '{scope}', which {call.method} needs.",
             )
-        with calling_as(caller):
+        with calling_as(caller, source=_source(call)):
             yield
 
     return around
+
+
+def _source(call: Call) -> str:
+    """Where a call comes from: what the connection shows, and what the caller says of itself."""
+    peer = unquote(call.context.peer()) or "unknown"
+    said = next((value for key, value in call.context.invocation_metadata() or () if key == SOURCE_KEY), "")
+    peer = "the local socket" if peer.startswith("unix:") else peer
+    return f"{said} by {peer}" if isinstance(said, str) and said else peer
 
 
 def _token(call: Call) -> str:

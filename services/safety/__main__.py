@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from foundation.ids import SystemRandomness, random_bytes
 from foundation.log import configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import DATABASE_KEY, user_account
+from foundation.rpc.tls import door_of
+from foundation.secrets import AUDIT_KEY, DATABASE_KEY, user_account
 from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
 from foundation.sqlite.database import Database
@@ -31,6 +33,7 @@ from protos.safety.v1 import (
     tokens_pb2_grpc,
 )
 from protos.scopes import scopes_of
+from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.app.admit import Admission
@@ -57,14 +60,18 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             f"There is no {workspace.safety_db}.",
             remedy="`quantum init` makes it.",
         )
-    with _open(workspace) as database:
+    keys = _keys(workspace)
+    with _open(workspace, keys) as database:
         store = SqliteStore(database)
         signal = WorkspaceStopSignal(StopFile(workspace.stop_file))
-        state = await SafetyState.load(store, signal, clock)
+        state = await SafetyState.load(
+            store, signal, clock, audit_key=keys.audit, checkpoint=FileCheckpoint(workspace.audit)
+        )
         tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat)
         admission = Admission(state, settings.rules, SystemRandomness())
         scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
-        server = RpcServer("safety", verifier=tokens, scopes=scopes, logger=logger, clock=clock)
+        door = door_of(workspace, "safety", settings.safety_listen, roles=("coordinator", "gateway", "runner", "user"))
+        server = RpcServer("safety", verifier=tokens, scopes=scopes, logger=logger, clock=clock, tcp=door)
         add = server.add
         add(
             admission_pb2_grpc.add_AdmissionServiceServicer_to_server,
@@ -98,27 +105,50 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
 
 async def provision_from(workspace: Workspace, text: str) -> int:
     """Make the database where there is none and put the tokens of `text` into it; return how many were new."""
-    with _open(workspace) as database:
-        return await provision(SqliteStore(database), text, now=SystemClock().now())
+    keys = _keys(workspace)
+    with _open(workspace, keys) as database:
+        return await provision(
+            SqliteStore(database),
+            text,
+            now=SystemClock().now(),
+            audit_key=keys.audit,
+            checkpoint=FileCheckpoint(workspace.audit),
+        )
 
 
-def _open(workspace: Workspace) -> Database:
-    return Database.open(workspace.safety_db, key=_key(workspace), migrations=MIGRATIONS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keys:
+    """What safety takes from the keychain. It never makes one: without them there is nothing that it could do."""
+
+    database: bytes
+    audit: bytes
 
 
-def _key(workspace: Workspace) -> bytes:
-    """The databases' key. A service never makes one: without it there is nothing that it could do."""
-    where, [text] = read_secrets_apart(workspace, [(DATABASE_KEY, user_account(workspace))], within=_KEY_WITHIN)
+def _open(workspace: Workspace, keys: _Keys) -> Database:
+    return Database.open(workspace.safety_db, key=keys.database, migrations=MIGRATIONS)
+
+
+def _keys(workspace: Workspace) -> _Keys:
+    account = user_account(workspace)
+    where, found = read_secrets_apart(workspace, [(DATABASE_KEY, account), (AUDIT_KEY, account)], within=_KEY_WITHIN)
+    database, audit = found
+    return _Keys(
+        database=_bytes(database, "the databases' key", "database_key", where),
+        audit=_bytes(audit, "the audit log's key", "audit_key", where),
+    )
+
+
+def _bytes(text: str | None, what: str, code: str, where: str) -> bytes:
     if text is None:
         raise NotFound(
-            "no_database_key",
-            f"The key of this workspace's databases is not in its keychain ({where}).",
+            f"no_{code}",
+            f"{what.capitalize()} of this workspace is not in its keychain ({where}).",
             remedy="`quantum init` makes it in a new workspace.",
         )
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise Invalid("bad_database_key", "The databases' key in the keychain is not hexadecimal.") from None
+        raise Invalid(f"bad_{code}", f"{what.capitalize()} in the keychain is not hexadecimal.") from None
 
 
 def main() -> int:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.audit import NO_RECORDS, AuditRecord, Checkpoint, Head
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.mode import ModeRecord, StopOrder
+from services.safety.domain.spend_records import NO_SPEND, NO_SPEND_CHANGES, SpendChanges, SpendSnapshot
 from services.safety.domain.token import TokenRecord
 
 OUTCOMES_KEPT_MAX = 5_000
 """Ends of attempts that are remembered: a coordinator repeats at most its last unanswered call, 1,000 of them."""
+TOLD_KEPT_MAX = 1_000
+"""Acts told by others that are remembered: one is told again only until its answer has come."""
 HISTORY_KEPT_MAX = 10_000
 """Lines of the breakers' history that are kept, over all breakers."""
 
@@ -29,6 +34,10 @@ class Snapshot:
     breakers: Mapping[str, Breaker]
     tokens: Mapping[str, TokenRecord]
     taken_in: tuple[AttemptKey, ...]
+    audit_head: Head = NO_RECORDS
+    told: frozenset[str] = frozenset()
+    """Ids of the newest `TOLD_KEPT_MAX` acts that other services told."""
+    spend: SpendSnapshot = NO_SPEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,8 @@ class Changes:
     tokens: tuple[TokenRecord, ...] = ()
     taken_in: tuple[AttemptKey, ...] = ()
     history: tuple[BreakerChange, ...] = ()
+    audit: tuple[AuditRecord, ...] = ()
+    spend: SpendChanges = NO_SPEND_CHANGES
 
 
 class SafetyStore(Protocol):
@@ -64,6 +75,30 @@ class SafetyStore(Protocol):
 
     async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:
         """The newest `per_scope` lines of each breaker's history, newest first."""
+        ...
+
+    async def audit_after(self, number: int, limit: int) -> Sequence[AuditRecord]:
+        """Up to `limit` records of the audit log with greater numbers, in order, as they are stored."""
+        ...
+
+    async def audit_before(self, number: int | None, limit: int, since: datetime | None) -> Sequence[AuditRecord]:
+        """Up to `limit` records with smaller numbers (None: from the end) not older than `since`, newest first."""
+        ...
+
+
+class CheckpointFile(Protocol):
+    """Where the audit log's checkpoint is kept, apart from the database. Raises OSError when it cannot be written."""
+
+    def read(self) -> Checkpoint | None:
+        """The checkpoint that stands, None without one; raises ValueError for what is none."""
+        ...
+
+    def stage(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint beside the one that stands, durably."""
+        ...
+
+    def publish(self) -> None:
+        """Let the staged one take the place of the one that stands, durably."""
         ...
 
 

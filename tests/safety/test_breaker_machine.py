@@ -149,6 +149,7 @@ class ForgetfulStore:
     def __init__(self, world: World) -> None:
         self._store = world.store
         self.load, self.history = world.store.load, world.store.history
+        self.audit_after, self.audit_before = world.store.audit_after, world.store.audit_before
 
     async def commit(self, changes: Changes) -> int:
         """Drop the breakers."""

@@ -26,7 +26,7 @@ from clients.safety_values import Candidate, Outcome, OutcomeKind
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated, Unavailable
 from foundation.ids import random_bytes
-from foundation.secrets import DATABASE_KEY, open_secret_store, user_account
+from foundation.secrets import AUDIT_KEY, DATABASE_KEY, open_secret_store, user_account
 from foundation.tokens import Token, mint
 from foundation.workspace import StopFile, Workspace
 
@@ -109,7 +109,8 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     (workspace.root / "config").mkdir(parents=True)
     workspace.config_file.write_text("{}")
     workspace.state.mkdir(mode=0o700)
-    open_secret_store(workspace, os.environ).set(DATABASE_KEY, user_account(workspace), random_bytes(32).hex())
+    for kind in (DATABASE_KEY, AUDIT_KEY):
+        open_secret_store(workspace, os.environ).set(kind, user_account(workspace), random_bytes(32).hex())
     made = Home(workspace)
     yield made
     if made.process is not None and made.process.poll() is None:

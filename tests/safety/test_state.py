@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
 from foundation.errors import Exhausted
 from services.safety.adapters.memory import MemoryStore
 from services.safety.domain.attempt import OutcomeKind
+from services.safety.domain.audit import AuditRecord
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Closed, Open
 from services.safety.domain.mode import Mode, StopOrder
@@ -49,6 +50,14 @@ class WatchedStore:
     async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:
         """The history."""
         return await self.inner.history(per_scope)
+
+    async def audit_after(self, number: int, limit: int) -> Sequence[AuditRecord]:
+        """The audit log."""
+        return await self.inner.audit_after(number, limit)
+
+    async def audit_before(self, number: int | None, limit: int, since: datetime | None) -> Sequence[AuditRecord]:
+        """The audit log."""
+        return await self.inner.audit_before(number, limit, since)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from foundation.errors import Conflict, Invalid, NotFound, Unauthenticated
 from foundation.ids import random_bytes
 from foundation.tokens import digest_of, mint
 from services.safety.app.provision import provision
-from tests.safety.world import World
+from tests.safety.world import AUDIT_KEY, World
 
 
 async def test_an_issued_token_is_good_also_after_a_restart() -> None:
@@ -129,15 +129,23 @@ def _document(**more: object) -> str:
 async def test_provision_twice_is_provision_once() -> None:
     world = await World.start()
     document = _document(scopes=["service:coordinator", "read"], expires_at="2030-01-01T00:00:00Z")
-    assert await provision(world.store, document, now=world.clock.now()) == 1
-    assert await provision(world.store, document, now=world.clock.now()) == 0
+    assert (
+        await provision(world.store, document, now=world.clock.now(), audit_key=AUDIT_KEY, checkpoint=world.checkpoint)
+        == 1
+    )
+    assert (
+        await provision(world.store, document, now=world.clock.now(), audit_key=AUDIT_KEY, checkpoint=world.checkpoint)
+        == 0
+    )
     await world.crash()
     (record,) = world.tokens.list()
     assert record.scopes == {"service:coordinator", "read"}
     clash = json.loads(document)
     clash["tokens"][0]["digest"] = "0" * 64
     with pytest.raises(Conflict):
-        await provision(world.store, json.dumps(clash), now=world.clock.now())
+        await provision(
+            world.store, json.dumps(clash), now=world.clock.now(), audit_key=AUDIT_KEY, checkpoint=world.checkpoint
+        )
 
 
 @pytest.mark.parametrize(
@@ -158,5 +166,5 @@ async def test_provision_twice_is_provision_once() -> None:
 async def test_provision_refuses_what_it_does_not_understand(text: str) -> None:
     world = await World.start()
     with pytest.raises(Invalid):
-        await provision(world.store, text, now=world.clock.now())
+        await provision(world.store, text, now=world.clock.now(), audit_key=AUDIT_KEY, checkpoint=world.checkpoint)
     assert (await world.store.load()).tokens == {}

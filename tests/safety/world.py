@@ -8,18 +8,20 @@ from datetime import timedelta
 
 from foundation.clock import ManualClock
 from foundation.ids import FixedRandomness, random_bytes
-from services.safety.adapters.memory import MemoryStore
+from services.safety.adapters.memory import MemoryCheckpoint, MemoryStore
 from services.safety.app.admit import Admission, Admissions
 from services.safety.app.breakers import Breakers
 from services.safety.app.mode import Modes
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome, OutcomeKind
+from services.safety.domain.audit import Head, checkpoint_of
 from services.safety.domain.breaker import Breaker, BreakerRules
 from services.safety.domain.mode import StopOrder
 from services.safety.ports import SafetyStore
 
 RULES = BreakerRules()
+AUDIT_KEY = b"\x0a" * 32
 SUCCESS, FAILURE, NEUTRAL = OutcomeKind.SUCCESS, OutcomeKind.FAILURE, OutcomeKind.NEUTRAL
 
 
@@ -72,6 +74,7 @@ class World:
     store: SafetyStore
     clock: ManualClock
     signal: FakeStopSignal
+    checkpoint: MemoryCheckpoint
     rules: BreakerRules = RULES
     numbers: int = field(default=0)
 
@@ -79,12 +82,15 @@ class World:
     async def start(cls, store: SafetyStore | None = None, rules: BreakerRules = RULES) -> World:
         """Safety with an empty store, at the beginning of 2026."""
         store, clock, signal = store or MemoryStore(), ManualClock(), FakeStopSignal()
-        state = await SafetyState.load(store, signal, clock)
-        return cls(state=state, store=store, clock=clock, signal=signal, rules=rules)
+        checkpoint = MemoryCheckpoint(checkpoint_of(Head(), AUDIT_KEY))
+        state = await SafetyState.load(store, signal, clock, audit_key=AUDIT_KEY, checkpoint=checkpoint)
+        return cls(state=state, store=store, clock=clock, signal=signal, rules=rules, checkpoint=checkpoint)
 
     async def crash(self) -> None:
         """Lose everything that is not in the store, and start again."""
-        self.state = await SafetyState.load(self.store, self.signal, self.clock)
+        self.state = await SafetyState.load(
+            self.store, self.signal, self.clock, audit_key=AUDIT_KEY, checkpoint=self.checkpoint
+        )
 
     @property
     def admission(self) -> Admission:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from foundation.errors import Stale
 from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.audit import AuditRecord, Checkpoint, Head
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.mode import Mode, ModeRecord
+from services.safety.domain.spend_records import NO_SPEND, applied
 from services.safety.domain.token import TokenRecord
-from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, Changes, Snapshot
+from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, TOLD_KEPT_MAX, Changes, Snapshot
 
 
 class MemoryStore:
@@ -25,6 +28,8 @@ class MemoryStore:
         self._tokens: dict[str, TokenRecord] = {}
         self._taken_in: dict[AttemptKey, None] = {}
         self._history: list[BreakerChange] = []
+        self._audit: list[AuditRecord] = []
+        self._spend = NO_SPEND
 
     async def load(self) -> Snapshot:
         """The whole state."""
@@ -36,6 +41,9 @@ class MemoryStore:
             breakers=dict(self._breakers),
             tokens=dict(self._tokens),
             taken_in=tuple(self._taken_in),
+            audit_head=self._audit[-1].head if self._audit else Head(),
+            told=frozenset([record.entry.told for record in self._audit if record.entry.told][-TOLD_KEPT_MAX:]),
+            spend=self._spend,
         )
 
     async def commit(self, changes: Changes) -> int:
@@ -52,6 +60,8 @@ class MemoryStore:
         for attempt in list(self._taken_in)[:-OUTCOMES_KEPT_MAX]:
             del self._taken_in[attempt]
         self._history = [*self._history, *changes.history][-HISTORY_KEPT_MAX:]
+        self._audit += changes.audit
+        self._spend = applied(self._spend, changes.spend)
         return self._revision
 
     async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:
@@ -62,6 +72,44 @@ class MemoryStore:
             if len(lines) < per_scope:
                 found[change.scope] = (*lines, change)
         return found
+
+    async def audit_after(self, number: int, limit: int) -> Sequence[AuditRecord]:
+        """Up to `limit` records with greater numbers, in order."""
+        return [record for record in self._audit if record.number > number][:limit]
+
+    async def audit_before(self, number: int | None, limit: int, since: datetime | None) -> Sequence[AuditRecord]:
+        """Up to `limit` records with smaller numbers, not older than `since`, newest first."""
+        found = [
+            record
+            for record in reversed(self._audit)
+            if (number is None or record.number < number) and (since is None or record.entry.at >= since)
+        ]
+        return found[:limit]
+
+
+class MemoryCheckpoint:
+    """A checkpoint without a file; `failing` makes every write fail."""
+
+    def __init__(self, checkpoint: Checkpoint | None = None) -> None:
+        self.standing = checkpoint
+        self.failing = False
+        self._staged: Checkpoint | None = None
+
+    def read(self) -> Checkpoint | None:
+        """The checkpoint that stands."""
+        return self.standing
+
+    def stage(self, checkpoint: Checkpoint) -> None:
+        """Keep one beside the one that stands; raises OSError when told to."""
+        if self.failing:
+            raise OSError("the folder is not writable")
+        self._staged = checkpoint
+
+    def publish(self) -> None:
+        """Let the staged one take its place; raises OSError when told to."""
+        if self.failing:
+            raise OSError("the folder is not writable")
+        self.standing = self._staged
 
 
 def state_moved(expected: int, actual: int) -> Stale:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import apsw
 
 from foundation.sqlite.database import Database
+from services.safety.adapters import sqlite_audit, sqlite_spend
 from services.safety.adapters.memory import state_moved
 from services.safety.adapters.rows import (
     breaker_row,
@@ -21,6 +22,7 @@ from services.safety.adapters.rows import (
     token_row,
 )
 from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.audit import AuditRecord
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.mode import Mode, ModeRecord
 from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, Changes, Snapshot
@@ -66,6 +68,14 @@ class SqliteStore:
         """The newest lines of each breaker's history, newest first."""
         return await self._database.read(lambda connection: _history(connection, per_scope))
 
+    async def audit_after(self, number: int, limit: int) -> Sequence[AuditRecord]:
+        """Up to `limit` records with greater numbers, in order."""
+        return await self._database.read(lambda connection: sqlite_audit.after(connection, number, limit))
+
+    async def audit_before(self, number: int | None, limit: int, since: datetime | None) -> Sequence[AuditRecord]:
+        """Up to `limit` records with smaller numbers, not older than `since`, newest first."""
+        return await self._database.read(lambda connection: sqlite_audit.before(connection, number, limit, since))
+
 
 def _load(connection: apsw.Connection) -> Snapshot:
     ((revision, epoch, revocation, mode, reason, actor, since),) = connection.execute(_STATE)
@@ -80,6 +90,9 @@ def _load(connection: apsw.Connection) -> Snapshot:
         breakers={breaker.scope: breaker for breaker in breakers},
         tokens={token.id: token for token in tokens},
         taken_in=tuple(AttemptKey(task, fence) for task, fence in outcomes),
+        audit_head=sqlite_audit.head(connection),
+        told=sqlite_audit.told(connection),
+        spend=sqlite_spend.load(connection),
     )
 
 
@@ -109,6 +122,9 @@ def _commit(connection: apsw.Connection, changes: Changes) -> int:
     if changes.taken_in:
         connection.executemany(_PUT_OUTCOME, changes.taken_in)
         connection.execute(_TRIM_OUTCOMES, (OUTCOMES_KEPT_MAX,))
+    if changes.audit:
+        sqlite_audit.write(connection, changes.audit)
+    sqlite_spend.write(connection, changes.spend)
     return int(revision) + 1
 
 

@@ -8,14 +8,21 @@ from datetime import datetime
 from typing import Any
 
 from foundation.errors import Conflict, FieldFault, Invalid
+from services.safety.app.trail import AuditTrail
+from services.safety.domain.audit import Actor, AuditEntry
 from services.safety.domain.token import TokenRecord
-from services.safety.ports import Changes, SafetyStore
+from services.safety.ports import Changes, CheckpointFile, SafetyStore
 
+_INIT = Actor(name="quantum init", source="the first start")
 _FIELDS = {"id", "digest", "name", "scopes", "expires_at"}
 
 
-async def provision(store: SafetyStore, text: str, *, now: datetime) -> int:
+async def provision(
+    store: SafetyStore, text: str, *, now: datetime, audit_key: bytes, checkpoint: CheckpointFile
+) -> int:
     """Put the tokens of a JSON document into the store; return how many were new. Done twice, it changes nothing.
+
+    The audit log begins here, and nowhere else: a service that finds it empty and without a checkpoint says so.
 
     The document is `{"tokens": [{"id", "digest", "name", "scopes": […], "expires_at": null}]}`. Raises Invalid for
     another form, Conflict for an id that is there with another digest.
@@ -29,16 +36,35 @@ async def provision(store: SafetyStore, text: str, *, now: datetime) -> int:
             new.append(token)
         elif known.digest != token.digest:
             raise Conflict("token_id_taken", f"There is another token with the id {token.id}.")
-    if new:
-        await store.commit(
-            Changes(
-                revision=snapshot.revision,
-                epoch=snapshot.epoch,
-                revocation=snapshot.revocation,
-                tokens=tuple(new),
-            )
+    trail = AuditTrail(audit_key, checkpoint, snapshot.audit_head)
+    begins = trail.head.count == 0 and not trail.begun
+    if not (new or begins):
+        return 0
+    entries = [_issued(token) for token in new]
+    records = trail.records([_begun(now), *entries] if begins else entries)
+    await trail.stage(records, required=True)
+    await store.commit(
+        Changes(
+            revision=snapshot.revision,
+            epoch=snapshot.epoch,
+            revocation=snapshot.revocation,
+            tokens=tuple(new),
+            audit=records,
         )
+    )
+    await trail.publish(records)
     return len(new)
+
+
+def _begun(now: datetime) -> AuditEntry:
+    return AuditEntry(at=now, actor=_INIT, act="audit_begin", target="audit")
+
+
+def _issued(token: TokenRecord) -> AuditEntry:
+    scopes = " ".join(sorted(token.scopes))
+    return AuditEntry(
+        at=token.created_at, actor=_INIT, act="token_issue", target=f"{token.name} ({token.id})", after=scopes
+    )
 
 
 def _entries(text: str) -> list[Any]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
 from foundation.clock import Clock
 from foundation.errors import Stale, Unavailable
+from services.safety.app.trail import AuditTrail, acting
 from services.safety.domain.admission import Decided, Memory
 from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.audit import AUDIT_BROKEN, Actor, AuditEntry, AuditRecord
 from services.safety.domain.book import Book
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.mode import ModeRecord, ModeStatus, effective
+from services.safety.domain.spend_book import SpendBook
+from services.safety.domain.spend_ledger import Ledger
 from services.safety.domain.token import TokenRecord
-from services.safety.ports import OUTCOMES_KEPT_MAX, Changes, SafetyStore, Snapshot, StopSignal
+from services.safety.ports import OUTCOMES_KEPT_MAX, Changes, CheckpointFile, SafetyStore, Snapshot, StopSignal
 
 T = TypeVar("T")
 
@@ -34,12 +38,50 @@ class Draft:
 
     now: datetime
     book: Book
+    ledger: Ledger
     mode: ModeStatus
     mode_record: ModeRecord
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     revocation: int
     decided: Decided = field(default_factory=Decided)
     must_be_durable: bool = False
+    entries: list[AuditEntry] = field(default_factory=list)
+    refusable: bool = False
+
+    def audit(
+        self,
+        *,
+        act: str,
+        target: str,
+        before: str = "",
+        after: str = "",
+        reason: str = "",
+        by: Actor | None = None,
+        tightens: bool = False,
+    ) -> None:
+        """Have a privileged act recorded, in the transaction that makes it durable.
+
+        The actor is the caller of the call that is being answered (or `by`). When the record cannot be written, the
+        change is refused with `audit_unwritable`; one that only tightens is made all the same and recorded later.
+        """
+        self.tell(
+            AuditEntry(
+                at=self.now,
+                actor=by or acting(),
+                act=act,
+                target=target,
+                before=before,
+                after=after,
+                reason=reason,
+            ),
+            tightens=tightens,
+        )
+
+    def tell(self, entry: AuditEntry, *, tightens: bool = False) -> None:
+        """As `audit`, for an entry that is made already."""
+        self.entries.append(entry)
+        self.refusable = self.refusable or not tightens
+        self.must_be_durable = True
 
 
 @dataclass(slots=True)
@@ -49,11 +91,15 @@ class _Owed:
     scopes: set[str] = field(default_factory=set)
     token_ids: set[str] = field(default_factory=set)
     taken_in: list[AttemptKey] = field(default_factory=list)
+    mode: bool = False
+    entries: list[AuditEntry] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.scopes or self.token_ids or self.taken_in)
+        return bool(self.scopes or self.token_ids or self.taken_in or self.mode or self.entries)
 
     def add(self, other: _Owed) -> None:
+        self.mode |= other.mode
+        self.entries += other.entries
         self.scopes |= other.scopes
         self.token_ids |= other.token_ids
         self.taken_in[:0] = other.taken_in
@@ -69,8 +115,11 @@ class SafetyState:
     the true state at some moment, and outcomes that are told again count once.
     """
 
-    def __init__(self, store: SafetyStore, snapshot: Snapshot, stop_signal: StopSignal, clock: Clock) -> None:
+    def __init__(
+        self, store: SafetyStore, snapshot: Snapshot, stop_signal: StopSignal, clock: Clock, trail: AuditTrail
+    ) -> None:
         self._store = store
+        self.trail = trail
         self._stop_signal = stop_signal
         self.clock = clock
         self._lock = asyncio.Lock()
@@ -83,18 +132,31 @@ class SafetyState:
         self.mode_record = snapshot.mode
         self.breakers: dict[str, Breaker] = {}
         self.tokens: dict[str, TokenRecord] = {}
+        self.spend = SpendBook(snapshot.spend)
         self._taken_in: dict[AttemptKey, None] = {}
         self._take(snapshot)
         self._seen_stop_file = self.mode.stop_file
 
     @classmethod
-    async def load(cls, store: SafetyStore, stop_signal: StopSignal, clock: Clock) -> SafetyState:
-        """Load the state and raise the epoch, so that nobody relies on an answer from before the start."""
-        state = cls(store, await store.load(), stop_signal, clock)
+    async def load(
+        cls, store: SafetyStore, stop_signal: StopSignal, clock: Clock, *, audit_key: bytes, checkpoint: CheckpointFile
+    ) -> SafetyState:
+        """Load the state and raise the epoch, so that nobody relies on an answer from before the start.
+
+        The audit log's end is compared with its checkpoint; a fault is recorded, and found by every later check.
+        """
+        snapshot = await store.load()
+        trail = AuditTrail(audit_key, checkpoint, snapshot.audit_head)
+        fault = await trail.check_end(store)
+        state = cls(store, snapshot, stop_signal, clock, trail)
 
         def start_anew(draft: Draft) -> None:
             draft.book.epoch += 1
             draft.must_be_durable = True
+            if fault is not None:
+                draft.audit(act=AUDIT_BROKEN, target=str(fault.number), reason=fault.sentence, tightens=True)
+            if draft.mode.stop_file:
+                _tell_stop_file(draft)
 
         await state.change(start_anew)
         return state
@@ -126,7 +188,7 @@ class SafetyState:
             for _ in range(_TRIES):
                 draft = self._draft()
                 result = work(draft)
-                if not (draft.must_be_durable or draft.book.must_be_durable):
+                if not (draft.must_be_durable or draft.book.must_be_durable or draft.ledger.changed):
                     self._owed.add(self._adopt(draft))
                     return result
                 if await self._commit(draft):
@@ -136,7 +198,7 @@ class SafetyState:
 
     async def flush(self) -> None:
         """Write what is owed; nothing happens when nothing is."""
-        if self._owed:
+        if self._owed or self.trail.behind:
             await self.change(_force)
 
     def _draft(self) -> Draft:
@@ -145,6 +207,7 @@ class SafetyState:
         draft = Draft(
             now=self.clock.now(),
             book=book,
+            ledger=Ledger(self.spend),
             mode=mode,
             mode_record=self.mode_record,
             revocation=self.revocation,
@@ -152,6 +215,7 @@ class SafetyState:
         if mode.stop_file != self._seen_stop_file:
             book.epoch += 1
             draft.must_be_durable = True
+            _tell_stop_file(draft)
         return draft
 
     @property
@@ -162,37 +226,68 @@ class SafetyState:
     async def _commit(self, draft: Draft) -> bool:
         """Write the draft and what is owed, then adopt it; False when another writer was first."""
         owed, self._owed = self._owed, _Owed()
-        breakers = {scope: self.breakers[scope] for scope in owed.scopes} | draft.book.changed
-        tokens = {token_id: self.tokens[token_id] for token_id in owed.token_ids} | draft.tokens
-        changes = Changes(
-            revision=self._revision,
-            epoch=draft.book.epoch,
-            revocation=draft.revocation,
-            mode=draft.mode_record if draft.mode_record is not self.mode_record else None,
-            breakers=tuple(breakers.values()),
-            tokens=tuple(tokens.values()),
-            taken_in=(*owed.taken_in, *draft.decided.taken_in),
-            history=tuple(draft.book.history),
-        )
+        records = self.trail.records((*owed.entries, *draft.entries))
+        changes = self._changes(draft, owed, records)
+        try:
+            await self.trail.stage(records, required=draft.refusable)
+            revision = await self._store.commit(changes)
+        except Stale:
+            self._owed.entries += owed.entries
+            return False
+        except BaseException as error:
+            self._owed.add(owed)
+            if draft.refusable or not records or not isinstance(error, Exception):
+                raise
+            return await self._commit_unaudited(draft, replace(changes, audit=()), error)
+        self._adopt(draft)
+        self._revision = revision
+        await self.trail.publish(records)
+        return True
+
+    async def _commit_unaudited(self, draft: Draft, changes: Changes, why: Exception) -> bool:
+        """Write what does not need the audit log without it: the entries stay owed. A tightening holds in any case."""
+        self.trail.note_failure(why)
+        owed, self._owed = self._owed, _Owed(entries=list(self._owed.entries))
         try:
             revision = await self._store.commit(changes)
         except Stale:
             return False
-        except BaseException:
-            self._owed.add(owed)
-            raise
-        self._adopt(draft)
+        except Exception:
+            self._owed = owed
+            if not draft.entries or draft.ledger.changed:
+                raise  # no promise of money without its record
+            self._owed.add(self._adopt(draft))
+            return True
+        self._owed.entries += self._adopt(draft).entries
         self._revision = revision
         return True
+
+    def _changes(self, draft: Draft, owed: _Owed, records: tuple[AuditRecord, ...]) -> Changes:
+        breakers = {scope: self.breakers[scope] for scope in owed.scopes} | draft.book.changed
+        tokens = {token_id: self.tokens[token_id] for token_id in owed.token_ids} | draft.tokens
+        return Changes(
+            revision=self._revision,
+            epoch=draft.book.epoch,
+            revocation=draft.revocation,
+            mode=draft.mode_record if owed.mode or draft.mode_record is not self.mode_record else None,
+            breakers=tuple(breakers.values()),
+            tokens=tuple(tokens.values()),
+            taken_in=(*owed.taken_in, *draft.decided.taken_in),
+            history=tuple(draft.book.history),
+            audit=records,
+            spend=draft.ledger.changes(),
+        )
 
     def _adopt(self, draft: Draft) -> _Owed:
         """Make the draft the state; returns what of it is owed to the store unless it was written."""
         self.epoch = draft.book.epoch
         self.revocation = draft.revocation
+        mode_moved = draft.mode_record is not self.mode_record
         self.mode_record = draft.mode_record
         self._seen_stop_file = draft.mode.stop_file
         self.breakers.update(draft.book.changed)
         self.tokens.update(draft.tokens)
+        self.spend.adopt(draft.ledger.changes())
         decided = draft.decided
         self._taken_in.update(decided.taken_in)
         for attempt in decided.taken_in:
@@ -200,7 +295,13 @@ class SafetyState:
         self._admitted.update(decided.admitted)
         _trim(self._taken_in, OUTCOMES_KEPT_MAX)
         _trim(self._admitted, ADMISSIONS_KEPT_MAX)
-        return _Owed(set(draft.book.changed), set(draft.tokens), list(decided.taken_in))
+        return _Owed(
+            scopes=set(draft.book.changed),
+            token_ids=set(draft.tokens),
+            taken_in=list(decided.taken_in),
+            mode=mode_moved,
+            entries=list(draft.entries),
+        )
 
     def _take(self, snapshot: Snapshot) -> None:
         now = self.clock.now()
@@ -210,7 +311,17 @@ class SafetyState:
         self.mode_record = snapshot.mode
         self.breakers = {scope: breaker.loaded(now) for scope, breaker in snapshot.breakers.items()}
         self.tokens = dict(snapshot.tokens)
+        self.spend = SpendBook(snapshot.spend)
         self._taken_in = dict.fromkeys(snapshot.taken_in)
+
+
+def _tell_stop_file(draft: Draft) -> None:
+    mode = draft.mode
+    if mode.stop_file:
+        by = Actor(name=mode.actor or "unknown", source="the STOP file")
+        draft.audit(act="stop_file_seen", target="mode", after="STOPPED", reason=mode.reason, by=by, tightens=True)
+    else:
+        draft.audit(act="stop_file_gone", target="mode", before="STOPPED", after=mode.mode.name, tightens=True)
 
 
 def _force(draft: Draft) -> None:
