@@ -145,7 +145,7 @@ NOT_ACTED_ON = frozenset(
     {
         "cpu_limit",
         "max_services",
-        *("paused_attempts_max", "paused_seconds_max"),
+        "paused_attempts_max",
         *("service_backoff_seconds", "service_backoff_seconds_max"),
         *("service_restarts_escalate", "service_restarts_hold", "service_restarts_window_seconds"),
         *("breaker_held_agents_min", "breaker_held_share_max"),

@@ -96,7 +96,9 @@ class Coordinator:
         self._around = around
         rule = settings.retry_rule
         self.times = LeaseTimes(
-            lease=timedelta(seconds=settings.lease_seconds), heartbeat=timedelta(seconds=settings.heartbeat_seconds)
+            lease=timedelta(seconds=settings.lease_seconds),
+            heartbeat=timedelta(seconds=settings.heartbeat_seconds),
+            pause_max=timedelta(seconds=settings.paused_seconds_max),
         )
         attachments, holdings, outbox = Attachments(), Holdings(), Outbox()
         self.intake = Intake(store, changes, catalogue, rule, outbox, clock=clock, randomness=SystemRandomness())

@@ -246,7 +246,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """Whether a running attempt may go on: action is "continue", "pause" or "stop"; `code` and `until` as a Verdict's."""
+    """Whether a running attempt may go on: action is "continue", "pause" or "stop"; the rest as in a Verdict."""
 
     action: str
     code: str = ""

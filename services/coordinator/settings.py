@@ -15,6 +15,7 @@ class CoordinatorSettings:
     stop_grace_seconds: float
     lease_seconds: float
     heartbeat_seconds: float
+    paused_seconds_max: float
     open_tasks_max: int
     idempotency_days: float
     max_retries: int
@@ -33,6 +34,7 @@ class CoordinatorSettings:
     export_ended_tasks_max: int
     token_cache_seconds: float
     token_offline_seconds: float
+    coordinator_listen: str
 
     @property
     def retry_rule(self) -> RetryRule:

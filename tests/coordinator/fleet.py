@@ -33,9 +33,10 @@ class FakeGate:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     away: bool = False
     epoch: int = 1
-    action: str = "continue"
+    answer: Answer = field(default_factory=lambda: Answer(action="continue"))
     told: list[OutboxEntry] = field(default_factory=list)
     asked: list[Candidate] = field(default_factory=list)
+    renewed: list[tuple[str, int]] = field(default_factory=list)
 
     async def admit(self, outcomes: Sequence[OutboxEntry], candidates: Sequence[Candidate]) -> Admission:
         self._reach()
@@ -46,7 +47,8 @@ class FakeGate:
 
     async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Answer], int]:
         self._reach()
-        return [Answer(action=self.action) for _ in attempts], self.epoch
+        self.renewed = list(attempts)
+        return [self.answer for _ in attempts], self.epoch
 
     async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
         return {}

@@ -199,6 +199,8 @@ class LeaseTimes:
 
     lease: timedelta
     heartbeat: timedelta
+    pause_max: timedelta = timedelta(days=1)
+    """How long an attempt may stay frozen before it is ended as safety's policy."""
 
     @property
     def rescue_after_seconds(self) -> float:

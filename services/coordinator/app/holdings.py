@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.task import Task, TaskState
 
 
@@ -20,6 +21,9 @@ class Held:
     granted_until: float
     spawned: bool = False
     paused: bool = False
+    paused_since: float | None = None
+    pause: Parked | None = None
+    """Why it is, or is about to be, frozen, as safety last said; None when it may go on."""
     cancel_reason: str | None = None
     recalled: bool = False
 

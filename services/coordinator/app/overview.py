@@ -24,6 +24,7 @@ def overview(
         stopped=holds.stopped,
         safety_fault=holds.safety_fault,
         queue_paused=holds.queue_paused,
+        pauses={lease.task_id: lease.pause for lease in spawned if lease.pause is not None},
         running=Counter(lease.agent for lease in spawned),
         held_tasks=dict(tasks),
         restarts=figures.restarts(),

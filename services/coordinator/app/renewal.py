@@ -1,11 +1,13 @@
 """Keeps leases alive, lets safety look again at what runs, and rescues what nobody renews."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale
 from foundation.log import get_logger
+from services.coordinator import ports as safety
 from services.coordinator.app.attachments import (
     Attachment,
     Attachments,
@@ -22,7 +24,9 @@ from services.coordinator.app.holdings import Held, Holdings
 from services.coordinator.app.intake import outcome_of
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
+from services.coordinator.domain.explain import SAFETY_UNREACHABLE
 from services.coordinator.domain.failure import FailureClass, RetryRule
+from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.task import Task
 from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store, StoreTransaction
 
@@ -131,25 +135,46 @@ class Renewal:
                 held.renewed_at = boottime
 
     async def _ask_safety(self) -> None:
-        running = [held for held in self._holdings.all() if held.spawned]
+        """Leases that are not spawned yet are renewed, too: one of them may be a probe, and its permit must last."""
+        leases = self._holdings.all()
         try:
-            renewals, epoch = await self._gate.renew([(held.task_id, held.fence) for held in running])
+            renewals, epoch = await self._gate.renew([(held.task_id, held.fence) for held in leases])
         except QuantumError as error:
             self._dispatch.learn_fault(f"safety cannot be asked: {error.message}")
-            self._end_grants(running)
+            self._end_grants([held for held in leases if held.spawned])
             return
         self._dispatch.learn_fault("")
         self._dispatch.learn_epoch(epoch)
         granted_until = self._clock.boottime() + GRANT.total_seconds()
-        for held, renewal in zip(running, renewals, strict=True):
+        for held, renewal in zip(leases, renewals, strict=True):
             held.granted_until = granted_until
-            match renewal.action:
-                case "stop":
-                    self._order(held, OrderKind.STOP, renewal.reason)
-                case "pause" if not held.paused:
-                    self._order(held, OrderKind.PAUSE, renewal.reason)
-                case "continue" if held.paused:
-                    self._order(held, OrderKind.CONTINUE, "")
+            if held.spawned:
+                self._pass_on(held, renewal)
+
+    def _pass_on(self, held: Held, renewal: safety.Renewal) -> None:
+        """Have the runner do what safety says of a running attempt; why it is frozen stays known here."""
+        was_to_pause = held.paused or held.pause is not None
+        held.pause = None
+        match renewal.action:
+            case "stop":
+                self._order(held, OrderKind.STOP, renewal.reason)
+            case "pause" if self._frozen_seconds(held) > self._times.pause_max.total_seconds():
+                self._order(held, OrderKind.STOP, f"It was frozen for too long: {renewal.reason}")
+            case "pause":
+                self._pause(held, renewal.code, renewal.reason, renewal.until)
+            case _ if was_to_pause:
+                self._order(held, OrderKind.CONTINUE, "")
+
+    def _pause(self, held: Held, code: str, reason: str, until: datetime | None) -> None:
+        held.pause = Parked(scope="", code=code, reason=reason, until=until)
+        if not held.paused:
+            self._order(held, OrderKind.PAUSE, reason)
+
+    def _frozen_seconds(self, held: Held) -> float:
+        """How long it has been frozen for all that this process has seen of it."""
+        boottime = self._clock.boottime()
+        held.paused_since = (held.paused_since or boottime) if held.paused else None
+        return 0.0 if held.paused_since is None else boottime - held.paused_since
 
     def _end_grants(self, running: Sequence[Held]) -> None:
         """Without safety an attempt goes on to the end of its grant, then pauses, then ends."""
@@ -158,8 +183,8 @@ class Renewal:
             over = boottime - held.granted_until
             if over > PAUSED_WITHOUT_SAFETY_SECONDS:
                 self._order(held, OrderKind.STOP, "Safety could not be asked for too long.")
-            elif over > 0 and not held.paused:
-                self._order(held, OrderKind.PAUSE, "Safety cannot be asked; paused until it can.")
+            elif over > 0:
+                self._pause(held, SAFETY_UNREACHABLE, "Safety cannot be asked; paused until it can.", None)
 
     def _order(self, held: Held, kind: OrderKind, reason: str) -> None:
         attachment = self._attachments.get(held.runner)

@@ -1,7 +1,7 @@
 """Why a task is where it is: one answer at any time, from the same values that dispatch decides by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.coordinator.domain.fleet import FleetView, Parked
@@ -41,8 +41,7 @@ def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[
         case TaskState.RUNNING:
             return _running(task)
         case TaskState.PAUSED:
-            said = task.reason or "Safety paused it."
-            return Explanation(code="paused", sentence=f"Its processes are frozen. {said}", remedy="quantum status")
+            return _paused(task, view.pauses.get(task.id))
         case TaskState.NEEDS_DECISION:
             said = task.reason or "Nobody saw how its attempt ended."
             remedy = f"quantum decide {task.id} run_again|failed|succeeded"
@@ -65,6 +64,15 @@ def _running(task: Task) -> Explanation:
     since = f" since {_clock(task.started_at)}" if task.started_at else ""
     said = f"It runs on {task.holder or task.runner}{since} (attempt {task.attempt})."
     return Explanation(code="running", sentence=said, remedy=f"quantum logs --follow {task.id}")
+
+
+def _paused(task: Task, pause: Parked | None) -> Explanation:
+    """Why it is frozen by safety's latest word; None: safety lets it go on, or has not been asked since a start."""
+    if pause is None:
+        said = task.reason or "It goes on as soon as safety, which is asked every second, lets it."
+        return Explanation(code="paused", sentence=f"Its processes are frozen. {said}", remedy="quantum status")
+    found = _parked(pause)
+    return replace(found, sentence=f"Its processes are frozen, and go on where they are: {found.sentence}")
 
 
 def _scheduled(task: Task) -> Explanation:
@@ -123,6 +131,7 @@ def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | Non
 def _parked(parked: Parked) -> Explanation:
     remedies = {
         "breaker": "quantum breaker list",
+        SAFETY_UNREACHABLE: "quantum status",
         "mode": "quantum resume",
         "stop_file": "quantum resume",
     }

@@ -31,13 +31,17 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
-    """Runners, parked agents (by name) and gates. `stopped` is the reason why nothing starts at all."""
+    """Runners, parked agents (by name) and gates. `stopped` is the reason why nothing starts at all.
+
+    `pauses` says, by task, why safety has running attempts frozen.
+    """
 
     runners: tuple[RunnerView, ...] = ()
     parked: Mapping[str, Parked] = field(default_factory=dict)
     stopped: Parked | None = None
     safety_fault: str = ""
     queue_paused: str = ""
+    pauses: Mapping[str, Parked] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     held_tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)

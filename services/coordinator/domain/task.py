@@ -306,6 +306,8 @@ def thaw(task: Task, fence: int) -> Task:
     check_fence(task, fence)
     if task.state is S.QUEUED:
         raise Conflict("not_started", f"Task {task.id} has not started, so there is nothing to thaw.")
+    if task.state is S.RUNNING:
+        return task  # said again after a break
     return _move(task, S.RUNNING, reason=_kept_reason(task, ""))
 
 
