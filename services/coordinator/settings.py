@@ -34,7 +34,6 @@ class CoordinatorSettings:
     export_ended_tasks_max: int
     token_cache_seconds: float
     token_offline_seconds: float
-    coordinator_listen: str
 
     @property
     def retry_rule(self) -> RetryRule:

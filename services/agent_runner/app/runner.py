@@ -105,10 +105,10 @@ class Runner:
         for ref in terms.disowned:
             self._disown(ref)
         now, boottime = self._clock.now(), self._clock.boottime()
-                self._outbox.events(Frozen(held.ref, held.paused))
         for held in self._held.values():
             if held.phase is Phase.RUNNING:
                 self._outbox.events(started_of(held, held.started_at, now=now, boottime=boottime))
+                self._outbox.events(Frozen(held.ref, held.paused))
             elif held.result is not None:
                 self._outbox.events(held.result)
         self._renew(hello_sent_at, list(self._held))
@@ -191,12 +191,25 @@ class Runner:
             held = self._held.get(key)
             if held is not None and not held.disowned:
                 held.renewed_at = max(held.renewed_at, sent_at)
-                if held in self._active:
-                    active.append(key)
-        if active:
-            self._warden.tell(Renew(sent_at, self.terms.lease_seconds, active))
+                if held.phase in (Phase.STARTING, Phase.RUNNING):
+                    running.append(key)
+        if running:
+            self._warden.tell(Renew(sent_at, self.terms.lease_seconds, running))
 
-    def _note_work(self) -> None:
+    # -- starting
+
+    def _pump(self) -> None:
+        """Hand the longest waiting leases to the warden while there is room."""
+        running = sum(not held.paused for held in self._active) if self._waiting else 0
+        while self._waiting and self._has_room(self._waiting[0], running):
+            held = self._waiting.popleft()
+            if sentence := missing_requirements(held.lease, self.enforcement):
+                self._fail(held, EndCause.SPAWN_CONFIGURATION, sentence)
+                continue
+            held.phase = Phase.STARTING
+            self._active[held] = None
+            running += 1
+            self._warden.tell(start_order(held, self.terms.lease_seconds, self._workspace))
         if self._active:
             self._busy.set()
             self._idle.clear()
