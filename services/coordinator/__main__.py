@@ -16,7 +16,7 @@ from foundation.clock import SystemClock
 from foundation.errors import Invalid, NotFound, QuantumError
 from foundation.ids import SystemIds, SystemRandomness
 from foundation.log import configure, get_logger
-from foundation.rpc.run import run
+from foundation.rpc.run import run, spare_the_loaded
 from foundation.rpc.server import RpcServer
 from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, service_account, user_account
 from foundation.secrets_apart import read_secrets_apart
@@ -101,7 +101,9 @@ class Coordinator:
             pause_max=timedelta(seconds=settings.paused_seconds_max),
         )
         attachments, holdings, outbox = Attachments(), Holdings(), Outbox()
-        self.intake = Intake(store, changes, catalogue, rule, outbox, clock=clock, randomness=SystemRandomness())
+        self.intake = Intake(
+            store, changes, catalogue, rule, outbox, holdings, clock=clock, randomness=SystemRandomness()
+        )
         self.dispatch = Dispatch(
             store,
             gate,
@@ -269,6 +271,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
             await coordinator.dispatch.start()
             await server.start(workspace.socket("coordinator"))
             await server.set_serving(True)
+            spare_the_loaded()
             try:
                 await coordinator.run_loops(stop)
             finally:

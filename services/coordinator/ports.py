@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
@@ -29,11 +29,12 @@ class Accepted:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEntry:
-    """An attempt's outcome that safety has not acknowledged yet. `sequence` is the store's, and grows."""
+class OutboxEntry(NamedTuple):
+    """An attempt's outcome that safety has not acknowledged yet. `sequence` is the store's, and grows.
 
-    sequence: int = 0
+    A tuple, as tasks are, because each end of an attempt makes one.
+    """
+
     task_id: str
     fence: int
     agent: str
@@ -43,6 +44,7 @@ class OutboxEntry:
     counted: bool
     detail: str
     finished_at: datetime
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,9 @@ class StoreTransaction(Protocol):
     def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
         """Replace each (before, after), guarded by the state and fence of `before`: if any row is no longer so, raises
         Stale and the transaction must be abandoned. Moves an ended task never, and a task twice never (Internal)."""
+
+    def lease(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        """As `save`, for leases that go out: no start, so not a change that is watched; `change` stays as it was."""
 
     def task(self, task_id: str) -> Task | None: ...
 

@@ -63,6 +63,7 @@ class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
                 self._renewal.heartbeat(attachment, beat.sequence, held, beat.draining)
             case "events":
                 self._intake.put(attachment, events_from(request.events))
+                self._dispatch.wake()
             case "log":
                 chunk = request.log
                 attachment.deliver(chunk.follow_id, chunk.data, chunk.offset, chunk.end)

@@ -103,7 +103,14 @@ class Fleet:
         times = LeaseTimes(lease=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
         self.outbox = Outbox()
         self.intake = Intake(
-            self.store, self.changes, self.catalogue, rule, self.outbox, clock=self.clock, randomness=FixedRandomness()
+            self.store,
+            self.changes,
+            self.catalogue,
+            rule,
+            self.outbox,
+            self.holdings,
+            clock=self.clock,
+            randomness=FixedRandomness(),
         )
         self.dispatch = Dispatch(
             self.store,

@@ -370,6 +370,21 @@ async def test_a_window_is_refilled_from_the_store_and_nothing_is_skipped_or_sen
     assert leased == [f"t{number:04}" for number in range(1, 1501)]
 
 
+async def test_an_end_that_is_being_recorded_takes_no_room_on_its_runner(fleet: Fleet) -> None:
+    first, second = await fleet.submit("a"), await fleet.submit("a")
+    runner = await fleet.runner(capacity=1)
+    await fleet.round()
+    [lease] = granted(sent(runner))
+    end = ended(lease, fleet.now(), code=1)
+    fleet.intake.put(runner, [started(lease, fleet.now()), end])
+    fleet.intake.put(runner, [end])  # as after a break of the stream
+    await fleet.round()
+    assert [task.id for task in granted(sent(runner))] == [second.id]
+    await fleet.tell(runner, started(lease, fleet.now()), end, end)
+    assert (await fleet.task(first)).state is TaskState.FAILED
+    assert fleet.holdings.count_of_runner("one") == fleet.holdings.count_unspawned("one") == 1
+
+
 async def test_with_safety_gone_an_attempt_pauses_after_its_grant_and_stops_later(fleet: Fleet) -> None:
     await fleet.submit("a")
     runner = await fleet.runner()

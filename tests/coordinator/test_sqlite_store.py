@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from foundation.errors import Invalid
 from services.coordinator.adapters import sqlite_limits
 from services.coordinator.adapters.queries import SQL
+from services.coordinator.adapters.rows import changed_fields, move_of
 from services.coordinator.adapters.sqlite import MIGRATIONS, SqliteStore
-from services.coordinator.domain.task import LimitUse, lease
+from services.coordinator.domain.task import LimitUse, Task, lease
 from services.coordinator.ports import StoreTransaction, TaskFilter
 from tests.coordinator.stores import KEY, get, move, put
-from tests.coordinator.tasks import EXITED_0, S, stored, task
+from tests.coordinator.tasks import EXITED_0, NOW, S, leased, stored, task
 
 
 async def test_everything_is_there_after_a_reopening(tmp_path: Path) -> None:
@@ -141,14 +143,34 @@ def test_each_walk_is_along_its_index(plain: apsw.Connection, name: str, index: 
     assert index in plan
 
 
-@pytest.mark.parametrize("name", ["insert_task", "move_task", "touch_task"])
-def test_no_table_is_built_for_a_row_that_is_written(plain: apsw.Connection, name: str) -> None:
+def _moving(before: Task, now: Task, *, heard: bool = True) -> str:
+    move = move_of(changed_fields(before, now), heard=heard)
+    assert move is not None
+    return move.sql
+
+
+def _program(connection: apsw.Connection, sql: str) -> list[tuple[Any, ...]]:
+    return connection.execute(f"explain {sql}", (None,) * sql.count("?")).fetchall()
+
+
+HELD = leased()
+ENDED = HELD._replace(state=S.SUCCEEDED, holder="", attempt=1, finished_at=NOW, measured=EXITED_0)
+
+
+@pytest.mark.parametrize("sql", [SQL["insert_task"], _moving(HELD, ENDED)])
+def test_no_table_is_built_for_a_row_that_is_written(plain: apsw.Connection, sql: str) -> None:
     """An `in` of three in a check or an index costs as much as the rest of the row."""
-    program = plain.execute(f"explain {SQL[name]}", (None,) * SQL[name].count("?")).fetchall()
-    assert "OpenEphemeral" not in {step[1] for step in program}
+    assert "OpenEphemeral" not in {step[1] for step in _program(plain, sql)}
     plain.execute("create index t on tasks (agent) where state in ('queued', 'running', 'paused')")
-    program = plain.execute(f"explain {SQL['move_task']}", (None,) * SQL["move_task"].count("?")).fetchall()
-    assert "OpenEphemeral" in {step[1] for step in program}
+    assert "OpenEphemeral" in {step[1] for step in _program(plain, sql)}
+
+
+def test_a_lease_moves_a_task_in_two_small_indexes_only(plain: apsw.Connection) -> None:
+    each = task()
+    program = _program(plain, _moving(each, lease(each, "r1"), heard=False))
+    written = {step[3] for step in program if step[1] == "OpenWrite"}
+    pages = plain.execute("select name, rootpage from sqlite_schema where rootpage > 0").fetchall()
+    assert {name for name, page in pages if page in written} == {"tasks", "tasks_ready", "tasks_held"}
 
 
 async def test_the_same_limits_are_written_once_and_more_than_fit_stand_in_their_rows(

@@ -128,6 +128,25 @@ async def test_a_move_replaces_the_task(store: Store) -> None:
     assert stored(await get(store, each.id)) == running
 
 
+async def test_a_lease_is_guarded_as_a_move_is_and_nobody_who_watches_hears_of_it(store: Store) -> None:
+    each, other = task(), task()
+    await put(store, each, other)
+    held = lease(each, "r1")
+    await store.write(lambda tx: tx.lease([(each, held)]))
+    assert await get(store, each.id) == held._replace(change=1)
+    assert await store.read(lambda tx: tx.position()) == 2
+    assert await store.read(lambda tx: [found.id for found in tx.held(after_id="", limit=9)]) == [each.id]
+    with pytest.raises(Stale):
+        await store.write(lambda tx: tx.lease([(other, lease(other, "r1")), (each, lease(each, "r2"))]))
+    with pytest.raises(Internal, match="twice"):
+        await store.write(lambda tx: tx.lease([(other, lease(other, "r1")), (other, lease(other, "r2"))]))
+    with pytest.raises(Internal, match="cannot be changed"):
+        await store.write(lambda tx: tx.lease([(other, lease(other, "r1")._replace(priority=0))]))
+    assert stored(await get(store, other.id)) == other
+    await move(store, held, start(held, held.fence, at=after(1)))
+    assert (await get(store, each.id)).change == 3
+
+
 @pytest.mark.parametrize("change", [{"fence": 1}, {"state": S.SCHEDULED, "not_before": NOW}])
 async def test_a_move_from_what_is_no_longer_so_is_stale(store: Store, change: dict[str, Any]) -> None:
     each, other = task(), task()

@@ -23,6 +23,11 @@ from tests.coordinator.stores import KEY
 T = TypeVar("T")
 
 
+def goes_out(before: Task, after: Task) -> bool:
+    """Whether a move is a lease and nothing else."""
+    return after.leased and not before.leased and after.state is TaskState.QUEUED
+
+
 class StoreMachine(FleetMachine):
     """Keeps every transaction in both stores; the order of dispatch comes from SQLite."""
 
@@ -60,7 +65,8 @@ class StoreMachine(FleetMachine):
 
         def work(tx: StoreTransaction) -> None:
             tx.insert(inserted)
-            tx.save(pairs)
+            tx.lease([pair for pair in pairs if goes_out(*pair)])
+            tx.save([pair for pair in pairs if not goes_out(*pair)])
 
         def failing(tx: StoreTransaction) -> None:
             work(tx)

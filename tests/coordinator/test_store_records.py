@@ -61,7 +61,7 @@ async def test_the_outbox_keeps_its_order_and_never_reuses_a_sequence(store: Sto
     await store.write(lambda tx: tx.post([_outcome(1), _outcome(2)]))
     await store.write(lambda tx: tx.post([_outcome(3)]))
     entries = await store.read(lambda tx: tx.outbox(limit=9))
-    assert [replace(each, sequence=0) for each in entries] == [_outcome(n) for n in (1, 2, 3)]
+    assert [each._replace(sequence=0) for each in entries] == [_outcome(n) for n in (1, 2, 3)]
     assert entries == sorted(entries, key=lambda each: each.sequence)
     last = entries[-1].sequence
     await store.write(lambda tx: tx.acknowledge(entries[1].sequence))

@@ -3,7 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -89,6 +89,16 @@ class MemoryTransaction:
             self._put(task)
 
     def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        self._check(pairs)
+        for _, after in pairs:
+            self._put(after)
+
+    def lease(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        self._check(pairs)
+        for before, after in pairs:
+            self._keep(after, change=self._data.tasks[before.id].change)
+
+    def _check(self, pairs: Sequence[tuple[Task, Task]]) -> None:
         if len({before.id for before, _ in pairs}) < len(pairs):
             raise Internal("saved_twice", "A task was to be saved twice at once; the first change would be lost.")
         for before, after in pairs:
@@ -101,13 +111,15 @@ class MemoryTransaction:
                 )
             if request_of(before) != request_of(after):
                 raise Internal("request_changed", f"What task {before.id} asks for cannot be changed.")
-            self._put(after)
 
     def _put(self, task: Task) -> None:
+        self._data.position += 1
+        self._keep(task, change=self._data.position)
+
+    def _keep(self, task: Task, *, change: int) -> None:
         if wrong := faults(task):
             raise Internal("impossible_task", f"Task {task.id} would become what no task can be: {', '.join(wrong)}.")
-        self._data.position += 1
-        self._data.tasks[task.id] = task._replace(change=self._data.position)
+        self._data.tasks[task.id] = task._replace(change=change)
 
     def task(self, task_id: str) -> Task | None:
         return self._data.tasks.get(task_id)
@@ -204,7 +216,7 @@ class MemoryTransaction:
         self._data.accepted[token_id, key] = accepted
 
     def post(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-        posted = [replace(entry, sequence=at) for at, entry in enumerate(entries, self._data.posted + 1)]
+        posted = [entry._replace(sequence=at) for at, entry in enumerate(entries, self._data.posted + 1)]
         self._data.posted += len(posted)
         self._data.outbox |= {entry.sequence: entry for entry in posted}
         return posted

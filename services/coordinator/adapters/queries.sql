@@ -16,23 +16,6 @@ insert into long_params (task_id, params) values (?, ?)
 -- name: insert_dependency
 insert into dependencies (parent, child) values (?, ?)
 
--- A move between states: it moves the task in the indexes, too.
--- name: move_task
-update tasks set
-    fence = ?, holder = ?, runner = ?, reason = ?, cancel_requested = ?, attempt = ?, failures = ?, timeouts = ?,
-    deferrals = ?, losses = ?, not_before = ?, started_at = ?, exit_code = ?, signal = ?, duration = ?, cpu = ?,
-    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, limit_set = ?, change = ?,
-    state = ?, ready_at = ?, finished_at = ?, clearing = ?
-where id = ? and state = ? and fence = ?
-
--- The same without the columns that the indexes of states and times are made of.
--- name: touch_task
-update tasks set
-    fence = ?, holder = ?, runner = ?, reason = ?, cancel_requested = ?, attempt = ?, failures = ?, timeouts = ?,
-    deferrals = ?, losses = ?, not_before = ?, started_at = ?, exit_code = ?, signal = ?, duration = ?, cpu = ?,
-    memory_peak = ?, output_bytes = ?, output_cut = ?, limits = ?, limit_set = ?, change = ?
-where id = ? and state = ? and fence = ?
-
 -- name: task
 select {task} from tasks where id = ?
 

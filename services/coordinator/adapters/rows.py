@@ -1,10 +1,12 @@
 """Tasks as rows of SQLite and back: positional and by hand, because every event of every task passes here."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 from services.coordinator.domain.task import (
     NO_LABELS,
@@ -20,6 +22,8 @@ Value = str | int | None
 Row = tuple[Value, ...]
 Place = Callable[[tuple[LimitUse, ...]], tuple[str | None, int | None]]
 """Says where limits are written: the values of `limits` and `limit_set`."""
+Writer = Callable[[Any, Place], Row]
+"""Turns the value of a field into those of its columns."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RANK_MAX = 9
@@ -95,42 +99,44 @@ def inserted(task: Task, change: int, place: Place) -> Row:
     )
 
 
-def touched(before: Task, after: Task, change: int, place: Place) -> Row:
-    """The values of `touch_task`."""
-    return (*_changed(after, change, place), before.id, before.state, before.fence)
+def changed_fields(before: Task, after: Task) -> tuple[int, ...]:
+    """The places of the fields in which two versions of a task differ."""
+    return tuple([at for at, (was, now) in enumerate(zip(before, after, strict=True)) if was is not now and was != now])
 
 
-def moved(before: Task, after: Task, change: int, place: Place) -> Row:
-    """The values of `move_task`."""
-    return (
-        *_changed(after, change, place),
-        after.state,
-        stamp(after.ready_at),
-        _stamp_or_none(after.finished_at),
-        after.clearing,
-        before.id,
-        before.state,
-        before.fence,
-    )
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The statement that writes some fields of tasks, guarded by the state and fence that they had before."""
+
+    sql: str
+    _fields: tuple[tuple[int, Writer | None], ...]
+
+    def row(self, before: Task, after: Task, place: Place, *change: int) -> Row:
+        """The values of the statement, for one task."""
+        values: list[Value] = [*change]
+        for at, write in self._fields:
+            if write is None:
+                values.append(cast(Value, after[at]))
+            else:
+                values += write(after[at], place)
+        values += (before.id, before.state, before.fence)
+        return tuple(values)
 
 
-def _changed(task: Task, change: int, place: Place) -> Row:
-    return (
-        task.fence,
-        task.holder,
-        task.runner,
-        task.reason,
-        task.cancel_requested,
-        task.attempt,
-        task.failures,
-        task.timeouts,
-        task.deferrals,
-        task.losses,
-        _stamp_or_none(task.not_before),
-        _stamp_or_none(task.started_at),
-        *_measured(task.measured, place),
-        change,
-    )
+@lru_cache(maxsize=512)
+def move_of(changed: tuple[int, ...], *, heard: bool) -> Move | None:
+    """The move that writes these fields and no other, so that no index is touched that need not be.
+
+    None when one of them is part of what was asked for. `heard`: the position of the change is written, too.
+    """
+    names = [Task._fields[at] for at in changed]
+    if any(name not in _MOVABLE for name in names):
+        return None
+    written = [_MOVABLE[name] for name in names]
+    columns = chain(["change"] if heard else [], *(columns for columns, _ in written))
+    settings = ", ".join(f"{column} = ?" for column in columns)
+    sql = f"update tasks set {settings} where id = ? and state = ? and fence = ?"
+    return Move(sql, tuple((at, write) for at, (columns, write) in zip(changed, written, strict=True) if columns))
 
 
 def read_task(row: Sequence[Any]) -> Task:
@@ -208,3 +214,28 @@ def _stamp_or_none(at: datetime | None) -> int | None:
 
 def _span_or_none(span: timedelta | None) -> int | None:
     return None if span is None else microseconds(span)
+
+
+def _write_moment(at: datetime | None, _place: Place) -> Row:
+    return (_stamp_or_none(at),)
+
+
+# What events may change of a task: the columns, and how a value becomes theirs (None: as it is).
+_MOVABLE: Mapping[str, tuple[tuple[str, ...], Writer | None]] = {
+    **{
+        name: ((name,), None)
+        for name in (
+            "state", "fence", "holder", "runner", "reason", "cancel_requested", "attempt", "failures", "timeouts",
+            "deferrals", "losses", "clearing",
+        )
+    },
+    **{name: ((name,), _write_moment) for name in ("ready_at", "not_before", "started_at", "finished_at")},
+    "measured": (
+        (
+            "exit_code", "signal", "duration", "cpu", "memory_peak", "output_bytes", "output_cut", "limits",
+            "limit_set",
+        ),
+        _measured,
+    ),
+    "change": ((), None),  # the store's own
+}  # fmt: skip

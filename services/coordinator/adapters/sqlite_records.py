@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import apsw
 
@@ -48,7 +47,7 @@ class SqliteRecords:
         if not entries:
             return ()
         last = self._execute(SQL["take_sequences"], (len(entries),)).get
-        posted = [replace(entry, sequence=sequence) for sequence, entry in enumerate(entries, last - len(entries) + 1)]
+        posted = [entry._replace(sequence=at) for at, entry in enumerate(entries, last - len(entries) + 1)]
         self._executemany(
             SQL["post"],
             [

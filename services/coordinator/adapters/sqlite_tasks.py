@@ -1,11 +1,10 @@
 """Tasks in SQLite: one transaction's inserts, guarded moves and reads."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from operator import attrgetter
 
 import apsw
 
@@ -14,21 +13,18 @@ from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import (
     PARAMS_INLINE_MAX,
     Row,
+    changed_fields,
     inserted,
     moment,
-    moved,
+    move_of,
     read_task,
     stamp,
-    touched,
 )
 from services.coordinator.adapters.sqlite_limits import LimitSets
-from services.coordinator.domain.task import FINISHED, Task, TaskState, request_of
+from services.coordinator.domain.task import FINISHED, Task, TaskState
 from services.coordinator.ports import ReadyEntry, TaskFilter
 
 _LAST_ID = "\U0010ffff"  # sorts behind every id
-
-# What the indexes of states and times are made of.
-_placed = attrgetter("state", "ready_at", "finished_at", "clearing")
 
 
 class SqliteTasks:
@@ -75,31 +71,35 @@ class SqliteTasks:
 
     def save(self, pairs: Sequence[tuple[Task, Task]]) -> None:
         """Replace each (before, after) as the port says; what a task asks for never changes after its insert."""
+        if pairs:
+            first = self._advance(len(pairs))
+            self._move(pairs, [(first + at,) for at in range(len(pairs))])
+
+    def lease(self, pairs: Sequence[tuple[Task, Task]]) -> None:
+        self._move(pairs, [()] * len(pairs))
+
+    def _move(self, pairs: Sequence[tuple[Task, Task]], changes: Sequence[tuple[int, ...]]) -> None:
+        """Write what differs. `changes` has the new position of each pair, or nothing for what nobody is to hear of."""
         if len({before.id for before, _ in pairs}) < len(pairs):
             raise Internal("saved_twice", "A task was to be saved twice at once; the first change would be lost.")
-        moves: list[Row] = []
-        touches: list[Row] = []
-        for change, (before, after) in enumerate(pairs, self._advance(len(pairs))):
+        rows: defaultdict[str, list[Row]] = defaultdict(list)
+        for (before, after), change in zip(pairs, changes, strict=True):
             if before.ended:
                 raise Stale("ended", f"Task {before.id} has ended ({before.state}) and never changes again.")
-            if request_of(before) != request_of(after):
+            move = move_of(changed_fields(before, after), heard=bool(change))
+            if move is None:
                 raise Internal("request_changed", f"What task {before.id} asks for cannot be changed.")
-            if _placed(before) == _placed(after):
-                touches.append(touched(before, after, change, self._place))
-                continue
-            moves.append(moved(before, after, change, self._place))
+            rows[move.sql].append(move.row(before, after, self._place, *change))
             if before.state is not after.state:
                 self._counted[before.agent, before.state] -= 1
                 self._counted[after.agent, after.state] += 1
-        self._update("move_task", moves, pairs)
-        self._update("touch_task", touches, pairs)
+        for sql, values in rows.items():
+            self._update(sql, values, pairs)
 
-    def _update(self, name: str, rows: Sequence[Row], pairs: Sequence[tuple[Task, Task]]) -> None:
-        if not rows:
-            return
+    def _update(self, sql: str, rows: Sequence[Row], pairs: Sequence[tuple[Task, Task]]) -> None:
         before = self._connection.total_changes()
         try:
-            self._executemany(SQL[name], rows)
+            self._executemany(sql, rows)
         except apsw.ConstraintError as error:
             raise Internal("impossible_task", f"A task would become what no task can be: {error}.") from error
         if self._connection.total_changes() - before != len(rows):

@@ -381,7 +381,7 @@ def _commit(tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: 
     """Leases out and heard outcomes gone, in one transaction. Returns the last reports of what was leased."""
     if up_to:
         tx.acknowledge(up_to)
-    tx.save(pairs)
+    tx.lease(pairs)
     reports = {}
     for agent, project in {(after.agent, after.project) for _, after in pairs}:
         report = tx.report(agent=agent, project=project)

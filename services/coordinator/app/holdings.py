@@ -26,6 +26,7 @@ class Held:
     """Why it is, or is about to be, frozen, as safety last said; None when it may go on."""
     cancel_reason: str | None = None
     recalled: bool = False
+    ending: bool = False
 
 
 @dataclass(slots=True)
@@ -40,16 +41,26 @@ class Holdings:
     def add(self, held: Held) -> None:
         self.remove(held.task_id)
         self._held[held.task_id] = held
-        self._by_agent[held.agent] += 1
-        self._by_runner[held.runner] += 1
-        self._unspawned[held.runner] += not held.spawned
+        self._count(held, 1)
 
     def remove(self, task_id: str) -> None:
         held = self._held.pop(task_id, None)
         if held is not None:
-            self._by_agent[held.agent] -= 1
-            self._by_runner[held.runner] -= 1
-            self._unspawned[held.runner] -= not held.spawned
+            self._count(held, -1)
+
+    def end(self, task_id: str, fence: int) -> None:
+        """Its runner has reported the end, which is about to be recorded: it takes no room there any more."""
+        held = self.get(task_id, fence)
+        if held is not None:
+            self._count(held, -1)
+            held.ending = True
+            self._count(held, 1)
+
+    def _count(self, held: Held, by: int) -> None:
+        self._by_agent[held.agent] += by
+        if not held.ending:
+            self._by_runner[held.runner] += by
+            self._unspawned[held.runner] += 0 if held.spawned else by
 
     def get(self, task_id: str, fence: int) -> Held | None:
         """The lease under exactly this fence, if it is out."""
@@ -64,9 +75,9 @@ class Holdings:
         if not task.leased or task.fence != held.fence:
             self.remove(task.id)
             return
-        spawned = task.state in (TaskState.RUNNING, TaskState.PAUSED)
-        self._unspawned[held.runner] += held.spawned - spawned
-        held.spawned = spawned
+        self._count(held, -1)
+        held.spawned = task.state in (TaskState.RUNNING, TaskState.PAUSED)
+        self._count(held, 1)
         held.paused = task.state is TaskState.PAUSED
         held.cancel_reason = task.reason if task.cancel_requested else None
 
@@ -80,6 +91,7 @@ class Holdings:
         return self._by_agent[agent]
 
     def count_of_runner(self, runner: str) -> int:
+        """Leases that a runner has at hand or runs."""
         return self._by_runner[runner]
 
     def count_unspawned(self, runner: str) -> int:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.clock import Clock
@@ -13,6 +14,7 @@ from foundation.log import get_logger
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
+from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
@@ -34,7 +36,7 @@ HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
 # for it but the acknowledgement, because runners have their next leases at hand.
 FEW = 4
-GATHER_SECONDS = 0.012
+GATHER_SECONDS = 0.025
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Intake:
         catalogue: Catalogue,
         rule: RetryRule,
         outbox: Outbox,
+        holdings: Holdings,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -65,6 +68,7 @@ class Intake:
         self._catalogue = catalogue
         self._rule = rule
         self._outbox = outbox
+        self._holdings = holdings
         self._clock = clock
         self._randomness = randomness
         self._waiting: list[tuple[Attachment, AttemptEvent]] = []
@@ -72,7 +76,10 @@ class Intake:
 
     def put(self, attachment: Attachment, events: Sequence[AttemptEvent]) -> None:
         """Queue events of a runner, in the order in which they happened."""
-        self._waiting.extend((attachment, event) for event in events)
+        for event in events:
+            self._waiting.append((attachment, event))
+            if isinstance(event, Ended):
+                self._holdings.end(event.task_id, event.fence)
         self._wake.set()
 
     async def run(self) -> None:
@@ -156,8 +163,8 @@ class Intake:
     def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> None:
         if not ends:
             return
-        histories = dict(tx.histories())
-        touched: dict[str, AgentHistory] = {}
+        marks: defaultdict[str, str] = defaultdict(str)
+        last: dict[str, str] = {}
         for task, event in ends:
             # What an earlier attempt left goes, also when this one left nothing.
             if event.output_tail or event.report_fault or task.attempt > 1:
@@ -165,11 +172,13 @@ class Intake:
             if event.report:
                 publish(tx, task, event)
             kind = failure.classify(event.end)
-            history = touched.get(task.agent) or histories.get(task.agent) or AgentHistory(agent=task.agent)
-            mark = "1" if kind is None else "0" if kind.counted else ""
-            touched[task.agent] = replace(history, ends=(history.ends + mark)[-HISTORY_LENGTH:], last_task_id=task.id)
-        for history in touched.values():
-            tx.record_history(history)
+            marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
+            last[task.agent] = task.id
+        histories = tx.histories()
+        for agent, task_id in last.items():
+            before = histories[agent].ends if agent in histories else ""
+            ended = (before + marks[agent])[-HISTORY_LENGTH:]
+            tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id))
 
 
 def outcome_of(
