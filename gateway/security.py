@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
-from typing import IO
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, g, request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest
 
 from foundation.errors import Denied, Invalid, Unauthenticated
 from foundation.tokens import parse
@@ -20,8 +19,6 @@ TOKEN_HEADER = "X-Auth-Token"
 PLACEHOLDER = "your-token"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _OWN_PAGES = ("", "none", "same-origin")
-_PIECE_BYTES = 256 * 1024
-_PIECES_THROWN_AWAY_MAX = 128
 _WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
 FORM_ENDPOINTS = frozenset({"page.sign_in", "page.sign_out"})
@@ -37,14 +34,17 @@ def install(app: Flask) -> None:
     def check() -> None:
         require_loopback_host(request, gateway().port)
         refuse_foreign_pages(request, gateway().port)
-        if request.method in _WITH_BODY:
-            # Read before the token is looked at: too large is too large from anybody.
-            body = read_body(request, gateway().settings.gateway_body_bytes_max)
-            if request.endpoint not in FORM_ENDPOINTS:
-                require_json_object(request, body)
+        has_body, bodies = request.method in _WITH_BODY, gateway().bodies
+        if has_body:
+            # Before the token is looked at: too large is too large from anybody.
+            bodies.expect(request)
         token = request.headers.get(TOKEN_HEADER)
         if token is not None or request.endpoint not in OPEN_ENDPOINTS:
             act_for(require_token(token, request.path))
+        if has_body:
+            body = bodies.take(request)
+            if request.endpoint not in FORM_ENDPOINTS:
+                require_json_object(request, body)
 
 
 def require_loopback_host(request: Request, port: int) -> None:
@@ -73,22 +73,6 @@ def refuse_foreign_pages(request: Request, port: int) -> None:
     foreign_referer = referer is not None and not _is_own(referer, hosts)
     if foreign_origin or foreign_referer or request.headers.get("Sec-Fetch-Site", "").lower() not in _OWN_PAGES:
         raise Denied("foreign_page", "A page from elsewhere may not send requests here.")
-
-
-def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body; raises RequestEntityTooLarge (413) for one that is larger than `bytes_max`."""
-    length = request.content_length
-    if length is not None and length > bytes_max:
-        # Most clients look for an answer only when they have sent everything: taken and thrown away, up to a bound.
-        source: IO[bytes] = request.environ["wsgi.input"]
-        for _ in range(_PIECES_THROWN_AWAY_MAX):
-            if not source.read(_PIECE_BYTES):
-                break
-        raise RequestEntityTooLarge
-    body = request.get_data()
-    if length is None and len(body) >= bytes_max:
-        raise RequestEntityTooLarge  # of a body without a stated length, the rest was cut off
-    return body
 
 
 def require_json_object(request: Request, body: bytes) -> None:

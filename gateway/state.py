@@ -12,6 +12,7 @@ from foundation.clock import Clock
 from foundation.errors import Kind, QuantumError, Unauthenticated
 from gateway.access_log import AccessLog
 from gateway.attempts import FailedAttempts
+from gateway.bodies import Bodies
 from gateway.draining import Drain
 from gateway.services import CallerServices, Services
 from gateway.sessions import Sessions
@@ -34,6 +35,7 @@ class Gateway:
     drain: Drain
     sessions: Sessions
     attempts: FailedAttempts
+    bodies: Bodies
     access_log: AccessLog
     slots: StreamSlots
 

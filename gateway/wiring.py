@@ -11,6 +11,7 @@ from foundation.workspace import Workspace
 from gateway.access_log import AccessLog
 from gateway.app import create_app
 from gateway.attempts import FailedAttempts
+from gateway.bodies import Bodies
 from gateway.draining import Drain
 from gateway.services import Services
 from gateway.sessions import Sessions
@@ -32,6 +33,7 @@ def wire(workspace: Workspace, settings: GatewaySettings, *, port: int, drain: D
         drain=drain,
         sessions=Sessions(random_bytes),
         attempts=FailedAttempts(),
+        bodies=Bodies(settings.gateway_body_bytes_max),
         access_log=AccessLog(
             workspace.logs / "access.log",
             bytes_max=settings.access_log_bytes_max,

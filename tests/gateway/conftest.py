@@ -23,6 +23,7 @@ from foundation.workspace import Workspace
 from gateway.access_log import AccessLog
 from gateway.app import create_app
 from gateway.attempts import FailedAttempts
+from gateway.bodies import Bodies
 from gateway.draining import Drain
 from gateway.services import Services
 from gateway.sessions import Sessions
@@ -162,6 +163,7 @@ def front(backstage: Backstage, flags: dict[str, str]) -> Iterator[Front]:
         drain=Drain(),
         sessions=Sessions(random_bytes),
         attempts=FailedAttempts(),
+        bodies=Bodies(settings.gateway_body_bytes_max),
         access_log=AccessLog(workspace.logs / "access.log", bytes_max=100_000, files_max=2),
         slots=StreamSlots(2),
     )
