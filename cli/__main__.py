@@ -38,6 +38,7 @@ VERBS = {
     "recover": "let held agents go",
     "breaker": "circuit breakers: list, force, reset",
     "token": "your token, and those of others",
+    "ca": "the workspace's own authority and its certificates",
     "config": "settings and where each comes from",
     "doctor": "check this installation and say what to do",
     "completion": "shell completion",

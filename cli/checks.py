@@ -15,7 +15,6 @@ from pathlib import Path
 from cli.projects_file import ProjectsFile
 from cli.running import read_running
 from cli.session import Connected, Session
-from cli.supervisor import health
 from clients.coordinator_values import AgentState
 from foundation.errors import QuantumError
 from foundation.quantities import format_size
@@ -184,11 +183,11 @@ def _services(session: Session) -> Iterator[Finding]:
     with session.connected() as connected:
         for name in ("safety", "coordinator", *running.runners):
             yield _service(session, connected, name)
-    word = health(running.port)
+    word = running.gateway.health(session.workspace)
     if word == "ok":
-        yield good("gateway", f"http://localhost:{running.port}/ says ok")
+        yield good("gateway", f"{running.gateway.url}/ says ok")
     else:
-        yield bad("gateway", f"http://localhost:{running.port}/health says {word or 'nothing'}.", "quantum status")
+        yield bad("gateway", f"{running.gateway.url}/health says {word or 'nothing'}.", "quantum status")
 
 
 def _service(session: Session, connected: Connected, name: str) -> Finding:

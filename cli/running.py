@@ -11,20 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from cli.gateway_address import GatewayAddress
 from cli.processes import Process, command_of, descendants, from_json
 from foundation.clock import Clock
-from foundation.errors import Conflict, Denied, Internal
+from foundation.errors import Conflict, Denied, Internal, Invalid
 from foundation.workspace import Workspace, WorkspaceLock
 
-LOOPBACK = "127.0.0.1"
 KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What `runtime.json` says: the gateway's port, the supervisor, and each process by name, alive or not."""
+    """What `runtime.json` says: where the gateway is, the supervisor, and each process by name, alive or not."""
 
-    port: int
+    gateway: GatewayAddress
     supervisor: Process | None = None
     processes: Mapping[str, Process] = field(default_factory=dict)
 
@@ -52,7 +52,8 @@ def read_running(workspace: Workspace) -> Running | None:
         raise _unreadable(workspace, str(error)) from error
     try:
         supervisor = from_json({"up": document["supervisor"]})["up"] if document["supervisor"] else None
-        running = Running(port=int(document["port"]), supervisor=supervisor, processes=from_json(document["processes"]))
+        gateway = GatewayAddress(str(document["host"]), int(document["port"]))
+        running = Running(gateway=gateway, supervisor=supervisor, processes=from_json(document["processes"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(workspace, f"{type(error).__name__}: {error}") from error
     return running if running.alive else None
@@ -139,12 +140,13 @@ def require_nothing_runs(workspace: Workspace) -> None:
         )
 
 
-def require_free_port(port: int) -> int:
+def require_free_port(host: str, port: int) -> int:
     """The port to listen on, a free one for 0. Raises Conflict naming who has it, Denied when it needs more rights."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except PermissionError:
             raise Denied(
                 "port_needs_rights",
@@ -153,7 +155,11 @@ def require_free_port(port: int) -> int:
             ) from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise
+                raise Invalid(
+                    "bad_address",
+                    f"The gateway cannot listen on {host}: {error.strerror or error}.",
+                    remedy="Set gateway_host to an address of this machine.",
+                ) from None
             owner = _owner_of(port)
             raise Conflict(
                 "port_in_use",

@@ -53,9 +53,14 @@ class Session:
     @cached_property
     def secrets(self) -> SecretStore:
         """Where this workspace's secrets lie."""
+
+        return self.secrets_of(self.workspace)
+
+    def secrets_of(self, workspace: Workspace) -> SecretStore:
+        """Where the secrets of a workspace lie that need not be the one we are in."""
         from foundation.secrets import open_secret_store
 
-        return open_secret_store(self.workspace, self.environ)
+        return open_secret_store(workspace, self.environ)
 
     @cached_property
     def token(self) -> str:

@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
 
+from cli.authority import renew_identities
 from cli.bell import Bell
+from cli.chore import Chore
+from cli.gateway_address import GatewayAddress
 from cli.refusals import refused
 from cli.running import require_free_port, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
 from foundation.errors import Internal, Kind, QuantumError, TimedOut, for_kind
-from foundation.log import configure
+from foundation.log import configure, get_logger
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock
 
+log = get_logger("up")
+
 _END_SECONDS = 60
+RENEWAL_PAUSE_SECONDS = 6 * 3600.0
 _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGHUP: 129}
 """SIGTERM is how a service is ended as it should be: 0."""
 
@@ -32,6 +38,7 @@ _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGHUP: 129}
 class UpSettings:
     """The settings that the supervisor itself honours."""
 
+    gateway_host: str
     gateway_port: int
     stop_grace_seconds: float
 
@@ -41,7 +48,7 @@ class Plan:
     """What to start, and where."""
 
     workspace: Workspace
-    port: int
+    gateway: GatewayAddress
     runners: tuple[str, ...]
     debug: bool
     stop_grace_seconds: float
@@ -55,20 +62,21 @@ class Plan:
     @property
     def url(self) -> str:
         """The gateway's address."""
-        return f"http://localhost:{self.port}"
+        return self.gateway.url
 
 
 def plan_start(session: Session, workspace: Workspace, *, runners: int, debug: bool) -> Plan:
     """Check what can be checked before anything is started. Raises Conflict, Denied, Invalid."""
     require_nothing_runs(workspace)
     settings = load(UpSettings, environ=session.environ, workspace=workspace)
-    return _plan(session, workspace, settings, require_free_port(settings.gateway_port), runners, debug)
+    port = require_free_port(settings.gateway_host, settings.gateway_port)
+    return _plan(session, workspace, settings, port, runners, debug)
 
 
 def _plan(session: Session, workspace: Workspace, settings: UpSettings, port: int, runners: int, debug: bool) -> Plan:
     return Plan(
         workspace=workspace,
-        port=port,
+        gateway=GatewayAddress(settings.gateway_host, port),
         runners=tuple("local" if number == 1 else f"local-{number}" for number in range(1, runners + 1)),
         debug=debug,
         stop_grace_seconds=settings.stop_grace_seconds,
@@ -92,10 +100,26 @@ def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, c
             stop_seconds=plan.stop_grace_seconds,
             capture=capture,
         )
-        supervisor = Supervisor(plan.workspace, wanted, plan.port, plan.environ, session.clock)
+        _renew_identities(session, plan)
+        chore = Chore(
+            name="Renewing the identities of the services",
+            pause_seconds=RENEWAL_PAUSE_SECONDS,
+            work=lambda: _renew_identities(session, plan),
+            due_at=session.clock.boottime() + RENEWAL_PAUSE_SECONDS,
+        )
+        supervisor = Supervisor(plan.workspace, wanted, plan.gateway, plan.environ, session.clock, [chore])
         with Bell() as bell:
             supervisor.run(bell, on_healthy)
     return _EXIT_BY_SIGNAL.get(signal.Signals(bell.stop_signal), 0) if bell.stop_signal else 0
+
+
+def _renew_identities(session: Session, plan: Plan) -> None:
+    """Certificates live for days and are renewed at half of that; nothing to do where nobody listens over TCP."""
+    written = renew_identities(
+        plan.workspace, session.secrets_of(plan.workspace), plan.environ, now=session.clock.now()
+    )
+    for one in written:
+        log.info(f"The {one.role} has a new certificate, good until {one.ends_at:%Y-%m-%d}.", action="identity_renewed")
 
 
 def detach(plan: Plan, timeout: timedelta) -> int:

@@ -7,13 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.bell import Bell
+from cli.chore import Chore
+from cli.gateway_address import GatewayAddress
 from cli.processes import Process, process, to_json
 from foundation.clock import Clock
 from foundation.errors import Unavailable
@@ -97,11 +97,18 @@ class Supervisor:
     """One owner per process: each is started here, restarted here with a growing delay, and ended here."""
 
     def __init__(
-        self, workspace: Workspace, wanted: Sequence[Program], port: int, environ: Mapping[str, str], clock: Clock
+        self,
+        workspace: Workspace,
+        wanted: Sequence[Program],
+        gateway: GatewayAddress,
+        environ: Mapping[str, str],
+        clock: Clock,
+        chores: Sequence[Chore] = (),
     ) -> None:
         self._workspace = workspace
+        self._chores = chores
         self._kept = [_Kept(program) for program in wanted]
-        self._port = port
+        self._gateway = gateway
         self._environ = child_environment(environ)
         self._clock = clock
         self._healthy = False
@@ -113,6 +120,8 @@ class Supervisor:
         """
         try:
             while not bell.stopping:
+                for chore in self._chores:
+                    chore.do_when_due(self._clock.boottime(), log)
                 for kept in self._kept:
                     self._keep(kept)
                 if not self._healthy and self._all_is_well():
@@ -126,17 +135,18 @@ class Supervisor:
     def _all_is_well(self) -> bool:
         """Whether every process answers and the gateway, which does not know how many runners to expect, is content."""
         doors = [kept.program.door for kept in self._kept]
-        return all(door is None or answers(door) for door in doors) and health(self._port) == "ok"
+        return all(door is None or answers(door) for door in doors) and self._gateway.health(self._workspace) == "ok"
 
     def processes(self) -> dict[str, Process]:
         """Those that run, by name."""
         return {kept.program.name: kept.identity for kept in self._kept if kept.identity is not None}
 
     def _pause(self) -> float | None:
-        """How long to wait: None while all run, since the end of one is a signal by itself."""
+        """How long to wait: None while all run and nothing is due, since the end of one is a signal by itself."""
         if not self._healthy:
             return POLL_SECONDS
         waiting = [kept.start_again_at for kept in self._kept if kept.child is None]
+        waiting += [chore.due_at for chore in self._chores]
         return max(0.0, min(waiting) - self._clock.boottime()) if waiting else None
 
     def _keep(self, kept: _Kept) -> None:
@@ -196,7 +206,8 @@ class Supervisor:
     def _write_runtime(self) -> None:
         own = process(os.getpid())
         document = {
-            "port": self._port,
+            "port": self._gateway.port,
+            "host": self._gateway.host,
             "supervisor": to_json({"up": own})["up"] if own else None,
             "processes": to_json(self.processes()),
         }
@@ -229,19 +240,6 @@ class Supervisor:
 def _child(kept: _Kept) -> subprocess.Popen[bytes]:
     assert kept.child is not None
     return kept.child
-
-
-def health(port: int, timeout_seconds: float = 2.0) -> str:
-    """What the gateway's bare /health says: "ok", "degraded" or "down"; "" when nobody answers."""
-    # No proxy from the environment: this is our own machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}/health", timeout=timeout_seconds) as answer:
-            return str(json.load(answer)["status"])
-    except urllib.error.HTTPError as error:
-        return "down" if error.code == 503 else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def answers(door: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +12,7 @@ import grpc.aio
 
 from clients.caching_verifier import CachingTokenVerifier as CachingTokenVerifier
 from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.safety_audit import AuditClient
 from clients.safety_convert import (
     admission_from,
     breaker_from,
@@ -36,10 +36,11 @@ from clients.safety_values import (
     Validation,
 )
 from clients.wire_values import to_duration
-from foundation.rpc.channel import TokenSource, open_channel
+from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
+    audit_pb2,
     breakers_pb2,
     breakers_pb2_grpc,
     mode_pb2,
@@ -48,7 +49,7 @@ from protos.safety.v1 import (
     tokens_pb2_grpc,
 )
 
-REPEATABLE = repeatable(file.DESCRIPTOR for file in (admission_pb2, breakers_pb2, mode_pb2, tokens_pb2))
+REPEATABLE = repeatable(file.DESCRIPTOR for file in (admission_pb2, audit_pb2, breakers_pb2, mode_pb2, tokens_pb2))
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
@@ -62,14 +63,15 @@ class SafetyClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
         self._channel = channel
+        self.audit = AuditClient(channel)
         self._admission = admission_pb2_grpc.AdmissionServiceStub(channel)
         self._breakers = breakers_pb2_grpc.BreakerServiceStub(channel)
         self._mode = mode_pb2_grpc.ModeServiceStub(channel)
         self._tokens = tokens_pb2_grpc.TokenServiceStub(channel)
 
     @classmethod
-    def dial(cls, target: Path | str, *, token: TokenSource) -> Self:
-        """A client of safety at a socket or `host:port`; it connects with the first call."""
+    def dial(cls, target: Target, *, token: TokenSource) -> Self:
+        """A client of safety at a socket or over TCP; it connects with the first call."""
         return cls(open_channel(target, token=token, retry=REPEATABLE))
 
     async def close(self) -> None:
@@ -134,14 +136,17 @@ class SafetyClient:
         return mode_from((await ask(self._mode.GetMode, mode_pb2.GetModeRequest(), deadline)).status)
 
     async def tighten_mode(self, mode: str, *, reason: str, deadline: timedelta = DEADLINE) -> ModeChange:
-        """Makes the mode stricter (`STOPPED`). Raises Unsupported for a rung that is not acted on yet, Conflict."""
+        """Makes the mode stricter (`GUARDED` … `STOPPED`). Raises Conflict for one that is less strict."""
         request = mode_pb2.TightenModeRequest(mode=mode_to(mode), reason=reason)
         answer = await ask(self._mode.TightenMode, request, deadline)
         return ModeChange(status=mode_from(answer.status), changed=answer.changed)
 
-    async def resume_mode(self, *, reason: str = "", deadline: timedelta = DEADLINE) -> ModeChange:
-        """Goes back to NORMAL: the mode first, then the STOP file."""
-        answer = await ask(self._mode.ResumeMode, mode_pb2.ResumeModeRequest(reason=reason), deadline)
+    async def resume_mode(
+        self, mode: str = "NORMAL", *, reason: str = "", deadline: timedelta = DEADLINE
+    ) -> ModeChange:
+        """Goes back to a less strict mode, then clears the STOP file. Raises Conflict for one that is stricter."""
+        request = mode_pb2.ResumeModeRequest(reason=reason, mode=mode_to(mode))
+        answer = await ask(self._mode.ResumeMode, request, deadline)
         return ModeChange(status=mode_from(answer.status), changed=answer.changed)
 
     # Tokens

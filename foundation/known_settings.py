@@ -113,12 +113,27 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "breaker_permit_extra_seconds": _number(15, 0, 3_600, "how long a probe's permit outlives its lease"),
         "breaker_held_agents_min": _integer(5, 1, 10_000, "held agents from which the share below counts"),
         "breaker_held_share_max": _number(0.3, 0.01, 1, "share of the active agents that automatic trips may hold"),
+        # Error budgets.
+        "budget_slo_agent": _number(0.95, 0.5, 0.9999, "share of an agent's attempts that is to succeed in 7 days"),
+        "budget_slo_class": _number(0.97, 0.5, 0.9999, "the same of all attempts that use one thing (cloud:openai)"),
+        "budget_slo_project": _number(0.97, 0.5, 0.9999, "the same of a project's attempts and merge checks"),
+        "budget_slo_fleet": _number(0.99, 0.5, 0.9999, "the same of all attempts together"),
+        "budget_burn_1h": _number(13.44, 0.01, 10_000, "burn rate over 1 h and 5 min from which a budget is acted on"),
+        "budget_burn_6h": _number(3.5, 0.01, 10_000, "the same over 6 h and 30 min"),
+        "budget_burn_1d": _number(1.4, 0.01, 10_000, "the same over 1 d and 2 h"),
+        "budget_burn_3d": _number(0.98, 0.01, 10_000, "the same over 3 d and 6 h"),
+        "budget_failures_min": _integer(3, 1, 1_000, "failures in the longer window below which nothing is acted on"),
+        "budget_probability_max": _number(1e-6, 1e-15, 1, "chance of so many failures in an agent that is well"),
         # Tokens.
         "token_rotation_seconds": _number(_DAY, 1, 365 * _DAY, "age at which the user's token is replaced"),
         "token_overlap_seconds": _number(900, 0, _DAY, "how long the replaced token stays good"),
         "token_cache_seconds": _number(1, 0, 60, "how long a verified token is not asked for again"),
         "token_offline_seconds": _number(900, 0, _DAY, "how long a token stays good while safety is out of reach"),
         "revocation_beat_seconds": _number(0.25, 0.01, 60, "pause between the beats of the revocation stream"),
+        # Beyond this machine. Every port of these speaks TLS 1.3 alone.
+        "coordinator_listen": _text("", "address and port on which the coordinator listens beside its socket"),
+        "safety_listen": _text("", "address and port on which safety listens beside its socket"),
+        "gateway_names": _text("", "host names, with commas, by which the gateway is known beyond loopback"),
         # Gateway and calls.
         "gateway_host": _text("127.0.0.1", "address that the gateway listens on"),
         "gateway_port": _integer(5005, 0, 65_535, "port that the gateway listens on; 0 takes a free one"),
@@ -172,3 +187,7 @@ ORDERED: tuple[tuple[str, float, str], ...] = (
     ("breaker_window_min", 1, "breaker_window"),
 )
 """(a, share, b): a may be at most share × b, or a rule of the system would be broken."""
+
+OBJECTIVES = ("budget_slo_agent", "budget_slo_class", "budget_slo_project", "budget_slo_fleet")
+BURN_RATES = ("budget_burn_1h", "budget_burn_6h", "budget_burn_1d", "budget_burn_3d")
+"""When everything fails, a budget burns 1 ÷ (1 − objective) times too fast: a limit that is no lower never bites."""

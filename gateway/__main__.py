@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from foundation.errors import Kind, QuantumError
+from foundation.identity import IdentityFile
 from foundation.log import configure, get_logger
 from foundation.settings import load
 from foundation.workspace import Workspace, find_workspace
+from gateway.address import address_of
 from gateway.draining import Drain
 from gateway.listening import claim_port
-from gateway.settings import LOOPBACK, GatewaySettings, require_loopback
+from gateway.settings import GatewaySettings
 
 EXIT_CODES = {Kind.INVALID: 78, Kind.NOT_FOUND: 78, Kind.CONFLICT: 69, Kind.DENIED: 77}
 """As in sysexits.h: a configuration that is not right, something that is taken, rights that are missing."""
@@ -31,7 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             workspace = Workspace(given.workspace.resolve())
         settings = load(GatewaySettings, workspace=workspace)
-        require_loopback(settings.gateway_host)
         configure("gateway", system_log=workspace.system_log, debug=given.debug)
         serve(workspace, settings)
     except QuantumError as error:
@@ -41,8 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(workspace: Workspace, settings: GatewaySettings) -> None:
-    """Takes the port and serves until told to stop; raises Conflict or Denied when the port cannot be had."""
-    port, held = claim_port(settings.gateway_port)
+    """Takes the port and serves until told to stop.
+
+    Raises Conflict or Denied when the port cannot be had, NotFound beyond loopback without an identity.
+    """
+    wanted = address_of(settings.gateway_host, settings.gateway_port, settings.gateway_names)
+    identity = IdentityFile(workspace.identity("gateway")) if wanted.tls else None
+    if identity is not None:
+        identity.current()
+    port, held = claim_port(wanted.host, wanted.port)
+    address = replace(wanted, port=port)
     # Only now what takes time to load, so that a port in use is said at once.
     from gateway.server import Server
     from gateway.wiring import wire
@@ -50,14 +60,18 @@ def serve(workspace: Workspace, settings: GatewaySettings) -> None:
     log, drain = get_logger("gateway"), Drain()
 
     def listening() -> None:
-        log.info(f"The gateway answers on http://{LOOPBACK}:{port}.", action="gateway_listening", port=port)
+        where = f"{address.scheme}://{address.hosts[0]}"
+        log.info(f"The gateway answers on {where}.", action="gateway_listening", port=port)
 
-    app = wire(workspace, settings, port=port, drain=drain)
+    app = wire(workspace, settings, address=address, drain=drain)
+    server = Server(settings, address, identity, drain=drain, listening=listening)
     try:
-        Server(settings, port=port, drain=drain, listening=listening).run(app)
+        server.run(app)
     finally:
         if held is not None:
             held.close()
+    if server.fault is not None:
+        raise server.fault
     log.info("The gateway stopped.", action="gateway_stopped", port=port)
 
 

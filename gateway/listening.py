@@ -1,25 +1,28 @@
-"""Takes the gateway's port: on 127.0.0.1 for the worker, and on ::1 so that nobody else sits there."""
+"""Takes the gateway's port; on loopback also that of ::1, so that nobody else sits there."""
 
 from __future__ import annotations
 
 import errno
 import socket
 
-from foundation.errors import Conflict, Denied
-from gateway.settings import LOOPBACK
+from foundation.errors import Conflict, Denied, Invalid
+
+LOOPBACK = "127.0.0.1"
 
 
-def claim_port(port: int) -> tuple[int, socket.socket | None]:
+def claim_port(host: str, port: int) -> tuple[int, socket.socket | None]:
     """The port to listen on (a free one for 0), and the socket that holds it on ::1 for as long as it is open.
+
+    For 127.0.0.1 alone; elsewhere the port is looked at and nothing is held.
 
     The socket is None where there is no IPv6. It is bound and does not listen: `localhost` means ::1 first for many
     clients, which are refused there and go on to 127.0.0.1, while no other program can take their requests. Raises
     Conflict, code `port_in_use`, naming the process that has it; Denied for a port that needs more rights.
     """
-    chosen = port or _free_port()
-    held = _hold_ipv6(chosen)
+    chosen = port or _free_port(host)
+    held = _hold_ipv6(chosen) if host == LOOPBACK else None
     try:
-        _bind(socket.AF_INET, LOOPBACK, chosen, reuse=True).close()
+        _bind(_family(host), host, chosen, reuse=True).close()
     except OSError as error:
         if held is not None:
             held.close()
@@ -27,8 +30,16 @@ def claim_port(port: int) -> tuple[int, socket.socket | None]:
     return chosen, held
 
 
-def _free_port() -> int:
-    with _bind(socket.AF_INET, LOOPBACK, 0, reuse=True) as probe:
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _free_port(host: str) -> int:
+    try:
+        probe = _bind(_family(host), host, 0, reuse=True)
+    except OSError as error:
+        raise _refusal(0, error) from None
+    with probe:
         port: int = probe.getsockname()[1]
         return port
 
@@ -55,7 +66,13 @@ def _bind(family: socket.AddressFamily, host: str, port: int, *, reuse: bool) ->
     return taken
 
 
-def _refusal(port: int, error: OSError) -> Conflict | Denied:
+def _refusal(port: int, error: OSError) -> Conflict | Denied | Invalid:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
+        return Invalid(
+            "bad_address",
+            "gateway_host is not an address of this machine.",
+            remedy="Set it to 127.0.0.1, or to an address that `ip address` shows.",
+        )
     if error.errno == errno.EACCES:
         return Denied(
             "port_needs_rights",

@@ -12,12 +12,12 @@ from werkzeug.exceptions import BadRequest
 
 from foundation.errors import Denied, Invalid, Unauthenticated
 from foundation.tokens import parse
+from gateway.address import Address
 from gateway.problem import GET_TOKEN, ProblemStatus
 from gateway.state import act_for, gateway
 
 TOKEN_HEADER = "X-Auth-Token"
 PLACEHOLDER = "your-token"
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _OWN_PAGES = ("", "none", "same-origin")
 _WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -32,8 +32,8 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def check() -> None:
-        require_loopback_host(request, gateway().port)
-        refuse_foreign_pages(request, gateway().port)
+        require_own_host(request, gateway().address)
+        refuse_foreign_pages(request, gateway().address)
         has_body, bodies = request.method in _WITH_BODY, gateway().bodies
         if has_body:
             # Before the token is looked at: too large is too large from anybody.
@@ -47,30 +47,23 @@ def install(app: Flask) -> None:
                 require_json_object(request, body)
 
 
-def require_loopback_host(request: Request, port: int) -> None:
+def require_own_host(request: Request, address: Address) -> None:
     """Refuses what was addressed to another name (421): a page that has its name point here gets no further."""
     host = request.environ.get("HTTP_HOST", "").lower()
-    if host not in own_hosts(port):
+    if host not in address.hosts:
         raise ProblemStatus(
             HTTPStatus.MISDIRECTED_REQUEST,
             "wrong_host",
-            "The Host header does not name this machine's own address.",
-            remedy=f"Use http://localhost:{port} or http://127.0.0.1:{port}.",
+            "The Host header does not name this gateway by a name that it has.",
+            remedy=f"Use {address.scheme}://{address.hosts[0]}.",
         )
 
 
-def own_hosts(port: int) -> tuple[str, ...]:
-    """The Host headers that are taken, exactly."""
-    bare = _LOOPBACK_NAMES if port == 80 else ()
-    return (*(f"{name}:{port}" for name in _LOOPBACK_NAMES), *bare)
-
-
-def refuse_foreign_pages(request: Request, port: int) -> None:
+def refuse_foreign_pages(request: Request, address: Address) -> None:
     """Refuses what a page from elsewhere had the browser send (403)."""
-    hosts = own_hosts(port)
     origin, referer = request.headers.get("Origin"), request.headers.get("Referer")
-    foreign_origin = origin is not None and origin.lower() not in {f"http://{host}" for host in hosts}
-    foreign_referer = referer is not None and not _is_own(referer, hosts)
+    foreign_origin = origin is not None and origin.lower() not in address.origins
+    foreign_referer = referer is not None and not _is_own(referer, address.origins)
     if foreign_origin or foreign_referer or request.headers.get("Sec-Fetch-Site", "").lower() not in _OWN_PAGES:
         raise Denied("foreign_page", "A page from elsewhere may not send requests here.")
 
@@ -121,9 +114,9 @@ def require_token(token: str | None, path: str) -> str:
     return token
 
 
-def _is_own(referer: str, hosts: tuple[str, ...]) -> bool:
+def _is_own(referer: str, origins: frozenset[str]) -> bool:
     try:
         parts = urlsplit(referer)
     except ValueError:
         return False
-    return parts.scheme == "http" and parts.netloc.lower() in hosts
+    return f"{parts.scheme}://{parts.netloc.lower()}" in origins

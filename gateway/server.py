@@ -10,12 +10,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from granian.constants import Interfaces, Loops
+from granian.constants import Interfaces, Loops, SSLProtocols
 from granian.log import LogLevels
 from granian.server.mt import MTServer
 
+from foundation.errors import Internal, QuantumError
+from foundation.handshake import prove_no_tls_1_2
+from foundation.identity import IdentityFile
+from gateway.address import Address
 from gateway.draining import Drain
-from gateway.settings import LOOPBACK, GatewaySettings
+from gateway.settings import GatewaySettings
 from gateway.wiring import WsgiApp
 
 _KNOCK = timedelta(milliseconds=20)
@@ -29,12 +33,27 @@ class Server(MTServer):
     that answer requests wait for the services most of their time.
     """
 
-    def __init__(self, settings: GatewaySettings, *, port: int, drain: Drain, listening: Callable[[], None]) -> None:
-        """`listening` is called, in a thread of its own, once a connection has been taken."""
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        address: Address,
+        identity: IdentityFile | None,
+        *,
+        drain: Drain,
+        listening: Callable[[], None],
+    ) -> None:
+        """`listening` is called, in a thread of its own, once a connection has been taken.
+
+        `identity` is there beyond loopback; it is read once, so that a renewed one counts from the next start.
+        """
+        pem = identity.path if identity is not None else None
         super().__init__(
             "gateway",
-            address=LOOPBACK,
-            port=port,
+            address=address.host,
+            port=address.port,
+            ssl_cert=pem,
+            ssl_key=pem,
+            ssl_protocol_min=SSLProtocols.tls13,
             interface=Interfaces.WSGI,
             workers=1,
             blocking_threads=settings.gateway_threads,
@@ -43,6 +62,10 @@ class Server(MTServer):
             log_level=LogLevels.error,
             workers_kill_timeout=math.ceil(settings.gateway_drain_seconds),
         )
+        self._near = (address.near, address.port)
+        self._pem = pem
+        self.fault: QuantumError | None = None
+        """Why it ended by itself."""
         self._drain = drain
         self._listening = listening
         self.on_startup(lambda: threading.Thread(target=self._announce, name="announce", daemon=True).start())
@@ -63,9 +86,16 @@ class Server(MTServer):
         """The server does not say when it listens, so we knock until it opens."""
         while not self._drain.wait(_KNOCK):
             try:
-                socket.create_connection((LOOPBACK, self.bind_port), timeout=1).close()
+                socket.create_connection(self._near, timeout=1).close()
             except OSError:
                 continue
+            if self._pem is not None:
+                try:
+                    prove_no_tls_1_2(*self._near, self._pem)
+                except Internal as fault:
+                    self.fault = fault
+                    self.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+                    return
             self._listening()
             return
 

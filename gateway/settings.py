@@ -1,13 +1,10 @@
-"""What the gateway can be told, and the check that it listens where it may."""
+"""What the gateway can be told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from foundation.errors import Invalid
-
-LOOPBACK = "127.0.0.1"
 THREADS_KEPT_FREE = 8
 """Threads that event streams never take, so that a short request always finds one."""
 
@@ -18,6 +15,7 @@ class GatewaySettings:
 
     gateway_host: str
     gateway_port: int
+    gateway_names: str
     gateway_body_bytes_max: int
     gateway_threads: int
     gateway_drain_seconds: float
@@ -35,14 +33,3 @@ class GatewaySettings:
     def streams_max(self) -> int:
         """How many event streams may be open at the same time."""
         return max(1, self.gateway_threads - THREADS_KEPT_FREE)
-
-
-def require_loopback(host: str) -> None:
-    """Raises Invalid, code `beyond_loopback`, for any address that other machines could reach."""
-    if host in (LOOPBACK, "localhost"):
-        return
-    raise Invalid(
-        "beyond_loopback",
-        f"The gateway does not listen on “{host}”: beyond this machine it would need TLS, which it does not have yet.",
-        remedy="Leave gateway_host at 127.0.0.1; from elsewhere: ssh -L 5005:127.0.0.1:5005 <this machine>.",
-    )

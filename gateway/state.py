@@ -11,6 +11,7 @@ from flask import current_app, g
 from foundation.clock import Clock
 from foundation.errors import Kind, QuantumError, Unauthenticated
 from gateway.access_log import AccessLog
+from gateway.address import Address
 from gateway.attempts import FailedAttempts
 from gateway.bodies import Bodies
 from gateway.draining import Drain
@@ -29,7 +30,7 @@ class Gateway:
     """The parts that the routes share."""
 
     settings: GatewaySettings
-    port: int
+    address: Address
     clock: Clock
     services: Services
     drain: Drain
@@ -38,6 +39,11 @@ class Gateway:
     bodies: Bodies
     access_log: AccessLog
     slots: StreamSlots
+
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return self.address.port
 
     def install(self) -> None:
         """Puts this into the application whose context is open."""

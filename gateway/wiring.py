@@ -9,6 +9,7 @@ from foundation.clock import SystemClock
 from foundation.ids import random_bytes
 from foundation.workspace import Workspace
 from gateway.access_log import AccessLog
+from gateway.address import Address
 from gateway.app import create_app
 from gateway.attempts import FailedAttempts
 from gateway.bodies import Bodies
@@ -22,12 +23,12 @@ from gateway.streams import StreamSlots
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-def wire(workspace: Workspace, settings: GatewaySettings, *, port: int, drain: Drain) -> WsgiApp:
+def wire(workspace: Workspace, settings: GatewaySettings, *, address: Address, drain: Drain) -> WsgiApp:
     """The application, its channels and its loop; to be called once per process."""
     clock = SystemClock()
     state = Gateway(
         settings=settings,
-        port=port,
+        address=address,
         clock=clock,
         services=Services(workspace, channels=settings.connection_pool, deadline=settings.deadline, clock=clock),
         drain=drain,

@@ -11,7 +11,6 @@ from cli.options import json_option
 from cli.printing import counted, emit, printable, table, when
 from cli.running import Running, read_running
 from cli.session import Session
-from cli.supervisor import health
 from clients.coordinator_values import QueueStats, TaskState
 from clients.safety_values import ModeStatus
 from foundation.errors import QuantumError
@@ -37,7 +36,7 @@ def command(session: Session, as_json: bool) -> int:
             if stop:
                 click.echo(f"And nothing will start: {stop.who} stopped everything ({stop.why}). quantum resume")
         return EXIT_NOT_HEALTHY
-    word = health(running.port) or "down"
+    word = running.gateway.health(workspace) or "down"
     with session.connected() as connected:
         serving = {name: connected.serves(name) for name in (*SERVICES, *running.runners)}
         stats = _unless_away(lambda: connected.call(connected.coordinator.queue_stats()))
@@ -45,7 +44,7 @@ def command(session: Session, as_json: bool) -> int:
     if as_json:
         emit(_to_document(session, running, word, serving, stats, mode))
     else:
-        click.echo(f"{workspace.root}: {word}, at http://localhost:{running.port}/")
+        click.echo(f"{workspace.root}: {word}, at {running.gateway.url}/")
         _say_processes(running, serving)
         _say_mode(mode)
         _say_queue(stats)
@@ -74,7 +73,7 @@ def _to_document(
     return {
         "workspace": str(session.workspace.root),
         "health": word,
-        "url": f"http://localhost:{running.port}",
+        "url": running.gateway.url,
         "processes": processes,
         "mode": None if isinstance(mode, QuantumError) else document(mode),
         "queue": None if isinstance(stats, QuantumError) else document(stats),

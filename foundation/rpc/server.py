@@ -17,12 +17,13 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from foundation.auth import PUBLIC, TokenVerifier
 from foundation.clock import Clock
 from foundation.errors import Conflict, Internal
+from foundation.handshake import prove_no_tls_1_2
 from foundation.ids import SystemIds
 from foundation.log import Logger
 from foundation.rpc.concerns import Call, answer_errors, authenticate, log_requests, require_deadline
 from foundation.rpc.limits import SERVER_OPTIONS
 from foundation.rpc.socket_claim import SocketClaim
-from foundation.rpc.tls import TcpDoor, prove_no_tls_1_2, require_role, require_tls_1_3_only, server_credentials
+from foundation.rpc.tls import TcpDoor, require_role, require_tls_1_3_only, server_credentials
 from foundation.rpc.wrapping import Handler, wrap
 
 _BUILT_IN_SCOPES = {
@@ -118,7 +119,7 @@ class RpcServer:
 
     async def _prove(self, tcp: TcpDoor, port: int) -> None:
         try:
-            await prove_no_tls_1_2(tcp.host, port, tcp.identity.path)
+            await asyncio.to_thread(prove_no_tls_1_2, tcp.host, port, tcp.identity.path)
         except BaseException:
             await self._server.stop(None)
             raise

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
-import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
@@ -18,8 +14,8 @@ from foundation.identity import Identity, IdentityFile, role_uri
 from foundation.log import Logger
 from foundation.rpc import ONLY_TLS_1_3
 from foundation.rpc.concerns import Call, Concern
+from foundation.workspace import Workspace
 
-_HANDSHAKE_SECONDS = 5.0
 _LOCAL_ONLY = "/grpc.reflection."
 
 
@@ -48,6 +44,20 @@ def parse_listen(text: str, setting: str) -> tuple[str, int]:
             "bad_address", f"{setting} is “{text}”, which is no address.", remedy="Write it like 0.0.0.0:5006."
         )
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def door_of(workspace: Workspace, role: str, listen: str, *, roles: Iterable[str]) -> TcpDoor | None:
+    """The door of a service by its setting `<role>_listen`; None where that is empty. Raises Invalid."""
+    if not listen:
+        return None
+    host, port = parse_listen(listen, f"{role}_listen")
+    return TcpDoor(
+        host=host,
+        port=port,
+        identity=IdentityFile(workspace.identity(role)),
+        workspace_key=workspace.key12,
+        roles=frozenset(roles),
+    )
 
 
 def server_credentials(file: IdentityFile, logger: Logger) -> grpc.ServerCredentials:
@@ -119,36 +129,3 @@ def require_tls_1_3_only() -> None:
             "GRPC_SSL_CIPHER_SUITES is set to something else, which would let TLS 1.2 in.",
             remedy="Unset it and start again.",
         )
-
-
-async def prove_no_tls_1_2(host: str, port: int, identity: Path) -> None:
-    """Try a handshake of TLS 1.2 and one of 1.3 on our own port; raise Internal unless only the second finds a partner.
-
-    `host` may be the address of all interfaces. The proof is the handshake itself: a variable that was set too late, or
-    another version of grpc, would silently let 1.2 in. It shows the certificate in `identity`: without one, 1.2 is
-    refused for the want of it.
-    """
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    if await asyncio.to_thread(_shakes_hands, target, port, identity, ssl.TLSVersion.TLSv1_2):
-        raise Internal("tls_1_2_accepted", f"Port {port} accepts TLS 1.2, so it is not opened.")
-    if not await asyncio.to_thread(_shakes_hands, target, port, identity, ssl.TLSVersion.TLSv1_3):
-        raise Internal("tls_1_3_refused", f"Port {port} does not answer a handshake of TLS 1.3, so it is not opened.")
-
-
-def _shakes_hands(host: str, port: int, identity: Path, version: ssl.TLSVersion) -> bool:
-    """Whether the server of a port agrees on this version with somebody who has a certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.load_cert_chain(identity)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.set_alpn_protocols(["h2"])
-    context.minimum_version = context.maximum_version = version
-    try:
-        with (
-            socket.create_connection((host, port), timeout=_HANDSHAKE_SECONDS) as bare,
-            context.wrap_socket(bare) as connection,
-        ):
-            return connection.version() is not None
-    except (ssl.SSLError, ConnectionResetError):
-        return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.safety.domain.breaker import BreakerRules
+from services.safety.domain.budget import BudgetRules, WindowPair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,18 @@ class SafetySettings:
     breaker_jitter_share: float
     breaker_probe_successes: int
     breaker_permit_extra_seconds: float
+    budget_slo_agent: float
+    budget_slo_class: float
+    budget_slo_project: float
+    budget_slo_fleet: float
+    budget_burn_1h: float
+    budget_burn_6h: float
+    budget_burn_1d: float
+    budget_burn_3d: float
+    budget_failures_min: int
+    budget_probability_max: float
     revocation_beat_seconds: float
+    safety_listen: str
 
     @property
     def rules(self) -> BreakerRules:
@@ -36,8 +48,32 @@ class SafetySettings:
             open_time_max=timedelta(seconds=self.breaker_open_seconds_max),
             jitter=self.breaker_jitter_share,
             successes_to_close=self.breaker_probe_successes,
-            permit_time=timedelta(seconds=self.lease_seconds + self.breaker_permit_extra_seconds),
+            permit_time=self.permit_time,
         )
+
+    @property
+    def budget_rules(self) -> BudgetRules:
+        """The error budgets' numbers; the windows are the textbook's, the burn rates belong to them."""
+        return BudgetRules(
+            slo_agent=self.budget_slo_agent,
+            slo_class=self.budget_slo_class,
+            slo_project=self.budget_slo_project,
+            slo_fleet=self.budget_slo_fleet,
+            pairs=(
+                WindowPair(burn=self.budget_burn_1h, long_minutes=60, short_minutes=5),
+                WindowPair(burn=self.budget_burn_6h, long_minutes=6 * 60, short_minutes=30),
+                WindowPair(burn=self.budget_burn_1d, long_minutes=24 * 60, short_minutes=2 * 60),
+                WindowPair(burn=self.budget_burn_3d, long_minutes=3 * 24 * 60, short_minutes=6 * 60),
+            ),
+            failures_min=self.budget_failures_min,
+            probability_max=self.budget_probability_max,
+            permit_time=self.permit_time,
+        )
+
+    @property
+    def permit_time(self) -> timedelta:
+        """How long a permit that nobody renews is held: by the one attempt that may run."""
+        return timedelta(seconds=self.lease_seconds + self.breaker_permit_extra_seconds)
 
     @property
     def beat(self) -> timedelta:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.bell import Bell
+from cli.gateway_address import GatewayAddress
 from cli.processes import Process, process
 from cli.running import read_running
 from cli.supervisor import Program, Supervisor, child_environment, last_words, open_capped
@@ -53,7 +54,7 @@ def supervise(
     folder: Path, wanted: list[Program], port: int, on_healthy: Callable[[Bell, Supervisor], None]
 ) -> Supervisor:
     """Run until the callback stops it."""
-    supervisor = Supervisor(Workspace(folder), wanted, port, {}, SystemClock())
+    supervisor = Supervisor(Workspace(folder), wanted, GatewayAddress("127.0.0.1", port), {}, SystemClock())
     with Bell() as bell:
         supervisor.run(bell, lambda: on_healthy(bell, supervisor))
     return supervisor

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import socket as sockets
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ from foundation.authority import Authority, describe
 from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError, Unavailable
 from foundation.files import atomic_write
+from foundation.handshake import prove_no_tls_1_2
 from foundation.identity import Identity, IdentityFile, role_uri
 from foundation.log import get_logger
 from foundation.rpc import tls
@@ -45,6 +43,7 @@ from tests.foundation.rpc_trial import (
     socket_folder,
 )
 from tests.programs import require
+from tests.tls import VERSIONS, speaking_all, speaks
 
 WORKSPACE = "0123456789ab"
 OTHER_WORKSPACE = "ba9876543210"
@@ -307,27 +306,6 @@ def _serial_shown(port: int, authority: Authority) -> str:
 
 # -- versions -------------------------------------------------------------------------------------------------
 
-# Debian's configuration leaves the old versions out, on either side.
-UNCONFIGURED = {**os.environ, "OPENSSL_CONF": "/dev/null"}
-VERSIONS = {"-tls1": "TLSv1", "-tls1_1": "TLSv1.1", "-tls1_2": "TLSv1.2", "-tls1_3": "TLSv1.3"}
-
-
-def speaks(port: int, flag: str, identity: Path) -> bool:
-    """Whether `openssl s_client` agrees with a port on exactly this version."""
-    done = subprocess.run(
-        [
-            *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", flag, "-cipher", "ALL:@SECLEVEL=0"),
-            *("-alpn", "h2", "-cert", str(identity), "-key", str(identity)),
-        ],
-        input=b"",
-        capture_output=True,
-        timeout=10,
-        check=False,
-        env=UNCONFIGURED,
-    )
-    # The flag leaves it no other version, and the line names 1.0 for 1.1.
-    return re.search(rb"^New, TLSv[0-9.]+, Cipher is [A-Z]", done.stdout, re.MULTILINE) is not None
-
 
 async def test_only_tls_1_3_is_spoken(tmp_path: Path, socket: Path, authority: Authority) -> None:
     require("openssl")
@@ -342,24 +320,11 @@ def test_the_same_look_finds_every_version_on_a_server_that_speaks_them_all(
     tmp_path: Path, authority: Authority
 ) -> None:
     """The control: `s_client` here is able to speak what our door refuses."""
-    openssl = require("openssl")
+    require("openssl")
     file = tmp_path / "control.pem"
     file.write_bytes(authority.issue(WORKSPACE, "coordinator", "control", now=NOW))
-    with subprocess.Popen(
-        [
-            *(openssl, "s_server", "-accept", "127.0.0.1:0", "-cert", str(file), "-key", str(file)),
-            *("-cipher", "ALL:@SECLEVEL=0", "-min_protocol", "TLSv1", "-naccept", str(len(VERSIONS))),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as server:
-        assert server.stdout is not None
-        try:
-            port = next(int(line.rsplit(b":", 1)[1]) for line in server.stdout if line.startswith(b"ACCEPT"))
-            spoken = {name: speaks(port, flag, file) for flag, name in VERSIONS.items()}
-        finally:
-            server.kill()
+    with speaking_all(file) as port:
+        spoken = {name: speaks(port, flag, file) for flag, name in VERSIONS.items()}
     assert all(spoken.values()), spoken
 
 
@@ -384,7 +349,7 @@ async def test_the_proof_at_the_start_finds_a_port_that_speaks_1_2(tmp_path: Pat
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
     async with server:
         with pytest.raises(Internal, match=r"accepts TLS 1\.2"):
-            await tls.prove_no_tls_1_2("127.0.0.1", server.sockets[0].getsockname()[1], file)
+            await asyncio.to_thread(prove_no_tls_1_2, "127.0.0.1", server.sockets[0].getsockname()[1], file)
 
 
 # -- values ---------------------------------------------------------------------------------------------------

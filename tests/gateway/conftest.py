@@ -21,6 +21,7 @@ from foundation.rpc.server import RpcServer
 from foundation.settings import load
 from foundation.workspace import Workspace
 from gateway.access_log import AccessLog
+from gateway.address import Address
 from gateway.app import create_app
 from gateway.attempts import FailedAttempts
 from gateway.bodies import Bodies
@@ -157,7 +158,7 @@ def front(backstage: Backstage, flags: dict[str, str]) -> Iterator[Front]:
     services = Services(workspace, channels=settings.connection_pool, deadline=settings.deadline, clock=clock)
     state = Gateway(
         settings=settings,
-        port=PORT,
+        address=Address("127.0.0.1", PORT),
         clock=clock,
         services=services,
         drain=Drain(),
