@@ -14,35 +14,40 @@ from benchmarks.system import SCRIPT, System, running
 from clients.coordinator_values import TaskSpec
 
 BATCH = 100
-CALLERS = 4  # at a time, as several tools would: one waits for its reply while another is read
+TOGETHER = 8
 
 
 def measure(rounds: int, calls: int) -> Mapping[str, list[float]]:
-    """Return rows/s of each, interleaved. The queue is paused, so that nothing runs meanwhile."""
-    rates: dict[str, list[float]] = {"quantum": [], "raw": []}
+    """Return rows/s of one caller who waits for each reply (`quantum`), of several (`together`) and of `raw`, interleaved.
+
+    The queue is paused, so that nothing runs meanwhile.
+    """
+    rates: dict[str, list[float]] = {"quantum": [], "together": [], "raw": []}
     with tempfile.TemporaryDirectory(prefix="qb-") as folder, running({"noop.sh": SCRIPT}) as system:
         system.call(system.coordinator.pause_queue(reason="benchmark"))
         for number in range(rounds + 1):  # the first warms up
-            ours, raw = _submit(system, calls), _raw(Path(folder, f"{number}.db"), calls)
+            alone, together = _submit(system, calls, 1), _submit(system, calls, TOGETHER)
+            raw = _raw(Path(folder, f"{number}.db"), calls)
             if number:
-                rates["quantum"].append(ours)
+                rates["quantum"].append(alone)
+                rates["together"].append(together)
                 rates["raw"].append(raw)
         system.call(system.coordinator.clear_queue())
     return rates
 
 
-def _submit(system: System, calls: int) -> float:
+def _submit(system: System, calls: int, callers: int) -> float:
     specs = [TaskSpec(agent="noop")] * BATCH
 
     async def caller() -> None:
-        for _ in range(calls // CALLERS):
+        for _ in range(calls // callers):
             await system.coordinator.submit(specs)
 
-    async def callers() -> None:
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    async def all_callers() -> None:
+        await asyncio.gather(*(caller() for _ in range(callers)))
 
     begun = time.perf_counter()
-    system.call(callers())
+    system.call(all_callers())
     return BATCH * calls / (time.perf_counter() - begun)
 
 

@@ -60,11 +60,24 @@ def moment(stamped: int) -> datetime:
     return EPOCH + timedelta(microseconds=stamped)
 
 
-def inserted(task: Task, change: int, place: Place) -> Row:
-    """The values of `insert_task`."""
+def inserted(tasks: Sequence[Task], first_change: int, place: Place) -> list[Row]:
+    """The values of `insert_task` for each task, the first of which is the change of that number.
+
+    What was asked for together is often the same but for its id.
+    """
+    rows: list[Row] = []
+    shared: tuple[object, ...] = ()
+    middle: Row = ()
+    for change, task in enumerate(tasks, first_change):
+        if task[1:] != shared:
+            shared, middle = task[1:], _all_but_id_and_change(task, place)
+        rows.append((task.id, *middle, change))
+    return rows
+
+
+def _all_but_id_and_change(task: Task, place: Place) -> Row:
     params = task.params if len(task.params) <= PARAMS_INLINE_MAX else None
     return (
-        task.id,
         task.agent,
         task.state,
         stamp(task.created_at),
@@ -95,7 +108,6 @@ def inserted(task: Task, change: int, place: Place) -> Row:
         task.submitted_by,
         task.clearing,
         json.dumps(dict(task.labels)) if task.labels else None,
-        change,
     )
 
 

@@ -55,7 +55,7 @@ class SqliteTasks:
     # -- writes
 
     def insert(self, tasks: Sequence[Task]) -> None:
-        rows = [inserted(task, change, self._place) for change, task in enumerate(tasks, self._advance(len(tasks)))]
+        rows = inserted(tasks, self._advance(len(tasks)), self._place)
         try:
             self._executemany(SQL["insert_task"], rows)
         except apsw.ConstraintError as error:
