@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from foundation.errors import Invalid
 from foundation.ids import Randomness
+from services.safety.app.spend import Spend
 from services.safety.app.state import Draft, SafetyState
 from services.safety.domain.admission import BreakerGate, Decision, Gate, ModeGate, decide
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
@@ -24,6 +25,8 @@ class Admissions:
     decisions: Sequence[Decision]
     mode: Mode
     epoch: int
+    credentials: Sequence[str] = ()
+    """One for each candidate, empty for those that may not spend; nothing at all when none may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +41,11 @@ class Renewals:
 class Admission:
     """The one decision before an attempt starts."""
 
-    def __init__(self, state: SafetyState, rules: BreakerRules, randomness: Randomness) -> None:
+    def __init__(
+        self, state: SafetyState, rules: BreakerRules, randomness: Randomness, spend: Spend | None = None
+    ) -> None:
         self._state = state
+        self._spend = spend or Spend(state)
         self._rules = rules
         self._randomness = randomness
 
@@ -52,6 +58,7 @@ class Admission:
         _require_bounded("candidates", len(candidates))
 
         def work(draft: Draft) -> Admissions:
+            self._spend.take_in(draft, outcomes)
             draft.decided = decide(
                 outcomes,
                 candidates,
@@ -63,7 +70,13 @@ class Admission:
                 now=draft.now,
                 draw=self._randomness.uniform,
             )
-            return Admissions(decisions=draft.decided.decisions, mode=draft.mode.mode, epoch=draft.book.epoch)
+            decisions = draft.decided.decisions
+            return Admissions(
+                decisions=decisions,
+                mode=draft.mode.mode,
+                epoch=draft.book.epoch,
+                credentials=self._spend.credentials(draft, candidates, decisions),
+            )
 
         return await self._state.change(work)
 
@@ -73,7 +86,7 @@ class Admission:
 
         def work(draft: Draft) -> Renewals:
             renewals = renew(
-                attempts, book=draft.book, gates=self._renewal_gates(draft), rules=self._rules, now=draft.now
+                attempts, book=draft.book, gates=self._renewal_gates(draft, attempts), rules=self._rules, now=draft.now
             )
             return Renewals(renewals=renewals, mode=draft.mode.mode, epoch=draft.book.epoch)
 
@@ -81,11 +94,11 @@ class Admission:
 
     def _gates(self, draft: Draft) -> Sequence[Gate]:
         """Every gate of admission, in the order in which their refusals are listed."""
-        return (ModeGate(draft.mode), BreakerGate(self._rules))
+        return (ModeGate(draft.mode), BreakerGate(self._rules), self._spend.gate(draft))
 
-    def _renewal_gates(self, draft: Draft) -> Sequence[RenewalGate]:
+    def _renewal_gates(self, draft: Draft, attempts: Sequence[AttemptKey]) -> Sequence[RenewalGate]:
         """Everything that can interrupt what runs; an attempt hears the strictest."""
-        return (ModeRenewal(draft.mode),)
+        return (ModeRenewal(draft.mode), self._spend.renewal(draft, attempts))
 
 
 def _require_bounded(what: str, count: int, count_max: int = BATCH_MAX) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import TypeVar
 
 from services.safety.domain.attempt import AttemptKey
@@ -39,9 +40,20 @@ class SpendBook:
         """Grants whose attempts have ended, until nothing of them is open."""
         self.blocked: dict[AttemptKey, None] = {}
         self.held: dict[ReservationKey, None] = {}
+        self._pruned_on: date | None = None
         self.over: dict[ReservationKey, None] = {}
         """Settled and released, the oldest first; kept so that a settle that is sent again is known."""
         self._index(snapshot.grants, snapshot.reservations)
+
+    @property
+    def live_attempts(self) -> set[AttemptKey]:
+        """Every attempt that may spend now."""
+        return set(self.live.values())
+
+    def prune_due(self, now: datetime) -> bool:
+        """Whether to look through everything for what is old: at the first look of a day."""
+        is_due, self._pruned_on = self._pruned_on != now.date(), now.date()
+        return is_due
 
     def adopt(self, changes: SpendChanges) -> None:
         """Make durable changes the state."""

@@ -71,9 +71,11 @@ class SpendGate:
         for grant in self._ledger.blocked:
             # What one attempt of the agent was refused, the next would be refused too.
             block = grant.block
-            if block and block.account in accounts and (grant.agent == candidate.agent or grant.root == root):
-                if reached := self._ledger.still_blocked(block, caps, now):
-                    return reached
+            related = grant.agent == candidate.agent or grant.root == root
+            if block is None or not related or block.account not in accounts:
+                continue
+            if reached := self._ledger.still_blocked(block, caps, now):
+                return reached
         return None
 
     def take(self, candidate: Candidate, book: Book, now: datetime) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from services.safety.domain.spend_records import (
     SpendGrant,
     Stage,
 )
+from services.safety.domain.spend_tidy import Forgotten
 
 
 class CapReached(NamedTuple):
@@ -171,6 +172,15 @@ class Ledger:
         """What is booked on an account; None: nothing ever was."""
         return self._balances.get(account)
 
+    def reservation(self, name: ReservationKey) -> Reservation | None:
+        """A reservation, whatever became of it."""
+        return self._reservations.get(name)
+
+    def current_accounts(self, now: datetime) -> list[AccountKey]:
+        """The accounts whose window holds now."""
+        at = self.moment(now)
+        return [account for account in self._book.balances if not is_past(account, at)]
+
     def full(self, accounts: Iterable[AccountKey], micros: int, caps: Caps, now: datetime) -> CapReached | None:
         """Of the accounts on which `micros` do not fit, the one that stays so longest; None when there is room."""
         at = self.moment(now)
@@ -219,7 +229,7 @@ class Ledger:
                 remedy=f'Add "cloud:{ask.provider}" to `uses` in its manifest.',
             )
         at = self._moment(now)
-        known_price = price(at)
+        known_price = replace(price(at), valid_until=None)
         made = Reservation(
             key=name,
             root=grant.root,
@@ -293,22 +303,15 @@ class Ledger:
 
     # -- forgetting
 
-    def forget(
-        self,
-        *,
-        grants: Sequence[AttemptKey] = (),
-        reservations: Sequence[ReservationKey] = (),
-        balances: Sequence[AccountKey] = (),
-        families: Sequence[str] = (),
-    ) -> None:
+    def forget(self, forgotten: Forgotten) -> None:
         """Take away what nobody will ask for again."""
-        for attempt in grants:
+        for attempt in forgotten.grants:
             self._grants.put(attempt, None)
-        for name in reservations:
+        for name in forgotten.reservations:
             self._reservations.put(name, None)
-        for account in balances:
+        for account in forgotten.balances:
             self._balances.put(account, None)
-        for task in families:
+        for task in forgotten.families:
             self._families.put(task, None)
 
     # -- bookings

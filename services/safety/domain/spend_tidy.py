@@ -1,0 +1,57 @@
+"""What the ledger may forget, so that it does not grow for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.spend_book import SpendBook
+from services.safety.domain.spend_caps import AccountKey
+from services.safety.domain.spend_records import ReservationKey, Stage
+
+KEPT = timedelta(days=90)
+"""As long as a dead or undecided task is kept, which could be run again under its family's cap."""
+OVER_KEPT_MAX = 20_000
+"""Settled and released reservations that are remembered, for requests that are sent again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What is taken away."""
+
+    grants: tuple[AttemptKey, ...] = ()
+    reservations: tuple[ReservationKey, ...] = ()
+    balances: tuple[AccountKey, ...] = ()
+    families: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.grants or self.reservations or self.balances or self.families)
+
+
+def what_to_forget(book: SpendBook, now: datetime, grace: timedelta) -> Forgotten:
+    """Grants of which nothing is open, what they settled, and what was last touched 90 days ago."""
+    open_attempts = {name.attempt for name in book.held}
+    grants = {attempt for attempt in book.ended if attempt not in open_attempts and _is_over(book, attempt, now, grace)}
+    reservations = [name for name in book.over if name.attempt in grants] if grants else []
+    reservations += list(islice(book.over, max(0, len(book.over) - OVER_KEPT_MAX)))
+    if not book.prune_due(now):
+        return Forgotten(grants=tuple(grants), reservations=tuple(dict.fromkeys(reservations)))
+    old = now - KEPT
+    reservations += [
+        name
+        for name, one in book.reservations.items()
+        if one.stage is Stage.CHARGED and one.ended_at is not None and one.ended_at < old
+    ]
+    return Forgotten(
+        grants=tuple(grants),
+        reservations=tuple(dict.fromkeys(reservations)),
+        balances=tuple(account for account, one in book.balances.items() if one.used_at < old and not one.reserved),
+        families=tuple(task for task, (_, learned_at) in book.families.items() if learned_at < old),
+    )
+
+
+def _is_over(book: SpendBook, attempt: AttemptKey, now: datetime, grace: timedelta) -> bool:
+    ended_at = book.grants[attempt].ended_at
+    return ended_at is not None and now - ended_at >= grace
