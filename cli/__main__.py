@@ -34,6 +34,7 @@ VERBS = {
     "reports": "what agents have reported",
     "queue": "figures, pause, resume, clear, undo",
     "stop": "stop everything, and keep it stopped",
+    "mode": "show the operating mode, tighten or loosen it",
     "resume": "start again after a stop",
     "recover": "let held agents go",
     "breaker": "circuit breakers: list, force, reset",

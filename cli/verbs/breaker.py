@@ -1,4 +1,4 @@
-"""`quantum breaker`: circuit breakers: list, force, reset."""
+"""`quantum breaker`: circuit breakers: list, show, force, reset."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import click
 
 from cli.documents import document, documents
 from cli.options import Duration, json_option
-from cli.printing import emit, table, when
+from cli.printing import emit, printable, table, when
 from cli.session import Session
 from clients.safety_values import BreakerView
+from foundation.errors import NotFound, did_you_mean
 
 
 @click.group()
@@ -44,6 +45,42 @@ def list_breakers(session: Session, not_closed: bool, as_json: bool) -> None:
         for one in found
     ]
     table(("SCOPE", "STATE", "IN A ROW", "FAILED", "UNTIL", "REASON"), rows)
+
+
+@command.command()
+@click.argument("scope")
+@json_option
+@click.pass_obj
+def show(session: Session, scope: str, as_json: bool) -> None:
+    """Show the breaker of SCOPE with its history: what moved it, when, and who."""
+    wanted = scope_of(scope)
+    with session.connected() as connected:
+        found = {one.scope: one for one in connected.call(connected.safety.list_breakers())}
+    breaker = found.get(wanted)
+    if breaker is None:
+        near = did_you_mean(wanted, found)
+        raise NotFound(
+            "no_breaker",
+            f"There is no breaker for {wanted}: nothing was counted there yet.",
+            remedy=f"Did you mean {near}?" if near else "quantum breaker list",
+        )
+    if as_json:
+        emit({"breaker": document(breaker)})
+        return
+    until = f" until {when(breaker.until)}" if breaker.until else ""
+    click.echo(f"{breaker.scope} is {breaker.state.replace('_', ' ')}{until}. {printable(breaker.reason)}".rstrip())
+    click.echo(
+        f"  {breaker.consecutive_failures} failures in a row; {breaker.window_failures} of the last"
+        f" {breaker.window_attempts} counted attempts failed"
+    )
+    if breaker.probe_task_id:
+        click.echo(f"  its probe is task {breaker.probe_task_id}")
+    rows = [
+        (when(change.at), change.before, change.after, change.actor or "by itself", printable(change.reason) or "-")
+        for change in breaker.history
+    ]
+    if rows:
+        table(("AT", "FROM", "TO", "WHO", "WHY"), rows)
 
 
 @command.command("force-open")

@@ -96,7 +96,7 @@ def _say_mode(mode: ModeStatus | QuantumError) -> None:
         click.echo(f"mode: not known. {mode.message}")
         return
     why = f", since {when(mode.since)} by {mode.actor}: {printable(mode.reason)}" if mode.reason else ""
-    click.echo(f"mode: {mode.mode}{why}" + ("  (quantum resume)" if mode.mode == "STOPPED" else ""))
+    click.echo(f"mode: {mode.mode}{why}" + ("  (quantum resume)" if mode.mode != "NORMAL" else ""))
 
 
 def _say_queue(stats: QueueStats | QuantumError) -> None:

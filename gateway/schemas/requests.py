@@ -123,6 +123,20 @@ class Why(Optional):
     reason: Reason = ""
 
 
+class NewMode(Input):
+    """The mode to go to, and a reason for the record."""
+
+    mode: Literal["NORMAL", "GUARDED", "DRAIN", "FROZEN", "STOPPED"]
+    reason: Reason = ""
+
+
+class ForceClosed(Input):
+    """For how long a breaker is held closed, and a reason for the record."""
+
+    lasting: Annotated[Duration, Field(alias="for", description="At most 7 days.")]
+    reason: Reason = ""
+
+
 class Decide(Input):
     """A person's decision on a task that is `needs_decision`."""
 

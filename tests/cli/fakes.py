@@ -24,9 +24,9 @@ from clients.coordinator_values import (
     TaskState,
     TaskView,
 )
-from clients.safety_values import BreakerView
+from clients.safety_values import BreakerView, ModeChange, ModeStatus
 from foundation.clock import ManualClock
-from foundation.errors import NotFound
+from foundation.errors import NotFound, Unavailable
 
 T = TypeVar("T")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,6 +142,29 @@ class PlayedSafety:
 
     breakers: dict[str, BreakerView] = field(default_factory=dict)
     resets: dict[str, str] = field(default_factory=dict)
+    mode: str = "NORMAL"
+    mode_calls: list[tuple[str, str, str]] = field(default_factory=list)
+    away: bool = False
+
+    async def get_mode(self) -> ModeStatus:
+        """The mode that was set."""
+        if self.away:
+            raise Unavailable("safety_away", "Safety does not answer.")
+        return ModeStatus(mode=self.mode, reason="", actor="", since=None, stop_file=False)
+
+    async def tighten_mode(self, mode: str, *, reason: str) -> ModeChange:
+        """Set it, and remember by which verb."""
+        return await self._set_mode("tighten", mode, reason)
+
+    async def resume_mode(self, mode: str = "NORMAL", *, reason: str = "") -> ModeChange:
+        """Set it, and remember by which verb."""
+        return await self._set_mode("resume", mode, reason)
+
+    async def _set_mode(self, verb: str, mode: str, reason: str) -> ModeChange:
+        changed, self.mode = self.mode != mode, mode
+        self.mode_calls.append((verb, mode, reason))
+        status = ModeStatus(mode=mode, reason=reason, actor="ann", since=NOW, stop_file=False)
+        return ModeChange(status=status, changed=changed)
 
     def put(self, scope: str, state: str, *, reason: str = "") -> None:
         """Have a breaker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foundation.errors import Denied, NotFound
+from foundation.errors import Denied, Invalid, NotFound
 from foundation.rpc.server import RpcServer
 from protos.safety.v1 import breakers_pb2, breakers_pb2_grpc, mode_pb2, mode_pb2_grpc
 from tests.gateway.stand_in_coordinator import Context, World, server_of
@@ -32,7 +32,8 @@ class Modes(mode_pb2_grpc.ModeServiceServicer):
 
     async def ResumeMode(self, request: mode_pb2.ResumeModeRequest, context: Context) -> mode_pb2.ResumeModeResponse:
         """Go on."""
-        changed, self.world.mode = self.world.mode != mode_pb2.MODE_NORMAL, mode_pb2.MODE_NORMAL
+        to = request.mode or mode_pb2.MODE_NORMAL
+        changed, self.world.mode = self.world.mode != to, to
         return mode_pb2.ResumeModeResponse(status=self._status(request.reason), changed=changed)
 
 
@@ -58,6 +59,16 @@ class Breakers(breakers_pb2_grpc.BreakerServiceServicer):
         self.world.breakers[request.scope] = breakers_pb2.Breaker(scope=request.scope, state=state)
         return breakers_pb2.ForceOpenBreakerResponse(breaker=self.world.breakers[request.scope])
 
+    async def ForceCloseBreaker(
+        self, request: breakers_pb2.ForceCloseBreakerRequest, context: Context
+    ) -> breakers_pb2.ForceCloseBreakerResponse:
+        """Closed, for whatever time."""
+        if request.for_duration.ToSeconds() > 7 * 86_400:
+            raise Invalid("bad_force_time", "At most 7 days.")
+        state = breakers_pb2.BREAKER_STATE_FORCED_CLOSED
+        self.world.breakers[request.scope] = breakers_pb2.Breaker(scope=request.scope, state=state)
+        return breakers_pb2.ForceCloseBreakerResponse(breaker=self.world.breakers[request.scope])
+
     async def ResetBreaker(
         self, request: breakers_pb2.ResetBreakerRequest, context: Context
     ) -> breakers_pb2.ResetBreakerResponse:
@@ -72,7 +83,7 @@ async def start_safety(world: World, socket: Path) -> RpcServer:
     """The safety service, serving."""
     server = server_of("safety", world, [mode_pb2.DESCRIPTOR, breakers_pb2.DESCRIPTOR])
     server.add(mode_pb2_grpc.add_ModeServiceServicer_to_server, Modes(world), "quantum.safety.v1.ModeService")
-    breakers = Breakers(world)  # type: ignore[abstract]
+    breakers = Breakers(world)
     server.add(breakers_pb2_grpc.add_BreakerServiceServicer_to_server, breakers, "quantum.safety.v1.BreakerService")
     await server.start(socket)
     await server.set_serving(True)
