@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CALL_TIMEOUT = timedelta(seconds=35)
 """A little more than a client's own deadline, so that its error, which says more, comes first."""
+BULK_DEADLINE = timedelta(minutes=10)
+"""For what may concern a million tasks. The service goes on also when nobody waits any more."""
+BULK_TIMEOUT = BULK_DEADLINE + timedelta(seconds=5)
 
 
 class Closing(Protocol):

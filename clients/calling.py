@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import grpc.aio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from foundation.errors import TimedOut
 from foundation.rpc.channel import translate
 
 Q = TypeVar("Q")
@@ -23,6 +25,20 @@ async def ask(method: grpc.aio.UnaryUnaryMultiCallable[Q, A], request: Q, deadli
     """The answer to a request; raises QuantumError, among them TimedOut after `deadline`."""
     with translate():
         return await method(request, timeout=deadline.total_seconds())
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """Says of a bulk act that outlasts its deadline that it goes on; what it raises is still TimedOut."""
+    try:
+        yield
+    except TimedOut as error:
+        raise TimedOut(
+            error.code,
+            "This takes longer than was waited for; the coordinator goes on with it to its end.",
+            remedy="`quantum queue stats` shows how far it is; logs/system.log says how many there were, and how to undo it.",
+            retry_after=error.retry_after,
+        ) from error
 
 
 async def listen(call: grpc.aio.UnaryStreamCall[Q, A]) -> AsyncGenerator[A, None]:

@@ -10,7 +10,7 @@ from typing import Self
 
 import grpc.aio
 
-from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.calling import DEADLINE, ask, going_on, listen, repeatable
 from clients.coordinator_convert import (
     TasksLater,
     agent_from,
@@ -136,7 +136,8 @@ class CoordinatorClient:
         request = tasks_pb2.CancelTasksRequest(
             ids=ids, filter=None if chosen is None else filter_to(chosen), reason=reason
         )
-        answer = await ask(self._tasks.CancelTasks, request, deadline)
+        with going_on():
+            answer = await ask(self._tasks.CancelTasks, request, deadline)
         return CancelResult(
             tasks=tasks_from(answer.tasks),
             already_ended=tuple(answer.already_ended),
@@ -238,13 +239,15 @@ class CoordinatorClient:
     ) -> Clearing:
         """Cancels every task that waits, of one agent or of all; with `dry_run` only counts them."""
         request = queue_pb2.ClearQueueRequest(agent=agent, reason=reason, dry_run=dry_run)
-        answer = await ask(self._queue.ClearQueue, request, deadline)
+        with going_on():
+            answer = await ask(self._queue.ClearQueue, request, deadline)
         return Clearing(cleared=answer.cleared, clearing_id=answer.clearing_id)
 
     async def undo_clear(self, clearing_id: str, *, deadline: timedelta = DEADLINE) -> int:
         """Submits the tasks of a clearing again; how many. Raises NotFound."""
         request = queue_pb2.UndoClearQueueRequest(clearing_id=clearing_id)
-        answer = await ask(self._queue.UndoClearQueue, request, deadline)
+        with going_on():
+            answer = await ask(self._queue.UndoClearQueue, request, deadline)
         return answer.restored
 
     # Agents and projects

@@ -7,7 +7,7 @@ import click
 from cli.documents import document
 from cli.options import dry_run_option, json_option, reason_option
 from cli.printing import counted, emit, table, when
-from cli.session import Session
+from cli.session import BULK_DEADLINE, BULK_TIMEOUT, Session
 from clients.coordinator_values import QueueStats
 from foundation.quantities import format_size
 
@@ -69,7 +69,10 @@ def clear(session: Session, agent: str, reason: str, dry_run: bool, as_json: boo
     with session.connected() as connected:
         if agent:
             agent = connected.call(connected.coordinator.get_agent(agent)).name
-        done = connected.call(connected.coordinator.clear_queue(agent=agent, reason=reason, dry_run=dry_run))
+        done = connected.call(
+            connected.coordinator.clear_queue(agent=agent, reason=reason, dry_run=dry_run, deadline=BULK_DEADLINE),
+            BULK_TIMEOUT,
+        )
     undo = f"quantum queue undo {done.clearing_id}" if done.clearing_id and not dry_run else None
     if as_json:
         emit({"dry_run": dry_run, "cleared": done.cleared, "clearing_id": done.clearing_id or None, "undo": undo})
@@ -86,7 +89,7 @@ def clear(session: Session, agent: str, reason: str, dry_run: bool, as_json: boo
 def undo(session: Session, clearing_id: str, as_json: bool) -> None:
     """Submit the tasks of a clearing again, as new tasks. A second time changes nothing."""
     with session.connected() as connected:
-        restored = connected.call(connected.coordinator.undo_clear(clearing_id))
+        restored = connected.call(connected.coordinator.undo_clear(clearing_id, deadline=BULK_DEADLINE), BULK_TIMEOUT)
     if as_json:
         emit({"restored": restored})
     else:

@@ -1,10 +1,15 @@
 """Clearing the queue and taking it back."""
 
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
 import pytest
 
 from foundation.errors import NotFound
 from services.coordinator.app import clear as module
 from services.coordinator.app.selection import Selection
+from services.coordinator.app.to_the_end import _going_on as going_on
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import TaskFilter
@@ -39,6 +44,41 @@ async def test_only_what_waits_goes_and_all_of_it_comes_back_once(desk: Desk) ->
     assert sorted(task.retry_of for task in back) == sorted(task.id for task in waiting)
     places = [(await desk.task(task.retry_of)).ready_at for task in back]
     assert [task.ready_at for task in back] == places
+
+
+async def test_a_caller_who_leaves_midway_leaves_nothing_half_done(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    tasks = await desk.add(*[TaskRequest(agent="build")] * 7)
+    # The first page is announced while the others are still to come: that is when the callers go.
+    callers: list[asyncio.Task[object]] = []
+
+    def leave(changed: Sequence[Task]) -> None:
+        for caller in callers:
+            caller.cancel()
+
+    desk.changes.subscribe(leave)
+    callers.append(asyncio.create_task(desk.clear("", "", USER, dry_run=False)))
+    with pytest.raises(asyncio.CancelledError):
+        await callers[0]
+    await asyncio.gather(*going_on)
+    assert await open_tasks(desk) == []
+    clearing = (await desk.task(tasks[0])).clearing
+    assert f"7 tasks were cleared; undo: quantum queue undo {clearing}." in caplog.text
+
+    callers[:] = [asyncio.create_task(desk.undo(clearing, USER))]
+    with pytest.raises(asyncio.CancelledError):
+        await callers[0]
+    await asyncio.gather(*going_on)
+    assert len(await open_tasks(desk)) == 7
+
+    desk.clock.advance(timedelta(milliseconds=1))
+    callers[:] = [asyncio.create_task(desk.cancel(Selection(wanted=TaskFilter()), ""))]
+    with pytest.raises(asyncio.CancelledError):
+        await callers[0]
+    await asyncio.gather(*going_on)
+    assert await open_tasks(desk) == []
 
 
 async def test_dependents_go_and_come_with_their_parents(desk: Desk) -> None:

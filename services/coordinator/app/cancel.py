@@ -9,6 +9,7 @@ from foundation.ids import Ids
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.selection import PAGE, SHOWN_MAX, Selection, tasks_of_ids
+from services.coordinator.app.to_the_end import to_the_end
 from services.coordinator.domain.task import OPEN, Task, request_cancel
 from services.coordinator.ports import Store, StoreTransaction, TaskFilter
 
@@ -43,7 +44,12 @@ class Cancel:
         is taken as it is found.
         """
         selection.check()
-        said = reason or "Cancelled by a caller."
+        return await to_the_end(
+            self._cancel_all(selection, reason or "Cancelled by a caller."),
+            lambda done: f"{done.count} tasks were cancelled or are being ended.",
+        )
+
+    async def _cancel_all(self, selection: Selection, said: str) -> Cancelled:
         done = Cancelled()
         if selection.wanted is None:
             await self._store.read(lambda tx: tasks_of_ids(tx, selection.ids))

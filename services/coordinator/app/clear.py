@@ -13,6 +13,7 @@ from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import PAGE
+from services.coordinator.app.to_the_end import to_the_end
 from services.coordinator.domain.copying import DEAD_ENDS, copy_of
 from services.coordinator.domain.task import WAITING, Effects, Task, TaskState, lose_parent, request_cancel
 from services.coordinator.ports import Catalogue, Store, StoreTransaction, TaskFilter
@@ -44,6 +45,12 @@ class Clear:
         """
         if dry_run:
             return Cleared(count=await self._store.read(lambda tx: _count(tx, agent)), clearing_id="")
+        return await to_the_end(
+            self._clear(agent, reason, caller),
+            lambda done: f"{done.count} tasks were cleared; undo: quantum queue undo {done.clearing_id}.",
+        )
+
+    async def _clear(self, agent: str, reason: str, caller: Caller) -> Cleared:
         clearing = self._ids.new()
         said = f"Cleared from the queue by {caller.name} (clearing {clearing}). {reason}".strip()
         count, after = 0, ""
@@ -115,6 +122,11 @@ class UndoClear:
 
         Goes on where an interrupted undoing stopped, so that no task is restored twice.
         """
+        return await to_the_end(
+            self._restore(clearing, caller), lambda restored: f"{restored} tasks of clearing {clearing} were restored."
+        )
+
+    async def _restore(self, clearing: str, caller: Caller) -> int:
         restored = 0
         while True:
             page = partial(self._page, clearing=clearing, caller=caller)
