@@ -12,6 +12,7 @@ import click
 from cli.printing import emit, printable
 from cli.refusals import refused
 from cli.session import Session
+from foundation.auth import calling_from
 from foundation.errors import Internal, Kind, QuantumError, did_you_mean
 
 # Every verb is a module of cli/verbs, imported only when it is called: `quantum --help` must not load gRPC.
@@ -38,6 +39,7 @@ VERBS = {
     "resume": "start again after a stop",
     "recover": "let held agents go",
     "breaker": "circuit breakers: list, force, reset",
+    "audit": "what was done with privilege, and the proof of it",
     "token": "your token, and those of others",
     "ca": "the workspace's own authority and its certificates",
     "config": "settings and where each comes from",
@@ -131,7 +133,8 @@ def run(arguments: list[str], session: Session | None = None) -> int:
     """Run one command and return its exit code; with `--json` an error, too, is one document on standard output."""
     as_json = "--json" in arguments
     try:
-        code = quantum.main(arguments, prog_name="quantum", standalone_mode=False, obj=session)
+        with calling_from(f"quantum {next((word for word in arguments if word in VERBS), '')}".strip()):
+            code = quantum.main(arguments, prog_name="quantum", standalone_mode=False, obj=session)
     except QuantumError as error:
         return report(error, as_json=as_json)
     except click.ClickException as error:

@@ -74,7 +74,7 @@ def current_source() -> str:
 
 @contextmanager
 def calling_as(caller: Caller, *, source: str = "") -> Iterator[None]:
-    """Makes `caller` the current one within the block, in this task or thread alone; `source` is where it calls from."""
+    """Makes `caller` the current one within the block, in this task or thread alone; `source`: where it calls from."""
     caller_token, source_token = _caller.set(caller), _source.set(source)
     try:
         yield

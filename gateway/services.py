@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from clients.coordinator import CoordinatorClient
 from clients.health import is_serving
 from clients.safety import SafetyClient
+from foundation.auth import calling_from
 from foundation.clock import Clock
 from foundation.errors import Kind, QuantumError, TimedOut, Unavailable
 from foundation.loop import BackgroundLoop
@@ -59,9 +60,9 @@ class Services:
         self._pool = self._loop.run(self._dial(channels), _SLACK)
         self._turns = itertools.cycle(self._pool)  # next() on it is one step of the interpreter: no lock needed
 
-    def as_caller(self, token: str | None) -> CallerServices:
-        """The services as one request sees them: its token goes along, its deadline begins now."""
-        return CallerServices(self, token, self._clock.boottime() + self._deadline.total_seconds())
+    def as_caller(self, token: str | None, *, source: str = "") -> CallerServices:
+        """The services as one request sees them: its token and where it came from go along, its deadline begins now."""
+        return CallerServices(self, token, source, self._clock.boottime() + self._deadline.total_seconds())
 
     def serving(self) -> Serving:
         """Asks each service for its health, which needs no token; takes at most 2 s."""
@@ -117,9 +118,10 @@ class Services:
 class CallerServices:
     """The services in the name of one caller, within one request's time."""
 
-    def __init__(self, services: Services, token: str | None, until: float) -> None:
+    def __init__(self, services: Services, token: str | None, source: str, until: float) -> None:
         self._services = services
         self._token = token
+        self._source = source
         self._until = until
         self.verified = False
         """Whether a service has found the token good during this request."""
@@ -144,7 +146,8 @@ class CallerServices:
 
         async def in_their_name() -> T:
             _token.set(self._token)
-            return await work(self._services.next_clients(), left)
+            with calling_from(self._source):
+                return await work(self._services.next_clients(), left)
 
         try:
             answer = self._services.run(in_their_name(), left)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from flask import current_app, g
+from flask import current_app, g, request
 
 from foundation.clock import Clock
 from foundation.errors import Kind, QuantumError, Unauthenticated
@@ -57,7 +57,8 @@ def gateway() -> Gateway:
 
 def act_for(token: str) -> CallerServices:
     """The services in the name of a token, from here to the end of the request."""
-    g.caller = gateway().services.as_caller(token)
+    route = request.url_rule.rule if request.url_rule else request.path
+    g.caller = gateway().services.as_caller(token, source=f"{request.method} {route} from {request.remote_addr or '?'}")
     return caller()
 
 

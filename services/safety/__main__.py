@@ -25,8 +25,12 @@ from foundation.workspace import StopFile, Workspace, find_workspace
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     breakers_pb2,
     breakers_pb2_grpc,
+    budgets_pb2,
+    budgets_pb2_grpc,
     mode_pb2,
     mode_pb2_grpc,
     tokens_pb2,
@@ -37,18 +41,22 @@ from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.app.admit import Admission
+from services.safety.app.audit import Audit
 from services.safety.app.breakers import Breakers
+from services.safety.app.budgets import Budgets
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
 from services.safety.loops import flush_until
 from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeServicer, TokenServicer
+from services.safety.servicer_audit import AuditServicer
+from services.safety.servicer_budgets import BudgetServicer
 from services.safety.settings import SafetySettings
 
 _KEY_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (admission_pb2, breakers_pb2, mode_pb2, tokens_pb2)
+_CONTRACTS = (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, tokens_pb2)
 
 
 async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Event) -> None:
@@ -65,7 +73,12 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
         store = SqliteStore(database)
         signal = WorkspaceStopSignal(StopFile(workspace.stop_file))
         state = await SafetyState.load(
-            store, signal, clock, audit_key=keys.audit, checkpoint=FileCheckpoint(workspace.audit)
+            store,
+            signal,
+            clock,
+            audit_key=keys.audit,
+            checkpoint=FileCheckpoint(workspace.audit),
+            budget_rules=settings.budget_rules,
         )
         tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat)
         admission = Admission(state, settings.rules, SystemRandomness())
@@ -79,9 +92,19 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             "quantum.safety.v1.AdmissionService",
         )
         add(
+            audit_pb2_grpc.add_AuditServiceServicer_to_server,
+            AuditServicer(Audit(state, store)),
+            "quantum.safety.v1.AuditService",
+        )
+        add(
             breakers_pb2_grpc.add_BreakerServiceServicer_to_server,
             BreakerServicer(Breakers(state, store)),
             "quantum.safety.v1.BreakerService",
+        )
+        add(
+            budgets_pb2_grpc.add_BudgetServiceServicer_to_server,
+            BudgetServicer(Budgets(state)),
+            "quantum.safety.v1.BudgetService",
         )
         add(
             mode_pb2_grpc.add_ModeServiceServicer_to_server,

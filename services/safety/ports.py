@@ -11,6 +11,7 @@ from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import NO_RECORDS, AuditRecord, Checkpoint, Head
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Breaker
+from services.safety.domain.budget_book import NO_BUDGETS, BudgetRecords
 from services.safety.domain.mode import ModeRecord, StopOrder
 from services.safety.domain.spend_records import NO_SPEND, NO_SPEND_CHANGES, SpendChanges, SpendSnapshot
 from services.safety.domain.token import TokenRecord
@@ -35,9 +36,10 @@ class Snapshot:
     tokens: Mapping[str, TokenRecord]
     taken_in: tuple[AttemptKey, ...]
     audit_head: Head = NO_RECORDS
-    told: frozenset[str] = frozenset()
-    """Ids of the newest `TOLD_KEPT_MAX` acts that other services told."""
+    told: tuple[str, ...] = ()
+    """Ids of the newest `TOLD_KEPT_MAX` acts that other services told, oldest first."""
     spend: SpendSnapshot = NO_SPEND
+    budgets: BudgetRecords = NO_BUDGETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Changes:
     history: tuple[BreakerChange, ...] = ()
     audit: tuple[AuditRecord, ...] = ()
     spend: SpendChanges = NO_SPEND_CHANGES
+    budgets: BudgetRecords = NO_BUDGETS
 
 
 class SafetyStore(Protocol):

@@ -10,6 +10,7 @@ from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import AuditRecord, Checkpoint, Head
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Breaker
+from services.safety.domain.budget_book import NO_BUDGETS
 from services.safety.domain.mode import Mode, ModeRecord
 from services.safety.domain.spend_records import NO_SPEND, applied
 from services.safety.domain.token import TokenRecord
@@ -30,6 +31,7 @@ class MemoryStore:
         self._history: list[BreakerChange] = []
         self._audit: list[AuditRecord] = []
         self._spend = NO_SPEND
+        self._budgets = NO_BUDGETS
 
     async def load(self) -> Snapshot:
         """The whole state."""
@@ -42,8 +44,9 @@ class MemoryStore:
             tokens=dict(self._tokens),
             taken_in=tuple(self._taken_in),
             audit_head=self._audit[-1].head if self._audit else Head(),
-            told=frozenset([record.entry.told for record in self._audit if record.entry.told][-TOLD_KEPT_MAX:]),
+            told=tuple([record.entry.told for record in self._audit if record.entry.told][-TOLD_KEPT_MAX:]),
             spend=self._spend,
+            budgets=self._budgets,
         )
 
     async def commit(self, changes: Changes) -> int:
@@ -62,6 +65,7 @@ class MemoryStore:
         self._history = [*self._history, *changes.history][-HISTORY_KEPT_MAX:]
         self._audit += changes.audit
         self._spend = applied(self._spend, changes.spend)
+        self._budgets = self._budgets.with_(changes.budgets)
         return self._revision
 
     async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:

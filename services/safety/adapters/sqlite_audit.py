@@ -31,9 +31,9 @@ def head(connection: apsw.Connection) -> Head:
     return Head()
 
 
-def told(connection: apsw.Connection) -> frozenset[str]:
-    """The ids of the newest acts that others told."""
-    return frozenset(row[0] for row in connection.execute(_TOLD, (TOLD_KEPT_MAX,)))
+def told(connection: apsw.Connection) -> tuple[str, ...]:
+    """The ids of the newest acts that others told, oldest first."""
+    return tuple(row[0] for row in connection.execute(_TOLD, (TOLD_KEPT_MAX,)))[::-1]
 
 
 def after(connection: apsw.Connection, number: int, limit: int) -> Sequence[AuditRecord]:

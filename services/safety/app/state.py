@@ -16,13 +16,24 @@ from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import AUDIT_BROKEN, Actor, AuditEntry, AuditRecord
 from services.safety.domain.book import Book
 from services.safety.domain.breaker import Breaker
+from services.safety.domain.budget import DEFAULT_BUDGET_RULES, BudgetRules
+from services.safety.domain.budget_book import BudgetBook, Budgets, BudgetsOwed
 from services.safety.domain.mode import ModeRecord, ModeStatus, effective
 from services.safety.domain.spend_book import SpendBook
 from services.safety.domain.spend_ledger import Ledger
 from services.safety.domain.token import TokenRecord
-from services.safety.ports import OUTCOMES_KEPT_MAX, Changes, CheckpointFile, SafetyStore, Snapshot, StopSignal
+from services.safety.ports import (
+    OUTCOMES_KEPT_MAX,
+    TOLD_KEPT_MAX,
+    Changes,
+    CheckpointFile,
+    SafetyStore,
+    Snapshot,
+    StopSignal,
+)
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 ADMISSIONS_KEPT_MAX = 100_000
 _TRIES = 5
@@ -38,6 +49,7 @@ class Draft:
 
     now: datetime
     book: Book
+    budgets: BudgetBook
     ledger: Ledger
     mode: ModeStatus
     mode_record: ModeRecord
@@ -47,6 +59,12 @@ class Draft:
     must_be_durable: bool = False
     entries: list[AuditEntry] = field(default_factory=list)
     refusable: bool = False
+
+    @property
+    def needs_a_commit(self) -> bool:
+        """Whether anything in it must be durable before anybody is told."""
+        parts = (self.must_be_durable, self.book.must_be_durable, self.ledger.changed, self.budgets.must_be_durable)
+        return any(parts)
 
     def audit(
         self,
@@ -93,11 +111,13 @@ class _Owed:
     taken_in: list[AttemptKey] = field(default_factory=list)
     mode: bool = False
     entries: list[AuditEntry] = field(default_factory=list)
+    budgets: BudgetsOwed = field(default_factory=BudgetsOwed)
 
     def __bool__(self) -> bool:
-        return bool(self.scopes or self.token_ids or self.taken_in or self.mode or self.entries)
+        return bool(self.scopes or self.token_ids or self.taken_in or self.mode or self.entries or self.budgets)
 
     def add(self, other: _Owed) -> None:
+        self.budgets.add(other.budgets)
         self.mode |= other.mode
         self.entries += other.entries
         self.scopes |= other.scopes
@@ -109,14 +129,20 @@ class SafetyState:
     """Everything safety knows, loaded once and kept in step with its store.
 
     What must survive kill -9 is durable before anybody is told: each failure that a breaker counts, each success that
-    ends a streak, every change of state, permit, mode and token. A success that changes nothing but the window of the
-    last 20 may be lost for up to a second of successes; the streak of failures, by which a breaker opens at exactly
+    ends a streak, every change of state, permit, mode, budget in force and token. A success that changes nothing but
+    the window of the last 20 and a budget's count may be lost for up to a second of successes; the streak of failures, by which a breaker opens at exactly
     the third, is the same with and without it. A commit writes everything that is owed, so that the store is always
     the true state at some moment, and outcomes that are told again count once.
     """
 
     def __init__(
-        self, store: SafetyStore, snapshot: Snapshot, stop_signal: StopSignal, clock: Clock, trail: AuditTrail
+        self,
+        store: SafetyStore,
+        snapshot: Snapshot,
+        stop_signal: StopSignal,
+        clock: Clock,
+        trail: AuditTrail,
+        budget_rules: BudgetRules,
     ) -> None:
         self._store = store
         self.trail = trail
@@ -133,13 +159,24 @@ class SafetyState:
         self.breakers: dict[str, Breaker] = {}
         self.tokens: dict[str, TokenRecord] = {}
         self.spend = SpendBook(snapshot.spend)
+        self.budgets = Budgets()
+        self._budget_rules = budget_rules
         self._taken_in: dict[AttemptKey, None] = {}
+        self.told: dict[str, None] = {}
+        """Acts of other services that were recorded lately, so that one that is told again is recorded once."""
         self._take(snapshot)
         self._seen_stop_file = self.mode.stop_file
 
     @classmethod
     async def load(
-        cls, store: SafetyStore, stop_signal: StopSignal, clock: Clock, *, audit_key: bytes, checkpoint: CheckpointFile
+        cls,
+        store: SafetyStore,
+        stop_signal: StopSignal,
+        clock: Clock,
+        *,
+        audit_key: bytes,
+        checkpoint: CheckpointFile,
+        budget_rules: BudgetRules = DEFAULT_BUDGET_RULES,
     ) -> SafetyState:
         """Load the state and raise the epoch, so that nobody relies on an answer from before the start.
 
@@ -148,7 +185,7 @@ class SafetyState:
         snapshot = await store.load()
         trail = AuditTrail(audit_key, checkpoint, snapshot.audit_head)
         fault = await trail.check_end(store)
-        state = cls(store, snapshot, stop_signal, clock, trail)
+        state = cls(store, snapshot, stop_signal, clock, trail, budget_rules)
 
         def start_anew(draft: Draft) -> None:
             draft.book.epoch += 1
@@ -188,7 +225,7 @@ class SafetyState:
             for _ in range(_TRIES):
                 draft = self._draft()
                 result = work(draft)
-                if not (draft.must_be_durable or draft.book.must_be_durable or draft.ledger.changed):
+                if not draft.needs_a_commit:
                     self._owed.add(self._adopt(draft))
                     return result
                 if await self._commit(draft):
@@ -204,10 +241,12 @@ class SafetyState:
     def _draft(self) -> Draft:
         mode = self.mode
         book = Book(self.breakers, self.epoch)
+        now = self.clock.now()
         draft = Draft(
-            now=self.clock.now(),
+            now=now,
             book=book,
             ledger=Ledger(self.spend),
+            budgets=BudgetBook(self.budgets, self._budget_rules, now),
             mode=mode,
             mode_record=self.mode_record,
             revocation=self.revocation,
@@ -217,6 +256,10 @@ class SafetyState:
             draft.must_be_durable = True
             _tell_stop_file(draft)
         return draft
+
+    def budget_book(self) -> BudgetBook:
+        """The budgets as of now, to look at; what is changed in it is lost."""
+        return BudgetBook(self.budgets, self._budget_rules, self.clock.now())
 
     @property
     def memory(self) -> Memory:
@@ -276,6 +319,7 @@ class SafetyState:
             history=tuple(draft.book.history),
             audit=records,
             spend=draft.ledger.changes(),
+            budgets=draft.budgets.records(owed.budgets),
         )
 
     def _adopt(self, draft: Draft) -> _Owed:
@@ -287,6 +331,7 @@ class SafetyState:
         self._seen_stop_file = draft.mode.stop_file
         self.breakers.update(draft.book.changed)
         self.tokens.update(draft.tokens)
+        self.told.update(dict.fromkeys(entry.told for entry in draft.entries if entry.told))
         self.spend.adopt(draft.ledger.changes())
         decided = draft.decided
         self._taken_in.update(decided.taken_in)
@@ -295,12 +340,14 @@ class SafetyState:
         self._admitted.update(decided.admitted)
         _trim(self._taken_in, OUTCOMES_KEPT_MAX)
         _trim(self._admitted, ADMISSIONS_KEPT_MAX)
+        _trim(self.told, TOLD_KEPT_MAX)
         return _Owed(
             scopes=set(draft.book.changed),
             token_ids=set(draft.tokens),
             taken_in=list(decided.taken_in),
             mode=mode_moved,
             entries=list(draft.entries),
+            budgets=draft.budgets.adopt(),
         )
 
     def _take(self, snapshot: Snapshot) -> None:
@@ -313,6 +360,8 @@ class SafetyState:
         self.tokens = dict(snapshot.tokens)
         self.spend = SpendBook(snapshot.spend)
         self._taken_in = dict.fromkeys(snapshot.taken_in)
+        self.told = dict.fromkeys(snapshot.told)
+        self.budgets = Budgets.of(snapshot.budgets)
 
 
 def _tell_stop_file(draft: Draft) -> None:
@@ -328,7 +377,7 @@ def _force(draft: Draft) -> None:
     draft.must_be_durable = True
 
 
-def _trim(memory: dict[AttemptKey, T], size_max: int) -> None:
+def _trim(memory: dict[K, T], size_max: int) -> None:
     """Forget the oldest beyond `size_max`; a dict keeps the order in which its keys came."""
     while len(memory) > size_max:
         del memory[next(iter(memory))]
