@@ -36,7 +36,7 @@ def going_on() -> Iterator[None]:
         raise TimedOut(
             error.code,
             "This takes longer than was waited for; the coordinator goes on with it to its end.",
-            remedy="`quantum queue stats` shows how far it is; logs/system.log says how many there were, and how to undo it.",
+            remedy="`quantum queue stats` shows how far it is; logs/system.log then says how many there were.",
             retry_after=error.retry_after,
         ) from error
 

@@ -65,7 +65,8 @@ def _leasing(ids: list[str]) -> Callable[[StoreTransaction], None]:
     return work
 
 
-async def _filled(path: Path, number: int) -> SqliteStore:
+async def filled(path: Path, number: int) -> SqliteStore:
+    """A store with queued tasks, every other one of an agent that is refused."""
     store = SqliteStore.open(path, key=KEY)
     for batch in _batches(number):
         await put(store, *batch)
@@ -77,11 +78,11 @@ async def _filled(path: Path, number: int) -> SqliteStore:
 async def test_a_million_queued_tasks_cost_dispatch_nothing(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    small = await _filled(tmp_path / "small.db", 2 * 20 * ROUNDS)
+    small = await filled(tmp_path / "small.db", 2 * 20 * ROUNDS)
     quick_find, quick_lease = await _claims(small)
     await small.close()
 
-    store = await _filled(tmp_path / "large.db", TASKS)
+    store = await filled(tmp_path / "large.db", TASKS)
     await store.close()
     began = time.perf_counter()
     store = SqliteStore.open(tmp_path / "large.db", key=KEY)
