@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from foundation.errors import FieldFault, Internal, Invalid, QuantumError, did_you_mean
-from foundation.known_settings import ALIASES, KNOWN, NOT_SETTINGS, ORDERED, Setting, Type, Value
+from foundation.known_settings import (
+    ALIASES,
+    BURN_RATES,
+    KNOWN,
+    NOT_SETTINGS,
+    OBJECTIVES,
+    ORDERED,
+    Setting,
+    Type,
+    Value,
+)
 from foundation.quantities import format_size, parse_size
 from foundation.workspace import Workspace
 
@@ -92,7 +102,7 @@ def _resolve(
         value, origin = read[0] if read else (setting.default, "default")
         values[name] = (setting.default if value is None else value, origin)
     if not faults:
-        faults += _out_of_order(values)
+        faults += [*_out_of_order(values), *_never_reached(values)]
     if faults:
         what = "A setting is" if len(faults) == 1 else f"{len(faults)} settings are"
         raise Invalid(
@@ -244,6 +254,23 @@ def _out_of_order(values: Mapping[str, tuple[Value, str]]) -> list[FieldFault]:
             of = larger if share == 1 else f"{share:g} × {larger}"
             origins = f"{smaller} from {values[smaller][1]}, {larger} from {values[larger][1]}"
             faults.append(FieldFault(smaller, f"{value:g} is more than {of}, {bound:g} ({origins})."))
+    return faults
+
+
+def _never_reached(values: Mapping[str, tuple[Value, str]]) -> list[FieldFault]:
+    """Limits on a burn rate that no failing agent could ever pass, because its objective leaves too much room."""
+    faults = []
+    for name in BURN_RATES:
+        for objective in OBJECTIVES:
+            limit, slo = float(values[name][0]), float(values[objective][0])
+            fastest = 1 / (1 - slo)
+            if limit >= fastest * (1 - 1e-9):
+                origins = f"{name} from {values[name][1]}, {objective} from {values[objective][1]}"
+                fault = (
+                    f"{limit:g} is never passed: with {objective} {slo:g} a budget burns {fastest:.4g} times too fast "
+                    f"at most, when everything fails ({origins})."
+                )
+                faults.append(FieldFault(name, fault))
     return faults
 
 

@@ -41,7 +41,10 @@ class AdmissionServicer(admission_pb2_grpc.AdmissionServiceServicer):
             convert.outcomes_in(request.outcomes), convert.candidates_in(request.candidates)
         )
         return admission_pb2.AdmitResponse(
-            decisions=map(convert.decision_out, answer.decisions), mode=answer.mode.name, epoch=answer.epoch
+            decisions=map(convert.decision_out, answer.decisions),
+            mode=answer.mode.name,
+            epoch=answer.epoch,
+            retries_halved=answer.retries_halved,
         )
 
     async def Renew(self, request: admission_pb2.RenewRequest, context: Context) -> admission_pb2.RenewResponse:

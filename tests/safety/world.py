@@ -11,16 +11,19 @@ from foundation.ids import FixedRandomness, random_bytes
 from services.safety.adapters.memory import MemoryCheckpoint, MemoryStore
 from services.safety.app.admit import Admission, Admissions
 from services.safety.app.breakers import Breakers
+from services.safety.app.budgets import Budgets
 from services.safety.app.mode import Modes
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome, OutcomeKind
 from services.safety.domain.audit import Head, checkpoint_of
 from services.safety.domain.breaker import Breaker, BreakerRules
+from services.safety.domain.budget import BudgetRules
 from services.safety.domain.mode import StopOrder
 from services.safety.ports import SafetyStore
 
 RULES = BreakerRules()
+NO_EVIDENCE = BudgetRules(failures_min=10**9)
 AUDIT_KEY = b"\x0a" * 32
 SUCCESS, FAILURE, NEUTRAL = OutcomeKind.SUCCESS, OutcomeKind.FAILURE, OutcomeKind.NEUTRAL
 
@@ -76,20 +79,38 @@ class World:
     signal: FakeStopSignal
     checkpoint: MemoryCheckpoint
     rules: BreakerRules = RULES
+    budget_rules: BudgetRules = NO_EVIDENCE
     numbers: int = field(default=0)
 
     @classmethod
-    async def start(cls, store: SafetyStore | None = None, rules: BreakerRules = RULES) -> World:
-        """Safety with an empty store, at the beginning of 2026."""
+    async def start(
+        cls, store: SafetyStore | None = None, rules: BreakerRules = RULES, budget_rules: BudgetRules = NO_EVIDENCE
+    ) -> World:
+        """Safety with an empty store, at the beginning of 2026; its budgets act when they are given rules by which."""
         store, clock, signal = store or MemoryStore(), ManualClock(), FakeStopSignal()
         checkpoint = MemoryCheckpoint(checkpoint_of(Head(), AUDIT_KEY))
-        state = await SafetyState.load(store, signal, clock, audit_key=AUDIT_KEY, checkpoint=checkpoint)
-        return cls(state=state, store=store, clock=clock, signal=signal, rules=rules, checkpoint=checkpoint)
+        state = await SafetyState.load(
+            store, signal, clock, audit_key=AUDIT_KEY, checkpoint=checkpoint, budget_rules=budget_rules
+        )
+        return cls(
+            state=state,
+            store=store,
+            clock=clock,
+            signal=signal,
+            rules=rules,
+            checkpoint=checkpoint,
+            budget_rules=budget_rules,
+        )
 
     async def crash(self) -> None:
         """Lose everything that is not in the store, and start again."""
         self.state = await SafetyState.load(
-            self.store, self.signal, self.clock, audit_key=AUDIT_KEY, checkpoint=self.checkpoint
+            self.store,
+            self.signal,
+            self.clock,
+            audit_key=AUDIT_KEY,
+            checkpoint=self.checkpoint,
+            budget_rules=self.budget_rules,
         )
 
     @property
@@ -101,6 +122,11 @@ class World:
     def breakers(self) -> Breakers:
         """The verbs of breakers."""
         return Breakers(self.state, self.store)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The verbs of error budgets."""
+        return Budgets(self.state)
 
     @property
     def modes(self) -> Modes:

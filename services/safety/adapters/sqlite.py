@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from foundation.sqlite.database import Database
-from services.safety.adapters import sqlite_audit, sqlite_spend
+from services.safety.adapters import sqlite_audit, sqlite_budget, sqlite_spend
 from services.safety.adapters.memory import state_moved
 from services.safety.adapters.rows import (
     breaker_row,
@@ -93,6 +93,7 @@ def _load(connection: apsw.Connection) -> Snapshot:
         audit_head=sqlite_audit.head(connection),
         told=sqlite_audit.told(connection),
         spend=sqlite_spend.load(connection),
+        budgets=sqlite_budget.load(connection),
     )
 
 
@@ -125,6 +126,8 @@ def _commit(connection: apsw.Connection, changes: Changes) -> int:
     if changes.audit:
         sqlite_audit.write(connection, changes.audit)
     sqlite_spend.write(connection, changes.spend)
+    if changes.budgets:
+        sqlite_budget.write(connection, changes.budgets)
     return int(revision) + 1
 
 

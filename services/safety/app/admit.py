@@ -12,6 +12,7 @@ from services.safety.app.state import Draft, SafetyState
 from services.safety.domain.admission import BreakerGate, Decision, Gate, ModeGate, decide
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
 from services.safety.domain.breaker import BreakerRules
+from services.safety.domain.budget_gate import BudgetGate
 from services.safety.domain.mode import Mode
 from services.safety.domain.renewal import ModeRenewal, Renewal, RenewalGate, renew
 
@@ -25,6 +26,8 @@ class Admissions:
     decisions: Sequence[Decision]
     mode: Mode
     epoch: int
+    retries_halved: Sequence[str] = ()
+    """Scopes whose budget is acted on: tasks that touch one get half their retries."""
     credentials: Sequence[str] = ()
     """One for each candidate, empty for those that may not spend; nothing at all when none may."""
 
@@ -69,12 +72,15 @@ class Admission:
                 rules=self._rules,
                 now=draft.now,
                 draw=self._randomness.uniform,
+                budgets=draft.budgets,
             )
+            draft.book.epoch += draft.budgets.moves
             decisions = draft.decided.decisions
             return Admissions(
                 decisions=decisions,
                 mode=draft.mode.mode,
                 epoch=draft.book.epoch,
+                retries_halved=draft.budgets.tightened,
                 credentials=self._spend.credentials(draft, candidates, decisions),
             )
 
@@ -88,13 +94,14 @@ class Admission:
             renewals = renew(
                 attempts, book=draft.book, gates=self._renewal_gates(draft, attempts), rules=self._rules, now=draft.now
             )
+            draft.budgets.renew(attempts)
             return Renewals(renewals=renewals, mode=draft.mode.mode, epoch=draft.book.epoch)
 
         return await self._state.change(work)
 
     def _gates(self, draft: Draft) -> Sequence[Gate]:
         """Every gate of admission, in the order in which their refusals are listed."""
-        return (ModeGate(draft.mode), BreakerGate(self._rules), self._spend.gate(draft))
+        return (ModeGate(draft.mode), BreakerGate(self._rules), BudgetGate(draft.budgets), self._spend.gate(draft))
 
     def _renewal_gates(self, draft: Draft, attempts: Sequence[AttemptKey]) -> Sequence[RenewalGate]:
         """Everything that can interrupt what runs; an attempt hears the strictest."""

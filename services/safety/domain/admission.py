@@ -27,6 +27,7 @@ from services.safety.domain.breaker import (
     HalfOpen,
     Open,
 )
+from services.safety.domain.budget_book import BudgetBook
 from services.safety.domain.mode import ModeStatus
 
 
@@ -174,6 +175,7 @@ def decide(
     rules: BreakerRules,
     now: datetime,
     draw: Callable[[], float],
+    budgets: BudgetBook,
 ) -> Decided:
     """Take in the outcomes in their order, then decide on the candidates in theirs; changes `book` alone.
 
@@ -185,6 +187,7 @@ def decide(
     for outcome in outcomes:
         if outcome.attempt not in memory.taken_in and outcome.attempt not in decided.taken_in:
             decided.taken_in[outcome.attempt] = None
+            budgets.take_in(outcome)
             _take_in(outcome, book, memory, rules, now, draw)
     for candidate in candidates:
         decided.decisions.append(_decide_one(candidate, book, memory, decided, mode, gates, now))

@@ -31,7 +31,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowPair:
-    """Two windows over which the budget burns faster than `burn`: the long one proves it, the short one that it lasts."""
+    """Two windows over which a budget burns faster than `burn`: the long one is proof, the short one that it lasts."""
 
     burn: float
     long_minutes: int
@@ -57,17 +57,24 @@ class BudgetRules:
     permit_time: timedelta = timedelta(seconds=35)
     """Lease plus 15 s: the one attempt of a scope that runs one at a time, unless its lease is renewed."""
 
+    def objective(self, scope: str) -> float:
+        """The share of a scope's attempts that is to succeed."""
+        if scope == FLEET:
+            return self.slo_fleet
+        kind = scope.partition(":")[0]
+        return {"agent": self.slo_agent, "project": self.slo_project}.get(kind, self.slo_class)
+
     def allowed(self, scope: str) -> float:
         """The share of a scope's attempts that may fail."""
-        if scope == FLEET:
-            return 1 - self.slo_fleet
-        kind = scope.partition(":")[0]
-        return 1 - {"agent": self.slo_agent, "project": self.slo_project}.get(kind, self.slo_class)
+        return 1 - self.objective(scope)
 
     @property
     def windows(self) -> tuple[int, ...]:
         """Every window over which a burn rate is taken, in minutes, the shortest first."""
         return tuple(sorted({minutes for pair in self.pairs for minutes in (pair.long_minutes, pair.short_minutes)}))
+
+
+DEFAULT_BUDGET_RULES = BudgetRules()
 
 
 class Windows(Protocol):
@@ -102,7 +109,7 @@ class Forgiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is known of a scope beside its counts. `permit` is the one attempt that it may have, where it has but one."""
+    """What is known of a scope beside its counts. `permit`: the one attempt that it may have, where it has but one."""
 
     scope: str
     acting: Acting | None = None

@@ -21,11 +21,60 @@ from services.safety.domain.budget import (
     starting_scopes,
     thaws_at,
 )
-from services.safety.domain.budget_counts import Bucket, Counts, Tally
+from services.safety.domain.budget_counts import WEEK_MINUTES, Bucket, Counts, Tally
 from services.safety.domain.deadline import Deadline
 
 _NOTHING = Counts()
 _ONE_SUCCESS, _ONE_FAILURE = Tally(1, 0), Tally(1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRecords:
+    """Budgets as a store keeps them: all that it holds (minutes in order), or what one commit writes.
+
+    A commit first forgets the minutes up to one and the scopes that were cleared, then writes the rest.
+    """
+
+    standings: tuple[Standing, ...] = ()
+    buckets: tuple[tuple[str, Bucket], ...] = ()
+    cleared: frozenset[str] = frozenset()
+    forget_up_to: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.standings or self.buckets or self.cleared)
+
+    def with_(self, written: BudgetRecords) -> BudgetRecords:
+        """What a store holds once a commit has been written."""
+        oldest = written.forget_up_to if written.buckets else 0
+        buckets = {
+            (bucket.minute, scope): (scope, bucket)
+            for scope, bucket in self.buckets
+            if bucket.minute > oldest and scope not in written.cleared
+        }
+        buckets |= {(bucket.minute, scope): (scope, bucket) for scope, bucket in written.buckets}
+        standings = {one.scope: one for one in (*self.standings, *written.standings)}
+        return BudgetRecords(standings=tuple(standings.values()), buckets=tuple(buckets[at] for at in sorted(buckets)))
+
+
+NO_BUDGETS = BudgetRecords()
+
+
+@dataclass(slots=True)
+class BudgetsOwed:
+    """What memory holds newer than the store: scopes whose standing changed or was cleared, and minutes."""
+
+    standings: set[str] = field(default_factory=set)
+    minutes: set[tuple[str, int]] = field(default_factory=set)
+    cleared: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.standings or self.minutes or self.cleared)
+
+    def add(self, other: BudgetsOwed) -> None:
+        """Owe that as well."""
+        self.standings |= other.standings
+        self.minutes |= other.minutes
+        self.cleared |= other.cleared
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +85,16 @@ class Budgets:
     standings: dict[str, Standing] = field(default_factory=dict)
     acting: set[str] = field(default_factory=set)
     """The scopes in which something is in force; all others cost the way of an attempt nothing."""
+
+    @classmethod
+    def of(cls, records: BudgetRecords) -> Budgets:
+        """What a store holds."""
+        budgets = cls()
+        for scope, bucket in records.buckets:
+            budgets.add(scope, bucket.minute, Tally(bucket.attempts, bucket.failures))
+        for standing in records.standings:
+            budgets.put(standing)
+        return budgets
 
     def put(self, standing: Standing) -> None:
         """Take over a scope's standing."""
@@ -209,22 +268,28 @@ class BudgetBook:
         base = _NOTHING if scope in self.cleared else self._base.counts.get(scope, _NOTHING)
         return Seen(base, self._tallies.get(scope, Tally()), base.kept_under(self._minute))
 
-    def buckets(self, owed: Iterable[tuple[str, int]]) -> Iterator[tuple[str, Bucket]]:
-        """What has to be written: the minutes that are owed, and those that this decision adds to."""
+    def records(self, owed: BudgetsOwed) -> BudgetRecords:
+        """What has to be written: what is owed, and what this decision changes."""
         self._spread()
-        minutes = {(scope, minute) for scope, minute in owed if scope not in self.cleared}
+        standings = {scope: self._base.standings[scope] for scope in owed.standings} | self.changed
+        minutes = {(scope, minute) for scope, minute in owed.minutes if scope not in self.cleared}
         minutes |= {(scope, self.seen(scope).minute) for scope in self._tallies}
-        for scope, minute in minutes:
-            yield scope, self.seen(scope).at(minute)
+        return BudgetRecords(
+            standings=tuple(standings.values()),
+            buckets=tuple((scope, self.seen(scope).at(minute)) for scope, minute in sorted(minutes)),
+            cleared=frozenset(owed.cleared | self.cleared),
+            forget_up_to=self._minute - WEEK_MINUTES,
+        )
 
-    def adopt(self) -> set[tuple[str, int]]:
-        """Make this the state; return the minutes that were added to."""
+    def adopt(self) -> BudgetsOwed:
+        """Make this the state; return what of it is owed to the store unless it was written."""
         self._spread()
         for scope in self.cleared:
             self._base.counts.pop(scope, None)
         for standing in self.changed.values():
             self._base.put(standing)
-        return {(scope, self._base.add(scope, self._minute, tally)) for scope, tally in self._tallies.items()}
+        minutes = {(scope, self._base.add(scope, self._minute, tally)) for scope, tally in self._tallies.items()}
+        return BudgetsOwed(set(self.changed), minutes, set(self.cleared))
 
     def _known(self, scope: str) -> Standing:
         return self.changed.get(scope) or self._base.standings.get(scope) or Standing(scope=scope)
