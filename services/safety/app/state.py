@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from foundation.clock import Clock
@@ -19,7 +19,6 @@ from services.safety.domain.breaker import Breaker
 from services.safety.domain.budget import DEFAULT_BUDGET_RULES, BudgetRules
 from services.safety.domain.budget_book import BudgetBook, Budgets, BudgetsOwed
 from services.safety.domain.mode import ModeRecord, ModeStatus, effective
-from services.safety.domain.roster import Place, Roster, forgotten
 from services.safety.domain.spend_book import SpendBook
 from services.safety.domain.spend_ledger import Ledger
 from services.safety.domain.token import TokenRecord
@@ -38,8 +37,6 @@ K = TypeVar("K")
 
 ADMISSIONS_KEPT_MAX = 100_000
 _TRIES = 5
-_STEP_MIN = timedelta(seconds=1)
-"""A wall clock that is ahead of or behind the clock that counts sleep by more than this was set by somebody."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +107,6 @@ class _Owed:
     """What memory holds newer than the store. Names only: what is written is what memory holds then."""
 
     scopes: set[str] = field(default_factory=set)
-    places: set[Place] = field(default_factory=set)
     token_ids: set[str] = field(default_factory=set)
     taken_in: list[AttemptKey] = field(default_factory=list)
     mode: bool = False
@@ -118,14 +114,13 @@ class _Owed:
     budgets: BudgetsOwed = field(default_factory=BudgetsOwed)
 
     def __bool__(self) -> bool:
-        return bool(self.scopes or self.places or self.token_ids or self.taken_in or self.mode or self.entries or self.budgets)
+        return bool(self.scopes or self.token_ids or self.taken_in or self.mode or self.entries or self.budgets)
 
     def add(self, other: _Owed) -> None:
         self.budgets.add(other.budgets)
         self.mode |= other.mode
         self.entries += other.entries
         self.scopes |= other.scopes
-        self.places |= other.places
         self.token_ids |= other.token_ids
         self.taken_in[:0] = other.taken_in
 
@@ -162,8 +157,6 @@ class SafetyState:
         self.revocation = snapshot.revocation
         self.mode_record = snapshot.mode
         self.breakers: dict[str, Breaker] = {}
-        self.roster: dict[Place, datetime] = {}
-        self._last_look = clock.now(), clock.boottime()
         self.tokens: dict[str, TokenRecord] = {}
         self.spend = SpendBook(snapshot.spend)
         self.budgets = Budgets()
@@ -247,9 +240,8 @@ class SafetyState:
 
     def _draft(self) -> Draft:
         mode = self.mode
+        book = Book(self.breakers, self.epoch)
         now = self.clock.now()
-        book = Book(self.breakers, self.epoch, Roster(self.roster))
-        book.follow_clock(self._step_of_clock(now))
         draft = Draft(
             now=now,
             book=book,
@@ -264,14 +256,6 @@ class SafetyState:
             draft.must_be_durable = True
             _tell_stop_file(draft)
         return draft
-
-    def _step_of_clock(self, now: datetime) -> timedelta:
-        """By how much the wall clock was set since we last looked; what it drifts is nothing."""
-        boottime = self.clock.boottime()
-        last_now, last_boottime = self._last_look
-        self._last_look = now, boottime
-        step = now - last_now - timedelta(seconds=boottime - last_boottime)
-        return step if abs(step) >= _STEP_MIN else timedelta(0)
 
     def budget_book(self) -> BudgetBook:
         """The budgets as of now, to look at; what is changed in it is lost."""
@@ -330,7 +314,6 @@ class SafetyState:
             revocation=draft.revocation,
             mode=draft.mode_record if owed.mode or draft.mode_record is not self.mode_record else None,
             breakers=tuple(breakers.values()),
-            roster={place: self.roster[place] for place in owed.places} | draft.book.roster.changed,
             tokens=tuple(tokens.values()),
             taken_in=(*owed.taken_in, *draft.decided.taken_in),
             history=tuple(draft.book.history),
@@ -347,7 +330,6 @@ class SafetyState:
         self.mode_record = draft.mode_record
         self._seen_stop_file = draft.mode.stop_file
         self.breakers.update(draft.book.changed)
-        self._adopt_roster(draft)
         self.tokens.update(draft.tokens)
         self.told.update(dict.fromkeys(entry.told for entry in draft.entries if entry.told))
         self.spend.adopt(draft.ledger.changes())
@@ -361,20 +343,12 @@ class SafetyState:
         _trim(self.told, TOLD_KEPT_MAX)
         return _Owed(
             scopes=set(draft.book.changed),
-            places=set(draft.book.roster.changed),
             token_ids=set(draft.tokens),
             taken_in=list(decided.taken_in),
             mode=mode_moved,
             entries=list(draft.entries),
             budgets=draft.budgets.adopt(),
         )
-
-    def _adopt_roster(self, draft: Draft) -> None:
-        changed = draft.book.roster.changed
-        if changed:
-            self.roster.update(changed)
-            for place in forgotten(self.roster, draft.now):
-                del self.roster[place]
 
     def _take(self, snapshot: Snapshot) -> None:
         now = self.clock.now()
@@ -383,7 +357,6 @@ class SafetyState:
         self.revocation = snapshot.revocation
         self.mode_record = snapshot.mode
         self.breakers = {scope: breaker.loaded(now) for scope, breaker in snapshot.breakers.items()}
-        self.roster = dict(snapshot.roster)
         self.tokens = dict(snapshot.tokens)
         self.spend = SpendBook(snapshot.spend)
         self._taken_in = dict.fromkeys(snapshot.taken_in)
