@@ -53,6 +53,7 @@ class World:
     reports: list[reports_pb2.Report] = field(default_factory=list)
     paused: bool = False
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
+    audit_broken: int | None = None
     breakers: dict[str, breakers_pb2.Breaker] = field(default_factory=dict)
     cleared: dict[str, int] = field(default_factory=dict)
     last_caller: str = ""
