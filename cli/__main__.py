@@ -39,6 +39,7 @@ VERBS = {
     "resume": "start again after a stop",
     "recover": "let held agents go",
     "breaker": "circuit breakers: list, force, reset",
+    "budget": "error budgets: what is left, how fast it burns",
     "audit": "what was done with privilege, and the proof of it",
     "token": "your token, and those of others",
     "ca": "the workspace's own authority and its certificates",

@@ -13,6 +13,7 @@ import grpc.aio
 from clients.caching_verifier import CachingTokenVerifier as CachingTokenVerifier
 from clients.calling import DEADLINE, ask, listen, repeatable
 from clients.safety_audit import AuditClient
+from clients.safety_budgets import BudgetClient
 from clients.safety_convert import (
     admission_from,
     breaker_from,
@@ -43,13 +44,16 @@ from protos.safety.v1 import (
     audit_pb2,
     breakers_pb2,
     breakers_pb2_grpc,
+    budgets_pb2,
     mode_pb2,
     mode_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
 
-REPEATABLE = repeatable(file.DESCRIPTOR for file in (admission_pb2, audit_pb2, breakers_pb2, mode_pb2, tokens_pb2))
+REPEATABLE = repeatable(
+    file.DESCRIPTOR for file in (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, tokens_pb2)
+)
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
@@ -64,6 +68,7 @@ class SafetyClient:
         """The channel is closed by `close`."""
         self._channel = channel
         self.audit = AuditClient(channel)
+        self.budgets = BudgetClient(channel)
         self._admission = admission_pb2_grpc.AdmissionServiceStub(channel)
         self._breakers = breakers_pb2_grpc.BreakerServiceStub(channel)
         self._mode = mode_pb2_grpc.ModeServiceStub(channel)

@@ -13,7 +13,21 @@ from foundation.errors import Exhausted, FieldFault, Invalid
 from foundation.ids import SystemIds
 from foundation.log import get_logger
 from gateway import problem, security
-from gateway.routes import agents, audit, breakers, document, health, log, metrics, mode, page, queue, reports, tasks
+from gateway.routes import (
+    agents,
+    audit,
+    breakers,
+    budgets,
+    document,
+    health,
+    log,
+    metrics,
+    mode,
+    page,
+    queue,
+    reports,
+    tasks,
+)
 from gateway.schemas.answers import Problem
 from gateway.schemas.documented import SECURITY_SCHEMES
 from gateway.state import Gateway, gateway
@@ -46,7 +60,7 @@ def create_app(state: Gateway) -> OpenAPI:
     app.before_request(_begin)
     security.install(app)
     problem.install(app, log=get_logger("gateway"), ids=SystemIds(state.clock))
-    for room in (tasks, log, agents, health, reports, metrics, mode, breakers, audit, queue, document):
+    for room in (tasks, log, agents, health, reports, metrics, mode, breakers, budgets, audit, queue, document):
         app.register_api(room.routes)
     app.register_blueprint(page.routes)
     app.after_request(_slow_down_guessing)
