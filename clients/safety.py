@@ -24,6 +24,7 @@ from clients.safety_convert import (
     renewals_from,
     token_from,
 )
+from clients.safety_spend import SpendClient
 from clients.safety_values import (
     Admission,
     BreakerView,
@@ -47,12 +48,13 @@ from protos.safety.v1 import (
     budgets_pb2,
     mode_pb2,
     mode_pb2_grpc,
+    spend_pb2,
     tokens_pb2,
     tokens_pb2_grpc,
 )
 
 REPEATABLE = repeatable(
-    file.DESCRIPTOR for file in (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, tokens_pb2)
+    file.DESCRIPTOR for file in (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
 )
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
@@ -69,6 +71,7 @@ class SafetyClient:
         self._channel = channel
         self.audit = AuditClient(channel)
         self.budgets = BudgetClient(channel)
+        self.spend = SpendClient(channel)
         self._admission = admission_pb2_grpc.AdmissionServiceStub(channel)
         self._breakers = breakers_pb2_grpc.BreakerServiceStub(channel)
         self._mode = mode_pb2_grpc.ModeServiceStub(channel)

@@ -60,6 +60,7 @@ def candidate_to(candidate: Candidate) -> admission_pb2.Candidate:
         agent=candidate.agent,
         project=candidate.project,
         uses=candidate.uses,
+        origin=candidate.origin,
     )
 
 
@@ -77,7 +78,7 @@ _ADMITTED = Verdict(admitted=True)
 
 def _verdict_from(message: admission_pb2.Decision) -> Verdict:
     if message.admitted:
-        return _ADMITTED
+        return Verdict(admitted=True, credential=message.credential) if message.credential else _ADMITTED
     return Verdict(
         admitted=False,
         scope=message.scope,

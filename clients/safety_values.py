@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -35,24 +35,32 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An attempt that wants to start; `fence` is the one that it will carry."""
+    """An attempt that wants to start; `fence` is the one that it will carry.
+
+    `origin` is the task that it retries, else the one whose child it is: it spends under the same cap.
+    """
 
     task_id: str
     fence: int
     agent: str
     project: str = ""
     uses: tuple[str, ...] = ()
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The decision on one candidate. `ask_again_at` None: when the epoch has changed."""
+    """The decision on one candidate. `ask_again_at` None: when the epoch has changed.
+
+    `credential` is that of an admitted attempt that may spend, good until it ends; empty for any other.
+    """
 
     admitted: bool
     scope: str = ""
     code: str = ""
     reason: str = ""
     ask_again_at: datetime | None = None
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "breaker_jitter_share": _number(0.2, 0, 0.9, "share by which the open time varies either way"),
         "breaker_probe_successes": _integer(2, 1, 100, "successes in half-open that close a breaker"),
         "breaker_permit_extra_seconds": _number(15, 0, 3_600, "how long a probe's permit outlives its lease"),
+        "breaker_culprits_min": _integer(3, 1, 1_000, "agents whose failures open a breaker that many share"),
         "breaker_held_agents_min": _integer(5, 1, 10_000, "held agents from which the share below counts"),
         "breaker_held_share_max": _number(0.3, 0.01, 1, "share of the active agents that automatic trips may hold"),
         # Error budgets.
@@ -124,6 +125,8 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "budget_burn_3d": _number(0.98, 0.01, 10_000, "the same over 3 d and 6 h"),
         "budget_failures_min": _integer(3, 1, 1_000, "failures in the longer window below which nothing is acted on"),
         "budget_probability_max": _number(1e-6, 1e-15, 1, "chance of so many failures in an agent that is well"),
+        # Spend. Prices are in config/prices.toml, caps in config/spend.toml.
+        "spend_reservation_seconds": _number(900, 1, _DAY, "how long a reservation outlives its attempt, then charged"),
         # Tokens.
         "token_rotation_seconds": _number(_DAY, 1, 365 * _DAY, "age at which the user's token is replaced"),
         "token_overlap_seconds": _number(900, 0, _DAY, "how long the replaced token stays good"),
@@ -163,7 +166,6 @@ NOT_ACTED_ON = frozenset(
         "paused_attempts_max",
         *("service_backoff_seconds", "service_backoff_seconds_max"),
         *("service_restarts_escalate", "service_restarts_hold", "service_restarts_window_seconds"),
-        *("breaker_held_agents_min", "breaker_held_share_max"),
         *("token_rotation_seconds", "token_overlap_seconds"),
     }
 )

@@ -33,11 +33,14 @@ from protos.safety.v1 import (
     budgets_pb2_grpc,
     mode_pb2,
     mode_pb2_grpc,
+    spend_pb2,
+    spend_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
 from protos.scopes import scopes_of
 from services.safety.adapters.checkpoint_file import FileCheckpoint
+from services.safety.adapters.spend_files import TariffFiles
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.app.admit import Admission
@@ -46,17 +49,21 @@ from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
+from services.safety.app.spend import Spend
+from services.safety.app.spend_overview import SpendOverview
+from services.safety.app.spend_verifier import AttemptsToo
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
 from services.safety.loops import flush_until
 from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeServicer, TokenServicer
 from services.safety.servicer_audit import AuditServicer
 from services.safety.servicer_budgets import BudgetServicer
+from services.safety.servicer_spend import SpendServicer
 from services.safety.settings import SafetySettings
 
 _KEY_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, tokens_pb2)
+_CONTRACTS = (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
 
 
 async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Event) -> None:
@@ -80,11 +87,14 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             checkpoint=FileCheckpoint(workspace.audit),
             budget_rules=settings.budget_rules,
         )
+        spend = Spend(state, TariffFiles(workspace.config_file.parent).read, settings.reservation_grace)
         tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat)
-        admission = Admission(state, settings.rules, SystemRandomness())
+        admission = Admission(state, settings.rules, SystemRandomness(), spend=spend)
         scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
         door = door_of(workspace, "safety", settings.safety_listen, roles=("coordinator", "gateway", "runner", "user"))
-        server = RpcServer("safety", verifier=tokens, scopes=scopes, logger=logger, clock=clock, tcp=door)
+        server = RpcServer(
+            "safety", verifier=AttemptsToo(spend, tokens), scopes=scopes, logger=logger, clock=clock, tcp=door
+        )
         add = server.add
         add(
             admission_pb2_grpc.add_AdmissionServiceServicer_to_server,
@@ -112,6 +122,11 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             "quantum.safety.v1.ModeService",
         )
         add(
+            spend_pb2_grpc.add_SpendServiceServicer_to_server,
+            SpendServicer(spend, SpendOverview(state, spend)),
+            "quantum.safety.v1.SpendService",
+        )
+        add(
             tokens_pb2_grpc.add_TokenServiceServicer_to_server,
             TokenServicer(tokens),
             "quantum.safety.v1.TokenService",
@@ -120,7 +135,7 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
         await server.start(workspace.socket("safety"))
         await server.set_serving(True)
         try:
-            await flush_until(stop, state)
+            await flush_until(stop, state, sweeps=(spend.sweep,))
         finally:
             await server.stop(_STOP_GRACE)
             await state.flush()

@@ -84,6 +84,7 @@ def candidates_in(messages: Iterable[admission_pb2.Candidate]) -> list[Candidate
             agent=message.agent,
             project=message.project,
             uses=tuple(message.uses),
+            origin=message.origin,
         )
         for message in messages
     ]
@@ -94,10 +95,10 @@ def key_in(message: admission_pb2.AttemptKey) -> AttemptKey:
     return AttemptKey(message.task_id, message.fence)
 
 
-def decision_out(decision: Decision) -> admission_pb2.Decision:
+def decision_out(decision: Decision, credential: str = "") -> admission_pb2.Decision:
     """A decision; a refusal is shown by the scope that lasts longest, with every gate's sentence."""
     if decision.admitted:
-        return admission_pb2.Decision(admitted=True)
+        return admission_pb2.Decision(admitted=True, credential=credential)
     foremost = decision.foremost
     others = [refusal.reason for refusal in decision.refusals if refusal is not foremost]
     return admission_pb2.Decision(

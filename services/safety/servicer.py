@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -41,7 +42,7 @@ class AdmissionServicer(admission_pb2_grpc.AdmissionServiceServicer):
             convert.outcomes_in(request.outcomes), convert.candidates_in(request.candidates)
         )
         return admission_pb2.AdmitResponse(
-            decisions=map(convert.decision_out, answer.decisions),
+            decisions=map(convert.decision_out, answer.decisions, answer.credentials or repeat("")),
             mode=answer.mode.name,
             epoch=answer.epoch,
             retries_halved=answer.retries_halved,

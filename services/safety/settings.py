@@ -23,6 +23,9 @@ class SafetySettings:
     breaker_jitter_share: float
     breaker_probe_successes: int
     breaker_permit_extra_seconds: float
+    breaker_culprits_min: int
+    breaker_held_agents_min: int
+    breaker_held_share_max: float
     budget_slo_agent: float
     budget_slo_class: float
     budget_slo_project: float
@@ -34,6 +37,7 @@ class SafetySettings:
     budget_failures_min: int
     budget_probability_max: float
     revocation_beat_seconds: float
+    spend_reservation_seconds: float
     safety_listen: str
 
     @property
@@ -49,6 +53,9 @@ class SafetySettings:
             jitter=self.breaker_jitter_share,
             successes_to_close=self.breaker_probe_successes,
             permit_time=self.permit_time,
+            culprits_min=self.breaker_culprits_min,
+            held_agents_min=self.breaker_held_agents_min,
+            held_share_max=self.breaker_held_share_max,
         )
 
     @property
@@ -74,6 +81,11 @@ class SafetySettings:
     def permit_time(self) -> timedelta:
         """How long a permit that nobody renews is held: by the one attempt that may run."""
         return timedelta(seconds=self.lease_seconds + self.breaker_permit_extra_seconds)
+
+    @property
+    def reservation_grace(self) -> timedelta:
+        """How long a reservation outlives its attempt before it is charged in full."""
+        return timedelta(seconds=self.spend_reservation_seconds)
 
     @property
     def beat(self) -> timedelta:

@@ -45,7 +45,7 @@ class Purse:
     credentials: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @classmethod
-    async def open(cls, store: SafetyStore | None = None, **caps: int | None) -> Purse:
+    async def open(cls, store: SafetyStore | None = None, /, **caps: int | None) -> Purse:
         """With caps in whole dollars, `fleet_day=100`; every other default is taken away."""
         named = {CapName(*_named(name)): cap if cap is None else cap * DOLLAR for name, cap in caps.items()}
         tariff = Tariff(prices=PriceTable([CALL, WORDS]), caps={**NO_CAPS, **named})

@@ -14,6 +14,7 @@ from foundation.sqlite.database import Database
 from foundation.tokens import mint
 from services.safety.adapters.memory import MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
+from services.safety.app.spend import Spend
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.mode import Mode
 from services.safety.domain.renewal import RenewalKind
@@ -21,7 +22,8 @@ from services.safety.domain.spend_gate import Tariff
 from services.safety.domain.spend_prices import PriceTable, Usage
 from services.safety.domain.spend_records import Stage
 from services.safety.ports import SafetyStore
-from tests.safety.spending import CALL, DOLLAR, GRACE, Purse
+from tests.safety.spending import CALL, DOLLAR, GRACE, NO_CAPS, Purse
+from tests.safety.world import wants
 
 DAY = timedelta(days=1)
 
@@ -46,15 +48,13 @@ async def test_a_call_is_reserved_and_settled_once_whatever_is_sent_again(store:
     await purse.crash()
     assert await purse.spend.settle(token, "a", 1 * DOLLAR) == settled
     assert purse.booked == (1, 0)
-    for refused in (
-        purse.call(token, "a"),
-        purse.spend.settle(token, "a", 2 * DOLLAR),
-        purse.spend.release(token, "a"),
-    ):
+    spend = purse.spend
+    for refused in (purse.call(token, "a"), spend.settle(token, "a", 2 * DOLLAR), spend.release(token, "a")):
         with pytest.raises(Conflict, match="settled"):
             await refused
+    await purse.call(token, "b")
     with pytest.raises(Conflict, match="another call"):
-        await purse.call(token, "b") and await purse.call(token, "b", "words")
+        await purse.spend.reserve(token, "b", "acme", "words", input_tokens=1, output_tokens=1)
 
 
 async def test_release_gives_back_and_a_settle_after_it_is_refused(store: SafetyStore) -> None:
@@ -141,24 +141,16 @@ async def test_at_the_cap_the_attempt_pauses_and_goes_on_when_it_is_raised(store
 
 
 async def test_without_the_gate_an_agent_starts_that_cannot_pay() -> None:
-    """The control: the same cap, with spend's gates taken out of admission and renewal."""
+    """The control: the same bookings, looked at by gates that know no cap."""
     purse = await Purse.open(agent_day=1)
     token = await purse.start("t")
     await purse.call(token, "a")
     with pytest.raises(Exhausted):
         await purse.call(token, "b")
     assert [await purse.start("v"), await purse.renewed("t")] == ["", RenewalKind.PAUSE]
-    purse.spend = _NoGate(purse.world.state)  # type: ignore[assignment]
+    purse.spend = Spend(purse.world.state, lambda: Tariff(prices=PriceTable([CALL]), caps=NO_CAPS))
     assert await purse.start("v") != ""
     assert await purse.renewed("t") is RenewalKind.CONTINUE
-
-
-def _NoGate(state: object) -> object:
-    """A spend whose caps are all taken away."""
-    from services.safety.app.spend import Spend
-    from tests.safety.spending import NO_CAPS
-
-    return Spend(state, lambda: Tariff(prices=PriceTable([CALL]), caps=NO_CAPS))  # type: ignore[arg-type]
 
 
 async def test_a_call_too_large_for_what_is_left_blocks_its_agent_and_no_other() -> None:
@@ -190,7 +182,7 @@ async def test_days_and_months_open_anew_and_never_backwards() -> None:
     await purse.spend.settle(token, "a", DOLLAR)  # booked on the day on which it was promised
     assert purse.balance("fleet", "2026-01-01")[:2] == (1, 1)
     await purse.call(token, "c")
-    clock.advance(-timedelta(minutes=10))  # a clock set back opens no day a second time
+    clock.set_now(clock.now() - timedelta(minutes=10))  # a clock set back opens no day a second time
     with pytest.raises(Exhausted, match="opens at 2026-02-01"):
         await purse.call(token, "d")
     assert purse.balance("fleet", "2026-01-02")[:2] == (0, 1)
@@ -271,7 +263,7 @@ async def test_an_attempts_credential_is_good_for_it_alone_and_dies_with_it(stor
     token = await purse.start("t")
     text = purse.credentials["t", 1]
     caller = purse.spend.verify(text)
-    assert caller is not None and (caller.token_id, caller.scopes) == (token, {"spend"})
+    assert caller is not None and (caller.token_id, caller.scopes) == (token, frozenset({"spend"}))
     await purse.start("t")
     assert purse.credentials["t", 1] == text, "the same attempt hears the same"
     await purse.crash()
@@ -295,8 +287,6 @@ async def test_an_attempts_credential_is_good_for_it_alone_and_dies_with_it(stor
 
 async def test_agents_that_use_no_cloud_cost_no_commit_and_get_no_credential() -> None:
     purse = await Purse.open()
-    from tests.safety.world import wants
-
     revision = (await purse.world.store.load()).revision
     answer = await purse.admission.admit((), [wants("plain", uses=("project:x",))])
     assert answer.decisions[0].admitted and not any(answer.credentials)

@@ -64,16 +64,18 @@ class Outcome(_message.Message):
     def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[OutcomeKind, str]] = ..., failure_class: _Optional[str] = ..., detail: _Optional[str] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("attempt", "agent", "project", "uses")
+    __slots__ = ("attempt", "agent", "project", "uses", "origin")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     USES_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptKey
     agent: str
     project: str
     uses: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ...) -> None: ...
+    origin: str
+    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., origin: _Optional[str] = ...) -> None: ...
 
 class AdmitRequest(_message.Message):
     __slots__ = ("outcomes", "candidates")
@@ -96,18 +98,20 @@ class AdmitResponse(_message.Message):
     def __init__(self, decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., mode: _Optional[str] = ..., epoch: _Optional[int] = ..., retries_halved: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("admitted", "scope", "code", "reason", "ask_again_at")
+    __slots__ = ("admitted", "scope", "code", "reason", "ask_again_at", "credential")
     ADMITTED_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ASK_AGAIN_AT_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     admitted: bool
     scope: str
     code: str
     reason: str
     ask_again_at: _timestamp_pb2.Timestamp
-    def __init__(self, admitted: _Optional[bool] = ..., scope: _Optional[str] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., ask_again_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    credential: str
+    def __init__(self, admitted: _Optional[bool] = ..., scope: _Optional[str] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., ask_again_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., credential: _Optional[str] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("attempts",)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from foundation.errors import Invalid
 from foundation.ids import Randomness
+from services.safety.app.draft import Draft
+from services.safety.app.mode import guard
 from services.safety.app.spend import Spend
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.state import SafetyState
 from services.safety.domain.admission import BreakerGate, Decision, Gate, ModeGate, decide
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
 from services.safety.domain.breaker import BreakerRules
@@ -75,6 +77,8 @@ class Admission:
                 budgets=draft.budgets,
             )
             draft.book.epoch += draft.budgets.moves
+            if draft.book.overload:
+                guard(draft, draft.book.overload)
             decisions = draft.decided.decisions
             return Admissions(
                 decisions=decisions,

@@ -13,7 +13,8 @@ from foundation.errors import Exhausted, FieldFault, Invalid, Unauthenticated, U
 from foundation.ids import random_bytes
 from foundation.log import get_logger
 from foundation.money import format_dollars
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
 from services.safety.domain.admission import Decision, mode_refusal
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
 from services.safety.domain.spend_caps import Cap, Caps, cap_name

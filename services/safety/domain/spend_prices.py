@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -50,7 +50,7 @@ class PriceTable:
         for price in sorted(prices, key=lambda price: price.valid_from):
             self._prices.setdefault((price.provider, price.model), []).append(price)
 
-    def __iter__(self) -> Iterable[Price]:
+    def __iter__(self) -> Iterator[Price]:
         """All of them, by provider, model and day."""
         return (price for _, prices in sorted(self._prices.items()) for price in prices)
 
