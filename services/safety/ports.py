@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from services.safety.domain.alert import Group, Level
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import NO_RECORDS, AuditRecord, Checkpoint, Head
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.budget_book import NO_BUDGETS, BudgetRecords
 from services.safety.domain.mode import ModeRecord, StopOrder
+from services.safety.domain.roster import Place
 from services.safety.domain.spend_records import NO_SPEND, NO_SPEND_CHANGES, SpendChanges, SpendSnapshot
 from services.safety.domain.token import TokenRecord
 
@@ -33,6 +35,7 @@ class Snapshot:
     revocation: int
     mode: ModeRecord
     breakers: Mapping[str, Breaker]
+    roster: Mapping[Place, datetime] = field(default_factory=dict)
     tokens: Mapping[str, TokenRecord]
     taken_in: tuple[AttemptKey, ...]
     audit_head: Head = NO_RECORDS
@@ -40,6 +43,7 @@ class Snapshot:
     """Ids of the newest `TOLD_KEPT_MAX` acts that other services told, oldest first."""
     spend: SpendSnapshot = NO_SPEND
     budgets: BudgetRecords = NO_BUDGETS
+    alerts: Mapping[str, Group] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +58,15 @@ class Changes:
     revocation: int
     mode: ModeRecord | None = None
     breakers: tuple[Breaker, ...] = ()
+    roster: Mapping[Place, datetime] = field(default_factory=dict)
     tokens: tuple[TokenRecord, ...] = ()
     taken_in: tuple[AttemptKey, ...] = ()
     history: tuple[BreakerChange, ...] = ()
     audit: tuple[AuditRecord, ...] = ()
     spend: SpendChanges = NO_SPEND_CHANGES
     budgets: BudgetRecords = NO_BUDGETS
+    alerts: tuple[Group, ...] = ()
+    alerts_forgotten: tuple[str, ...] = ()
 
 
 class SafetyStore(Protocol):
@@ -86,6 +93,51 @@ class SafetyStore(Protocol):
 
     async def audit_before(self, number: int | None, limit: int, since: datetime | None) -> Sequence[AuditRecord]:
         """Up to `limit` records with smaller numbers (None: from the end) not older than `since`, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMessage:
+    """What one channel is to say. `count` alerts of the same cause are behind it, the first at `first_at`."""
+
+    cause: str
+    level: Level
+    text: str
+    count: int
+    first_at: datetime
+    at: datetime
+    workspace: str
+
+
+class ChannelRules(Protocol):
+    """What holds for a channel: the least level that it carries, and how many messages an hour."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def level(self) -> Level:
+        """The least level that it carries."""
+        ...
+
+    @property
+    def per_hour(self) -> int:
+        """How many messages it may carry in an hour."""
+        ...
+
+
+class AlertChannel(Protocol):
+    """A way on which alerts reach people."""
+
+    @property
+    def config(self) -> ChannelRules:
+        """What holds for it."""
+        ...
+
+    def say(self, message: AlertMessage) -> None:
+        """Bring one message; may block for seconds. Raises QuantumError or OSError when it did not go out."""
         ...
 
 

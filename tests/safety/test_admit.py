@@ -10,11 +10,12 @@ import pytest
 from foundation.errors import Invalid
 from foundation.ids import FixedRandomness
 from services.safety.app.admit import Admission
+from services.safety.app.draft import Draft
 from services.safety.app.state import ADMISSIONS_KEPT_MAX
 from services.safety.domain.admission import BreakerGate, Gate, ModeGate
 from services.safety.domain.attempt import OutcomeKind
 from services.safety.domain.breaker import Closed, HalfOpen, Open
-from services.safety.domain.mode import Mode, ModeStatus, StopOrder
+from services.safety.domain.mode import Mode, StopOrder
 from services.safety.domain.renewal import RenewalKind
 from tests.safety.world import FAILURE, NEUTRAL, RULES, SUCCESS, World, ended, key, wants
 
@@ -218,8 +219,8 @@ class NoGates(Admission):
 
     kept: Sequence[type] = ()
 
-    def _gates(self, mode: ModeStatus) -> Sequence[Gate]:
-        return [gate for gate in super()._gates(mode) if type(gate) in self.kept]
+    def _gates(self, draft: Draft) -> Sequence[Gate]:
+        return [gate for gate in super()._gates(draft) if type(gate) in self.kept]
 
 
 @pytest.mark.parametrize(("kept", "admitted"), [((ModeGate, BreakerGate), False), ((ModeGate,), True)])

@@ -25,7 +25,8 @@ from services.safety.adapters.memory import MemoryCheckpoint, MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.app.audit import Audit, Verdict
 from services.safety.app.provision import provision
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
 from services.safety.app.trail import AuditTrail
 from services.safety.domain.audit import (
     NO_RECORDS,

@@ -16,7 +16,7 @@ async def test_list_shows_state_and_history_newest_first() -> None:
     await world.fail(3)
     await world.run_once(SUCCESS, "fine")
     views = await world.breakers.list(not_closed=False)
-    assert [view.breaker.scope for view in views] == ["agent:build", "agent:fine"]
+    assert [view.breaker.scope for view in views] == ["agent:build", "agent:fine", "fleet"]
     assert [view.breaker.scope for view in await world.breakers.list(not_closed=True)] == ["agent:build"]
     await world.breakers.reset("agent:build", reason="fixed", actor="ann")
     history = (await world.breakers.list(not_closed=False))[0].history

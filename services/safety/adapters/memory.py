@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from foundation.errors import Stale
+from services.safety.domain.alert import Group
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import AuditRecord, Checkpoint, Head
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.budget_book import NO_BUDGETS
 from services.safety.domain.mode import Mode, ModeRecord
+from services.safety.domain.roster import Place, forgotten
 from services.safety.domain.spend_records import NO_SPEND, applied
 from services.safety.domain.token import TokenRecord
 from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, TOLD_KEPT_MAX, Changes, Snapshot
@@ -26,12 +29,14 @@ class MemoryStore:
         self._revocation = 0
         self._mode = ModeRecord(mode=Mode.NORMAL, since=None)
         self._breakers: dict[str, Breaker] = {}
+        self._roster: dict[Place, datetime] = {}
         self._tokens: dict[str, TokenRecord] = {}
         self._taken_in: dict[AttemptKey, None] = {}
         self._history: list[BreakerChange] = []
         self._audit: list[AuditRecord] = []
         self._spend = NO_SPEND
         self._budgets = NO_BUDGETS
+        self._alerts: dict[str, Group] = {}
 
     async def load(self) -> Snapshot:
         """The whole state."""
@@ -41,12 +46,14 @@ class MemoryStore:
             revocation=self._revocation,
             mode=self._mode,
             breakers=dict(self._breakers),
+            roster=dict(self._roster),
             tokens=dict(self._tokens),
             taken_in=tuple(self._taken_in),
             audit_head=self._audit[-1].head if self._audit else Head(),
             told=tuple([record.entry.told for record in self._audit if record.entry.told][-TOLD_KEPT_MAX:]),
             spend=self._spend,
             budgets=self._budgets,
+            alerts=dict(self._alerts),
         )
 
     async def commit(self, changes: Changes) -> int:
@@ -58,14 +65,21 @@ class MemoryStore:
         self._revocation = changes.revocation
         self._mode = changes.mode or self._mode
         self._breakers |= {breaker.scope: breaker for breaker in changes.breakers}
+        self._roster |= changes.roster
+        for place in forgotten(self._roster, max(changes.roster.values())) if changes.roster else ():
+            del self._roster[place]
         self._tokens |= {token.id: token for token in changes.tokens}
         self._taken_in |= dict.fromkeys(changes.taken_in)
-        for attempt in list(self._taken_in)[:-OUTCOMES_KEPT_MAX]:
+        for attempt in list(islice(self._taken_in, max(0, len(self._taken_in) - OUTCOMES_KEPT_MAX))):
             del self._taken_in[attempt]
-        self._history = [*self._history, *changes.history][-HISTORY_KEPT_MAX:]
+        self._history += changes.history
+        del self._history[:-HISTORY_KEPT_MAX]
         self._audit += changes.audit
         self._spend = applied(self._spend, changes.spend)
         self._budgets = self._budgets.with_(changes.budgets)
+        self._alerts |= {group.cause: group for group in changes.alerts}
+        for cause in changes.alerts_forgotten:
+            self._alerts.pop(cause, None)
         return self._revision
 
     async def history(self, per_scope: int) -> Mapping[str, tuple[BreakerChange, ...]]:

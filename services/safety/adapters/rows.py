@@ -81,12 +81,13 @@ def breaker_row(breaker: Breaker) -> Row:
         *_deadline_columns(until),
         *((permit.holder.task, permit.holder.fence) if permit else (None, None)),
         *_deadline_columns(permit.deadline if permit else None),
+        " ".join(breaker.culprits),
     )
 
 
 def read_breaker(row: Row) -> Breaker:
     """The breaker in a row of its table."""
-    scope, state, epoch, consecutive, recent, attempts, reason, *of_state = row
+    scope, state, epoch, consecutive, recent, attempts, reason, *of_state, culprits = row
     return Breaker(
         scope=scope,
         state=_read_state(StateName(state), of_state),
@@ -95,6 +96,7 @@ def read_breaker(row: Row) -> Breaker:
         recent=recent,
         attempts=attempts,
         reason=reason,
+        culprits=tuple(culprits.split(" ")) if culprits else (),
     )
 
 

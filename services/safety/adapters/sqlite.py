@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from foundation.sqlite.database import Database
-from services.safety.adapters import sqlite_audit, sqlite_budget, sqlite_spend
+from services.safety.adapters import sqlite_alerts, sqlite_audit, sqlite_budget, sqlite_roster, sqlite_spend
 from services.safety.adapters.memory import state_moved
 from services.safety.adapters.rows import (
     breaker_row,
@@ -33,7 +33,7 @@ _STATE = "select revision, epoch, revocation, mode, mode_reason, mode_actor, mod
 _NEVER = 0  # in `mode_since`: the mode is as the database came
 _PUT_STATE = "update state set revision = ?, epoch = ?, revocation = ?"
 _PUT_MODE = "update state set mode = ?, mode_reason = ?, mode_actor = ?, mode_since = ?"
-_PUT_BREAKER = "insert or replace into breaker values (" + ", ".join("?" * 16) + ")"
+_PUT_BREAKER = "insert or replace into breaker values (" + ", ".join("?" * 17) + ")"
 _PUT_TOKEN = "insert or replace into token values (?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_CHANGE = (
     "insert into breaker_change (scope, at, state_before, state_after, epoch, reason, actor)"
@@ -88,12 +88,14 @@ def _load(connection: apsw.Connection) -> Snapshot:
         revocation=revocation,
         mode=ModeRecord(mode=Mode[mode], reason=reason, actor=actor, since=_moment_of_mode(since)),
         breakers={breaker.scope: breaker for breaker in breakers},
+        roster=sqlite_roster.load(connection),
         tokens={token.id: token for token in tokens},
         taken_in=tuple(AttemptKey(task, fence) for task, fence in outcomes),
         audit_head=sqlite_audit.head(connection),
         told=sqlite_audit.told(connection),
         spend=sqlite_spend.load(connection),
         budgets=sqlite_budget.load(connection),
+        alerts=sqlite_alerts.load(connection),
     )
 
 
@@ -115,6 +117,8 @@ def _commit(connection: apsw.Connection, changes: Changes) -> int:
         connection.execute(_PUT_MODE, (mode.mode.name, mode.reason, mode.actor, _since_of_mode(mode)))
     if changes.breakers:
         connection.executemany(_PUT_BREAKER, map(breaker_row, changes.breakers))
+    if changes.roster:
+        sqlite_roster.write(connection, changes.roster)
     if changes.tokens:
         connection.executemany(_PUT_TOKEN, map(token_row, changes.tokens))
     if changes.history:
@@ -128,6 +132,8 @@ def _commit(connection: apsw.Connection, changes: Changes) -> int:
     sqlite_spend.write(connection, changes.spend)
     if changes.budgets:
         sqlite_budget.write(connection, changes.budgets)
+    if changes.alerts or changes.alerts_forgotten:
+        sqlite_alerts.write(connection, changes.alerts, changes.alerts_forgotten)
     return int(revision) + 1
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from foundation.errors import Invalid, NotFound, did_you_mean
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
 from services.safety.domain.attempt import FLEET
 from services.safety.domain.book import Book, BreakerChange
 from services.safety.domain.breaker import Breaker, StateName
+from services.safety.domain.roster import Roster
 from services.safety.ports import SafetyStore
 
 FORCE_CLOSED_MAX = timedelta(days=7)
@@ -36,7 +38,8 @@ class Breakers:
 
     async def list(self, *, not_closed: bool) -> Sequence[BreakerView]:
         """Every breaker that ever counted or was forced, by scope; `not_closed` leaves out the closed ones."""
-        book, now = Book(self._state.breakers, self._state.epoch), self._state.clock.now()
+        book = Book(self._state.breakers, self._state.epoch, Roster(self._state.roster))
+        now = self._state.clock.now()
         current = [book.get_or_new(scope, now) for scope in sorted(self._state.breakers)]
         history = await self._store.history(HISTORY_SHOWN_MAX)
         return [
@@ -50,8 +53,10 @@ class Breakers:
         _require_scope(scope)
         return await self._move(
             scope,
+            "breaker_force_open",
             actor,
             lambda breaker, draft: breaker.force_open(actor=actor, reason=reason, epoch=draft.book.epoch + 1),
+            tightens=True,
         )
 
     async def force_closed(self, scope: str, *, lasting: timedelta | None, reason: str, actor: str) -> BreakerView:
@@ -65,6 +70,7 @@ class Breakers:
             )
         return await self._move(
             scope,
+            "breaker_force_closed",
             actor,
             lambda breaker, draft: breaker.force_closed(
                 actor=actor, reason=reason, lasting=lasting, now=draft.now, epoch=draft.book.epoch + 1
@@ -83,14 +89,33 @@ class Breakers:
             )
         said = reason or f"{actor} reset it"
         return await self._move(
-            scope, actor, lambda breaker, draft: breaker.reset(reason=said, epoch=draft.book.epoch + 1)
+            scope,
+            "breaker_reset",
+            actor,
+            lambda breaker, draft: breaker.reset(reason=said, epoch=draft.book.epoch + 1),
         )
 
-    async def _move(self, scope: str, actor: str, move: Callable[[Breaker, Draft], Breaker]) -> BreakerView:
+    async def _move(
+        self,
+        scope: str,
+        act: str,
+        actor: str,
+        move: Callable[[Breaker, Draft], Breaker],
+        *,
+        tightens: bool = False,
+    ) -> BreakerView:
         def work(draft: Draft) -> Breaker:
             before = draft.book.get_or_new(scope, draft.now)
             after = move(before, draft)
             draft.book.put(before, after, draft.now, actor=actor)
+            draft.audit(
+                act=act,
+                target=scope,
+                before=before.state.name,
+                after=after.state.name,
+                reason=after.reason,
+                tightens=tightens,
+            )
             return after
 
         breaker = await self._state.change(work)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.errors import FieldFault, Invalid, NotFound, did_you_mean
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
 from services.safety.domain.attempt import FLEET, AttemptKey
 from services.safety.domain.budget import (
     Grade,

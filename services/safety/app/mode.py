@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
+from services.safety.app.trail import OWN_NAME
+from services.safety.domain.audit import Actor
 from services.safety.domain.mode import Mode, ModeRecord, ModeStatus, loosen, tighten
 from services.safety.ports import StopSignal
 
@@ -32,7 +35,7 @@ class Modes:
         """Make the mode stricter, durably; raises Conflict for one that is less strict."""
 
         def work(draft: Draft) -> bool:
-            return _set(draft, tighten(draft.mode_record, to, actor=actor, reason=reason, now=draft.now))
+            return _tighten(draft, to, actor=actor, reason=reason)
 
         changed = await self._state.change(work)
         return ModeChange(status=self._state.mode, changed=changed)
@@ -40,20 +43,45 @@ class Modes:
     async def resume(self, to: Mode = Mode.NORMAL, *, reason: str, actor: str) -> ModeChange:
         """Go back to a less strict mode: the mode first, durably, then the STOP file.
 
-        Raises Conflict for a mode that is stricter than the recorded one.
-
-        In this order, because the file outranks the mode: a crash in between leaves everything stopped.
+        In this order, because the file outranks the mode: a crash in between leaves everything stopped. Raises
+        Conflict for a mode that is stricter than the recorded one.
         """
         stopped_by_file = self._state.mode.stop_file
 
         def work(draft: Draft) -> bool:
-            return _set(draft, loosen(draft.mode_record, to, actor=actor, reason=reason, now=draft.now))
+            before = draft.mode_record
+            if not _set(draft, loosen(before, to, actor=actor, reason=reason, now=draft.now)):
+                return False
+            draft.audit(act="mode_loosen", target="mode", before=before.mode.name, after=to.name, reason=reason)
+            return True
 
         changed = await self._state.change(work)
         if stopped_by_file:
             self._stop_signal.clear()
             await self._state.change(_look)
         return ModeChange(status=self._state.mode, changed=changed or stopped_by_file)
+
+
+def guard(draft: Draft, reason: str) -> None:
+    """Safety's own step up to GUARDED, once: a mode that is as strict already stays as it is."""
+    if draft.mode_record.mode is Mode.NORMAL:
+        _tighten(draft, Mode.GUARDED, actor=OWN_NAME, reason=reason, by=Actor(name=OWN_NAME, source="safety itself"))
+
+
+def _tighten(draft: Draft, to: Mode, *, actor: str, reason: str, by: Actor | None = None) -> bool:
+    before = draft.mode_record
+    if not _set(draft, tighten(before, to, actor=actor, reason=reason, now=draft.now)):
+        return False
+    draft.audit(
+        act="mode_tighten",
+        target="mode",
+        before=before.mode.name,
+        after=to.name,
+        reason=reason,
+        by=by,
+        tightens=True,
+    )
+    return True
 
 
 def _set(draft: Draft, record: ModeRecord) -> bool:

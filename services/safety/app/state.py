@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from foundation.clock import Clock
 from foundation.errors import Stale, Unavailable
-from services.safety.app.trail import AuditTrail, acting
-from services.safety.domain.admission import Decided, Memory
+from services.safety.app.draft import Draft, Owed
+from services.safety.app.trail import AuditTrail
+from services.safety.domain.admission import Memory
+from services.safety.domain.alert import AlertBook, Group, outlived
+from services.safety.domain.alert_causes import note_audit_fault, note_breaker, note_mode
 from services.safety.domain.attempt import AttemptKey
-from services.safety.domain.audit import AUDIT_BROKEN, Actor, AuditEntry, AuditRecord
+from services.safety.domain.audit import AUDIT_BROKEN, Actor, AuditRecord
 from services.safety.domain.book import Book
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.budget import DEFAULT_BUDGET_RULES, BudgetRules
-from services.safety.domain.budget_book import BudgetBook, Budgets, BudgetsOwed
-from services.safety.domain.mode import ModeRecord, ModeStatus, effective
+from services.safety.domain.budget_book import BudgetBook, Budgets
+from services.safety.domain.mode import ModeStatus, effective
+from services.safety.domain.roster import Place, Roster, forgotten
 from services.safety.domain.spend_book import SpendBook
 from services.safety.domain.spend_ledger import Ledger
 from services.safety.domain.token import TokenRecord
@@ -37,92 +41,8 @@ K = TypeVar("K")
 
 ADMISSIONS_KEPT_MAX = 100_000
 _TRIES = 5
-
-
-@dataclass(slots=True, kw_only=True)
-class Draft:
-    """One change in preparation. What is set here is adopted once it is durable, or never.
-
-    `must_be_durable` is set by whoever changes something that a crash must not undo; the rest is written with the next
-    commit, at the latest a second later.
-    """
-
-    now: datetime
-    book: Book
-    budgets: BudgetBook
-    ledger: Ledger
-    mode: ModeStatus
-    mode_record: ModeRecord
-    tokens: dict[str, TokenRecord] = field(default_factory=dict)
-    revocation: int
-    decided: Decided = field(default_factory=Decided)
-    must_be_durable: bool = False
-    entries: list[AuditEntry] = field(default_factory=list)
-    refusable: bool = False
-
-    @property
-    def needs_a_commit(self) -> bool:
-        """Whether anything in it must be durable before anybody is told."""
-        parts = (self.must_be_durable, self.book.must_be_durable, self.ledger.changed, self.budgets.must_be_durable)
-        return any(parts)
-
-    def audit(
-        self,
-        *,
-        act: str,
-        target: str,
-        before: str = "",
-        after: str = "",
-        reason: str = "",
-        by: Actor | None = None,
-        tightens: bool = False,
-    ) -> None:
-        """Have a privileged act recorded, in the transaction that makes it durable.
-
-        The actor is the caller of the call that is being answered (or `by`). When the record cannot be written, the
-        change is refused with `audit_unwritable`; one that only tightens is made all the same and recorded later.
-        """
-        self.tell(
-            AuditEntry(
-                at=self.now,
-                actor=by or acting(),
-                act=act,
-                target=target,
-                before=before,
-                after=after,
-                reason=reason,
-            ),
-            tightens=tightens,
-        )
-
-    def tell(self, entry: AuditEntry, *, tightens: bool = False) -> None:
-        """As `audit`, for an entry that is made already."""
-        self.entries.append(entry)
-        self.refusable = self.refusable or not tightens
-        self.must_be_durable = True
-
-
-@dataclass(slots=True)
-class _Owed:
-    """What memory holds newer than the store. Names only: what is written is what memory holds then."""
-
-    scopes: set[str] = field(default_factory=set)
-    token_ids: set[str] = field(default_factory=set)
-    taken_in: list[AttemptKey] = field(default_factory=list)
-    mode: bool = False
-    entries: list[AuditEntry] = field(default_factory=list)
-    budgets: BudgetsOwed = field(default_factory=BudgetsOwed)
-
-    def __bool__(self) -> bool:
-        return bool(self.scopes or self.token_ids or self.taken_in or self.mode or self.entries or self.budgets)
-
-    def add(self, other: _Owed) -> None:
-        self.budgets.add(other.budgets)
-        self.mode |= other.mode
-        self.entries += other.entries
-        self.scopes |= other.scopes
-        self.token_ids |= other.token_ids
-        self.taken_in[:0] = other.taken_in
+_STEP_MIN = timedelta(seconds=1)
+"""A wall clock that is ahead of or behind the clock that counts sleep by more than this was set by somebody."""
 
 
 class SafetyState:
@@ -150,18 +70,21 @@ class SafetyState:
         self.clock = clock
         self._lock = asyncio.Lock()
         self._admitted: dict[AttemptKey, int] = {}
-        self._owed = _Owed()
+        self._owed = Owed()
         self._running: set[asyncio.Task[object]] = set()
         self._revision = snapshot.revision
         self.epoch = snapshot.epoch
         self.revocation = snapshot.revocation
         self.mode_record = snapshot.mode
         self.breakers: dict[str, Breaker] = {}
+        self.roster: dict[Place, datetime] = {}
+        self._last_look = clock.now(), clock.boottime()
         self.tokens: dict[str, TokenRecord] = {}
         self.spend = SpendBook(snapshot.spend)
         self.budgets = Budgets()
         self._budget_rules = budget_rules
         self._taken_in: dict[AttemptKey, None] = {}
+        self.alerts: dict[str, Group] = {}
         self.told: dict[str, None] = {}
         """Acts of other services that were recorded lately, so that one that is told again is recorded once."""
         self._take(snapshot)
@@ -192,6 +115,7 @@ class SafetyState:
             draft.must_be_durable = True
             if fault is not None:
                 draft.audit(act=AUDIT_BROKEN, target=str(fault.number), reason=fault.sentence, tightens=True)
+                note_audit_fault(draft.alerts, fault.sentence, draft.now)
             if draft.mode.stop_file:
                 _tell_stop_file(draft)
 
@@ -225,6 +149,7 @@ class SafetyState:
             for _ in range(_TRIES):
                 draft = self._draft()
                 result = work(draft)
+                self._note_alerts(draft)
                 if not draft.needs_a_commit:
                     self._owed.add(self._adopt(draft))
                     return result
@@ -240,11 +165,13 @@ class SafetyState:
 
     def _draft(self) -> Draft:
         mode = self.mode
-        book = Book(self.breakers, self.epoch)
         now = self.clock.now()
+        book = Book(self.breakers, self.epoch, Roster(self.roster))
+        book.follow_clock(self._step_of_clock(now))
         draft = Draft(
             now=now,
             book=book,
+            alerts=AlertBook(self.alerts),
             ledger=Ledger(self.spend),
             budgets=BudgetBook(self.budgets, self._budget_rules, now),
             mode=mode,
@@ -257,6 +184,20 @@ class SafetyState:
             _tell_stop_file(draft)
         return draft
 
+    def _step_of_clock(self, now: datetime) -> timedelta:
+        """By how much the wall clock was set since we last looked; what it drifts is nothing."""
+        boottime = self.clock.boottime()
+        last_now, last_boottime = self._last_look
+        self._last_look = now, boottime
+        step = now - last_now - timedelta(seconds=boottime - last_boottime)
+        return step if abs(step) >= _STEP_MIN else timedelta(0)
+
+    def _note_alerts(self, draft: Draft) -> None:
+        for change in draft.book.history:
+            note_breaker(draft.alerts, change, draft.now)
+        if draft.mode_record is not self.mode_record:
+            note_mode(draft.alerts, self.mode_record, draft.mode_record, by_itself=not draft.entries, now=draft.now)
+
     def budget_book(self) -> BudgetBook:
         """The budgets as of now, to look at; what is changed in it is lost."""
         return BudgetBook(self.budgets, self._budget_rules, self.clock.now())
@@ -268,7 +209,7 @@ class SafetyState:
 
     async def _commit(self, draft: Draft) -> bool:
         """Write the draft and what is owed, then adopt it; False when another writer was first."""
-        owed, self._owed = self._owed, _Owed()
+        owed, self._owed = self._owed, Owed()
         records = self.trail.records((*owed.entries, *draft.entries))
         changes = self._changes(draft, owed, records)
         try:
@@ -290,7 +231,7 @@ class SafetyState:
     async def _commit_unaudited(self, draft: Draft, changes: Changes, why: Exception) -> bool:
         """Write what does not need the audit log without it: the entries stay owed. A tightening holds in any case."""
         self.trail.note_failure(why)
-        owed, self._owed = self._owed, _Owed(entries=list(self._owed.entries))
+        owed, self._owed = self._owed, Owed(entries=list(self._owed.entries))
         try:
             revision = await self._store.commit(changes)
         except Stale:
@@ -305,7 +246,7 @@ class SafetyState:
         self._revision = revision
         return True
 
-    def _changes(self, draft: Draft, owed: _Owed, records: tuple[AuditRecord, ...]) -> Changes:
+    def _changes(self, draft: Draft, owed: Owed, records: tuple[AuditRecord, ...]) -> Changes:
         breakers = {scope: self.breakers[scope] for scope in owed.scopes} | draft.book.changed
         tokens = {token_id: self.tokens[token_id] for token_id in owed.token_ids} | draft.tokens
         return Changes(
@@ -314,15 +255,19 @@ class SafetyState:
             revocation=draft.revocation,
             mode=draft.mode_record if owed.mode or draft.mode_record is not self.mode_record else None,
             breakers=tuple(breakers.values()),
+            roster={place: self.roster[place] for place in owed.places if place in self.roster}
+            | draft.book.roster.changed,
             tokens=tuple(tokens.values()),
             taken_in=(*owed.taken_in, *draft.decided.taken_in),
             history=tuple(draft.book.history),
             audit=records,
             spend=draft.ledger.changes(),
+            alerts=tuple(({cause: self.alerts[cause] for cause in owed.alerts} | draft.alerts.changed).values()),
+            alerts_forgotten=tuple(outlived(self.alerts | draft.alerts.changed, draft.now)),
             budgets=draft.budgets.records(owed.budgets),
         )
 
-    def _adopt(self, draft: Draft) -> _Owed:
+    def _adopt(self, draft: Draft) -> Owed:
         """Make the draft the state; returns what of it is owed to the store unless it was written."""
         self.epoch = draft.book.epoch
         self.revocation = draft.revocation
@@ -330,9 +275,11 @@ class SafetyState:
         self.mode_record = draft.mode_record
         self._seen_stop_file = draft.mode.stop_file
         self.breakers.update(draft.book.changed)
+        self._adopt_roster(draft)
         self.tokens.update(draft.tokens)
         self.told.update(dict.fromkeys(entry.told for entry in draft.entries if entry.told))
         self.spend.adopt(draft.ledger.changes())
+        self._adopt_alerts(draft)
         decided = draft.decided
         self._taken_in.update(decided.taken_in)
         for attempt in decided.taken_in:
@@ -341,14 +288,29 @@ class SafetyState:
         _trim(self._taken_in, OUTCOMES_KEPT_MAX)
         _trim(self._admitted, ADMISSIONS_KEPT_MAX)
         _trim(self.told, TOLD_KEPT_MAX)
-        return _Owed(
+        return Owed(
             scopes=set(draft.book.changed),
+            places=set(draft.book.roster.changed),
             token_ids=set(draft.tokens),
             taken_in=list(decided.taken_in),
             mode=mode_moved,
             entries=list(draft.entries),
             budgets=draft.budgets.adopt(),
+            alerts=draft.alerts.changed.keys() & self.alerts.keys(),
         )
+
+    def _adopt_roster(self, draft: Draft) -> None:
+        changed = draft.book.roster.changed
+        if changed:
+            self.roster.update(changed)
+            for place in forgotten(self.roster, draft.now):
+                del self.roster[place]
+
+    def _adopt_alerts(self, draft: Draft) -> None:
+        if draft.alerts.changed:
+            self.alerts.update(draft.alerts.changed)
+            for cause in outlived(self.alerts, draft.now):
+                del self.alerts[cause]
 
     def _take(self, snapshot: Snapshot) -> None:
         now = self.clock.now()
@@ -357,8 +319,10 @@ class SafetyState:
         self.revocation = snapshot.revocation
         self.mode_record = snapshot.mode
         self.breakers = {scope: breaker.loaded(now) for scope, breaker in snapshot.breakers.items()}
+        self.roster = dict(snapshot.roster)
         self.tokens = dict(snapshot.tokens)
         self.spend = SpendBook(snapshot.spend)
+        self.alerts = dict(snapshot.alerts)
         self._taken_in = dict.fromkeys(snapshot.taken_in)
         self.told = dict.fromkeys(snapshot.told)
         self.budgets = Budgets.of(snapshot.budgets)

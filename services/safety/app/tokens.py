@@ -10,7 +10,8 @@ from datetime import timedelta
 from foundation import tokens as token_form
 from foundation.auth import Caller
 from foundation.errors import Conflict, NotFound
-from services.safety.app.state import Draft, SafetyState
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
 from services.safety.domain.token import TokenRecord, check_issue, unknown
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Protocol, assert_never
 
 from services.safety.domain.attempt import (
@@ -26,8 +27,10 @@ from services.safety.domain.breaker import (
     ForcedOpen,
     HalfOpen,
     Open,
+    StateName,
 )
 from services.safety.domain.budget_book import BudgetBook
+from services.safety.domain.holding import too_many_held
 from services.safety.domain.mode import ModeStatus
 
 
@@ -181,7 +184,7 @@ def decide(
 
     An outcome that was taken in before is passed over. An admission that was given is given again, unless the mode has
     come to forbid starts; it is forgotten when its outcome comes. `draw` gives a number in [0, 1), asked for only
-    when an attempt failed.
+    when an attempt failed. When a breaker was held back because too many agents are held, `book.overload` says so.
     """
     decided = Decided()
     for outcome in outcomes:
@@ -202,21 +205,28 @@ def _take_in(
     now: datetime,
     draw: Callable[[], float],
 ) -> None:
-    # What safety itself remembers goes first; the reporter's word is there for attempts from before its restart.
-    admitted_epoch = memory.admitted.get(outcome.attempt) or outcome.epoch
-    jitter = draw() if outcome.kind is OutcomeKind.FAILURE else 0.5
-    for scope in counting_scopes(outcome.agent, outcome.uses):
+    if outcome.kind is not OutcomeKind.NEUTRAL:
+        book.roster.note(outcome.agent, outcome.project, now)
+    # The reporter's word goes first: it is of the answer by which the attempt was started, and outlives a restart.
+    record = partial(
+        Breaker.record,
+        attempt=outcome.attempt,
+        kind=outcome.kind,
+        rules=rules,
+        now=now,
+        agent=outcome.agent,
+        detail=outcome.detail,
+        admitted_epoch=outcome.epoch or memory.admitted.get(outcome.attempt, 0),
+        jitter=draw() if outcome.kind is OutcomeKind.FAILURE else 0.5,
+    )
+    for scope in counting_scopes(outcome.agent, outcome.project, outcome.uses):
         before = book.get_or_new(scope, now)
-        after = before.record(
-            outcome.attempt,
-            outcome.kind,
-            rules,
-            now,
-            detail=outcome.detail,
-            admitted_epoch=admitted_epoch,
-            epoch=book.epoch + 1,
-            jitter=jitter,
-        )
+        after = record(before, epoch=book.epoch + 1)
+        if after.state.name is StateName.OPEN and before.state.name is StateName.CLOSED:
+            too_many = too_many_held(book, scope, rules, now)
+            if too_many:
+                book.overload = too_many
+                after = record(before, epoch=book.epoch + 1, may_open=False)
         book.put(before, after, now)
 
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 FLEET = "fleet"
+_CLOUD = "cloud:"
+_PROJECT = "project:"
 _SCOPE_WORDS = {"agent": "agent", "cloud": "provider", "project": "project"}
 
 
@@ -59,13 +61,20 @@ def gating_scopes(agent: str, project: str, uses: tuple[str, ...]) -> tuple[str,
 
 
 @lru_cache(maxsize=4096)
-def counting_scopes(agent: str, uses: tuple[str, ...]) -> tuple[str, ...]:
-    """The scopes whose breakers count the end of this work.
+def counting_scopes(agent: str, project: str, uses: tuple[str, ...]) -> tuple[str, ...]:
+    """The scopes whose breakers count the end of this work, the narrowest first."""
+    project_scope = (f"project:{project}",) if project else ()
+    return (f"agent:{agent}", *(use for use in uses if use.startswith(_CLOUD)), *project_scope, FLEET)
 
-    Project and fleet breakers gate but do not count: many agents share them, and three failures in a row of one agent
-    would hold all the others. They are opened by a person until there is a rule that knows the share of held agents.
-    """
-    return (f"agent:{agent}", *(use for use in uses if use.startswith("cloud:")))
+
+def is_shared(scope: str) -> bool:
+    """Whether the agents of a scope have no more in common than their place: a project, or the fleet."""
+    return scope == FLEET or scope.startswith(_PROJECT)
+
+
+def is_cloud(scope: str) -> bool:
+    """Whether the scope is a provider, whose failures are its own and not those of the agents that call it."""
+    return scope.startswith(_CLOUD)
 
 
 def scope_in_words(scope: str) -> str:

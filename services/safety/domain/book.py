@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.breaker import Breaker, StateName
+from services.safety.domain.roster import Roster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +31,16 @@ class Book:
     out differently, be it a state that moved or a permit that was given back.
     """
 
-    def __init__(self, breakers: Mapping[str, Breaker], epoch: int) -> None:
+    def __init__(self, breakers: Mapping[str, Breaker], epoch: int, roster: Roster) -> None:
         self._base = breakers
+        self.roster = roster
         self.epoch = epoch
         self.changed: dict[str, Breaker] = {}
         self.history: list[BreakerChange] = []
         self.must_be_durable = False
         """Whether forgetting this after a crash could open a breaker early or late, or let two probes out."""
+        self.overload = ""
+        """Why a breaker that should have opened was not let to, as a sentence; empty when none was held back."""
 
     def get(self, scope: str, now: datetime) -> Breaker | None:
         """The breaker as of `now`; None when nothing was ever counted or forced in that scope."""
@@ -67,10 +71,23 @@ class Book:
         elif after.consecutive != before.consecutive:
             self.must_be_durable = True
 
+    def all(self) -> Iterable[tuple[str, Breaker]]:
+        """Every breaker that ever counted or was forced, by scope; what time has made of it is left out."""
+        return {**self._base, **self.changed}.items()
+
+    def follow_clock(self, step: timedelta) -> None:
+        """The wall clock was set by `step`: every wait stays as long as it was."""
+        if not step:
+            return
+        for scope, breaker in self._base.items():
+            shifted = breaker.shifted(step)
+            if shifted is not breaker:
+                self.changed[scope] = shifted
+
     def holders(self) -> Mapping[AttemptKey, list[str]]:
         """The probes that are out, each with the scopes whose permit it holds."""
         held: dict[AttemptKey, list[str]] = {}
-        for scope, breaker in {**self._base, **self.changed}.items():
+        for scope, breaker in self.all():
             if breaker.holder is not None:
                 held.setdefault(breaker.holder, []).append(scope)
         return held

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.safety.domain.attempt import AttemptKey, OutcomeKind
+from services.safety.domain.attempt import AttemptKey, OutcomeKind, is_shared
 from services.safety.domain.deadline import Deadline
 
 
@@ -34,6 +34,11 @@ class BreakerRules:
     successes_to_close: int = 2
     permit_time: timedelta = timedelta(seconds=35)
     """Lease plus 15 s: a probe that nobody renews for so long gives its permit back."""
+    culprits_min: int = 3
+    """From so many agents the failures must come that open the breaker of a project or of the fleet."""
+    held_agents_min: int = 5
+    held_share_max: float = 0.3
+    """From so many held agents on, automatic trips may hold at most this share of the agents that ran in 24 h."""
 
     def open_for(self, trips: int, jitter: float) -> timedelta:
         """How long the breaker stays open after `trips` earlier trips in a row; `jitter` is a number in [0, 1)."""
@@ -111,7 +116,8 @@ class Breaker:
 
     `epoch` is the number of the last change of state, taken from one count over all breakers, so that a single number
     says under which states an attempt was admitted. `recent` holds the last counted ends as bits, newest lowest,
-    1 = failed; `attempts` says how many of those bits are real.
+    1 = failed; `attempts` says how many of those bits are real. In a shared scope `culprits` names the agent of each
+    of those failures, newest first, and `consecutive` stays 0.
     """
 
     scope: str
@@ -121,6 +127,7 @@ class Breaker:
     recent: int = 0
     attempts: int = 0
     reason: str = ""
+    culprits: tuple[str, ...] = ()
 
     @property
     def failures(self) -> int:
@@ -156,13 +163,25 @@ class Breaker:
     def loaded(self, now: datetime) -> Breaker:
         """The breaker as a service finds it when it starts.
 
-        A permit begins its full time anew: while the service was away nobody could renew it, and the probe may still
-        be running; were it given away, there would be two probes.
+        The time left is held within 0 … the full time. A permit begins its full time anew: while the service was away
+        nobody could renew it, and the probe may still be running; were it given away, there would be two probes.
         """
         match self.state:
             case HalfOpen(permit=Permit(deadline=deadline) as permit) as state:
                 fresh = replace(permit, deadline=Deadline.after(deadline.full, now=now))
                 return replace(self, state=replace(state, permit=fresh))
+            case Open(deadline=deadline) | ForcedClosed(deadline=deadline) as state:
+                return replace(self, state=replace(state, deadline=deadline.clamped(now)))
+        return self
+
+    def shifted(self, step: timedelta) -> Breaker:
+        """The same waits after the wall clock was set by `step`: each is as long as it was."""
+        match self.state:
+            case HalfOpen(permit=Permit(deadline=deadline) as permit) as state:
+                moved = replace(permit, deadline=deadline.shifted(step))
+                return replace(self, state=replace(state, permit=moved))
+            case Open(deadline=deadline) | ForcedClosed(deadline=deadline) as state:
+                return replace(self, state=replace(state, deadline=deadline.shifted(step)))
         return self
 
     def lets_through(self, attempt: AttemptKey, now: datetime) -> bool:
@@ -208,21 +227,26 @@ class Breaker:
         rules: BreakerRules,
         now: datetime,
         *,
+        agent: str = "",
         detail: str = "",
         admitted_epoch: int = 0,
         epoch: int,
         jitter: float = 0.5,
+        may_open: bool = True,
     ) -> Breaker:
-        """Count the end of one attempt.
+        """Count the end of one attempt of `agent`.
 
-        Closed counts what was admitted since its last change of state (`admitted_epoch` 0 = not known, counted).
-        Half-open listens to its probe alone. Open and forced states listen to nobody.
+        Closed counts what was admitted since its last change of state (`admitted_epoch` 0 = not known, counted), and
+        opens by its rule unless it may not. Half-open listens to its probe alone. Open and forced states listen to
+        nobody.
         """
         match self.state:
             case Closed() if kind is not OutcomeKind.NEUTRAL and not 0 < admitted_epoch < self.epoch:
-                if kind is OutcomeKind.FAILURE:
-                    return self._count_failure(rules, now, detail=detail, epoch=epoch, jitter=jitter)
-                return self._count_success(rules)
+                if kind is OutcomeKind.SUCCESS:
+                    return self._count_success(rules)
+                counted = self._count_failure(rules, agent)
+                cause = counted._trip_cause(rules) if may_open else ""
+                return counted._trip(cause, rules, now, detail, epoch, jitter) if cause else counted
             case HalfOpen(permit=Permit(holder=holder)) as state if holder == attempt:
                 return self._end_probe(state, kind, rules, now, detail=detail, epoch=epoch, jitter=jitter)
         return self
@@ -251,30 +275,49 @@ class Breaker:
         if not self.consecutive and recent == self.recent and attempts == self.attempts:
             return self  # a clean, full window: nothing to write
         return Breaker(
-            scope=self.scope, epoch=self.epoch, recent=recent, attempts=attempts, reason=self.reason, state=self.state
+            scope=self.scope,
+            epoch=self.epoch,
+            recent=recent,
+            attempts=attempts,
+            reason=self.reason,
+            state=self.state,
+            culprits=self.culprits[: recent.bit_count()],
         )
 
-    def _count_failure(self, rules: BreakerRules, now: datetime, *, detail: str, epoch: int, jitter: float) -> Breaker:
-        counted = replace(
+    def _count_failure(self, rules: BreakerRules, agent: str) -> Breaker:
+        shared = is_shared(self.scope)
+        recent = ((self.recent << 1) | 1) & ((1 << rules.window) - 1)
+        return replace(
             self,
-            consecutive=self.consecutive + 1,
-            recent=((self.recent << 1) | 1) & ((1 << rules.window) - 1),
+            consecutive=0 if shared else self.consecutive + 1,
+            recent=recent,
             attempts=min(self.attempts + 1, rules.window),
+            culprits=(agent, *self.culprits)[: recent.bit_count()] if shared else (),
         )
-        cause = counted._trip_cause(rules)
-        if not cause:
-            return counted
+
+    def _trip(self, cause: str, rules: BreakerRules, now: datetime, detail: str, epoch: int, jitter: float) -> Breaker:
         opened = Open(deadline=Deadline.after(rules.open_for(0, jitter), now=now), trips=0)
-        moved = counted._move(opened, epoch, cause + (f", last {detail}" if detail else ""))
-        return replace(moved, consecutive=counted.consecutive, recent=counted.recent, attempts=counted.attempts)
+        moved = self._move(opened, epoch, cause + (f", last {detail}" if detail else ""))
+        return replace(moved, consecutive=self.consecutive, recent=self.recent, attempts=self.attempts)
 
     def _trip_cause(self, rules: BreakerRules) -> str:
         """Why a breaker that has just counted a failure opens; empty when it does not."""
+        if is_shared(self.scope):
+            return self._trip_cause_shared(rules)
         if self.consecutive >= rules.consecutive_failures:
             return f"{self.consecutive} failures in a row"
         if self.attempts >= rules.window_minimum and self.failures >= rules.failure_share * self.attempts:
             return f"{self.failures} of the last {self.attempts} attempts failed"
         return ""
+
+    def _trip_cause_shared(self, rules: BreakerRules) -> str:
+        """Only a full window opens what many share, and only failures of several agents (docs/decisions/0014)."""
+        if self.attempts < rules.window or self.failures < rules.failure_share * rules.window:
+            return ""
+        culprits = len(set(self.culprits))
+        if culprits < rules.culprits_min:
+            return ""
+        return f"{self.failures} of the last {self.attempts} attempts failed, those of {culprits} agents"
 
     def _end_probe(
         self,

@@ -26,6 +26,10 @@ class Deadline:
         """Whether the wait is over at `now`."""
         return now >= self.at
 
+    def shifted(self, step: timedelta) -> Deadline:
+        """The same wait after the wall clock was set by `step`."""
+        return Deadline(at=self.at + step, full=self.full)
+
     def clamped(self, now: datetime) -> Deadline:
         """The same deadline with its time left held within 0 … `full`."""
         return self if self.at - now <= self.full else Deadline.after(self.full, now=now)

@@ -1,0 +1,59 @@
+"""Which changes are alerts, and in which words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.safety.domain.alert import Alert, AlertBook, Level
+from services.safety.domain.attempt import FLEET, scope_in_words
+from services.safety.domain.book import BreakerChange
+from services.safety.domain.breaker import StateName
+from services.safety.domain.mode import Mode, ModeRecord
+
+
+def note_breaker(alerts: AlertBook, change: BreakerChange, now: datetime) -> None:
+    """A breaker that opened by itself is a warning, that of the fleet critical; one that closed takes it back."""
+    cause = f"breaker:{change.scope}"
+    if change.after is StateName.OPEN:
+        what = scope_in_words(change.scope)
+        alerts.raise_(
+            Alert(
+                cause=cause,
+                level=Level.CRITICAL if change.scope == FLEET else Level.WARNING,
+                sentence=f"The breaker of {what} has opened: {change.reason}.",
+                remedy=f"quantum breaker list; once it is mended, quantum breaker reset {change.scope}.",
+            ),
+            now,
+        )
+    elif change.after in (StateName.CLOSED, StateName.FORCED_CLOSED):
+        alerts.resolve(cause, now)
+
+
+def note_mode(alerts: AlertBook, before: ModeRecord, after: ModeRecord, *, by_itself: bool, now: datetime) -> None:
+    """A stricter mode is news; one that nobody asked for is critical."""
+    if after.mode > before.mode:
+        why = f": {after.reason}" if after.reason else ""
+        alerts.raise_(
+            Alert(
+                cause="mode",
+                level=Level.CRITICAL if by_itself else Level.INFO,
+                sentence=f"The mode is {after.mode.name}, set by {after.actor or 'safety itself'}{why}.",
+                remedy="quantum resume goes back.",
+            ),
+            now,
+        )
+    elif after.mode is Mode.NORMAL and before.mode is not Mode.NORMAL:
+        alerts.resolve("mode", now)
+
+
+def note_audit_fault(alerts: AlertBook, sentence: str, now: datetime) -> None:
+    """A log that was changed is critical, whatever the reason."""
+    alerts.raise_(
+        Alert(
+            cause="audit",
+            level=Level.CRITICAL,
+            sentence=f"The audit log is not what it was: {sentence}",
+            remedy="quantum audit --verify names the record.",
+        ),
+        now,
+    )
