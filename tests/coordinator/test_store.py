@@ -32,6 +32,18 @@ async def test_every_field_comes_back(store: Store) -> None:
     assert stored(await get(store, each.id)) == each
 
 
+@pytest.mark.parametrize("each", [full(), task(), task(params='{"text": "' + "ä" * 2_000 + '"}')])
+async def test_tasks_that_are_alike_come_back_each_as_its_own_change(store: Store, each: Task) -> None:
+    alike = [each._replace(id=f"{each.id}{letter}") for letter in "edcba"]
+    await put(store, task())
+    await put(store, *alike)
+    found = [await get(store, one.id) for one in alike]
+    assert [stored(one) for one in found] == alike
+    assert [one.change for one in found] == [2, 3, 4, 5, 6]
+    with pytest.raises(Conflict, match="exist"):
+        await put(store, each, each)
+
+
 async def test_long_params_and_an_empty_measurement_come_back(store: Store) -> None:
     each = task(params='{"text": "' + "ä" * 100_000 + '"}')
     await put(store, each)

@@ -10,6 +10,20 @@ insert into tasks (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 
+-- Tasks that are alike but for their ids, in one step: a third of the time, and the interpreter's lock is given away
+-- once and not for each of them.
+-- name: insert_alike
+insert into tasks (
+    id, agent, state, created_at, ready_at, fence, project, params, rank, reason, not_before, depends_on, effects,
+    retries, timeout, cancel_requested, attempt, failures, timeouts, deferrals, losses, holder, runner, started_at,
+    finished_at, exit_code, signal, duration, cpu, memory_peak, output_bytes, output_cut, limits, limit_set, retry_of,
+    parent, submitted_by, clearing, labels, change
+)
+select
+    value, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
+    ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40 + key
+from json_each(?1)
+
 -- name: insert_long_params
 insert into long_params (task_id, params) values (?, ?)
 

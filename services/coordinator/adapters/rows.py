@@ -60,24 +60,11 @@ def moment(stamped: int) -> datetime:
     return EPOCH + timedelta(microseconds=stamped)
 
 
-def inserted(tasks: Sequence[Task], first_change: int, place: Place) -> list[Row]:
-    """The values of `insert_task` for each task, the first of which is the change of that number.
-
-    What was asked for together is often the same but for its id.
-    """
-    rows: list[Row] = []
-    shared: tuple[object, ...] = ()
-    middle: Row = ()
-    for change, task in enumerate(tasks, first_change):
-        if task[1:] != shared:
-            shared, middle = task[1:], _all_but_id_and_change(task, place)
-        rows.append((task.id, *middle, change))
-    return rows
-
-
-def _all_but_id_and_change(task: Task, place: Place) -> Row:
+def inserted(task: Task, change: int, place: Place) -> Row:
+    """The values of `insert_task`."""
     params = task.params if len(task.params) <= PARAMS_INLINE_MAX else None
     return (
+        task.id,
         task.agent,
         task.state,
         stamp(task.created_at),
@@ -108,7 +95,21 @@ def _all_but_id_and_change(task: Task, place: Place) -> Row:
         task.submitted_by,
         task.clearing,
         json.dumps(dict(task.labels)) if task.labels else None,
+        change,
     )
+
+
+def inserted_alike(tasks: Sequence[Task], first_change: int, place: Place) -> Row:
+    """The values of `insert_alike`: the ids as JSON, what is the same in all rows, the first change."""
+    return (json.dumps([task.id for task in tasks]), *inserted(tasks[0], first_change, place)[1:])
+
+
+def are_alike(tasks: Sequence[Task]) -> bool:
+    """Whether several tasks differ in nothing but their ids, as when one call asks for the same many times."""
+    if len(tasks) < 2:
+        return False
+    the_same = tasks[0][1:]
+    return all(task[1:] == the_same for task in tasks)
 
 
 def changed_fields(before: Task, after: Task) -> tuple[int, ...]:

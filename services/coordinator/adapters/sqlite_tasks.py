@@ -13,8 +13,10 @@ from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import (
     PARAMS_INLINE_MAX,
     Row,
+    are_alike,
     changed_fields,
     inserted,
+    inserted_alike,
     moment,
     move_of,
     read_task,
@@ -55,9 +57,13 @@ class SqliteTasks:
     # -- writes
 
     def insert(self, tasks: Sequence[Task]) -> None:
-        rows = inserted(tasks, self._advance(len(tasks)), self._place)
+        first = self._advance(len(tasks))
         try:
-            self._executemany(SQL["insert_task"], rows)
+            if are_alike(tasks):
+                self._execute(SQL["insert_alike"], inserted_alike(tasks, first, self._place))
+            else:
+                rows = [inserted(task, change, self._place) for change, task in enumerate(tasks, first)]
+                self._executemany(SQL["insert_task"], rows)
         except apsw.ConstraintError as error:
             raise self._refused(tasks, error) from error
         long = [(task.id, task.params) for task in tasks if len(task.params) > PARAMS_INLINE_MAX]

@@ -19,6 +19,8 @@ class Figures:
 
     def observe(self, task: Task) -> None:
         """Look at a task as a commit left it. A short task may come by only once, ended, with its start in it."""
+        if task.started_at is None and task.finished_at is None:
+            return
         if task.ended and task.finished_at is not None:
             self._ended_at.append(task.finished_at)
         if task.started_at is None or not (task.state is TaskState.RUNNING or task.ended):

@@ -26,6 +26,8 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
     DEAD = "dead"
 
+    __hash__ = str.__hash__  # an enum's own is Python code, run some twenty times in a task's life
+
 
 S = TaskState
 ENDED = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED, S.DEAD})
