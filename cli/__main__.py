@@ -40,6 +40,7 @@ VERBS = {
     "recover": "let held agents go",
     "breaker": "circuit breakers: list, force, reset",
     "budget": "error budgets: what is left, how fast it burns",
+    "alerts": "what needs a person",
     "audit": "what was done with privilege, and the proof of it",
     "token": "your token, and those of others",
     "ca": "the workspace's own authority and its certificates",

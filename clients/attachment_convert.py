@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
@@ -25,6 +24,8 @@ from clients.attachment_values import (
     Hello,
     Lease,
     Leases,
+    LeaseTerms,
+    LimitUse,
     LogChunk,
     Order,
     OrderKind,
@@ -63,7 +64,7 @@ def request_of(message: FromRunner) -> Iterator[pb.AttachRequest]:
             yield pb.AttachRequest(heartbeat=beat)
         case Events(events):
             for batch in _batches(events):
-                yield pb.AttachRequest(events=pb.AttemptEvents(events=batch))
+                yield pb.AttachRequest(events=batch)
         case LogChunk(follow_id, data, offset, end):
             yield pb.AttachRequest(log=pb.LogChunk(follow_id=follow_id, data=data, offset=offset, end=end))
         case _:
@@ -74,13 +75,10 @@ def value_of(response: pb.AttachResponse) -> FromCoordinator:
     """The value of a wire message; raises Internal for one that this runner does not know."""
     match response.WhichOneof("message"):
         case "leases":
-            return Leases([_lease(lease) for lease in response.leases.leases])
+            return Leases(_leases(response.leases))
         case "result_acks":
-            acks = response.result_acks.acks
-            return ResultAcks(
-                accepted=[_ref_from(ack.attempt) for ack in acks if ack.accepted],
-                refused=[_ref_from(ack.attempt) for ack in acks if not ack.accepted],
-            )
+            acks = response.result_acks
+            return ResultAcks([_ref_from(ref) for ref in acks.accepted], [_ref_from(ref) for ref in acks.refused])
         case "heartbeat_ack":
             ack = response.heartbeat_ack
             return HeartbeatAck(ack.sequence, [_order(order) for order in ack.orders])
@@ -100,61 +98,94 @@ def value_of(response: pb.AttachResponse) -> FromCoordinator:
             )
 
 
-def _batches(events: Sequence[AttemptEvent]) -> Iterator[list[pb.AttemptEvent]]:
-    batch: list[pb.AttemptEvent] = []
-    size = 0
+def _batches(events: Sequence[AttemptEvent]) -> Iterator[pb.AttemptEvents]:
+    batch = _Batch()
     for event in events:
-        wire = _event(event)
-        bytes_more = wire.ByteSize()
-        if batch and size + bytes_more > BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(wire)
-        size += bytes_more
-    if batch:
-        yield batch
+        if not batch.add(event):
+            yield batch.message
+            batch = _Batch()
+            batch.add(event)
+    if events:
+        yield batch.message
 
 
-def _event(event: AttemptEvent) -> pb.AttemptEvent:
-    ref = _ref(event.ref)
-    match event:
-        case Result():
-            return pb.AttemptEvent(attempt=ref, result=_result(event))
-        case Started():
-            return pb.AttemptEvent(attempt=ref, started=pb.Started(at=_timestamp(event.at), pid=event.pid))
-        case Returned():
-            return pb.AttemptEvent(attempt=ref, returned=pb.Returned(reason=event.reason))
-        case Frozen(frozen=True):
-            return pb.AttemptEvent(attempt=ref, paused=pb.Paused())
-        case Frozen():
-            return pb.AttemptEvent(attempt=ref, resumed=pb.Resumed())
-        case _:
-            assert_never(event)
+class _Batch:
+    """One message of events, with the limits that they share."""
+
+    def __init__(self) -> None:
+        self.message = pb.AttemptEvents()
+        self._size = 0
+        self._limits: dict[tuple[LimitUse, ...], int] = {(): 0}
+
+    def add(self, event: AttemptEvent) -> bool:
+        """Take one in; false when the message would become too large, and is not empty."""
+        wire = self._event(event)
+        self._size += wire.ByteSize()
+        if self._size > BATCH_BYTES and self.message.events:
+            return False
+        self.message.events.append(wire)
+        return True
+
+    def _event(self, event: AttemptEvent) -> pb.AttemptEvent:
+        ref = _ref(event.ref)
+        match event:
+            case Result():
+                return pb.AttemptEvent(attempt=ref, result=_result(event, self._position(event.limits)))
+            case Started():
+                return pb.AttemptEvent(attempt=ref, started=pb.Started(at=_timestamp(event.at), pid=event.pid))
+            case Returned():
+                return pb.AttemptEvent(attempt=ref, returned=pb.Returned(reason=event.reason))
+            case Frozen(frozen=True):
+                return pb.AttemptEvent(attempt=ref, paused=pb.Paused())
+            case Frozen():
+                return pb.AttemptEvent(attempt=ref, resumed=pb.Resumed())
+            case _:
+                assert_never(event)
+
+    def _position(self, limits: tuple[LimitUse, ...]) -> int:
+        position = self._limits.get(limits)
+        if position is None:
+            self.message.limits.append(_limits(limits))
+            position = self._limits[limits] = len(self._limits)
+        return position
 
 
-def _result(result: Result) -> pb.Result:
-    usage = tasks_pb2.Usage(cpu=_duration(result.cpu_seconds), memory_peak_bytes=result.memory_peak_bytes or 0)
-    return pb.Result(
+def _limits(limits: tuple[LimitUse, ...]) -> pb.Limits:
+    return pb.Limits(
+        limits=[
+            tasks_pb2.Limit(name=name, value=value, enforcement=_ENFORCEMENTS[enforcement])
+            for name, value, enforcement in limits
+        ]
+    )
+
+
+def _result(result: Result, limits: int) -> pb.Result:
+    # What is empty is left out: each field costs, and there is one of these per task.
+    wire = pb.Result(
         cause=_CAUSES[result.cause],
-        sentence=result.sentence,
         exit_code=result.exit_code,
         signal=result.signal,
-        started_at=_timestamp(result.started_at) if result.started_at else None,
-        finished_at=_timestamp(result.finished_at),
-        duration=_duration(result.duration_seconds),
-        usage=usage,
-        limits=[
-            tasks_pb2.Limit(name=limit.name, value=limit.value, enforcement=_ENFORCEMENTS[limit.enforcement])
-            for limit in result.limits
-        ],
+        started_at_us=_micros(result.started_at) if result.started_at else None,
+        finished_at_us=_micros(result.finished_at),
+        duration_us=round(result.duration_seconds * 1e6),
+        cpu_us=round(result.cpu_seconds * 1e6),
+        memory_peak_bytes=result.memory_peak_bytes,
+        limits=limits,
         output_tail=result.output_tail,
         output_bytes=result.output_bytes,
-        output_cut=result.output_cut,
-        report_json=result.report.encode(),
-        report_fault=result.report_fault,
         tree_dead=result.tree_dead,
-        stragglers=result.stragglers,
     )
+    if result.sentence:
+        wire.sentence = result.sentence
+    if result.output_cut:
+        wire.output_cut = True
+    if result.report:
+        wire.report_json = result.report.encode()
+    if result.report_fault:
+        wire.report_fault = result.report_fault
+    if result.stragglers:
+        wire.stragglers = result.stragglers
+    return wire
 
 
 def _hello(hello: Hello) -> pb.RunnerHello:
@@ -169,28 +200,38 @@ def _hello(hello: Hello) -> pb.RunnerHello:
     )
 
 
-def _lease(lease: pb.Lease) -> Lease:
-    return Lease(
-        ref=AttemptRef(lease.task_id, lease.fence),
-        attempt=lease.attempt,
-        agent=lease.agent,
-        project=lease.project,
-        script=lease.script,
-        interpreter=tuple(lease.interpreter),
-        folder=lease.folder,
-        params=lease.params_json.decode() or "{}",
-        params_as_arguments=lease.params_as_arguments,
-        env=tuple(lease.env),
-        timeout_seconds=_seconds(lease.timeout),
-        idle_timeout_seconds=_seconds(lease.idle_timeout),
-        memory_bytes=lease.memory_bytes,
-        processes_max=lease.processes_max,
-        open_files_max=lease.open_files_max,
-        output_bytes_max=lease.output_bytes_max,
-        required=tuple(lease.required),
-        last_report=lease.last_report_json.decode(),
-        alone=lease.alone,
-        grace_seconds=_seconds(lease.grace),
+def _leases(message: pb.Leases) -> list[Lease]:
+    terms = [_terms(wire) for wire in message.terms]
+    return [
+        Lease(
+            AttemptRef(lease.task_id, lease.fence),
+            lease.attempt,
+            terms[lease.terms],
+            lease.params_json.decode() or "{}",
+            lease.last_report_json.decode(),
+            lease.alone,
+        )
+        for lease in message.leases
+    ]
+
+
+def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
+    return LeaseTerms(
+        agent=terms.agent,
+        project=terms.project,
+        script=terms.script,
+        folder=terms.folder,
+        interpreter=tuple(terms.interpreter),
+        params_as_arguments=terms.params_as_arguments,
+        env=tuple(terms.env),
+        timeout_seconds=_seconds(terms.timeout),
+        idle_timeout_seconds=_seconds(terms.idle_timeout),
+        memory_bytes=terms.memory_bytes,
+        processes_max=terms.processes_max,
+        open_files_max=terms.open_files_max,
+        output_bytes_max=terms.output_bytes_max,
+        required=tuple(terms.required),
+        grace_seconds=_seconds(terms.grace),
     )
 
 
@@ -223,15 +264,14 @@ def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
 
-def _duration(seconds: float) -> Duration:
-    whole = math.floor(seconds)
-    return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
-
-
 def _timestamp(moment: datetime) -> Timestamp:
-    # FromDatetime takes four times as long, and this is done twice per task.
+    seconds, micros = divmod(_micros(moment), 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1000)
+
+
+def _micros(moment: datetime) -> int:
     elapsed = moment - _EPOCH
-    return Timestamp(seconds=elapsed.days * 86_400 + elapsed.seconds, nanos=elapsed.microseconds * 1000)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ Times of the machine (`*_at`) are aware UTC moments; lengths of time are seconds
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -69,30 +69,35 @@ class Welcome:
     disowned: Sequence[AttemptRef]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The right to run one attempt; 0 or empty means no limit, none, or the default."""
+class LeaseTerms(NamedTuple):
+    """What leases of an agent have in common; 0 or empty means no limit, none, or the default."""
 
-    ref: AttemptRef
-    attempt: int
     agent: str
     project: str
     script: str
-    interpreter: Sequence[str] = ()
     folder: str
-    params: str = "{}"
+    interpreter: tuple[str, ...] = ()
     params_as_arguments: bool = False
-    env: Sequence[str] = ()
+    env: tuple[str, ...] = ()
     timeout_seconds: float = 0.0
     idle_timeout_seconds: float = 0.0
     memory_bytes: int = 0
     processes_max: int = 0
     open_files_max: int = 0
     output_bytes_max: int = 0
-    required: Sequence[str] = ()
+    required: tuple[str, ...] = ()
+    grace_seconds: float = 10.0
+
+
+class Lease(NamedTuple):
+    """The right to run one attempt."""
+
+    ref: AttemptRef
+    attempt: int
+    terms: LeaseTerms
+    params: str = "{}"
     last_report: str = ""
     alone: bool = False
-    grace_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,7 @@ class Heartbeat:
     draining: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LimitUse:
+class LimitUse(NamedTuple):
     """One limit of an attempt in its own unit, and how it was held: `kernel`, `supervised` or `none`."""
 
     name: str
@@ -199,21 +203,20 @@ class Frozen:
     frozen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """How an attempt ended; exit_code and signal are None when it was never spawned."""
 
     ref: AttemptRef
     cause: EndCause
+    finished_at: datetime
     sentence: str = ""
     exit_code: int | None = None
     signal: int | None = None
     started_at: datetime | None = None
-    finished_at: datetime
     duration_seconds: float = 0.0
     cpu_seconds: float = 0.0
     memory_peak_bytes: int | None = None
-    limits: Sequence[LimitUse] = field(default=())
+    limits: tuple[LimitUse, ...] = ()
     output_tail: str = ""
     output_bytes: int = 0
     output_cut: bool = False

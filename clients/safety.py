@@ -12,6 +12,7 @@ import grpc.aio
 
 from clients.caching_verifier import CachingTokenVerifier as CachingTokenVerifier
 from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.safety_alerts import AlertClient
 from clients.safety_audit import AuditClient
 from clients.safety_budgets import BudgetClient
 from clients.safety_convert import (
@@ -42,6 +43,7 @@ from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
+    alerts_pb2,
     audit_pb2,
     breakers_pb2,
     breakers_pb2_grpc,
@@ -53,9 +55,8 @@ from protos.safety.v1 import (
     tokens_pb2_grpc,
 )
 
-REPEATABLE = repeatable(
-    file.DESCRIPTOR for file in (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
-)
+_CONTRACTS = (admission_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
+REPEATABLE = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
@@ -69,6 +70,7 @@ class SafetyClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
         self._channel = channel
+        self.alerts = AlertClient(channel)
         self.audit = AuditClient(channel)
         self.budgets = BudgetClient(channel)
         self.spend = SpendClient(channel)

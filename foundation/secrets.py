@@ -32,6 +32,8 @@ DATABASE_KEY = "quantum-key"
 AUDIT_KEY = "quantum-audit"
 """Service name of the key that seals the audit log, 64 hex digits; account = the workspace's root. Not derived from
 the databases' key, so that whoever can write the databases cannot write records that safety would take for its own."""
+AGENT_SECRET = "quantum-secret"
+"""Service name of what people have put there for agents and alert channels; account = `service_account(…, name)`."""
 AUTHORITY_KEY = "quantum-authority"
 """Service name of the key with which the workspace's authority signs certificates, PEM; account = its root."""
 SERVICE_TOKEN = "quantum-service"

@@ -38,6 +38,11 @@ class Workspace:
         return self.root / _CONFIG
 
     @property
+    def alert_config(self) -> Path:
+        """Who is told of what, how often, through which channels; without it everything goes to the log."""
+        return self.root / "config" / "alert_config.json"
+
+    @property
     def projects_file(self) -> Path:
         """The projects, each a name and a folder."""
         return self.root / "config" / "projects.toml"

@@ -15,6 +15,7 @@ from foundation.log import get_logger
 from gateway import problem, security
 from gateway.routes import (
     agents,
+    alerts,
     audit,
     breakers,
     budgets,
@@ -60,7 +61,7 @@ def create_app(state: Gateway) -> OpenAPI:
     app.before_request(_begin)
     security.install(app)
     problem.install(app, log=get_logger("gateway"), ids=SystemIds(state.clock))
-    for room in (tasks, log, agents, health, reports, metrics, mode, breakers, budgets, audit, queue, document):
+    for room in (tasks, log, agents, health, reports, metrics, mode, breakers, budgets, alerts, audit, queue, document):
         app.register_api(room.routes)
     app.register_blueprint(page.routes)
     app.after_request(_slow_down_guessing)

@@ -1,4 +1,4 @@
-"""Starts safety: `python -m services.safety [serve|provision] [--workspace PATH] [--debug]`."""
+"""Starts safety: `python -m services.safety [serve|provision|rekey] [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import argparse
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
 from datetime import timedelta
+from getpass import getuser
 from pathlib import Path
 
 from foundation.clock import SystemClock
-from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.database_key import DatabaseKeys, key_from, read_with_keys
+from foundation.errors import NotFound, QuantumError
 from foundation.ids import SystemRandomness, random_bytes
 from foundation.log import configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
-from foundation.secrets import AUDIT_KEY, DATABASE_KEY, user_account
+from foundation.secrets import AGENT_SECRET, AUDIT_KEY, service_account, user_account
 from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
 from foundation.sqlite.database import Database
+from foundation.sqlite.rekey import rekey
 from foundation.workspace import StopFile, Workspace, find_workspace
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
+    alerts_pb2,
+    alerts_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     breakers_pb2,
@@ -39,11 +43,15 @@ from protos.safety.v1 import (
     tokens_pb2_grpc,
 )
 from protos.scopes import scopes_of
+from services.safety.adapters.alert_channels import open_channels
+from services.safety.adapters.alert_config import AlertConfig, read_alert_config
 from services.safety.adapters.checkpoint_file import FileCheckpoint
+from services.safety.adapters.offline_scribe import OfflineScribe
 from services.safety.adapters.spend_files import TariffFiles
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.app.admit import Admission
+from services.safety.app.alerts import Alerts
 from services.safety.app.audit import Audit
 from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
@@ -54,8 +62,10 @@ from services.safety.app.spend_overview import SpendOverview
 from services.safety.app.spend_verifier import AttemptsToo
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
+from services.safety.domain.audit import Actor, AuditEntry
 from services.safety.loops import flush_until
 from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeServicer, TokenServicer
+from services.safety.servicer_alerts import AlertServicer
 from services.safety.servicer_audit import AuditServicer
 from services.safety.servicer_budgets import BudgetServicer
 from services.safety.servicer_spend import SpendServicer
@@ -63,7 +73,7 @@ from services.safety.settings import SafetySettings
 
 _KEY_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (admission_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
+_CONTRACTS = (admission_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
 
 
 async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Event) -> None:
@@ -75,7 +85,11 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             f"There is no {workspace.safety_db}.",
             remedy="`quantum init` makes it.",
         )
-    keys = _keys(workspace)
+    keys, audit_key = _keys(workspace)
+    alert_config = read_alert_config(workspace.alert_config)
+    channels = open_channels(
+        alert_config.channels, logger=logger, secret=_alert_secrets(workspace, alert_config).get, environ=os.environ
+    )
     with _open(workspace, keys) as database:
         store = SqliteStore(database)
         signal = WorkspaceStopSignal(StopFile(workspace.stop_file))
@@ -83,7 +97,7 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             store,
             signal,
             clock,
-            audit_key=keys.audit,
+            audit_key=audit_key,
             checkpoint=FileCheckpoint(workspace.audit),
             budget_rules=settings.budget_rules,
         )
@@ -100,6 +114,12 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             admission_pb2_grpc.add_AdmissionServiceServicer_to_server,
             AdmissionServicer(admission),
             "quantum.safety.v1.AdmissionService",
+        )
+        alerts = Alerts(state, channels, alert_config.rules, workspace=str(workspace.root), logger=logger)
+        add(
+            alerts_pb2_grpc.add_AlertServiceServicer_to_server,
+            AlertServicer(alerts),
+            "quantum.safety.v1.AlertService",
         )
         add(
             audit_pb2_grpc.add_AuditServiceServicer_to_server,
@@ -135,7 +155,9 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
         await server.start(workspace.socket("safety"))
         await server.set_serving(True)
         try:
-            await flush_until(stop, state, sweeps=(spend.sweep,))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(flush_until(stop, state, sweeps=(spend.sweep,)))
+                group.create_task(alerts.run(stop))
         finally:
             await server.stop(_STOP_GRACE)
             await state.flush()
@@ -143,56 +165,55 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
 
 async def provision_from(workspace: Workspace, text: str) -> int:
     """Make the database where there is none and put the tokens of `text` into it; return how many were new."""
-    keys = _keys(workspace)
+    keys, audit_key = _keys(workspace)
     with _open(workspace, keys) as database:
         return await provision(
             SqliteStore(database),
             text,
             now=SystemClock().now(),
-            audit_key=keys.audit,
+            audit_key=audit_key,
             checkpoint=FileCheckpoint(workspace.audit),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Keys:
-    """What safety takes from the keychain. It never makes one: without them there is nothing that it could do."""
-
-    database: bytes
-    audit: bytes
-
-
-def _open(workspace: Workspace, keys: _Keys) -> Database:
-    return Database.open(workspace.safety_db, key=keys.database, migrations=MIGRATIONS)
-
-
-def _keys(workspace: Workspace) -> _Keys:
-    account = user_account(workspace)
-    where, found = read_secrets_apart(workspace, [(DATABASE_KEY, account), (AUDIT_KEY, account)], within=_KEY_WITHIN)
-    database, audit = found
-    return _Keys(
-        database=_bytes(database, "the databases' key", "database_key", where),
-        audit=_bytes(audit, "the audit log's key", "audit_key", where),
+def change_key(workspace: Workspace) -> None:
+    """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
+    keys, audit_key = _keys(workspace)
+    scribe = OfflineScribe(audit_key, FileCheckpoint(workspace.audit))
+    entry = AuditEntry(
+        at=SystemClock().now(),
+        actor=Actor(name=getuser(), source="quantum rotate key, while the system was down"),
+        act="database_key_rotate",
+        target="databases",
     )
+    if rekey(workspace.safety_db, keys.keys[0], keys.keys[-1], finish=lambda opened: scribe.write(opened, entry)):
+        scribe.publish()
 
 
-def _bytes(text: str | None, what: str, code: str, where: str) -> bytes:
-    if text is None:
-        raise NotFound(
-            f"no_{code}",
-            f"{what.capitalize()} of this workspace is not in its keychain ({where}).",
-            remedy="`quantum init` makes it in a new workspace.",
-        )
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Invalid(f"bad_{code}", f"{what.capitalize()} in the keychain is not hexadecimal.") from None
+def _open(workspace: Workspace, keys: DatabaseKeys) -> Database:
+    return Database.open(workspace.safety_db, key=keys.key_of(workspace.safety_db), migrations=MIGRATIONS)
+
+
+def _keys(workspace: Workspace) -> tuple[DatabaseKeys, bytes]:
+    """The databases' keys and the audit log's. A service never makes one."""
+    keys, [audit] = read_with_keys(workspace, [(AUDIT_KEY, user_account(workspace))], within=_KEY_WITHIN)
+    return keys, key_from(audit)
+
+
+def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
+    """The secrets that channels name, from the keychain; one that is not there is missed when it is needed."""
+    names = sorted({channel.secret for channel in config.channels if channel.secret})
+    if not names:
+        return {}
+    wanted = [(AGENT_SECRET, service_account(workspace, name)) for name in names]
+    _, found = read_secrets_apart(workspace, wanted, within=timedelta(0))
+    return {name: secret for name, secret in zip(names, found, strict=True) if secret is not None}
 
 
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
     parser.add_argument("--workspace", type=Path, help="the workspace's folder")
     parser.add_argument("--debug", action="store_true", help="say more")
     options = parser.parse_args()
@@ -203,6 +224,9 @@ def main() -> int:
         if options.verb == "provision":
             count = asyncio.run(provision_from(workspace, sys.stdin.read()))
             print(f"{count} new tokens")
+            return 0
+        if options.verb == "rekey":
+            change_key(workspace)
             return 0
         configure("safety", system_log=workspace.system_log, debug=options.debug)
         settings = load(SafetySettings, workspace=workspace)

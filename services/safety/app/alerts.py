@@ -1,0 +1,167 @@
+"""The alerts' verbs, and the teller that brings them to people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foundation.errors import NotFound, QuantumError, TimedOut
+from foundation.log import Logger
+from services.safety.app.draft import Draft
+from services.safety.app.state import SafetyState
+from services.safety.domain.alert import Alert, AlertRules, Group, Level, Throttle
+from services.safety.ports import AlertChannel, AlertMessage
+
+TRIES = 3
+FIRST_PAUSE_SECONDS = 1.0
+SAY_SECONDS = 30.0
+IDLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of a message on one channel; `fault` is empty when it went out."""
+
+    channel: str
+    fault: str = ""
+
+
+class Alerts:
+    """Raise, list, acknowledge, try the channels; and tell people, at least once, what they are to be told."""
+
+    def __init__(
+        self,
+        state: SafetyState,
+        channels: Sequence[AlertChannel],
+        rules: AlertRules,
+        *,
+        workspace: str,
+        logger: Logger,
+    ) -> None:
+        self._state = state
+        self._channels = channels
+        self._rules = rules
+        self._workspace = workspace
+        self._logger = logger
+        self._throttles = {channel.config.name: Throttle(per_hour=channel.config.per_hour) for channel in channels}
+        self.faults: dict[str, str] = {}
+        """Of each channel, why its last message did not go out."""
+
+    async def raise_(self, alert: Alert) -> None:
+        """Take an alert in, durably when its cause is new."""
+        await self._state.change(lambda draft: draft.alerts.raise_(alert, draft.now))
+
+    def list(self) -> Sequence[Group]:
+        """Every group that is remembered: open ones first, the newest first among each."""
+        groups = sorted(self._state.alerts.values(), key=lambda group: group.last_at, reverse=True)
+        return sorted(groups, key=lambda group: not group.open)
+
+    def channels(self) -> Sequence[Delivery]:
+        """Every channel, with what went wrong with its last message."""
+        names = [channel.config.name for channel in self._channels]
+        return [Delivery(channel=name, fault=self.faults.get(name, "")) for name in names]
+
+    async def acknowledge(self, cause: str, *, by: str) -> Group:
+        """Note that a person looks after a cause: it is not escalated any more. Raises NotFound."""
+
+        def work(draft: Draft) -> Group:
+            group = draft.alerts.get(cause)
+            if group is None:
+                raise NotFound("no_alert", f"There is no alert {cause}.", remedy="`quantum alerts` lists them.")
+            after = group.acknowledged(by)
+            draft.alerts.put(after)
+            return after
+
+        return await self._state.change(work)
+
+    async def test(self, *, by: str) -> Sequence[Delivery]:
+        """Send a test message through every channel, past levels and throttles, and say how it went."""
+        text = f"This is a test, asked for by {by}. Alerts reach you on this way."
+        message = self._message("test", Level.INFO, text)
+        return list(await asyncio.gather(*(self._try_once(channel, message) for channel in self._channels)))
+
+    # -- telling
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tell people until `stop` is set."""
+        while not stop.is_set():
+            await self.tell_what_is_due()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def tell_what_is_due(self) -> int:
+        """Tell every group that is due; returns how many. A crash in between tells it again, never not at all."""
+        now = self._state.clock.now()
+        due = [(group, level) for group in self._state.alerts.values() if (level := group.due(self._rules, now))]
+        for group, level in due:
+            await self._tell(group, level)
+        for channel in self._channels:
+            if summary := self._throttles[channel.config.name].take_summary(now):
+                await self._say(channel, self._message("throttle", Level.WARNING, summary))
+        if due:
+            await self._state.change(lambda draft: _note_told(draft, due))
+        return len(due)
+
+    async def _tell(self, group: Group, level: Level) -> None:
+        message = self._message(group.cause, level, group.message(level), group)
+        wanted = [
+            channel
+            for channel in self._channels
+            if level >= channel.config.level and self._throttles[channel.config.name].lets_through(message.at)
+        ]
+        await asyncio.gather(*(self._say(channel, message) for channel in wanted))
+
+    def _message(self, cause: str, level: Level, text: str, group: Group | None = None) -> AlertMessage:
+        now = self._state.clock.now()
+        return AlertMessage(
+            cause=cause,
+            level=level,
+            text=text,
+            count=group.count if group else 1,
+            first_at=group.first_at if group else now,
+            at=now,
+            workspace=self._workspace,
+        )
+
+    async def _say(self, channel: AlertChannel, message: AlertMessage) -> None:
+        """A few tries; what still fails is in the log and in `quantum alerts`, so that it is not lost with its way."""
+        pause = FIRST_PAUSE_SECONDS
+        for attempt in range(1, TRIES + 1):
+            delivery = await self._try_once(channel, message)
+            if not delivery.fault:
+                return
+            if attempt < TRIES:
+                await asyncio.sleep(pause)
+                pause *= 5
+        self._logger.error(
+            f"An alert did not go out by {channel.config.name}: {delivery.fault} It says: {message.text}",
+            action="alert_undelivered",
+            channel=channel.config.name,
+            cause=message.cause,
+        )
+
+    async def _try_once(self, channel: AlertChannel, message: AlertMessage) -> Delivery:
+        name = channel.config.name
+        try:
+            async with asyncio.timeout(SAY_SECONDS):
+                await asyncio.to_thread(channel.say, message)
+        except TimeoutError:
+            fault = TimedOut("channel_timeout", f"{name} took longer than {SAY_SECONDS:.0f} s.").message
+        except (QuantumError, OSError) as error:
+            fault = str(error)
+        else:
+            self.faults.pop(name, None)
+            return Delivery(channel=name)
+        self.faults[name] = fault
+        return Delivery(channel=name, fault=fault)
+
+
+def _note_told(draft: Draft, told: Sequence[tuple[Group, Level]]) -> None:
+    for group, level in told:
+        current = draft.alerts.get(group.cause)
+        if current is not None and current.first_at == group.first_at:
+            draft.alerts.put(current.told(level, group.count, draft.now))
