@@ -151,10 +151,25 @@ class Fleet:
         depends_on: tuple[str, ...] = (),
     ) -> Task:
         """Put a task straight into the store and announce it, as the verb does."""
+        task = self.make(agent, priority=priority, effects=effects, retries=retries, depends_on=depends_on)
+        await self.store.write(lambda tx: tx.insert([task]))
+        self.changes.announce([task])
+        return task
+
+    def make(
+        self,
+        agent: str,
+        *,
+        priority: int = 5,
+        effects: Effects = Effects.IDEMPOTENT,
+        retries: int = 0,
+        depends_on: tuple[str, ...] = (),
+    ) -> Task:
+        """A task that nobody knows of yet."""
         self._next += 1
         self.clock.advance(timedelta(milliseconds=1))
         now = self.clock.now()
-        task = Task(
+        return Task(
             id=f"t{self._next:04}",
             agent=agent,
             state=TaskState.BLOCKED if depends_on else TaskState.QUEUED,
@@ -166,9 +181,6 @@ class Fleet:
             retries=retries,
             depends_on=depends_on,
         )
-        await self.store.write(lambda tx: tx.insert([task]))
-        self.changes.announce([task])
-        return task
 
     async def runner(
         self,

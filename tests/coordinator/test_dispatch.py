@@ -126,11 +126,23 @@ async def test_an_attempt_runs_and_its_outcome_reaches_safety(fleet: Fleet) -> N
     [published] = await fleet.store.read(lambda tx: tx.reports(type="coverage", project=""))
     assert published.summary == "80 %"
     await fleet.round()
-    assert fleet.gate.told == []  # a success waits for the next decision, or for the tick
-    await fleet.renewal.tick()
-    await fleet.round()
     assert [(entry.task_id, entry.failure_class) for entry in fleet.gate.told] == [(task.id, "")]
     assert await fleet.store.read(lambda tx: tx.outbox(limit=10)) == []
+
+
+async def test_while_something_waits_a_success_is_told_with_the_next_decision_or_at_the_tick(fleet: Fleet) -> None:
+    await fleet.submit("a")
+    runner = await fleet.runner()
+    await fleet.round()
+    [lease] = granted(sent(runner))
+    fleet.dispatch.set_queue_paused("A person looks at it.")
+    await fleet.submit("a")
+    await fleet.tell(runner, started(lease, fleet.now()), ended(lease, fleet.now()))
+    await fleet.round()
+    assert fleet.gate.told == []
+    await fleet.renewal.tick()
+    await fleet.round()
+    assert [entry.task_id for entry in fleet.gate.told] == [lease.id]
 
 
 async def test_why_a_report_was_not_taken_stays_until_the_next_attempt(fleet: Fleet) -> None:

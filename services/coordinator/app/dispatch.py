@@ -1,8 +1,7 @@
 """Dispatch: which ready task goes to which runner next, once safety has admitted it."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -10,16 +9,18 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
 from foundation.workspace import StopFile
-from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Order, OrderKind
+from services.coordinator.app.attachments import Attachments, Defaults, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.figures import Figures
-from services.coordinator.app.holdings import Held, Holdings
+from services.coordinator.app.holdings import Holdings, held_of
 from services.coordinator.app.holds import Holds
-from services.coordinator.app.intake import Intake
+from services.coordinator.app.intake import FEW, Intake, outcome_of
+from services.coordinator.app.leasing import Rooms, commit_leases
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.overview import overview
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import unstartable
+from services.coordinator.domain.failure import FailureClass
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.ready import ReadyBoard, ReadyEntry, entry_of
 from services.coordinator.domain.task import Task, TaskState
@@ -68,6 +69,7 @@ class Dispatch:
         self._catalogue = catalogue
         self._attachments = attachments
         self._holdings = holdings
+        self._rooms = Rooms(attachments, holdings)
         self._intake = intake
         self._outbox = outbox
         self._workspace_folder = workspace_folder
@@ -78,7 +80,9 @@ class Dispatch:
         self._holds = Holds(stop_file)
         self._figures = Figures()
         self._wake = asyncio.Event()
+        self._foretold: tuple[Sequence[Task], Awaitable[Sequence[Task]]] | None = None
         changes.subscribe(self._hear)
+        changes.foresee(self._foresee)
 
     # -- life
 
@@ -102,20 +106,8 @@ class Dispatch:
 
     def _hold(self, task: Task, *, incarnation: str) -> None:
         boottime = self._clock.boottime()
-        self._holdings.add(
-            Held(
-                task_id=task.id,
-                fence=task.fence,
-                agent=task.agent,
-                runner=task.holder,
-                incarnation=incarnation,
-                renewed_at=boottime,
-                granted_until=boottime + GRANT.total_seconds(),
-                spawned=task.state is not TaskState.QUEUED,
-                paused=task.state is TaskState.PAUSED,
-                cancel_reason=task.reason if task.cancel_requested else None,
-            )
-        )
+        granted_until = boottime + GRANT.total_seconds()
+        self._holdings.add(held_of(task, incarnation, boottime=boottime, granted_until=granted_until))
 
     async def run(self) -> None:
         """Hold rounds for ever; a round that fails is tried again when something changes or at the next tick."""
@@ -134,7 +126,7 @@ class Dispatch:
 
     def _hear(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            if task.state is TaskState.QUEUED and not task.leased and not task.cancel_requested:
+            if task.ready:
                 self._offer(task)
             elif (lane := self._board.lanes.get(task.agent)) is not None:
                 lane.drop(task.id)
@@ -144,6 +136,12 @@ class Dispatch:
                 self._order(task, OrderKind.CANCEL, task.reason)
             self._figures.observe(task)
         self._wake.set()
+
+    def _foresee(self, tasks: Sequence[Task], added: Awaitable[Sequence[Task]]) -> None:
+        """A few that are about to be added to an empty queue: safety is asked while they are being committed."""
+        if len(tasks) <= FEW and not self._board.occupied:
+            self._foretold = tasks, added
+            self._wake.set()
 
     def _offer(self, task: Task) -> None:
         self._board.add_empty(task.agent)
@@ -193,8 +191,9 @@ class Dispatch:
 
     async def _round(self) -> None:
         await self._refill()
-        tasks = await self._take()
-        if not tasks and not self._outbox.due:
+        tasks, added = await self._take()
+        # An outcome rides with a decision. Where none is coming, it is told by itself, before it delays the next.
+        if not tasks and not self._outbox.due and (self._board.occupied or not self._outbox.batch()):
             return
         outcomes = self._outbox.batch()
         admission = await self._ask(outcomes, tasks)
@@ -202,6 +201,8 @@ class Dispatch:
             return
         self.learn_epoch(admission.epoch)
         admitted = self._sort_out(tasks, admission)
+        if added is not None:
+            admitted = await self._present(admitted, added)
         await self._lease(admitted, outcomes)
         await self._outbox.refill(self._store)
         if tasks or self._outbox.due:
@@ -220,36 +221,65 @@ class Dispatch:
             finally:
                 lane.end_refill(found, complete=complete)
 
-    async def _take(self) -> list[Task]:
-        """Take the best ready tasks for which there is room. What is no longer ready is forgotten on the way."""
+    async def _take(self) -> tuple[list[Task], Awaitable[Sequence[Task]] | None]:
+        """Take the best ready tasks for which there is room; with none, those foretold, and where to wait for them."""
+        foretold, self._foretold = self._foretold, None
         if self._holds.everything:
-            return []
-        room = min(BATCH_MAX, sum(self._room(attachment) for attachment in self._attachments.all()))
-        if room <= 0 or not any(lane.entries for lane in self._board.lanes.values()):
-            return []
+            return [], None
+        room = min(BATCH_MAX, self._rooms.total())
+        if room <= 0 or not (foretold or self._board.occupied):
+            return [], None
         if (stopped := self._holds.stopped) is not None:
             self._recall(stopped.reason)
-            return []
+            return [], None
         taken = self._board.take(room, self._allowed)
+        if taken:
+            return await self._tasks_of(taken), None
+        if foretold is None:
+            return [], None
+        tasks, added = foretold
+        return self._take_ahead(tasks, room), added
+
+    async def _tasks_of(self, taken: Sequence[tuple[str, ReadyEntry]]) -> list[Task]:
+        """The tasks behind entries that were taken. What is no longer ready is forgotten on the way."""
         missing = [entry.id for _, entry in taken if entry.id not in self._known]
         known = dict(await self._store.read(lambda tx: tx.tasks(missing))) if missing else {}
         tasks = []
         for agent, entry in taken:
             task = known.get(entry.id) or self._known.pop(entry.id, None)
-            if task is None or task.state is not TaskState.QUEUED or task.leased or task.cancel_requested:
+            if task is None or not task.ready:
                 self._board.lane(agent).settle(entry.id)
             else:
                 tasks.append(task)
         return tasks
 
-    def _room(self, attachment: Attachment) -> int:
-        """Leases that a runner may have now; none while half of what it keeps at hand is still there, so that they go
-        out in batches and it never starves: its news of starts and ends are milliseconds old."""
-        name, slots = attachment.hello.name, attachment.hello.slots
-        enough = max(slots, attachment.capacity - slots) / 2
-        if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= enough:
-            return 0
-        return max(0, attachment.capacity - self._holdings.count_of_runner(name))
+    def _take_ahead(self, foretold: Sequence[Task], room: int) -> list[Task]:
+        """Those of the foretold that will be next in their queues, and ready at once."""
+        taken: list[Task] = []
+        for task in foretold[:room]:
+            self._board.add_empty(task.agent)
+            lane = self._board.lane(task.agent)
+            allowed = self._allowed(task.agent) > sum(other.agent == task.agent for other in taken)
+            if allowed and lane.complete and not (task.depends_on or task.not_before):
+                lane.take_ahead(task.id)
+                taken.append(task)
+        return taken
+
+    async def _present(self, admitted: Sequence[Task], added: Awaitable[Sequence[Task]]) -> list[Task]:
+        """Those that were added as foretold; what safety has admitted for the others is given back."""
+        there = {task.id: task for task in await added}
+        absent = [task for task in admitted if task.id not in there]
+        if absent:
+            now = self._clock.now()
+            kind, said = FailureClass.INFRASTRUCTURE, "It was not accepted."
+            outcomes = [
+                outcome_of(task, task.fence + 1, kind, detail=said, catalogue=self._catalogue, now=now)
+                for task in absent
+            ]
+            self._outbox.posted(await self._store.write(lambda tx: tx.post(outcomes)))
+            for task in absent:
+                self._board.lane(task.agent).settle(task.id)
+        return [there[task.id] for task in admitted if task.id in there]
 
     def _allowed(self, agent: str) -> int:
         if self._holds.holds(agent):
@@ -301,12 +331,14 @@ class Dispatch:
 
     async def _lease(self, tasks: Sequence[Task], outcomes: Sequence[OutboxEntry]) -> None:
         """Commit the leases and what safety has heard, then send the leases."""
-        pairs = [(task, moves.lease(task, name)) for task, name in self._assign(tasks)]
+        assigned, rest = self._rooms.assign(tasks)
+        self._put_back(rest)
+        pairs = [(task, moves.lease(task, name)) for task, name in assigned]
         up_to = outcomes[-1].sequence if outcomes else 0
         if not pairs and not up_to:
             return
         try:
-            reports = await self._store.write(partial(_commit, pairs=pairs, up_to=up_to))
+            reports = await self._store.write(partial(commit_leases, pairs=pairs, up_to=up_to))
         except Stale:
             # One of them changed between the read and the commit (a cancel): read all of them again next round.
             await self._reread(tasks)
@@ -324,21 +356,8 @@ class Dispatch:
         for task in tasks:
             now = fresh.get(task.id)
             self._board.lane(task.agent).settle(task.id)
-            if now is not None and now.state is TaskState.QUEUED and not now.leased and not now.cancel_requested:
+            if now is not None and now.ready:
                 self._board.lane(task.agent).offer(entry_of(now))
-
-    def _assign(self, tasks: Sequence[Task]) -> list[tuple[Task, str]]:
-        """Spread tasks over the runners, each time to the one with most room; the rest keeps its place."""
-        rooms = {attachment.hello.name: self._room(attachment) for attachment in self._attachments.all()}
-        assigned = []
-        for task in tasks:
-            name = max(rooms, key=rooms.__getitem__, default="")
-            if not name or rooms[name] <= 0:
-                self._put_back([task])
-                continue
-            rooms[name] -= 1
-            assigned.append((task, name))
-        return assigned
 
     def _grant(self, task: Task, last_report: str) -> None:
         attachment = self._attachments.get(task.holder)
@@ -375,23 +394,3 @@ def _held(tx: StoreTransaction, *, after: str) -> Sequence[Task]:
 
 def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
     return tx.ready(agent, after=after, limit=limit)
-
-
-def _commit(tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: int) -> Mapping[tuple[str, str], str]:
-    """Leases out and heard outcomes gone, in one transaction. Returns the last reports of what was leased."""
-    if up_to:
-        tx.acknowledge(up_to)
-    tx.lease(pairs)
-    reports = {}
-    for agent, project in {(after.agent, after.project) for _, after in pairs}:
-        report = tx.report(agent=agent, project=project)
-        if report is not None:
-            reports[agent, project] = json.dumps(
-                {
-                    "type": report.type,
-                    "project": report.project,
-                    "summary": report.summary,
-                    "data": json.loads(report.data),
-                }
-            )
-    return reports

@@ -29,6 +29,22 @@ class Held:
     ending: bool = False
 
 
+def held_of(task: Task, incarnation: str, *, boottime: float, granted_until: float) -> Held:
+    """A leased task's entry. An incarnation of "" is not known yet."""
+    return Held(
+        task_id=task.id,
+        fence=task.fence,
+        agent=task.agent,
+        runner=task.holder,
+        incarnation=incarnation,
+        renewed_at=boottime,
+        granted_until=granted_until,
+        spawned=task.state is not TaskState.QUEUED,
+        paused=task.state is TaskState.PAUSED,
+        cancel_reason=task.reason if task.cancel_requested else None,
+    )
+
+
 @dataclass(slots=True)
 class Holdings:
     """All leases by task. The store has the truth; this is what a decision needs without asking it."""

@@ -90,9 +90,10 @@ class Submit:
             if replayed is None:
                 raise
             return replayed
-        submitted = await self._store.write(lambda tx: self._add(tx, tasks, request_key, now))
-        if not submitted.replayed:
-            self._changes.announce(submitted.tasks)
+        with self._changes.foretold(tasks) as announce:
+            submitted = await self._store.write(lambda tx: self._add(tx, tasks, request_key, now))
+            if not submitted.replayed:
+                announce(submitted.tasks)
         return submitted
 
     def _key(self, requests: Sequence[TaskRequest], key: str, caller: Caller) -> RequestKey | None:

@@ -53,7 +53,7 @@ class Lane:
         if self.refilling:
             self._late.append(entry)
             return
-        if entry.id in self._known:
+        if entry.id in self._known or entry.id in self._taken:
             return
         if not self.complete and (not self.entries or entry > self.entries[-1]):
             return
@@ -69,6 +69,10 @@ class Lane:
         self._known.discard(entry.id)
         self._taken.add(entry.id)
         return entry
+
+    def take_ahead(self, task_id: str) -> None:
+        """Take an entry before it is offered; it stays taken until `settle` or `put_back`."""
+        self._taken.add(task_id)
 
     def settle(self, task_id: str) -> None:
         """The store knows what became of a taken entry."""
@@ -100,8 +104,7 @@ class Lane:
         self.complete, self.refilling = complete, False
         late, self._late = self._late, []
         for entry in late:
-            if entry.id not in self._taken:
-                self.offer(entry)
+            self.offer(entry)
 
 
 class ReadyBoard:
@@ -120,6 +123,11 @@ class ReadyBoard:
         """An agent of which the store is known to hold nothing: what is offered later is all there is."""
         if agent not in self.lanes:
             self.lane(agent).complete = True
+
+    @property
+    def occupied(self) -> bool:
+        """Whether anything that is known waits for a decision."""
+        return any(lane.entries for lane in self.lanes.values())
 
     def hungry(self) -> Iterable[tuple[str, Lane]]:
         return [(agent, lane) for agent, lane in self.lanes.items() if lane.hungry]

@@ -175,6 +175,11 @@ class Task(NamedTuple):
         return self.holder != ""
 
     @property
+    def ready(self) -> bool:
+        """It may be leased."""
+        return self.state is TaskState.QUEUED and self.holder == "" and not self.cancel_requested
+
+    @property
     def alone(self) -> bool:
         """Lost with its runner twice: the next attempt runs alone, so that a poison task harms nobody."""
         return self.losses >= 2
@@ -270,7 +275,7 @@ def lose_parent(task: Task, parent: Task, *, now: datetime) -> Task:
 
 def lease(task: Task, runner: str) -> Task:
     """Hand the right to run the next attempt to a runner, under a new fence. It is not a start."""
-    if task.state is not S.QUEUED or task.leased or task.cancel_requested:
+    if not task.ready:
         raise Conflict("not_ready", f"Task {task.id} is {task.state} and not free to be leased.")
     return _move(task, S.QUEUED, fence=task.fence + 1, holder=runner, runner=runner, reason="")
 

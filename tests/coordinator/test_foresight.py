@@ -1,0 +1,153 @@
+"""Safety is asked about a lone task while it is being committed; nothing leaves before it is there."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.coordinator.app.attachments import Attachment, Grant
+from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports import Verdict
+from tests.coordinator.fleet import Fleet, sent
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> Fleet:
+    fleet = Fleet(tmp_path)
+    await fleet.dispatch.start()
+    return fleet
+
+
+def granted(runner: Attachment) -> list[str]:
+    return [message.task.id for message in sent(runner) if isinstance(message, Grant)]
+
+
+async def asked(fleet: Fleet, tasks: Sequence[Task], *, add: bool) -> None:
+    """Foretell tasks, let dispatch ask, then add them or not, and let it come to rest."""
+    with fleet.changes.foretold(tasks) as announce:
+        rounds = asyncio.create_task(fleet.round())
+        while not fleet.gate.asked:
+            await asyncio.sleep(0)
+        if add:
+            await fleet.store.write(lambda tx: tx.insert(tasks))
+            announce(tasks)
+    await rounds
+
+
+async def test_safety_is_asked_once_and_before_the_commit(fleet: Fleet) -> None:
+    runner = await fleet.runner()
+    task = fleet.make("a")
+    with fleet.changes.foretold([task]) as announce:
+        rounds = asyncio.create_task(fleet.round())
+        while not fleet.gate.asked:
+            await asyncio.sleep(0)
+        assert granted(runner) == [] and not rounds.done()
+        await fleet.store.write(lambda tx: tx.insert([task]))
+        announce([task])
+    await rounds
+    assert granted(runner) == [task.id]
+    assert (await fleet.task(task)).holder == "one"
+    assert [candidate.fence for candidate in fleet.gate.asked] == [task.fence + 1]
+    await fleet.round()
+    assert granted(runner) == []
+
+
+async def test_what_was_not_added_gives_its_admission_back_and_is_forgotten(fleet: Fleet) -> None:
+    runner = await fleet.runner()
+    task = fleet.make("a")
+    await asked(fleet, [task], add=False)
+    assert granted(runner) == []
+    assert [(told.task_id, told.fence, told.counted) for told in fleet.gate.told] == [(task.id, task.fence + 1, False)]
+    assert await fleet.store.read(lambda tx: tx.outbox(limit=9)) == []
+    later = await fleet.submit("a")
+    await fleet.round()
+    assert granted(runner) == [later.id]
+
+
+async def test_only_those_that_were_added_are_leased(fleet: Fleet) -> None:
+    runner = await fleet.runner()
+    there, absent = fleet.make("a"), fleet.make("b")
+    with fleet.changes.foretold([absent, there]) as announce:
+        rounds = asyncio.create_task(fleet.round())
+        while not fleet.gate.asked:
+            await asyncio.sleep(0)
+        await fleet.store.write(lambda tx: tx.insert([there]))
+        announce([there])
+    await rounds
+    assert granted(runner) == [there.id]
+    assert [told.task_id for told in fleet.gate.told] == [absent.id]
+
+
+@pytest.mark.parametrize("add", [True, False])
+async def test_a_foretold_task_that_safety_refuses_waits_as_any_other(fleet: Fleet, add: bool) -> None:
+    runner = await fleet.runner()
+    until = fleet.now() + timedelta(seconds=30)
+    fleet.gate.verdicts["a"] = Verdict(admitted=False, scope="agent:a", code="breaker", reason="x", ask_again_at=until)
+    task = fleet.make("a")
+    await asked(fleet, [task], add=add)
+    assert granted(runner) == []
+    fleet.gate.verdicts.clear()
+    fleet.clock.advance(timedelta(seconds=31))
+    await fleet.renewal.tick()
+    await fleet.round()
+    assert granted(runner) == ([task.id] if add else [])
+
+
+async def test_without_safety_a_foretold_task_keeps_its_place(fleet: Fleet) -> None:
+    runner = await fleet.runner()
+    fleet.gate.away = True
+    task = fleet.make("a")
+    with fleet.changes.foretold([task]) as announce:
+        await fleet.round()
+        await fleet.store.write(lambda tx: tx.insert([task]))
+        announce([task])
+    fleet.gate.away = False
+    await fleet.renewal.tick()
+    await fleet.round()
+    assert granted(runner) == [task.id]
+
+
+async def test_a_task_that_is_cancelled_meanwhile_is_not_leased(fleet: Fleet) -> None:
+    runner = await fleet.runner()
+    task = fleet.make("a")
+    gone = task._replace(state=TaskState.CANCELLED, finished_at=fleet.now(), cancel_requested=True)
+    with fleet.changes.foretold([task]) as announce:
+        rounds = asyncio.create_task(fleet.round())
+        while not fleet.gate.asked:
+            await asyncio.sleep(0)
+        await fleet.store.write(lambda tx: tx.insert([task]))
+        announce([task])
+        await fleet.store.write(lambda tx: tx.save([(task, gone)]))
+        fleet.changes.announce([gone])
+    await rounds
+    assert granted(runner) == []
+    assert (await fleet.task(task)).state is TaskState.CANCELLED
+
+
+@pytest.mark.parametrize("why", ["many", "others wait", "blocked", "scheduled", "paused", "no room"])
+async def test_nobody_asks_ahead_for_what_would_not_start_next(fleet: Fleet, why: str) -> None:
+    await fleet.runner(capacity=0 if why == "no room" else 10)
+    tasks = [fleet.make("a") for _ in range(5 if why == "many" else 1)]
+    if why == "others wait":
+        await fleet.submit("b")
+    if why == "blocked":
+        tasks = [fleet.make("a", depends_on=("t0",))]
+    if why == "scheduled":
+        tasks = [tasks[0]._replace(not_before=fleet.now() + timedelta(hours=1))]
+    if why == "paused":
+        fleet.dispatch.set_queue_paused("x")
+    with fleet.changes.foretold(tasks):
+        await fleet.round()
+    assert [candidate.agent for candidate in fleet.gate.asked] == (["b"] if why == "others wait" else [])
+
+
+async def test_ahead_of_the_commit_an_agent_gets_no_more_than_its_manifest_allows(fleet: Fleet) -> None:
+    fleet.catalogue.specs["a"] = fleet.catalogue.specs["a"].__class__(name="a", script="/a.sh", concurrency_max=1)
+    runner = await fleet.runner()
+    tasks = [fleet.make("a"), fleet.make("a"), fleet.make("b")]
+    await asked(fleet, tasks, add=True)
+    assert granted(runner) == [tasks[0].id, tasks[2].id]
