@@ -41,6 +41,7 @@ VERBS = {
     "breaker": "circuit breakers: list, force, reset",
     "budget": "error budgets: what is left, how fast it burns",
     "alerts": "what needs a person",
+    "spend": "what is spent, promised and left; prices and caps",
     "audit": "what was done with privilege, and the proof of it",
     "token": "your token, and those of others",
     "ca": "the workspace's own authority and its certificates",

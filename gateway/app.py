@@ -27,6 +27,7 @@ from gateway.routes import (
     page,
     queue,
     reports,
+    spend,
     tasks,
 )
 from gateway.schemas.answers import Problem
@@ -61,7 +62,11 @@ def create_app(state: Gateway) -> OpenAPI:
     app.before_request(_begin)
     security.install(app)
     problem.install(app, log=get_logger("gateway"), ids=SystemIds(state.clock))
-    for room in (tasks, log, agents, health, reports, metrics, mode, breakers, budgets, alerts, audit, queue, document):
+    rooms = (
+        *(tasks, log, agents, health, reports, metrics, queue, document),
+        *(mode, breakers, budgets, spend, alerts, audit),
+    )
+    for room in rooms:
         app.register_api(room.routes)
     app.register_blueprint(page.routes)
     app.after_request(_slow_down_guessing)
