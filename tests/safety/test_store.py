@@ -155,6 +155,12 @@ NONSENSE = [
     " values ('a', 'closed', 0, 0, 0, 0, '', 't')",
     "insert into breaker (scope, state, epoch, consecutive, recent, attempts, reason)"
     " values ('a', 'forced_open', 0, 0, 0, 0, '')",
+    "insert into budget_bucket values (1, 'fleet', 0, 0)",
+    "insert into budget_bucket values (1, 'fleet', 1, 2)",
+    "insert into budget_standing (scope, grade) values ('fleet', 'spent')",
+    "insert into budget_standing (scope, grade, since, evidence) values ('fleet', 'normal', 1, 'why')",
+    "insert into budget_standing (scope, grade, permit_task, permit_fence, permit_at, permit_full)"
+    " values ('fleet', 'normal', 't', 1, 1, 1)",
     "insert into token values ('a', 'n', 'short', 'read', 0, null, null, null)",
 ]
 

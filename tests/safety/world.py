@@ -62,11 +62,14 @@ def ended(
     *,
     fence: int = 1,
     uses: tuple[str, ...] = (),
+    project: str = "",
     epoch: int = 0,
 ) -> Outcome:
     """An attempt that has ended."""
     detail = "exit 1" if kind is FAILURE else ""
-    return Outcome(attempt=key(task, fence), agent=agent, kind=kind, uses=uses, detail=detail, epoch=epoch)
+    return Outcome(
+        attempt=key(task, fence), agent=agent, project=project, kind=kind, uses=uses, detail=detail, epoch=epoch
+    )
 
 
 @dataclass(kw_only=True)
