@@ -99,7 +99,11 @@ class _Parts:
     async def start_warden(self) -> None:
         """Have what an earlier run left behind ended, then be ready to spawn."""
         self._warden = await WardenProcess.start(
-            self._folder, self._workspace.stop_file, random_bytes(16).hex(), self._on_news
+            self._folder,
+            self._workspace.stop_file,
+            random_bytes(16).hex(),
+            self._settings.max_concurrent_agents,
+            self._on_news,
         )
         ready = self._warden.ready.result()
         self._mark = RunMark(*ready.mark)

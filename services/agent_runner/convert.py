@@ -37,12 +37,12 @@ def description(
 
 
 def _attempt(held: Held, lease_seconds: float, now: datetime, boottime: float) -> pb.HeldAttempt:
-    spawned = held.phase in (Phase.RUNNING, Phase.ENDED) and held.pid > 0
+    spawned = held.started_at > 0
     left = max(held.renewed_at + END_AT * lease_seconds - boottime, 0.0)
     return pb.HeldAttempt(
         task_id=held.ref.task_id,
         fence=held.ref.fence,
-        agent=held.lease.agent,
+        agent=held.lease.terms.agent,
         pid=held.pid if held.phase is Phase.RUNNING else 0,
         started_at=to_timestamp(now - timedelta(seconds=boottime - held.started_at)) if spawned else None,
         time_left=to_duration(timedelta(seconds=left)),

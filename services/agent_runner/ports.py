@@ -13,9 +13,6 @@ class WardenLink(Protocol):
     def tell(self, *orders: Message) -> None:
         """Queue orders for the warden."""
 
-    def push(self) -> None:
-        """Send what is queued now, before this turn ends."""
-
 
 class AgentLogs(Protocol):
     """`logs/agent_<name>.log` of every agent."""
@@ -40,6 +37,9 @@ class Output(Protocol):
 
     def read_behind(self, *, final: bool = False) -> None:
         """Take in what was written since; with `final` all of it, and no more comes."""
+
+    def take_all(self, raw: bytes) -> None:
+        """Take in an output that was short and is told whole; no more comes."""
 
     def read(self, offset: int, size: int) -> tuple[bytes, int]:
         """Kept bytes from an offset on, and the offset after them; skips what was cut."""

@@ -54,5 +54,5 @@ class AgentRunnerServicer(agent_runner_pb2_grpc.AgentRunnerServiceServicer):
 
     async def DrainRunner(self, request: pb.DrainRunnerRequest, context: Context) -> pb.DrainRunnerResponse:
         """Take no more work."""
-        handed_back, running = self._runner.drain()
+        handed_back, running = await self._runner.drain_and_count()
         return pb.DrainRunnerResponse(handed_back=handed_back, running=running)

@@ -16,6 +16,7 @@ from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.task import LimitUse, Measured
 
 BATCH_BYTES = 1 << 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ENFORCEMENTS = {
     tasks_pb2.ENFORCEMENT_KERNEL: "kernel",
@@ -42,16 +43,20 @@ def hello_from(message: pb.RunnerHello) -> Hello:
 
 
 def events_from(message: pb.AttemptEvents) -> list[AttemptEvent]:
-    return [_event_from(event) for event in message.events]
+    """Raises Invalid for an event that says nothing, or an end without a known cause."""
+    limits: list[tuple[LimitUse, ...]] = [()]
+    for shared in message.limits:
+        limits.append(tuple([_limit(limit.name, limit.value, limit.enforcement) for limit in shared.limits]))
+    return [_event_from(event, limits) for event in message.events]
 
 
-def _event_from(event: pb.AttemptEvent) -> AttemptEvent:
+def _event_from(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...]]) -> AttemptEvent:
     task_id, fence = event.attempt.task_id, event.attempt.fence
     match event.WhichOneof("event"):
+        case "result":
+            return _ended_from(task_id, fence, event.result, limits)
         case "started":
             return Started(task_id, fence, _datetime(event.started.at))
-        case "result":
-            return _ended_from(task_id, fence, event.result)
         case "returned":
             return Returned(task_id, fence, event.returned.reason)
         case "paused":
@@ -61,16 +66,16 @@ def _event_from(event: pb.AttemptEvent) -> AttemptEvent:
     raise Invalid("empty_event", f"The runner sent an event of task {task_id} that says nothing.")
 
 
-def _ended_from(task_id: str, fence: int, result: pb.Result) -> Ended:
+def _ended_from(task_id: str, fence: int, result: pb.Result, limits: Sequence[tuple[LimitUse, ...]]) -> Ended:
     measured = Measured(
         exit_code=result.exit_code if result.HasField("exit_code") else None,
         signal=result.signal if result.HasField("signal") else None,
-        duration=_timedelta(result.duration),
-        cpu=_timedelta(result.usage.cpu),
-        memory_peak_bytes=result.usage.memory_peak_bytes or None,
+        duration=timedelta(0, 0, result.duration_us),
+        cpu=timedelta(0, 0, result.cpu_us),
+        memory_peak_bytes=result.memory_peak_bytes or None,
         output_bytes=result.output_bytes,
         output_cut=result.output_cut,
-        limits=tuple([_limit(limit.name, limit.value, limit.enforcement) for limit in result.limits]),
+        limits=limits[result.limits],
     )
     cause = _CAUSES.get(result.cause)
     if cause is None:
@@ -79,8 +84,8 @@ def _ended_from(task_id: str, fence: int, result: pb.Result) -> Ended:
         task_id=task_id,
         fence=fence,
         end=AttemptEnd(cause=cause, sentence=result.sentence, measured=measured),
-        started_at=_datetime(result.started_at) if result.HasField("started_at") else None,
-        finished_at=_datetime(result.finished_at),
+        started_at=_moment(result.started_at_us) if result.HasField("started_at_us") else None,
+        finished_at=_moment(result.finished_at_us),
         output_tail=result.output_tail,
         report=result.report_json.decode("utf-8", "replace"),
         report_fault=result.report_fault,
@@ -106,31 +111,72 @@ def welcome(lease: timedelta, heartbeat: timedelta, disowned: Sequence[tuple[str
 
 
 def responses_of(messages: Sequence[Message]) -> Iterator[pb.AttachResponse]:
-    """Pack what waits into few wire messages; leases and acknowledgements are batched up to 1 MiB each."""
-    leases: list[pb.Lease] = []
-    acks: list[pb.ResultAck] = []
-    size = 0
+    """Pack what waits into few wire messages; leases and acknowledgements are batched, leases up to 1 MiB."""
+    leases = _Leases()
+    acks = pb.ResultAcks()
     for message in messages:
         match message:
             case Grant():
-                lease = lease_of(message)
-                size += lease.ByteSize()
-                if leases and size > BATCH_BYTES:
-                    yield pb.AttachResponse(leases=pb.Leases(leases=leases))
-                    leases, size = [], lease.ByteSize()
-                leases.append(lease)
+                if not leases.add(message):
+                    yield leases.response()
+                    leases = _Leases()
+                    leases.add(message)
             case Ack(task_id, fence, accepted):
-                acks.append(pb.ResultAck(attempt=pb.AttemptRef(task_id=task_id, fence=fence), accepted=accepted))
+                (acks.accepted if accepted else acks.refused).add(task_id=task_id, fence=fence)
             case Order() | HeartbeatAck() | Follow():
                 if leases:
                     # An order may be about a lease that stands before it in the queue.
-                    yield pb.AttachResponse(leases=pb.Leases(leases=leases))
-                    leases, size = [], 0
+                    yield leases.response()
+                    leases = _Leases()
                 yield _single(message)
     if leases:
-        yield pb.AttachResponse(leases=pb.Leases(leases=leases))
-    if acks:
-        yield pb.AttachResponse(result_acks=pb.ResultAcks(acks=acks))
+        yield leases.response()
+    if acks.accepted or acks.refused:
+        yield pb.AttachResponse(result_acks=acks)
+
+
+class _Leases:
+    """One message of leases, with the terms that they share."""
+
+    def __init__(self) -> None:
+        self._message = pb.Leases()
+        self._size = 0
+        self._positions: dict[tuple[object, ...], int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._message.leases)
+
+    def add(self, grant: Grant) -> bool:
+        """Take one in; false when the message would become too large, and is not empty."""
+        task = grant.task
+        terms = self._position(grant)
+        lease = pb.Lease(
+            task_id=task.id,
+            fence=task.fence,
+            attempt=task.attempt + 1,
+            terms=terms,
+            params_json=task.params.encode(),
+            last_report_json=grant.last_report.encode(),
+            alone=task.alone,
+        )
+        self._size += lease.ByteSize()
+        if self and self._size > BATCH_BYTES:
+            return False
+        self._message.leases.append(lease)
+        return True
+
+    def response(self) -> pb.AttachResponse:
+        return pb.AttachResponse(leases=self._message)
+
+    def _position(self, grant: Grant) -> int:
+        task = grant.task
+        # The manifest by identity: it lives as long as the grants do, and comparing it would cost more than it saves.
+        key = (task.agent, task.project, task.timeout, grant.folder, id(grant.agent))
+        position = self._positions.get(key)
+        if position is None:
+            position = self._positions[key] = len(self._positions)
+            self._message.terms.append(_terms_of(grant))
+        return position
 
 
 def _single(message: Order | HeartbeatAck | Follow) -> pb.AttachResponse:
@@ -154,30 +200,22 @@ def _single(message: Order | HeartbeatAck | Follow) -> pb.AttachResponse:
             )
 
 
-def lease_of(grant: Grant) -> pb.Lease:
+def _terms_of(grant: Grant) -> pb.LeaseTerms:
     task, agent, defaults = grant.task, grant.agent, grant.defaults
-    timeout = task.timeout or agent.timeout or defaults.timeout
-    memory = agent.memory_bytes if agent.memory_bytes is not None else defaults.memory_bytes
-    return pb.Lease(
-        task_id=task.id,
-        fence=task.fence,
-        attempt=task.attempt + 1,
+    return pb.LeaseTerms(
         agent=task.agent,
         project=task.project,
         script=agent.script,
         interpreter=agent.interpreter,
         folder=grant.folder,
-        params_json=task.params.encode(),
         params_as_arguments=agent.params_as_arguments,
         env=agent.env,
-        timeout=_duration(timeout),
+        timeout=_duration(task.timeout or agent.timeout or defaults.timeout),
         idle_timeout=_duration(agent.idle_timeout) if agent.idle_timeout is not None else None,
-        memory_bytes=memory,
+        memory_bytes=agent.memory_bytes if agent.memory_bytes is not None else defaults.memory_bytes,
         processes_max=agent.processes_max or 0,
         open_files_max=agent.open_files_max or 0,
         required=agent.required,
-        last_report_json=grant.last_report.encode(),
-        alone=task.alone,
         grace=_duration(defaults.grace),
     )
 
@@ -186,8 +224,8 @@ def _datetime(stamp: Timestamp) -> datetime:
     return datetime.fromtimestamp(stamp.seconds + stamp.nanos / 1e9, UTC)
 
 
-def _timedelta(duration: Duration) -> timedelta:
-    return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1000)
+def _moment(micros: int) -> datetime:
+    return _EPOCH + timedelta(0, 0, micros)
 
 
 def _duration(value: timedelta) -> Duration:

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ PATIENCE_SECONDS = 20.0
 PREFETCH = int(KNOWN["prefetch"].default)
 
 
+@dataclass
+class Offer:
+    """A lease to be handed out, with terms of its own."""
+
+    task_id: str
+    fence: int
+    terms: pb.LeaseTerms
+    own: dict[str, Any]
+
+    @property
+    def script(self) -> str:
+        """Path of the script."""
+        return self.terms.script
+
+
 class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
     """Welcomes, acknowledges heartbeats and results unless told otherwise, and notes everything."""
 
@@ -39,6 +55,8 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
         self.hellos: list[pb.RunnerHello] = []
         self.seen: list[pb.AttachRequest] = []
         self.events: list[pb.AttemptEvent] = []
+        self.limits: dict[str, set[str]] = {}
+        """The names of the limits in each task's result."""
         self.told_at = 0.0
         self._changed = asyncio.Event()
         self._outgoing: asyncio.Queue[pb.AttachResponse | None] = asyncio.Queue()
@@ -97,10 +115,16 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
                 self.say(pb.AttachResponse(heartbeat_ack=ack))
             case "events":
                 self.events.extend(request.events.events)
+                for event in request.events.events:
+                    if event.HasField("result"):
+                        shared = request.events.limits
+                        self.limits[event.attempt.task_id] = {
+                            limit.name
+                            for limit in (shared[event.result.limits - 1].limits if event.result.limits else ())
+                        }
                 done = [event.attempt for event in request.events.events if event.WhichOneof("event") == "result"]
                 if done and self.acks_results:
-                    acks = [pb.ResultAck(attempt=ref, accepted=True) for ref in done]
-                    self.say(pb.AttachResponse(result_acks=pb.ResultAcks(acks=acks)))
+                    self.say(pb.AttachResponse(result_acks=pb.ResultAcks(accepted=done)))
 
     def _note(self) -> None:
         self._changed.set()
@@ -110,11 +134,15 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
         """Say something on the stream."""
         self._outgoing.put_nowait(response)
 
-    def lease(self, *leases: pb.Lease) -> None:
+    def lease(self, *offers: Offer) -> None:
         """Hand out leases."""
-        self.say(pb.AttachResponse(leases=pb.Leases(leases=leases)))
+        message = pb.Leases()
+        for position, offer in enumerate(offers):
+            message.terms.append(offer.terms)
+            message.leases.add(**offer.own, task_id=offer.task_id, fence=offer.fence, attempt=1, terms=position)
+        self.say(pb.AttachResponse(leases=message))
 
-    def order(self, lease: pb.Lease, kind: pb.OrderKind, reason: str = "") -> None:
+    def order(self, lease: Offer, kind: pb.OrderKind, reason: str = "") -> None:
         """Give an order about an attempt."""
         ref = pb.AttemptRef(task_id=lease.task_id, fence=lease.fence)
         order = pb.Order(attempt=ref, kind=kind, reason=reason)
@@ -130,7 +158,7 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
         except TimeoutError:
             raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}; seen: {self.seen[-5:]}") from None
 
-    async def event(self, lease: pb.Lease, kind: str) -> Any:
+    async def event(self, lease: Offer, kind: str) -> Any:
         """The first event of a kind about an attempt."""
 
         def look() -> Any:
@@ -142,7 +170,7 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
 
         return await self.until(look, f"{kind} of {lease.task_id}")
 
-    async def result(self, lease: pb.Lease) -> pb.Result:
+    async def result(self, lease: Offer) -> pb.Result:
         """The result of an attempt."""
         found = await self.event(lease, "result")
         assert isinstance(found, pb.Result)
@@ -215,30 +243,21 @@ class RunnerUnderTest:
             cwd=ROOT,
         )
 
-    def lease(self, script: str, *, agent: str = "hello", fence: int = 7, **fields: Any) -> pb.Lease:
+    def lease(self, script: str, *, agent: str = "hello", fence: int = 7, **fields: Any) -> Offer:
         """A lease of a shell script with these lines."""
         self._leases += 1
         path = self.workspace.agents / f"agent_{self._leases}.sh"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        lease = pb.Lease(
-            task_id=f"task{self._leases}",
-            fence=fence,
-            attempt=1,
+        own = {name: fields.pop(name) for name in list(fields) if name in pb.Lease.DESCRIPTOR.fields_by_name}
+        terms = pb.LeaseTerms(
             agent=agent,
             script=str(path),
             folder=str(self.workspace.root),
-            params_json=b"{}",
             grace=_duration(10),
+            **fields,
         )
-        for name, value in fields.items():
-            if isinstance(value, Duration):
-                getattr(lease, name).CopyFrom(value)
-            elif isinstance(value, list):
-                getattr(lease, name).extend(value)
-            else:
-                setattr(lease, name, value)
-        return lease
+        return Offer(f"task{self._leases}", fence, terms, own)
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the runner's process."""

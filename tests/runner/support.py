@@ -22,6 +22,7 @@ from services.agent_runner.warden.protocol import (
     Shutdown,
     Spawned,
     Start,
+    Terms,
     encode,
 )
 
@@ -32,13 +33,13 @@ M = TypeVar("M", bound=Message)
 
 
 def spawn_warden(
-    folder: Path, stop_file: Path, run: str, environ: dict[str, str] | None = None
+    folder: Path, stop_file: Path, run: str, environ: dict[str, str] | None = None, *, at_once: int = 10
 ) -> tuple[int, socket.socket]:
     """Start a warden as the runner does; returns its pid and the runner's end of the link."""
     ours, theirs = socket.socketpair()
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run],
+        [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run, str(at_once)],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
         setsid=True,
@@ -50,14 +51,17 @@ def spawn_warden(
 class WardenUnderTest:
     """Drives one warden; `close` ends it and whatever it still holds."""
 
-    def __init__(self, folder: Path, run: str = "run-1", environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, run: str = "run-1", environ: dict[str, str] | None = None, *, at_once: int = 10
+    ) -> None:
         self.folder = folder / "runner"
         self.stop_file = folder / "STOP"
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
-        self.pid, self._link = spawn_warden(self.folder, self.stop_file, run, environ)
+        self.pid, self._link = spawn_warden(self.folder, self.stop_file, run, environ, at_once=at_once)
         self._decoder = Decoder()
         self._seen: list[Message] = []
+        self._terms = 0
         self.reaped = False
         ready = self.expect(Ready)
         self.mark = RunMark(*ready.mark)
@@ -74,18 +78,15 @@ class WardenUnderTest:
         """An executable shell script with these lines."""
         return self.script(f"s{len(list(self.scripts.iterdir()))}.sh", f"#!/bin/sh\n{text}\n")
 
-    def order(self, program: Path, key: str = "a", **changes: object) -> Start:
-        """A start order without limits, with a lease of 20 s from now."""
-        start = Start(
-            key=key,
+    def order(self, program: Path, key: str = "a", **changes: object) -> tuple[Terms, Start]:
+        """A start without limits, on terms of its own, with a lease of 20 s from now."""
+        self._terms += 1
+        terms = Terms(
+            number=self._terms,
             argv=[str(program)],
             folder=str(self.scripts),
             variables={},
             names=[],
-            params="{}",
-            last_report="",
-            leased_at=CLOCK.boottime(),
-            lease=20.0,
             timeout=0.0,
             idle_timeout=0.0,
             grace=10.0,
@@ -94,11 +95,31 @@ class WardenUnderTest:
             open_files_max=0,
             output_bytes_max=0,
         )
-        return Start(**{**start._asdict(), **changes})
+        start = Start(
+            key=key,
+            terms=self._terms,
+            arguments=[],
+            variables={},
+            params="{}",
+            last_report="",
+            leased_at=CLOCK.boottime(),
+            lease=20.0,
+            alone=False,
+        )
+        # Variables are the attempt's own; everything else that both could have is of the terms.
+        own = {name: value for name, value in changes.items() if name in Start._fields}
+        shared = {name: value for name, value in changes.items() if name not in own}
+        return Terms(**{**terms._asdict(), **shared}), Start(**{**start._asdict(), **own})
 
-    def send(self, *messages: Message) -> None:
+    def send(self, *messages: Message | tuple[Terms, Start]) -> None:
         """Say all of this in one frame."""
-        self._link.sendall(encode(messages))
+        flat: list[Message] = []
+        for message in messages:
+            if isinstance(message[0], Terms):
+                flat += message
+            else:
+                flat.append(message)
+        self._link.sendall(encode(flat))
 
     def expect(self, kind: type[M], matching: Callable[[M], bool] = lambda _: True) -> M:
         """The next message of a kind; fails after a while with what was seen instead."""

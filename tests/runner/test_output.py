@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,9 @@ def slot(tmp_path: Path) -> Path:
 
 def _output(slot: Path, logged: list[str]) -> SlotOutput:
     bounds = OutputBounds(result=10, head=20, tail=30, line=1000, report=100)
-    return SlotOutput(str(slot), str(slot.parent / "kept" / "a"), bounds, logged.append, forget=lambda _: None)
+    return SlotOutput(
+        lambda: os.open(slot, os.O_RDWR), str(slot.parent / "kept" / "a"), bounds, logged.append, forget=lambda _: None
+    )
 
 
 def _all(output: SlotOutput, size: int = 7) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.attachment_values import AttemptRef, Events, Lease, Returned, Welcome
+from clients.attachment_values import AttemptRef, Events, Lease, LeaseTerms, Returned, Started, Welcome
 from clients.runner import RunnerClient
 from foundation.auth import Caller
 from foundation.clock import SystemClock
@@ -27,7 +27,7 @@ from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.servicer import AgentRunnerServicer
-from services.agent_runner.warden.protocol import Ended, Message, Spawned, Start
+from services.agent_runner.warden.protocol import Ended, Message, Refused, Spawned, Start, Terms, Withdraw
 
 CLOCK = SystemClock()
 
@@ -37,13 +37,19 @@ class SilentWarden:
 
     def __init__(self) -> None:
         self.orders: list[Message] = []
+        self._changed = asyncio.Event()
 
     def tell(self, *orders: Message) -> None:
         """See `WardenLink`."""
         self.orders += orders
+        self._changed.set()
 
-    def push(self) -> None:
-        """Nothing is queued here."""
+    async def told(self, kind: type[Message]) -> None:
+        """Wait until the newest order is of a kind."""
+        async with asyncio.timeout(20):
+            while not isinstance(self.orders[-1], kind):
+                self._changed.clear()
+                await self._changed.wait()
 
 
 class TokenIsScope:
@@ -109,7 +115,7 @@ async def door() -> AsyncIterator[Door]:
 
 
 def _lease(task: str) -> Lease:
-    return Lease(ref=AttemptRef(task, 7), attempt=1, agent="hello", project="", script="/bin/true", folder="/")
+    return Lease(AttemptRef(task, 7), 1, LeaseTerms(agent="hello", project="", script="/bin/true", folder="/"))
 
 
 async def test_describe_tells_what_runs_and_what_waits(door: Door) -> None:
@@ -126,12 +132,18 @@ async def test_describe_tells_what_runs_and_what_waits(door: Door) -> None:
 
 async def test_drain_hands_back_what_waits(door: Door) -> None:
     door.runner.take([_lease("a"), _lease("b")])
-    assert [type(order) for order in door.warden.orders] == [Start]
+    assert [type(order) for order in door.warden.orders] == [Terms, Start, Start]
     async with door.client("operate") as client:
-        drained = await client.drain()
+        draining = asyncio.create_task(client.drain())
+        await door.warden.told(Withdraw)
+        assert door.warden.orders[-1] == Withdraw(["a:7", "b:7"], "the runner drains")
+        # One of them had been spawned already.
+        door.runner.news([Spawned("a:7", 123, CLOCK.boottime(), 0)])
+        door.runner.news([Refused("b:7", "withdrawn", "the runner drains")])
+        drained = await draining
     assert (drained.handed_back, drained.running) == (1, 1)
     said = [event for message in await door.outbox.take() if isinstance(message, Events) for event in message.events]
-    assert said == [Returned(AttemptRef("b", 7), "the runner drains")]
+    assert isinstance(said[0], Started) and said[1:] == [Returned(AttemptRef("b", 7), "the runner drains")]
     door.runner.take([_lease("c")])
     assert len(door.runner.view()) == 1
 
@@ -154,7 +166,25 @@ async def test_follow_streams_until_the_end(door: Door) -> None:
         (slot / "out").write_bytes(b"one\ntwo")
         now = CLOCK.boottime()
         door.runner.news(
-            [Ended("a:7", 0, 0, "exit", "", now - 1, now, 1.0, 0.1, 5, 7, reported=False, tree_dead=True, stragglers=0)]
+            [
+                Ended(
+                    "a:7",
+                    0,
+                    b"",
+                    0,
+                    "exit",
+                    "",
+                    now - 1,
+                    now,
+                    1.0,
+                    0.1,
+                    5,
+                    7,
+                    reported=False,
+                    tree_dead=True,
+                    stragglers=0,
+                )
+            ]
         )
         assert [chunk async for chunk in chunks] == [(b"two", 7)]
         with pytest.raises(NotFound):

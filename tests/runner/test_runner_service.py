@@ -43,8 +43,8 @@ async def test_runs_a_script_and_reports_all_of_it(runner: RunnerUnderTest) -> N
     assert result.output_bytes == len(result.output_tail) and not result.output_cut
     assert json.loads(result.report_json)["type"] == "trial" and not result.report_fault
     assert result.tree_dead and result.stragglers == 0
-    assert result.duration.nanos > 0 and result.started_at.ToNanoseconds() < result.finished_at.ToNanoseconds()
-    assert {limit.name for limit in result.limits} == {"memory", "timeout"}
+    assert result.duration_us > 0 and result.started_at_us < result.finished_at_us
+    assert runner.coordinator.limits[lease.task_id] == {"memory", "timeout"}
     started = [event for event in runner.coordinator.events if event.WhichOneof("event") == "started"]
     assert len(started) <= 1
     log = runner.workspace.logs / "agent_hello.log"
@@ -110,7 +110,7 @@ async def test_spawn_errors_and_required_limits_are_configuration(runner: Runner
     for lease, words in ((missing, "does not exist"), (required, "requires")):
         result = await runner.coordinator.result(lease)
         assert result.cause == pb.END_CAUSE_SPAWN_CONFIGURATION and words in result.sentence
-        assert not result.HasField("started_at") and not result.HasField("exit_code")
+        assert not result.HasField("started_at_us") and not result.HasField("exit_code")
 
 
 async def test_long_output_keeps_head_and_tail_and_the_log_keeps_all(runner: RunnerUnderTest) -> None:

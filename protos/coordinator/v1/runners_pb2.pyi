@@ -139,16 +139,30 @@ class Credit(_message.Message):
     def __init__(self, leases_max: _Optional[int] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("task_id", "fence", "attempt", "agent", "project", "script", "interpreter", "folder", "params_json", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "last_report_json", "alone", "grace")
+    __slots__ = ("task_id", "fence", "attempt", "terms", "params_json", "last_report_json", "alone")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_JSON_FIELD_NUMBER: _ClassVar[int]
+    LAST_REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    fence: int
+    attempt: int
+    terms: int
+    params_json: bytes
+    last_report_json: bytes
+    alone: bool
+    def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., terms: _Optional[int] = ..., params_json: _Optional[bytes] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ...) -> None: ...
+
+class LeaseTerms(_message.Message):
+    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
     INTERPRETER_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
-    PARAMS_JSON_FIELD_NUMBER: _ClassVar[int]
     PARAMS_AS_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     ENV_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -158,18 +172,12 @@ class Lease(_message.Message):
     OPEN_FILES_MAX_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
-    LAST_REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
-    ALONE_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
-    task_id: str
-    fence: int
-    attempt: int
     agent: str
     project: str
     script: str
     interpreter: _containers.RepeatedScalarFieldContainer[str]
     folder: str
-    params_json: bytes
     params_as_arguments: bool
     env: _containers.RepeatedScalarFieldContainer[str]
     timeout: _duration_pb2.Duration
@@ -179,16 +187,16 @@ class Lease(_message.Message):
     open_files_max: int
     output_bytes_max: int
     required: _containers.RepeatedScalarFieldContainer[str]
-    last_report_json: bytes
-    alone: bool
     grace: _duration_pb2.Duration
-    def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_json: _Optional[bytes] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Leases(_message.Message):
-    __slots__ = ("leases",)
+    __slots__ = ("leases", "terms")
     LEASES_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
     leases: _containers.RepeatedCompositeFieldContainer[Lease]
-    def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ...) -> None: ...
+    terms: _containers.RepeatedCompositeFieldContainer[LeaseTerms]
+    def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[LeaseTerms, _Mapping]]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("sequence", "held", "draining")
@@ -227,10 +235,18 @@ class Orders(_message.Message):
     def __init__(self, orders: _Optional[_Iterable[_Union[Order, _Mapping]]] = ..., drain: _Optional[bool] = ...) -> None: ...
 
 class AttemptEvents(_message.Message):
-    __slots__ = ("events",)
+    __slots__ = ("events", "limits")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[AttemptEvent]
-    def __init__(self, events: _Optional[_Iterable[_Union[AttemptEvent, _Mapping]]] = ...) -> None: ...
+    limits: _containers.RepeatedCompositeFieldContainer[Limits]
+    def __init__(self, events: _Optional[_Iterable[_Union[AttemptEvent, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[Limits, _Mapping]]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("limits",)
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    limits: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.Limit]
+    def __init__(self, limits: _Optional[_Iterable[_Union[_tasks_pb2.Limit, _Mapping]]] = ...) -> None: ...
 
 class AttemptEvent(_message.Message):
     __slots__ = ("attempt", "started", "result", "returned", "paused", "resumed")
@@ -271,15 +287,16 @@ class Resumed(_message.Message):
     def __init__(self) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("cause", "sentence", "exit_code", "signal", "started_at", "finished_at", "duration", "usage", "limits", "output_tail", "output_bytes", "output_cut", "report_json", "report_fault", "tree_dead", "stragglers")
+    __slots__ = ("cause", "sentence", "exit_code", "signal", "started_at_us", "finished_at_us", "duration_us", "cpu_us", "memory_peak_bytes", "limits", "output_tail", "output_bytes", "output_cut", "report_json", "report_fault", "tree_dead", "stragglers")
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
-    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
-    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
-    DURATION_FIELD_NUMBER: _ClassVar[int]
-    USAGE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    CPU_US_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TAIL_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -292,11 +309,12 @@ class Result(_message.Message):
     sentence: str
     exit_code: int
     signal: int
-    started_at: _timestamp_pb2.Timestamp
-    finished_at: _timestamp_pb2.Timestamp
-    duration: _duration_pb2.Duration
-    usage: _tasks_pb2.Usage
-    limits: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.Limit]
+    started_at_us: int
+    finished_at_us: int
+    duration_us: int
+    cpu_us: int
+    memory_peak_bytes: int
+    limits: int
     output_tail: str
     output_bytes: int
     output_cut: bool
@@ -304,21 +322,15 @@ class Result(_message.Message):
     report_fault: str
     tree_dead: bool
     stragglers: int
-    def __init__(self, cause: _Optional[_Union[EndCause, str]] = ..., sentence: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_tasks_pb2.Usage, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[_tasks_pb2.Limit, _Mapping]]] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., report_json: _Optional[bytes] = ..., report_fault: _Optional[str] = ..., tree_dead: _Optional[bool] = ..., stragglers: _Optional[int] = ...) -> None: ...
+    def __init__(self, cause: _Optional[_Union[EndCause, str]] = ..., sentence: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., started_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., duration_us: _Optional[int] = ..., cpu_us: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., limits: _Optional[int] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., report_json: _Optional[bytes] = ..., report_fault: _Optional[str] = ..., tree_dead: _Optional[bool] = ..., stragglers: _Optional[int] = ...) -> None: ...
 
 class ResultAcks(_message.Message):
-    __slots__ = ("acks",)
-    ACKS_FIELD_NUMBER: _ClassVar[int]
-    acks: _containers.RepeatedCompositeFieldContainer[ResultAck]
-    def __init__(self, acks: _Optional[_Iterable[_Union[ResultAck, _Mapping]]] = ...) -> None: ...
-
-class ResultAck(_message.Message):
-    __slots__ = ("attempt", "accepted")
-    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("accepted", "refused")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
-    attempt: AttemptRef
-    accepted: bool
-    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., accepted: _Optional[bool] = ...) -> None: ...
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    accepted: _containers.RepeatedCompositeFieldContainer[AttemptRef]
+    refused: _containers.RepeatedCompositeFieldContainer[AttemptRef]
+    def __init__(self, accepted: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ...) -> None: ...
 
 class FollowLog(_message.Message):
     __slots__ = ("follow_id", "attempt", "offset", "follow", "stop")

@@ -34,19 +34,21 @@ class OutputBounds:
 
 
 class SlotOutput:
-    """See `Output`. Up to the size of a result it stays in memory; beyond, head and tail are kept in a
-    file."""
+    """See `Output`. Up to the size of a result it stays in memory; beyond, head and tail are kept in a file.
+
+    `open_raw` opens the slot file, or has it open already; it is not closed here.
+    """
 
     def __init__(
         self,
-        slot: str,
+        open_raw: Callable[[], int],
         kept: str,
         bounds: OutputBounds,
         log: Callable[[str], None],
         *,
         forget: Callable[[str], None],
     ) -> None:
-        self._slot = slot
+        self._open_raw = open_raw
         self._kept_path = kept
         self._bounds = bounds
         self._log = log
@@ -72,7 +74,7 @@ class SlotOutput:
     def read_behind(self, *, final: bool = False) -> None:
         """See `Output`."""
         if self._raw < 0:
-            self._raw = os.open(self._slot, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._raw = self._open_raw()
         while piece := os.pread(self._raw, _READ_BYTES, self._raw_offset):
             self._raw_offset += len(piece)
             self._take(self._cleaner.feed(piece))
@@ -82,8 +84,11 @@ class SlotOutput:
                 break
         if final:
             self._take(self._cleaner.feed(b"", final=True))
-            os.close(self._raw)
             self._raw = -1
+
+    def take_all(self, raw: bytes) -> None:
+        """See `Output`."""
+        self._take(self._cleaner.feed(raw, final=True))
 
     def _take(self, text: str) -> None:
         if not text:
@@ -149,10 +154,9 @@ class SlotOutput:
 
     def close(self) -> None:
         """Nobody reads it any more; the kept file stays until it is the oldest."""
-        for handle in (self._raw, self._kept):
-            if handle >= 0:
-                os.close(handle)
-        self._raw = self._kept = -1
+        if self._kept >= 0:
+            os.close(self._kept)
+            self._kept = -1
 
     def _punch(self) -> None:
         _give_back(self._raw, self._punched, self._raw_offset - self._punched)
@@ -169,16 +173,28 @@ class SlotOutputs:
         self._logs = logs
         self._bounds = bounds
         self._files: OrderedDict[str, None] = OrderedDict()
+        self._raw: dict[int, int] = {}
 
     def open(self, slot: int, agent: str, task_id: str, fence: int) -> SlotOutput:
         """See `Outputs`."""
         return SlotOutput(
-            f"{self._slots}/{slot}/out",
+            lambda: self._open_raw(slot),
             f"{self._kept}/{task_id}-{fence}.out",
             self._bounds,
             lambda text: self._logs.write(agent, task_id, text),
             forget=self._forget_oldest,
         )
+
+    def _open_raw(self, slot: int) -> int:
+        # Kept open from attempt to attempt: ext4 writes a file that was cut to nothing to the disk when it is closed,
+        # and gives the blocks back when it is cut again, which together take longer than most scripts.
+        handle = self._raw.get(slot, -1)
+        if handle >= 0 and os.fstat(handle).st_nlink != 1:
+            os.close(handle)  # a script took its name away, and the warden has made a new one
+            handle = -1
+        if handle < 0:
+            handle = self._raw[slot] = os.open(f"{self._slots}/{slot}/out", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return handle
 
     def report(self, slot: int) -> bytes:
         """See `Outputs`."""

@@ -23,13 +23,13 @@ _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
 
 
-def spawn(folder: Path, stop_file: Path, run: str) -> tuple[int, socket.socket]:
+def spawn(folder: Path, stop_file: Path, run: str, at_once: int) -> tuple[int, socket.socket]:
     """Start a warden in a session of its own; returns its pid and our end of the link.
 
     posix_spawn, never fork: this process has gRPC loaded, and a fork of it goes wrong.
     """
     ours, theirs = socket.socketpair()
-    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run]
+    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run, str(at_once)]
     pid = os.posix_spawn(
         sys.executable,
         argv,
@@ -58,14 +58,15 @@ class WardenProcess(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls, folder: Path, stop_file: Path, run: str, on_news: Callable[[Sequence[Message]], None]
+        cls, folder: Path, stop_file: Path, run: str, at_once: int, on_news: Callable[[Sequence[Message]], None]
     ) -> WardenProcess:
-        """Spawn a warden and wait until it is ready, which it is once an earlier run's processes are dead.
+        """Spawn a warden that runs so many attempts at once, and wait until it is ready, which it is once an earlier
+        run's processes are dead.
 
         Raises Unavailable when it ends before.
         """
         loop = asyncio.get_running_loop()
-        pid, link = spawn(folder, stop_file, run)
+        pid, link = spawn(folder, stop_file, run, at_once)
         link.setblocking(False)
         _, process = await loop.create_connection(lambda: cls(on_news, loop), sock=link)
         process.pid = pid
@@ -97,14 +98,7 @@ class WardenProcess(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._orders += orders
 
-    def push(self) -> None:
-        """See `WardenLink`."""
-        if self._orders:
-            self._flush()
-
     def _flush(self) -> None:
-        if not self._orders:
-            return
         orders, self._orders = self._orders, []
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(orders))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from clients.attachment_values import EndCause, Lease, Result, Started
-from services.agent_runner.app.held import Held, key_of
-from services.agent_runner.domain.orders import arguments, limits, variables
+from services.agent_runner.app.held import Held
+from services.agent_runner.domain.orders import arguments, variables
 from services.agent_runner.domain.report import ReportReading
 from services.agent_runner.ports import Output
 from services.agent_runner.warden.protocol import Ended, Start
@@ -29,26 +28,19 @@ _CAUSES = {
 }
 
 
-def start_order(held: Held, lease_seconds: float, workspace: str) -> Start:
-    """What the warden needs to spawn an attempt."""
+def start_order(held: Held, lease_seconds: float) -> Start:
+    """What the warden needs to spawn an attempt, beside the terms of its lease."""
     lease = held.lease
     return Start(
-        key=key_of(lease.ref),
-        argv=arguments(lease),
-        folder=lease.folder,
-        variables=variables(lease, workspace),
-        names=list(lease.env),
+        key=held.key,
+        terms=held.known.number,
+        arguments=arguments(lease),
+        variables=variables(lease),
         params=lease.params,
         last_report=lease.last_report,
         leased_at=held.renewed_at,
         lease=lease_seconds,
-        timeout=lease.timeout_seconds,
-        idle_timeout=lease.idle_timeout_seconds,
-        grace=lease.grace_seconds,
-        memory_bytes=lease.memory_bytes,
-        processes_max=lease.processes_max,
-        open_files_max=lease.open_files_max,
-        output_bytes_max=lease.output_bytes_max,
+        alone=lease.alone,
     )
 
 
@@ -58,11 +50,10 @@ def started_of(held: Held, at: float, *, now: datetime, boottime: float) -> Star
 
 
 def result_of(
-    lease: Lease,
+    held: Held,
     ended: Ended,
     output: Output,
     report: ReportReading,
-    enforcement: Mapping[str, str],
     *,
     now: datetime,
     boottime: float,
@@ -71,7 +62,7 @@ def result_of(
     status = ended.status
     known = status != -1
     return Result(
-        ref=lease.ref,
+        ref=held.ref,
         cause=_CAUSES[ended.cause],
         sentence=ended.sentence,
         exit_code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
@@ -81,7 +72,7 @@ def result_of(
         duration_seconds=ended.active_seconds,
         cpu_seconds=ended.cpu_seconds,
         memory_peak_bytes=ended.peak_bytes if ended.peak_bytes >= 0 else None,
-        limits=limits(lease, enforcement),
+        limits=held.known.limits,
         output_tail=output.tail(),
         output_bytes=output.total_bytes,
         output_cut=output.cut,

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from clients.attachment_values import AttemptRef, Lease, Result
+from services.agent_runner.app.terms import Known
 from services.agent_runner.ports import Output
 
 
 class Phase(Enum):
     """How far an attempt has come; each is left for the next, never back."""
 
-    WAITING = auto()  # leased, not yet handed to the warden
-    STARTING = auto()  # handed to the warden
+    WAITING = auto()  # with the warden, not spawned as far as it has told
     RUNNING = auto()
     ENDED = auto()  # its result waits for the acknowledgement
+    RETURNED = auto()  # never spawned
 
 
 @dataclass(slots=True, eq=False)
 class Held:
     """Mutable, owned by the runner's loop. Times are boottime in seconds."""
 
+    key: str  # how the warden calls it
     lease: Lease
+    known: Known
     renewed_at: float
     phase: Phase = Phase.WAITING
     slot: int = -1
@@ -34,8 +37,7 @@ class Held:
     output: Output | None = None
     result: Result | None = None
     reported_at: float = 0.0
-    followers: int = 0
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event | None = None
 
     @property
     def ref(self) -> AttemptRef:
@@ -44,12 +46,14 @@ class Held:
 
     def notify(self) -> None:
         """There is more output, or no more will come."""
-        if self.followers:
+        if self._changed is not None:
             self._changed.set()
-            self._changed = asyncio.Event()
+            self._changed = None
 
     def next_change(self) -> asyncio.Event:
         """Set at the next notice; to be taken before looking."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
         return self._changed
 
 

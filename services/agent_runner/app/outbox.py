@@ -7,19 +7,14 @@ from collections.abc import Sequence
 
 from clients.attachment_values import (
     AttemptEvent,
-    AttemptRef,
     Credit,
     Events,
     FromRunner,
     Heartbeat,
     LogChunk,
-    Result,
-    Started,
 )
 
 _LOG_CHUNKS_MAX = 16
-_START_HELD_SECONDS = 0.03
-_GATHER_SECONDS = 0.012
 
 
 class Outbox:
@@ -29,49 +24,14 @@ class Outbox:
         self._credit: Credit | None = None
         self._heartbeat: Heartbeat | None = None
         self._events: list[AttemptEvent] = []
-        self._starts: dict[AttemptRef, Started] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._gathering: asyncio.TimerHandle | None = None
         self._log: list[LogChunk] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
-    def events(self, *events: AttemptEvent, hold: bool = False) -> None:
-        """Report what happened, in order; with `hold` it may wait a moment for others to share a message
-        with."""
-        for event in events:
-            if isinstance(event, Result):
-                # A result tells the start as well.
-                self._starts.pop(event.ref, None)
-            elif self._starts:
-                self._let_starts_go()
-            self._events.append(event)
-        if not hold:
-            self._wake.set()
-        elif self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._gathered)
-
-    def _gathered(self) -> None:
-        self._gathering = None
-        self._wake.set()
-
-    def started(self, event: Started, *, hold: bool) -> None:
-        """Report a start; with `hold` it waits a moment for its end, which tells both and costs everybody
-        half."""
-        if not hold:
-            self.events(event)
-            return
-        self._starts[event.ref] = event
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_START_HELD_SECONDS, self._let_starts_go)
-
-    def _let_starts_go(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._events += self._starts.values()
-        self._starts.clear()
+    def events(self, *events: AttemptEvent) -> None:
+        """Report what happened, in order."""
+        self._events += events
         self._wake.set()
 
     def credit(self, credit: Credit) -> None:
@@ -94,7 +54,6 @@ class Outbox:
 
     def clear(self) -> None:
         """The stream has broken; what matters is said anew on the next one."""
-        self._starts.clear()
         self._take_over()
 
     def _take_over(self) -> None:

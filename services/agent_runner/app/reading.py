@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 
 from foundation.log import Logger
-from services.agent_runner.app.held import Held, Phase, key_of
+from services.agent_runner.app.held import Held, Phase
 from services.agent_runner.domain.report import ReportReading, read_report
 from services.agent_runner.ports import Output, Outputs
 from services.agent_runner.warden.protocol import Ended
@@ -35,7 +35,11 @@ class Reading:
     def finish(self, held: Held, ended: Ended) -> tuple[Output, ReportReading]:
         """Take in the rest of an ended attempt's output, and its report."""
         held.slot = ended.slot
-        output = self._take_in(held, final=True)
+        if ended.slot < 0:
+            output = self._output(held)
+            output.take_all(ended.output)
+        else:
+            output = self._take_in(held, final=True)
         report = self._read_report(ended) if ended.reported else _NO_REPORT
         if report.fault:
             self._log.warning(
@@ -55,7 +59,6 @@ class Reading:
 
     async def follow(self, held: Held, offset: int, *, follow: bool = True) -> AsyncIterator[tuple[bytes, int]]:
         """(data, offset after it) of an attempt's clean output; with `follow` until it has ended."""
-        held.followers += 1
         self._watchers += 1
         try:
             while True:
@@ -67,19 +70,18 @@ class Reading:
                     data, offset = held.output.read(offset, _CHUNK_BYTES)
                 if data:
                     yield data, offset
-                elif held.phase is Phase.ENDED or not follow:
+                elif held.phase in (Phase.ENDED, Phase.RETURNED) or not follow:
                     return
                 else:
                     await change.wait()
         finally:
-            held.followers -= 1
             self._watchers -= 1
 
     def remember(self, held: Held) -> None:
         """Its result was taken; its output may be read for a while yet."""
         if held.output is None:
             return
-        self._recent[key_of(held.ref)] = held
+        self._recent[held.key] = held
         if len(self._recent) > _RECENT_MAX:
             _, oldest = self._recent.popitem(last=False)
             if oldest.output is not None:
@@ -92,16 +94,20 @@ class Reading:
         return max(found, key=lambda held: held.ref.fence, default=None)
 
     def _take_in(self, held: Held, *, final: bool = False) -> Output:
-        if held.output is None:
-            held.output = self._outputs.open(held.slot, held.lease.agent, held.ref.task_id, held.ref.fence)
+        output = self._output(held)
         try:
-            held.output.read_behind(final=final)
+            output.read_behind(final=final)
         except OSError as error:
             self._log.error(
                 f"The output of task {held.ref.task_id} cannot be read: {error}.",
                 action="output_unreadable",
                 task=held.ref.task_id,
             )
+        return output
+
+    def _output(self, held: Held) -> Output:
+        if held.output is None:
+            held.output = self._outputs.open(held.slot, held.lease.terms.agent, held.ref.task_id, held.ref.fence)
         return held.output
 
     def _read_report(self, ended: Ended) -> ReportReading:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -27,7 +26,7 @@ from services.agent_runner.app.attempt_messages import result_of, start_order, s
 from services.agent_runner.app.held import Held, Phase, key_of
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
-from services.agent_runner.domain.orders import missing_requirements
+from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
 from services.agent_runner.ports import WardenLink
 from services.agent_runner.warden.protocol import (
@@ -43,11 +42,8 @@ from services.agent_runner.warden.protocol import (
     Resume,
     Shutdown,
     Spawned,
+    Withdraw,
 )
-
-# With more than these at work, news waits a moment for more: a message costs as much as three of its results,
-# and prefetched leases keep the slots busy meanwhile.
-_FEW = 4
 
 
 class Runner:
@@ -74,15 +70,14 @@ class Runner:
         self.halted = False
         self.attached = False
         self._pace = Pace(slots, prefetch)
-        self._workspace = workspace
         self._warden = warden
+        self._terms = TermsBook(workspace, enforcement, warden.tell)
         self._reading = reading
         self._outbox = outbox
         self._clock = clock
         self._log = log
         self._held: dict[str, Held] = {}
-        self._waiting: deque[Held] = deque()
-        self._active: dict[Held, None] = {}  # with the warden: STARTING or RUNNING
+        self._active: dict[Held, None] = {}  # with the warden: WAITING or RUNNING
         self._owed = 0  # results that were not acknowledged
         self._beats: dict[int, tuple[float, list[str]]] = {}
         self._sequence = 0
@@ -92,6 +87,8 @@ class Runner:
         self._idle.set()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._decided = asyncio.Event()  # the warden has told what became of what was withdrawn
+        self._decided.set()
 
     # -- the coordinator speaks
 
@@ -123,14 +120,20 @@ class Runner:
         return [held.ref for held in self._held.values()]
 
     def take(self, leases: Iterable[Lease]) -> None:
-        """Leases have arrived; start what there is room for."""
+        """Leases have arrived; the warden starts each as soon as there is room."""
         for lease in leases:
-            held = Held(lease, self._certain_at)
-            if self._held.setdefault(key_of(lease.ref), held) is held:
-                self._waiting.append(held)
-        if self.draining or self.halted:
-            self._hand_back_waiting("the runner takes no work")
-        self._pump()
+            key = key_of(lease.ref)
+            if key in self._held:
+                continue
+            held = self._held[key] = Held(key, lease, self._terms.look_up(lease.terms), self._certain_at)
+            if self.draining or self.halted:
+                self._hand_back(held, "the runner takes no work")
+            elif held.known.refusal:
+                self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
+            else:
+                self._active[held] = None
+                self._warden.tell(start_order(held, self.terms.lease_seconds))
+        self._note_work()
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Carry out orders about attempts."""
@@ -138,23 +141,22 @@ class Runner:
             held = self._held.get(key_of(order.ref))
             if held is not None:
                 self._obey(held, order)
-        self._pump()
 
     def _obey(self, held: Held, order: Order) -> None:
-        key = key_of(held.ref)
+        # Only the warden knows whether it is spawned; what it says then decides between a result and a return.
         match order.kind:
             case OrderKind.DISOWN:
                 self._disown(held.ref)
-            case OrderKind.RECALL | OrderKind.CANCEL | OrderKind.STOP if held.phase is Phase.WAITING:
-                self._hand_back(held, order.reason)
+            case OrderKind.RECALL:
+                self._warden.tell(Withdraw([held.key], order.reason))
             case OrderKind.CANCEL:
-                self._warden.tell(End(key, "cancel", order.reason))
+                self._warden.tell(End(held.key, "cancel", order.reason))
             case OrderKind.STOP:
-                self._warden.tell(End(key, "stop", order.reason))
-            case OrderKind.PAUSE if held.phase is not Phase.WAITING:
-                self._warden.tell(Pause(key))
-            case OrderKind.CONTINUE if held.phase is not Phase.WAITING:
-                self._warden.tell(Resume(key))
+                self._warden.tell(End(held.key, "stop", order.reason))
+            case OrderKind.PAUSE:
+                self._warden.tell(Pause(held.key))
+            case OrderKind.CONTINUE:
+                self._warden.tell(Resume(held.key))
 
     def acknowledged(self, acks: ResultAcks) -> None:
         """Results that need not be kept any more."""
@@ -186,30 +188,17 @@ class Runner:
             self._renew(sent_at, keys)
 
     def _renew(self, sent_at: float, keys: list[str]) -> None:
-        running = []
+        active = []
         for key in keys:
             held = self._held.get(key)
             if held is not None and not held.disowned:
                 held.renewed_at = max(held.renewed_at, sent_at)
-                if held.phase in (Phase.STARTING, Phase.RUNNING):
-                    running.append(key)
-        if running:
-            self._warden.tell(Renew(sent_at, self.terms.lease_seconds, running))
+                if held in self._active:
+                    active.append(key)
+        if active:
+            self._warden.tell(Renew(sent_at, self.terms.lease_seconds, active))
 
-    # -- starting
-
-    def _pump(self) -> None:
-        """Hand the longest waiting leases to the warden while there is room."""
-        running = sum(not held.paused for held in self._active) if self._waiting else 0
-        while self._waiting and self._has_room(self._waiting[0], running):
-            held = self._waiting.popleft()
-            if sentence := missing_requirements(held.lease, self.enforcement):
-                self._fail(held, EndCause.SPAWN_CONFIGURATION, sentence)
-                continue
-            held.phase = Phase.STARTING
-            self._active[held] = None
-            running += 1
-            self._warden.tell(start_order(held, self.terms.lease_seconds, self._workspace))
+    def _note_work(self) -> None:
         if self._active:
             self._busy.set()
             self._idle.clear()
@@ -217,18 +206,11 @@ class Runner:
             self._busy.clear()
             self._idle.set()
 
-    def _has_room(self, held: Held, running: int) -> bool:
-        if held.lease.alone:
-            return running == 0
-        lonely = running == 1 and any(other.lease.alone and not other.paused for other in self._active)
-        return running < self.slots and not lonely
-
     # -- the warden speaks
 
     def news(self, messages: Sequence[Message]) -> None:
         """What the warden saw, in order."""
         now, boottime = self._clock.now(), self._clock.boottime()
-        self._fill_slots_of(messages)
         for message in messages:
             match message:
                 case Halted(stopped):
@@ -237,16 +219,9 @@ class Runner:
                     held = self._held.get(key)
                     if held is not None:
                         self._take_news(held, message, now, boottime)
-        self._pump()
-
-    def _fill_slots_of(self, messages: Sequence[Message]) -> None:
-        """Start the next ones before the results are put together: an idle slot costs more than a late report."""
-        for message in messages:
-            if isinstance(message, Ended) and message.tree_dead and (held := self._held.get(message.key)) is not None:
-                self._active.pop(held, None)
-        if self._waiting:
-            self._pump()
-            self._warden.push()
+        self._note_work()
+        if not self._decided.is_set() and not self._waiting():
+            self._decided.set()
 
     def _take_news(
         self, held: Held, message: Spawned | Refused | Ended | Paused, now: datetime, boottime: float
@@ -254,8 +229,7 @@ class Runner:
         match message:
             case Spawned():
                 held.phase, held.slot, held.pid, held.started_at = Phase.RUNNING, message.slot, message.pid, message.at
-                started = started_of(held, message.at, now=now, boottime=boottime)
-                self._outbox.started(started, hold=len(self._active) > _FEW)
+                self._outbox.events(started_of(held, message.at, now=now, boottime=boottime))
             case Refused():
                 self._refused(held, message)
             case Paused():
@@ -265,9 +239,8 @@ class Runner:
                 self._ended(held, message, now, boottime)
 
     def _halt(self, stopped: bool) -> None:
+        # The warden refuses by itself what waits there.
         self.halted = stopped
-        if stopped:
-            self._hand_back_waiting("everything is stopped")
         self._log.info(
             "The STOP file is there: everything ends." if stopped else "The STOP file is gone: work goes on.",
             action="runner_halted" if stopped else "runner_resumed",
@@ -292,15 +265,15 @@ class Runner:
     def _ended(self, held: Held, ended: Ended, now: datetime, boottime: float) -> None:
         output, report = self._reading.finish(held, ended)
         self._active.pop(held, None)
-        held.phase = Phase.ENDED
+        held.phase, held.started_at = Phase.ENDED, ended.started_at
         held.paused = False
-        held.result = result_of(held.lease, ended, output, report, self.enforcement, now=now, boottime=boottime)
+        held.result = result_of(held, ended, output, report, now=now, boottime=boottime)
         if self._pace.observe(ended.active_seconds):
             self._say_credit()
-        if ended.tree_dead:
-            self._warden.tell(Release(ended.slot))
-        else:
+        if not ended.tree_dead:
             self._drain_for_unproved(held)
+        elif ended.slot >= 0:
+            self._warden.tell(Release(ended.slot))
         if held.disowned:
             held.result = None
             self._forget(held)
@@ -313,7 +286,7 @@ class Runner:
         self._owed += 1
         self._settled.clear()
         held.reported_at = self._clock.boottime()
-        self._outbox.events(held.result, hold=len(self._active) > _FEW)
+        self._outbox.events(held.result)
 
     def _drain_for_unproved(self, held: Held) -> None:
         self._log.error(
@@ -326,12 +299,23 @@ class Runner:
 
     # -- giving back
 
-    def drain(self) -> tuple[int, int]:
-        """Take no more work; returns how many leases go back and how many attempts run to their end."""
+    def drain(self) -> None:
+        """Take no more work; what is not spawned yet goes back, the rest runs to its end."""
         self.draining = True
-        back = self._hand_back_waiting("the runner drains")
+        if waiting := self._waiting():
+            self._decided.clear()
+            self._warden.tell(Withdraw([held.key for held in waiting], "the runner drains"))
         self._say_credit()
-        return back, len(self._active)
+
+    async def drain_and_count(self) -> tuple[int, int]:
+        """Drain; returns how many leases went back and how many attempts run to their end."""
+        waiting = self._waiting()
+        self.drain()
+        await self._decided.wait()
+        return sum(held.phase is Phase.RETURNED for held in waiting), len(self._active)
+
+    def _waiting(self) -> list[Held]:
+        return [held for held in self._active if held.phase is Phase.WAITING]
 
     async def shut_down(self, patience: timedelta) -> bool:
         """Hand back what waits, end what runs, and report it; false when that took too long."""
@@ -348,35 +332,24 @@ class Runner:
         """Return when no result waits for its acknowledgement."""
         await self._settled.wait()
 
-    def _hand_back_waiting(self, reason: str) -> int:
-        waiting = list(self._waiting)
-        for held in waiting:
-            self._hand_back(held, reason)
-        return len(waiting)
-
     def _hand_back(self, held: Held, reason: str) -> None:
         """It was never spawned."""
-        if held in self._waiting:
-            self._waiting.remove(held)
+        held.phase = Phase.RETURNED
         self._active.pop(held, None)
-        self._held.pop(key_of(held.ref), None)
+        self._held.pop(held.key, None)
+        held.notify()
         if not held.disowned:
             self._outbox.events(Returned(held.ref, reason))
 
     def _disown(self, ref: AttemptRef) -> None:
         held = self._held.get(key_of(ref))
-        if held is None:
-            return
-        if held.phase is Phase.WAITING:
-            self._waiting.remove(held)
-            del self._held[key_of(ref)]
-        elif held.phase is not Phase.ENDED:
-            # A result that is there already is handed in all the same: the fence decides.
+        # A result that is there already is handed in all the same: the fence decides.
+        if held is not None and held.phase is not Phase.ENDED:
             held.disowned = True
-            self._warden.tell(End(key_of(ref), "disowned", "its lease is no longer this runner's"))
+            self._warden.tell(End(held.key, "disowned", "its lease is no longer this runner's"))
 
     def _forget(self, held: Held) -> None:
-        self._held.pop(key_of(held.ref), None)
+        self._held.pop(held.key, None)
         self._reading.remember(held)
         if held.result is not None:
             held.result = None

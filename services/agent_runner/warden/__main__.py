@@ -1,5 +1,5 @@
-"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN`, its link to the runner on
-fd 3."""
+"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN AT_ONCE`, its link to the runner
+on fd 3."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
 
 
-def main(folder: Path, stop_file: Path, run: str) -> None:
+def main(folder: Path, stop_file: Path, run: str, at_once: int) -> None:
     """Reap what an earlier run left, then serve the runner on the other end of the link."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         # A terminal's Ctrl-C is the runner's business, which then tells us.
         signal.signal(ignored, signal.SIG_IGN)
     # What the runner, or whoever started it, has open is none of the scripts' business.
     os.closerange(LINK_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    # Scripts are given fds 0–2, so what this process itself has to say goes to a copy.
+    sys.stderr = os.fdopen(os.dup(2), "w")
     clock, host = SystemClock(), this_host()
     link = socket.socket(fileno=LINK_FD)
     link.set_inheritable(False)
@@ -43,10 +45,12 @@ def main(folder: Path, stop_file: Path, run: str) -> None:
     reaping.write_mark(folder, mark)
     slots = Slots(folder / "slots")
     spawner = Spawner(host, run, os.environ)
-    warden = Warden(link=link, host=host, spawner=spawner, slots=slots, stop_file=stop_file, clock=clock)
-    warden.run(Ready(mark, reaped, dict(host.enforcement())))
+    warden = Warden(
+        link=link, host=host, spawner=spawner, slots=slots, at_once=at_once, stop_file=stop_file, clock=clock
+    )
+    warden.run(Ready(mark[:], reaped, dict(host.enforcement())))
     slots.remove_all()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

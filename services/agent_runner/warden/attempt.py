@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services.agent_runner.warden.protocol import Start
+from services.agent_runner.warden.protocol import Start, Terms
 from services.agent_runner.warden.slots import Slot
 
 NEVER = float("inf")
@@ -40,18 +40,22 @@ class Attempt:
         "status",
         "stragglers",
         "tag",
+        "terms",
         "told_paused",
         "unproved_at",
     )
 
-    def __init__(self, start: Start, slot: Slot, pid: int, tag: int, *, now: float) -> None:
+    def __init__(
+        self, start: Start, terms: Terms, slot: Slot, pid: int, tag: int, *, renewed_at: float, lease: float, now: float
+    ) -> None:
         self.start = start
+        self.terms = terms
         self.slot = slot
         self.pid = pid
         self.tag = tag
         self.started_at = now
-        self.renewed_at = start.leased_at
-        self.lease = start.lease
+        self.renewed_at = renewed_at
+        self.lease = lease
         self.paused = False  # as ordered
         self.told_paused = False
         self.frozen_at = 0.0  # 0: not frozen

@@ -33,6 +33,12 @@ class Host(Protocol):
     def adopt_orphans(self) -> None:
         """From now on orphans of this process's descendants become its own children."""
 
+    def listen(self, signals: Collection[int]) -> int:
+        """From now on these signals make the descriptor readable that this returns, and do nothing else."""
+
+    def heard(self, bell: int) -> Collection[int]:
+        """The signals that have come since, from the descriptor of `listen`."""
+
     def mark(self, run: str) -> RunMark:
         """The mark of the run that this process begins."""
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
+import socket
 from collections.abc import Collection, Mapping
 
 from services.agent_runner.warden.host import RunMark, TreeUse
@@ -55,6 +57,20 @@ class DarwinHost:
     def adopt_orphans(self) -> None:
         """Orphans go to launchd here; they are found by their token instead."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def listen(self, signals: Collection[int]) -> int:
+        """See `Host`."""
+        reading, writing = socket.socketpair()
+        reading.setblocking(False)
+        writing.setblocking(False)
+        signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
+        for number in signals:
+            signal.signal(number, lambda *_: None)
+        return reading.detach()
+
+    def heard(self, bell: int) -> Collection[int]:
+        """See `Host`."""
+        return os.read(bell, 4096)
 
     def mark(self, run: str) -> RunMark:
         """See `Host`."""

@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 # use them up.
 TAGS_PER_RUN = 1 << 30
 _TAG_CEILING_MAX = 1 << 62
+_SIGSET_BYTES = 128
+_SIGNALFD_INFO_BYTES = 128
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # RLIMIT_DATA also counts the stacks of threads and the heaps that Java and Node only reserve: 256 MB keeps
 # Java from starting and 512 MB cuts Python at 63 threads (tried). So it only stops what outruns the sampler,
@@ -103,6 +106,21 @@ class LinuxHost:
         make_undumpable()
         # Inherited by every script: a core dump would leave memory on the disk.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def listen(self, signals: Collection[int]) -> int:
+        """See `Host`. By signalfd: a handler would cost a frame, a write and a read for each child that ends."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        mask = sum(1 << (number - 1) for number in signals).to_bytes(_SIGSET_BYTES, sys.byteorder)
+        bell: int = _libc.signalfd(-1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
+        if bell < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return bell
+
+    def heard(self, bell: int) -> Collection[int]:
+        """See `Host`."""
+        infos = os.read(bell, 16 * _SIGNALFD_INFO_BYTES)
+        return [int.from_bytes(infos[at : at + 4], sys.byteorder) for at in range(0, len(infos), _SIGNALFD_INFO_BYTES)]
 
     def mark(self, run: str) -> RunMark:
         """See `Host`."""

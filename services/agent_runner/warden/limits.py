@@ -15,7 +15,7 @@ UNREAD_BYTES_MAX = 256 * 1024 * 1024
 
 def overtime(attempt: Attempt, now: float) -> Breach | None:
     """Whether the wall clock, less frozen time, has run out."""
-    timeout = attempt.start.timeout
+    timeout = attempt.terms.timeout
     if timeout and attempt.active_seconds(now) >= timeout:
         return Breach("timeout", f"it ran longer than its {timeout:g} s")
     return None
@@ -27,12 +27,12 @@ def output_breach(attempt: Attempt, now: float) -> Breach | None:
     if size != attempt.output_seen:
         attempt.output_seen = size
         attempt.output_changed_at = now
-    most = attempt.start.output_bytes_max
+    most = attempt.terms.output_bytes_max
     if most and size > most:
         return Breach("output", f"it wrote {size} bytes of output, over its {most}")
     if size > UNREAD_BYTES_MAX and attempt.slot.unread_bytes() > UNREAD_BYTES_MAX:
         return Breach("output", f"it wrote output faster than it could be read, over {UNREAD_BYTES_MAX} bytes ahead")
-    idle = attempt.start.idle_timeout
+    idle = attempt.terms.idle_timeout
     if idle and now - attempt.output_changed_at >= idle:
         return Breach("idle", f"it wrote nothing for its {idle:g} s")
     return None
@@ -45,11 +45,11 @@ def tree_breach(attempt: Attempt, use: TreeUse, proportional_bytes: Callable[[in
     answers.
     """
     attempt.peak_bytes = max(attempt.peak_bytes, use.resident_bytes)
-    start = attempt.start
-    if start.processes_max and use.processes > start.processes_max:
-        return Breach("processes", f"it had {use.processes} processes, over its {start.processes_max}")
-    if start.memory_bytes and use.resident_bytes > start.memory_bytes:
+    terms = attempt.terms
+    if terms.processes_max and use.processes > terms.processes_max:
+        return Breach("processes", f"it had {use.processes} processes, over its {terms.processes_max}")
+    if terms.memory_bytes and use.resident_bytes > terms.memory_bytes:
         held = proportional_bytes(attempt.tag)
-        if held > start.memory_bytes:
-            return Breach("memory", f"its processes held {held} bytes together, over its {start.memory_bytes}")
+        if held > terms.memory_bytes:
+            return Breach("memory", f"its processes held {held} bytes together, over its {terms.memory_bytes}")
     return None

@@ -8,7 +8,7 @@ from collections import deque
 
 from services.agent_runner.warden.protocol import Decoder, Message, encode
 
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16
 
 
 class Link:

@@ -10,10 +10,11 @@ import socket
 from pathlib import Path
 
 from foundation.clock import Clock
-from services.agent_runner.warden.attempt import Attempt, Breach
+from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
 from services.agent_runner.warden.fence import Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.link import Link
+from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import (
     End,
     Halted,
@@ -25,12 +26,14 @@ from services.agent_runner.warden.protocol import (
     Renew,
     Resume,
     Shutdown,
-    Spawned,
     Start,
+    Terms,
+    Withdraw,
 )
 from services.agent_runner.warden.slots import Slots
-from services.agent_runner.warden.spawn import Spawner, SpawnRefused
+from services.agent_runner.warden.spawn import Prepared, Spawner, SpawnRefused
 from services.agent_runner.warden.trees import Trees
+from services.agent_runner.warden.waiting import Queue, Waiting
 
 STOP_LOOK_SECONDS = 0.5
 STOP_SENTENCE = "everything is stopped: the workspace has a STOP file"
@@ -46,62 +49,68 @@ class Warden:
         host: Host,
         spawner: Spawner,
         slots: Slots,
+        at_once: int,
         stop_file: Path,
         clock: Clock,
     ) -> None:
+        """At most `at_once` attempts run at the same time, paused ones not counted."""
+        self._host = host
         self._spawner = spawner
         self._slots = slots
         self._stop_file = str(stop_file)
         self._clock = clock
-        self._news: list[Message] = []
-        self._trees = Trees(host, self._news)
+        self._queue = Queue(at_once)
+        self._news = News(lambda: len(self._trees.attempts) + len(self._queue))
+        self._trees = Trees(host, slots, self._news)
+        self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False
         self._closing = ""  # why no more is started; empty: starts are welcome
         self._selector = selectors.DefaultSelector()
         self._link = Link(link, self._selector)
         self._link_fd = link.fileno()
-        self._wake = _wake_on_signals()
-        self._selector.register(self._wake, selectors.EVENT_READ)
-        signal.signal(signal.SIGTERM, lambda *_: self._shut_down("its warden was told to end"))
+        self._bell = host.listen({signal.SIGCHLD, signal.SIGTERM})
+        self._selector.register(self._bell, selectors.EVENT_READ)
 
     def run(self, ready: Ready) -> None:
         """Serve until the runner has gone or said goodbye, and every tree has ended."""
-        self._news.append(ready)
+        self._news.tell(ready)
         while True:
-            self._link.send(self._news)
-            self._news.clear()
-            if not self._trees.attempts and (not self._link.up or (self._closing and self._link.drained)):
+            self._link.send(self._news.take(self._clock.boottime()))
+            if not self._trees.attempts and (not self._link.up or (self._closing and self._all_told())):
                 return
             self._turn()
 
+    def _all_told(self) -> bool:
+        return self._link.drained and self._news.due == NEVER
+
     def _turn(self) -> None:
         now = self._clock.boottime()
-        pause = max(0.0, min(self._trees.look_at, self._stop_look_at) - now)
+        pause = max(0.0, min(self._trees.look_at, self._stop_look_at, self._news.due) - now)
         ready = [key.fd for key, events in self._selector.select(pause) if events & selectors.EVENT_READ]
         now = self._clock.boottime()
-        if self._wake.fileno() in ready:
-            self._wake.recv(4096)
+        if self._bell in ready:
+            if signal.SIGTERM in self._host.heard(self._bell):
+                self._shut_down("its warden was told to end")
             self._trees.reap(now)
         if self._link_fd in ready and self._link.up:
-            self._obey_all(self._link.receive())
+            for message in self._link.receive():
+                self._obey(message)
         if now >= self._stop_look_at:
             self._look_for_stop(now)
         if now >= self._trees.look_at:
             self._trees.keep_deadlines(now)
-
-    def _obey_all(self, messages: list[Message]) -> None:
-        if any(isinstance(message, Start) for message in messages):
-            self._look_for_stop(self._clock.boottime())
-        for message in messages:
-            self._obey(message)
-        # Nobody's project folder is kept busy by this process.
-        os.chdir("/")
+        if self._queue:
+            self._start_waiting(now)
 
     def _obey(self, message: Message) -> None:
         match message:
             case Start():
-                self._start_or_refuse(message)
+                self._queue.put(Waiting(message, self._terms[message.terms]))
+            case Terms():
+                self._terms[message.number] = self._spawner.prepare(message)
+            case Withdraw(keys, sentence):
+                self._withdraw(keys, sentence)
             case Release(slot):
                 self._slots.release(slot)
             case Renew(sent_at, lease, keys):
@@ -110,6 +119,8 @@ class Warden:
             case End(key, cause, sentence):
                 if attempt := self._trees.attempts.get(key):
                     self._trees.end(attempt, Breach(cause, sentence), now=self._clock.boottime())
+                else:
+                    self._withdraw([key], sentence)
             case Pause(key) | Resume(key):
                 if attempt := self._trees.attempts.get(key):
                     attempt.paused = isinstance(message, Pause)
@@ -120,36 +131,65 @@ class Warden:
                 raise ValueError(f"{type(message).__name__} is not an order")
 
     def _renew(self, key: str, sent_at: float, lease: float) -> None:
-        attempt = self._trees.attempts.get(key)
-        if attempt is None or sent_at < attempt.renewed_at:
+        held = self._trees.attempts.get(key) or self._queue.find(key)
+        if held is None or sent_at < held.renewed_at:
             return
-        attempt.renewed_at, attempt.lease = sent_at, lease
-        if attempt.frozen_at:
+        held.renewed_at, held.lease = sent_at, lease
+        if isinstance(held, Attempt) and held.frozen_at:
             self._trees.look_at = 0.0
+
+    def _withdraw(self, keys: list[str], sentence: str) -> None:
+        # The runner waits to hear of each of them what has become of it.
+        self._news.hurry()
+        for key in keys:
+            if self._queue.withdraw(key):
+                self._news.tell(Refused(key, "withdrawn", sentence))
+
+    def _refuse_waiting(self, sentence: str) -> None:
+        for key in self._queue.withdraw_all():
+            self._news.tell(Refused(key, "mode", sentence))
 
     def _shut_down(self, sentence: str) -> None:
         self._closing = self._closing or sentence
+        self._refuse_waiting(self._closing)
         self._trees.end_all(Breach("handed_back", sentence), now=self._clock.boottime())
 
     def _look_for_stop(self, now: float) -> None:
         self._stop_look_at = now + STOP_LOOK_SECONDS
         stopped = os.path.lexists(self._stop_file)
         if stopped:
+            self._refuse_waiting(STOP_SENTENCE)
             self._trees.end_all(Breach("mode", STOP_SENTENCE), now=now)
         if stopped != self._stopped:
             self._stopped = stopped
-            self._news.append(Halted(stopped))
+            self._news.tell(Halted(stopped))
 
-    def _start_or_refuse(self, start: Start) -> None:
-        try:
-            self._start(start)
-        except SpawnRefused as refusal:
-            self._news.append(Refused(start.key, refusal.cause, refusal.sentence))
+    def _start_waiting(self, now: float) -> None:
+        """Start what there is room for, unless nothing may start."""
+        if not self._link.up:
+            # Nobody is there to be told of an end, nor to renew.
+            self._queue.withdraw_all()
+        if self._closing:
+            self._refuse_waiting(self._closing)
+        if not self._has_room():
+            return
+        self._look_for_stop(now)
+        while self._has_room():
+            waiting = self._queue.take()
+            try:
+                self._start(waiting)
+            except SpawnRefused as refusal:
+                self._news.tell(Refused(waiting.start.key, refusal.cause, refusal.sentence))
+        # Nobody's project folder is kept busy by this process.
+        os.chdir("/")
 
-    def _start(self, start: Start) -> None:
-        if self._stopped or self._closing:
-            raise SpawnRefused("mode", STOP_SENTENCE if self._stopped else self._closing)
-        if fence(start.leased_at, start.lease, self._clock.boottime()).stage is not Stage.HELD:
+    def _has_room(self) -> bool:
+        # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
+        return not self._trees.unproved and self._queue.has_room(self._trees.attempts.values())
+
+    def _start(self, waiting: Waiting) -> None:
+        start, prepared = waiting.start, waiting.prepared
+        if fence(waiting.renewed_at, waiting.lease, self._clock.boottime()).stage is not Stage.HELD:
             raise SpawnRefused("fence", "its lease had run down before it could be started")
         try:
             slot = self._slots.take()
@@ -157,7 +197,7 @@ class Warden:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
             slot.prepare(start.params, start.last_report)
-            pid, tag = self._spawner.spawn(start, slot)
+            pid, tag = self._spawner.spawn(start, prepared, slot)
         except OSError as error:
             self._slots.retire(slot.index)
             raise SpawnRefused("resources", f"its slot could not be made ready: {error}") from error
@@ -166,15 +206,5 @@ class Warden:
             self._slots.release(slot.index)
             raise
         now = self._clock.boottime()
-        self._trees.add(Attempt(start, slot, pid, tag, now=now))
-        self._news.append(Spawned(start.key, pid, now, slot.index))
-
-
-def _wake_on_signals() -> socket.socket:
-    """SIGCHLD arrives as a byte that the selector sees."""
-    reading, writing = socket.socketpair()
-    reading.setblocking(False)
-    writing.setblocking(False)
-    signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    return reading
+        renewed_at, lease = waiting.renewed_at, waiting.lease
+        self._trees.add(Attempt(start, prepared.terms, slot, pid, tag, renewed_at=renewed_at, lease=lease, now=now))

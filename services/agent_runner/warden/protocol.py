@@ -1,30 +1,32 @@
-"""What runner and warden say to each other: JSON arrays, many to a length-prefixed frame, over a socket
-pair."""
+"""What runner and warden say to each other: plain tuples, many to a length-prefixed frame, over a socket pair.
+
+The tuples are marshalled: both ends are our own code in one interpreter's version, and nobody else has the socket.
+"""
 
 from __future__ import annotations
 
-import json
+import marshal
 from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 _LENGTH = Struct("!I")
-_encode_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+# The version before references between equal objects: looking for those costs more than saying them twice.
+_MARSHAL_VERSION = 2
 
 
-class Start(NamedTuple):
-    """Spawn an attempt. Times are seconds; 0 means no limit."""
+class Terms(NamedTuple):
+    """What the starts of an agent have in common, said once and then named by its number; a number may be given anew.
 
-    key: str  # names the attempt between the two
+    Times are seconds; 0 means no limit.
+    """
+
+    number: int
     argv: list[str]
     folder: str
-    variables: dict[str, str]  # this attempt's own, over the environment list
+    variables: dict[str, str]  # over the environment list
     names: list[str]  # let through from the warden's environment
-    params: str  # JSON
-    last_report: str  # JSON, empty: none
-    leased_at: float  # boottime that the lease is certainly not older than
-    lease: float
     timeout: float
     idle_timeout: float
     grace: float
@@ -32,6 +34,27 @@ class Start(NamedTuple):
     processes_max: int
     open_files_max: int
     output_bytes_max: int
+
+
+class Start(NamedTuple):
+    """Spawn an attempt as soon as there is room for it, after those that were said before."""
+
+    key: str  # names the attempt between the two
+    terms: int
+    arguments: list[str]  # after those of the terms
+    variables: dict[str, str]  # this attempt's own, over those of the terms
+    params: str  # JSON
+    last_report: str  # JSON, empty: none
+    leased_at: float  # boottime that the lease is certainly not older than
+    lease: float
+    alone: bool  # nothing else may run meanwhile
+
+
+class Withdraw(NamedTuple):
+    """Refuse those of these attempts that were not spawned yet."""
+
+    keys: list[str]
+    sentence: str
 
 
 class Renew(NamedTuple):
@@ -43,7 +66,7 @@ class Renew(NamedTuple):
 
 
 class End(NamedTuple):
-    """End an attempt's tree: SIGTERM, its grace, SIGKILL."""
+    """End an attempt's tree: SIGTERM, its grace, SIGKILL; one that was not spawned yet is withdrawn."""
 
     key: str
     cause: str
@@ -99,7 +122,7 @@ class Paused(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An attempt was not spawned, and why: `configuration`, `resources`, `mode` or `fence`."""
+    """An attempt was not spawned, and why: `configuration`, `resources`, `mode`, `fence` or `withdrawn`."""
 
     key: str
     cause: str
@@ -107,10 +130,11 @@ class Refused(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """An attempt's tree is dead (or, `tree_dead` false, cannot be proved dead)."""
+    """An attempt's tree is dead (or, `tree_dead` false, cannot be proved dead). Tells the spawn too, if nothing did."""
 
     key: str
-    slot: int
+    slot: int  # to be read and released; -1: `output` is all there was
+    output: bytes
     status: int  # as wait(2) gives it; -1: the main process itself could not be ended
     cause: str
     sentence: str
@@ -132,18 +156,33 @@ class Halted(NamedTuple):
 
 
 Message = (
-    Start | Renew | End | Pause | Resume | Release | Shutdown | Ready | Spawned | Paused | Refused | Ended | Halted
+    Terms
+    | Start
+    | Withdraw
+    | Renew
+    | End
+    | Pause
+    | Resume
+    | Release
+    | Shutdown
+    | Ready
+    | Spawned
+    | Paused
+    | Refused
+    | Ended
+    | Halted
 )
 
 _KINDS: tuple[type[Message], ...] = (
-    Start, Renew, End, Pause, Resume, Release, Shutdown, Ready, Spawned, Paused, Refused, Ended, Halted,
+    Terms, Start, Withdraw, Renew, End, Pause, Resume, Release, Shutdown,
+    Ready, Spawned, Paused, Refused, Ended, Halted,
 )  # fmt: skip
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 
 
 def encode(messages: Iterable[Message]) -> bytes:
     """One frame that carries all of the messages, in order."""
-    body = _encode_json([(_NUMBER[type(message)], *message) for message in messages]).encode()
+    body = marshal.dumps([(_NUMBER[type(message)], *message) for message in messages], _MARSHAL_VERSION)
     return _LENGTH.pack(len(body)) + body
 
 
@@ -154,8 +193,8 @@ class Decoder:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take in some bytes and return the messages that are now complete; raises ValueError for a bad
-        frame."""
+        """Take in some bytes and return the messages that are now complete; raises ValueError for a frame
+        that is too long."""
         self._rest += data
         messages: list[Message] = []
         while len(self._rest) >= _LENGTH.size:
@@ -165,7 +204,7 @@ class Decoder:
             end = _LENGTH.size + length
             if len(self._rest) < end:
                 break
-            for number, *fields in json.loads(self._rest[_LENGTH.size : end]):
+            for number, *fields in marshal.loads(self._rest[_LENGTH.size : end]):
                 messages.append(_KINDS[number](*fields))
             del self._rest[:end]
         return messages

@@ -1,13 +1,15 @@
 """Slots: one folder per attempt that runs at the same time, used again and again because making files is
 dear.
 
-A slot holds `out` (raw output), `params.json`, `last_report.json`, `report.json` and the scratch folder
-`work`. Only the warden writes here; the runner reads `out` and `report.json` until it releases the slot.
+A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json` and
+the scratch folder `work`. Only the warden writes here; the runner reads `out` and `report.json` until it releases the
+slot.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -39,11 +41,11 @@ class _Seen(NamedTuple):
 
 
 class Slot:
-    """One slot; `output` is open while an attempt holds it."""
+    """One slot; `output` is a descriptor that all attempts in it share, one after the other."""
 
     __slots__ = (
-        "_clean_params", "_clean_work", "_folder", "_has_last_report", "_has_report",
-        "index", "last_report", "out", "output", "params", "report", "work",
+        "_clean_params", "_clean_work", "_flags", "_folder", "_has_last_report", "_has_report", "_out",
+        "environment", "index", "last_report", "output", "params", "report", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int) -> None:
@@ -51,12 +53,15 @@ class Slot:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = str(folder)
         self.index = index
-        self.out = f"{folder}/out"
+        self._out = f"{folder}/out"
         self.params = f"{folder}/params.json"
         self.report = f"{folder}/report.json"
         self.last_report = f"{folder}/last_report.json"
         self.work = f"{folder}/work"
+        paths = {"QUANTUM_PARAMS": self.params, "QUANTUM_REPORT": self.report, "QUANTUM_WORKDIR": self.work}
+        self.environment = {name.encode(): os.fsencode(path) for name, path in paths.items()}
         self.output = -1
+        self._flags = 0
         self._clean_params: _Seen | None = None
         self._clean_work: _Seen | None = None
         self._has_last_report = False
@@ -64,7 +69,7 @@ class Slot:
 
     def prepare(self, params: str, last_report: str) -> None:
         """Make the slot ready for an attempt; raises OSError (disk full, no rights)."""
-        self.output = os.open(self.out, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._prepare_output()
         self._prepare_params(params)
         if last_report:
             _write_private(self.last_report, last_report)
@@ -73,6 +78,14 @@ class Slot:
             _remove(self.work)
             os.mkdir(self.work, 0o700)
             self._clean_work = _Seen.stamp(self.work)
+
+    def _prepare_output(self) -> None:
+        # Who shares a descriptor may switch off appending for all who do.
+        if self.output >= 0 and fcntl.fcntl(self.output, fcntl.F_GETFL) != self._flags:
+            self._close_output()
+        if self.output < 0:
+            self.output = os.open(self._out, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
 
     def _prepare_params(self, params: str) -> None:
         # Most tasks have no params: then the file of the attempt before is as good as a new one.
@@ -84,6 +97,10 @@ class Slot:
     def output_bytes(self) -> int:
         """Size of the raw output."""
         return os.fstat(self.output).st_size
+
+    def read_output(self, size: int) -> bytes:
+        """The first so many bytes of the raw output."""
+        return os.pread(self.output, size, 0) if size else b""
 
     def unread_bytes(self) -> int:
         """Raw output on the disk; what the runner has read is punched out in long outputs."""
@@ -113,16 +130,21 @@ class Slot:
             _remove(self.report)
             self._has_report = False
         if self.output >= 0:
-            if os.fstat(self.output).st_size:
+            status = os.fstat(self.output)
+            if status.st_size:
                 os.ftruncate(self.output, 0)
+            if status.st_nlink != 1:
+                # The script took its name away: the next one needs a file that can be found.
+                self._close_output()
+
+    def _close_output(self) -> None:
+        if self.output >= 0:
             os.close(self.output)
             self.output = -1
 
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
-        if self.output >= 0:
-            os.close(self.output)
-            self.output = -1
+        self._close_output()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -6,16 +6,16 @@ import errno
 import os
 import signal
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
-from services.agent_runner.warden.protocol import Start
+from services.agent_runner.warden.protocol import Start, Terms
 from services.agent_runner.warden.slots import Slot
 
-# Python ignores these; a script expects them as they come from login(1).
-_DEFAULT_SIGNALS = [
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD,
-]  # fmt: skip
+# A script expects them as they come from login(1). All are named because the C library asks the kernel about each one
+# that is not, in the time between clone and exec.
+_DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _OUT_OF_RESOURCES = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 )
@@ -36,33 +36,49 @@ class SpawnRefused(Exception):
         self.sentence = sentence
 
 
+class Prepared(NamedTuple):
+    """The terms of some starts, and the environment that follows from them."""
+
+    terms: Terms
+    environment: dict[bytes, bytes]
+
+
 class Spawner:
-    """Spawns scripts into sessions of their own, with fds 0–2 only."""
+    """Spawns scripts into sessions of their own, with fds 0–2 only.
+
+    Those are fds 0–2 of this process, which has no other use for them: told to do it, posix_spawn asks for the limit
+    of open files twice per descriptor.
+    """
 
     def __init__(self, host: Host, run: str, own: Mapping[str, str]) -> None:
         self._host = host
         self._run = run
         self._own = own
         self._base = base_environment(own)
-        self._nothing = os.open(os.devnull, os.O_RDONLY)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
-    def spawn(self, order: Start, slot: Slot) -> tuple[int, int]:
+    def prepare(self, terms: Terms) -> Prepared:
+        """What all starts on these terms share."""
+        variables = {**self._base, **let_through(self._own, terms.names), **terms.variables}
+        return Prepared(terms, {os.fsencode(name): os.fsencode(value) for name, value in variables.items()})
+
+    def spawn(self, order: Start, prepared: Prepared, slot: Slot) -> tuple[int, int]:
         """Start the script; returns its pid and tag. Raises SpawnRefused; nothing runs then."""
-        self._enter(order.folder)
-        program = self._resolve(order.argv[0])
-        self._host.limit_next(memory_bytes=order.memory_bytes, open_files_max=order.open_files_max)
+        terms = prepared.terms
+        self._enter(terms.folder)
+        program = self._resolve(terms.argv[0])
+        self._host.limit_next(memory_bytes=terms.memory_bytes, open_files_max=terms.open_files_max)
+        os.dup2(slot.output, 1)
+        os.dup2(slot.output, 2)
         pid = None
         tag = self._host.tag_next()
         try:
             pid = os.posix_spawn(
                 program,
-                order.argv,
-                self._environment(order, slot, tag),
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, self._nothing, 0),
-                    (os.POSIX_SPAWN_DUP2, slot.output, 1),
-                    (os.POSIX_SPAWN_DUP2, slot.output, 2),
-                ],
+                [*terms.argv, *order.arguments],
+                self._environment(order, prepared, slot, tag),
                 setsid=True,
                 setsigmask=[],
                 setsigdef=_DEFAULT_SIGNALS,
@@ -70,7 +86,7 @@ class Spawner:
         except OSError as error:
             raise _refusal(program, error) from error
         finally:
-            self._host.limited(pid, open_files_max=order.open_files_max)
+            self._host.limited(pid, open_files_max=terms.open_files_max)
         return pid, tag
 
     def _enter(self, folder: str) -> None:
@@ -89,19 +105,14 @@ class Spawner:
                 return candidate
         raise SpawnRefused("configuration", f"the program {program} is not on the PATH ({self._base['PATH']})")
 
-    def _environment(self, order: Start, slot: Slot, tag: int) -> dict[str, str]:
-        variables = {
-            **self._base,
-            **let_through(self._own, order.names),
-            **order.variables,
-            "QUANTUM_RUN": f"{self._run}.{tag}",
-            "QUANTUM_PARAMS": slot.params,
-            "QUANTUM_REPORT": slot.report,
-            "QUANTUM_WORKDIR": slot.work,
-        }
+    def _environment(self, order: Start, prepared: Prepared, slot: Slot, tag: int) -> dict[bytes, bytes]:
+        environment = {**prepared.environment, **slot.environment}
+        for name, value in order.variables.items():
+            environment[name.encode()] = value.encode()
+        environment[b"QUANTUM_RUN"] = f"{self._run}.{tag}".encode()
         if order.last_report:
-            variables["QUANTUM_LAST_REPORT"] = slot.last_report
-        return variables
+            environment[b"QUANTUM_LAST_REPORT"] = slot.last_report.encode()
+        return environment
 
 
 def _refusal(program: str, error: OSError) -> SpawnRefused:

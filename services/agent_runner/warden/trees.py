@@ -12,7 +12,9 @@ from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
-from services.agent_runner.warden.protocol import Ended, Message, Paused
+from services.agent_runner.warden.news import News
+from services.agent_runner.warden.protocol import Ended, Paused, Spawned
+from services.agent_runner.warden.slots import Slots
 
 # Everything is stopped, or the runner is: nobody is given longer than this, whatever the manifest says.
 STOP_GRACE_SECONDS_MAX = 10.0
@@ -20,14 +22,17 @@ _KILL_AGAIN_SECONDS = 0.05
 # A process that is still there this long after SIGKILL waits for a device; it is reported, and killed on.
 _UNPROVED_AFTER_SECONDS = 5.0
 _FREEZE_PASSES_MAX = 5
+# Output up to this size travels with the news of the end.
+_TOLD_BYTES_MAX = 1 << 14
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Trees:
     """All attempts of one warden. `look_at` is the boottime at which some deadline may have come."""
 
-    def __init__(self, host: Host, news: list[Message]) -> None:
+    def __init__(self, host: Host, slots: Slots, news: News) -> None:
         self._host = host
+        self._slots = slots
         self._own_peak = 0
         self._news = news
         self._by_pid: dict[int, Attempt] = {}  # main processes that were not reaped: their pids cannot be used again
@@ -43,11 +48,13 @@ class Trees:
         self._by_pid[attempt.pid] = attempt
         self._by_tag[attempt.tag] = attempt
         self.look_at = min(self.look_at, attempt.started_at + SAMPLE_SECONDS)
+        spawned = Spawned(attempt.start.key, attempt.pid, attempt.started_at, attempt.slot.index)
+        self._news.spawned(spawned)
 
     def end(self, attempt: Attempt, breach: Breach, *, now: float, grace_seconds_max: float = NEVER) -> None:
         """SIGTERM to the tree, SIGKILL after its grace. The first cause stands; a later end can only shorten
         the grace."""
-        kill_at = now + min(attempt.start.grace, grace_seconds_max)
+        kill_at = now + min(attempt.terms.grace, grace_seconds_max)
         if not attempt.ending:
             if attempt.status is None:
                 attempt.breach = breach
@@ -120,21 +127,28 @@ class Trees:
                 self.end(attempt, Breach("exit", ""), now=now)
             self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
             return
-        self._finish(attempt, tree_dead=True)
+        self._finish(attempt, now, tree_dead=True)
 
-    def _finish(self, attempt: Attempt, *, tree_dead: bool) -> None:
-        slot, start = attempt.slot, attempt.start
-        del self.attempts[start.key]
+    def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
+        slot, key = attempt.slot, attempt.start.key
+        del self.attempts[key]
         attempt.output_seen = slot.output_bytes()
         if tree_dead:
             del self._by_tag[attempt.tag]
             slot.tidy()
         else:
             self.unproved.append(attempt)
-        self._news.append(
+        reported = slot.has_report()
+        # Nobody reads its output yet, and it is short: told here, it needs no reader, and the slot is free at once.
+        told_whole = tree_dead and not reported and attempt.output_seen <= _TOLD_BYTES_MAX and self._news.untold(key)
+        output = slot.read_output(attempt.output_seen) if told_whole else b""
+        if told_whole:
+            self._slots.release(slot.index)
+        self._news.ended(
             Ended(
-                key=start.key,
-                slot=slot.index,
+                key=key,
+                slot=-1 if told_whole else slot.index,
+                output=output,
                 status=-1 if attempt.status is None else attempt.status,
                 cause=attempt.breach.cause,
                 sentence=attempt.breach.sentence,
@@ -144,10 +158,11 @@ class Trees:
                 cpu_seconds=attempt.cpu_seconds,
                 peak_bytes=attempt.peak_bytes,
                 output_bytes=attempt.output_seen,
-                reported=slot.has_report(),
+                reported=reported,
                 tree_dead=tree_dead,
                 stragglers=len(attempt.stragglers),
-            )
+            ),
+            now,
         )
 
     # -- ends that we bring about ------------------------------------------------------------------
@@ -188,13 +203,13 @@ class Trees:
     def _follow_up(self, attempt: Attempt, now: float) -> None:
         attempt.kill_at = min(attempt.kill_at, attempt.renewed_at + KILL_AT * attempt.lease)
         if attempt.status is not None and not self._host.members(attempt.tag):
-            self._finish(attempt, tree_dead=True)
+            self._finish(attempt, now, tree_dead=True)
         elif now >= attempt.kill_at:
             self._signal_tree(attempt, signal.SIGKILL)
             attempt.unproved_at = min(attempt.unproved_at, now + _UNPROVED_AFTER_SECONDS)
             if now >= attempt.unproved_at:
                 attempt.ended_at = attempt.ended_at or now
-                self._finish(attempt, tree_dead=False)
+                self._finish(attempt, now, tree_dead=False)
 
     def _kill_on(self, attempt: Attempt) -> None:
         self._signal_tree(attempt, signal.SIGKILL)
@@ -207,7 +222,7 @@ class Trees:
         next_stage = fence(attempt.renewed_at, attempt.lease, now).next_at
         if attempt.frozen_at:
             return next_stage
-        timeout = attempt.start.timeout
+        timeout = attempt.terms.timeout
         time_left = timeout - attempt.active_seconds(now) if timeout else NEVER
         return min(next_stage, now + time_left, now + SAMPLE_SECONDS)
 
@@ -220,7 +235,7 @@ class Trees:
             if now - attempt.started_at >= SAMPLE_SECONDS
             and not attempt.frozen_at
             and not attempt.ending
-            and (attempt.start.memory_bytes or attempt.start.processes_max)
+            and (attempt.terms.memory_bytes or attempt.terms.processes_max)
         }
         if not old:
             return
@@ -245,7 +260,7 @@ class Trees:
             attempt.note_thawed(now)
         if attempt.paused != attempt.told_paused:
             attempt.told_paused = attempt.paused
-            self._news.append(Paused(attempt.start.key, attempt.paused))
+            self._news.tell(Paused(attempt.start.key, attempt.paused))
 
     def _signal_tree(self, attempt: Attempt, signum: signal.Signals) -> None:
         """Signal the group at once, so that no fork slips through, then what has left the group."""

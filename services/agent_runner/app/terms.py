@@ -1,0 +1,60 @@
+"""What leases have in common, worked out and told to the warden once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from clients.attachment_values import LeaseTerms, LimitUse
+from services.agent_runner.domain.orders import limits, missing_requirements, shared_arguments, shared_variables
+from services.agent_runner.warden.protocol import Terms
+
+# Terms differ per manifest, project and timeout; beyond this many the numbers are given anew.
+_KNOWN_MAX = 256
+
+
+class Known(NamedTuple):
+    """What follows from the terms of a lease on this machine."""
+
+    number: int
+    limits: tuple[LimitUse, ...]
+    refusal: str  # why nothing is started on these terms here; empty: it is
+
+
+class TermsBook:
+    """Numbers terms as they come."""
+
+    def __init__(self, workspace: str, enforcement: Mapping[str, str], tell: Callable[[Terms], None]) -> None:
+        self._workspace = workspace
+        self._enforcement = enforcement
+        self._tell = tell
+        self._known: dict[LeaseTerms, Known] = {}
+
+    def look_up(self, terms: LeaseTerms) -> Known:
+        """What is known of these terms; the warden is told of new ones before anything that is told later."""
+        known = self._known.get(terms)
+        if known is None:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            known = Known(
+                len(self._known), limits(terms, self._enforcement), missing_requirements(terms, self._enforcement)
+            )
+            self._known[terms] = known
+            self._tell(self._told(known.number, terms))
+        return known
+
+    def _told(self, number: int, terms: LeaseTerms) -> Terms:
+        return Terms(
+            number=number,
+            argv=shared_arguments(terms),
+            folder=terms.folder,
+            variables=shared_variables(terms, self._workspace),
+            names=list(terms.env),
+            timeout=terms.timeout_seconds,
+            idle_timeout=terms.idle_timeout_seconds,
+            grace=terms.grace_seconds,
+            memory_bytes=terms.memory_bytes,
+            processes_max=terms.processes_max,
+            open_files_max=terms.open_files_max,
+            output_bytes_max=terms.output_bytes_max,
+        )
