@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -11,10 +13,13 @@ from typing import Protocol
 from clients.safety_values import Validation
 from foundation.auth import Caller
 from foundation.clock import Clock
-from foundation.errors import TimedOut, Unauthenticated, Unavailable
+from foundation.errors import QuantumError, TimedOut, Unauthenticated, Unavailable
 from foundation.tokens import parse
 
 FRESH_FOR = timedelta(seconds=1)
+ASKED_AGAIN_AFTER_SECONDS = 60.0
+"""However lively the beats, safety hears of a token's use once in that time: last uses are exact to a minute."""
+_TRIES = 3
 GRACE = timedelta(minutes=15)
 ENTRIES_MAX = 1_000
 _DEADLINE = timedelta(seconds=5)
@@ -36,12 +41,15 @@ class _Known:
     """Seconds of boot time, read *before* safety was asked: a slow answer is an old one."""
     expires_after: float
     """Seconds of boot time at which the token itself expires."""
+    revocation: int
+    """Safety's revocation number when it answered."""
 
 
 class CachingTokenVerifier:
-    """A TokenVerifier that asks safety at most once per token and second.
+    """A TokenVerifier that asks safety at most once per token and second, or once a minute while it hears the beats.
 
-    Good answers alone are kept, by the token's digest. With safety out of reach a token that was good within the last
+    A beat says how many revocations there have been. An answer from before the newest of them is not gone by: it is
+    asked for again. Good answers alone are kept, by the token's digest. With safety out of reach a token that was good within the last
     15 minutes stays good, without the scopes `rotate` and `admin`: reading, enqueueing, cancelling, pausing, stopping,
     renewals and results go on. A refusal is passed on and forgets what was known.
     """
@@ -63,6 +71,7 @@ class CachingTokenVerifier:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Caller]] = {}
         self._revocation = 0
+        self._heard_at = float("-inf")
         self._out_of_reach_until = 0.0
 
     async def verify(self, token: str) -> Caller:
@@ -74,7 +83,7 @@ class CachingTokenVerifier:
         digest = parse(token).digest
         known = self._known.get(digest)
         now = self._clock.boottime()
-        if known is not None and now - known.asked_at < self._fresh_seconds and now < known.expires_after:
+        if known is not None and self._is_fresh(known, now):
             return known.caller
         if now < self._out_of_reach_until and (graced := self._graced(digest)):
             # Not every call has to find out anew that safety is away: a failing question takes its time.
@@ -87,8 +96,38 @@ class CachingTokenVerifier:
             asking.add_done_callback(lambda _: self._asking.pop(digest, None))
         return await asyncio.shield(asking)
 
+    def hear(self, revocation: int) -> None:
+        """Take in one beat of safety's revocation stream."""
+        self._heard_at = self._clock.boottime()
+        self._revocation = max(self._revocation, revocation)
+
+    async def follow(self, watch: Callable[[], AsyncGenerator[int, None]]) -> None:
+        """Hear beats for ever; while the stream is broken, answers are good for as long as without one."""
+        while True:
+            try:
+                async with aclosing(watch()) as beats:
+                    async for revocation in beats:
+                        self.hear(revocation)
+            except QuantumError:
+                await asyncio.sleep(self._fresh_seconds)
+
+    def _is_fresh(self, known: _Known, now: float) -> bool:
+        age = now - known.asked_at
+        beating = now - self._heard_at < self._fresh_seconds
+        fresh = age < self._fresh_seconds or (beating and age < ASKED_AGAIN_AFTER_SECONDS)
+        return fresh and known.revocation >= self._revocation and now < known.expires_after
+
     async def _ask(self, token: str, digest: str) -> Caller:
-        asked_at = self._clock.boottime()
+        for _ in range(_TRIES):
+            asked_at = self._clock.boottime()
+            caller, revocation = await self._ask_once(token, digest, asked_at)
+            if revocation is None or revocation >= self._revocation:
+                return caller
+            # It was given before the newest revocation that is known here, which may be of this very token.
+        raise Unavailable("safety_slow", "Safety does not answer in time who holds this token.", remedy="Try again.")
+
+    async def _ask_once(self, token: str, digest: str, asked_at: float) -> tuple[Caller, int | None]:
+        """The caller and the revocation number of the answer, None for a caller in grace."""
         try:
             answer = await self._safety.validate(token, deadline=_DEADLINE)
         except Unauthenticated:
@@ -97,7 +136,7 @@ class CachingTokenVerifier:
         except (Unavailable, TimedOut) as error:
             self._out_of_reach_until = self._clock.boottime() + self._fresh_seconds
             if graced := self._graced(digest):
-                return graced
+                return graced, None
             raise Unavailable(
                 "safety_unreachable",
                 "Safety cannot be asked who holds this token.",
@@ -106,8 +145,8 @@ class CachingTokenVerifier:
         caller = Caller(token_id=answer.token.id, name=answer.token.name, scopes=answer.token.scopes)
         if answer.revocation >= self._revocation:  # an answer from before the newest revocation seen may be stale
             self._revocation = answer.revocation
-            self._keep(digest, _Known(caller, asked_at, self._expiry(answer, asked_at)))
-        return caller
+            self._keep(digest, _Known(caller, asked_at, self._expiry(answer, asked_at), answer.revocation))
+        return caller, answer.revocation
 
     def _graced(self, digest: str) -> Caller | None:
         """What is left of a caller while safety cannot be asked; None when nothing is."""

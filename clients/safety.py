@@ -12,6 +12,7 @@ import grpc.aio
 
 from clients.caching_verifier import CachingTokenVerifier as CachingTokenVerifier
 from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.exchange import Exchange
 from clients.safety_alerts import AlertClient
 from clients.safety_audit import AuditClient
 from clients.safety_budgets import BudgetClient
@@ -75,6 +76,7 @@ class SafetyClient:
         self.budgets = BudgetClient(channel)
         self.spend = SpendClient(channel)
         self._admission = admission_pb2_grpc.AdmissionServiceStub(channel)
+        self._admit = Exchange(self._admission.Admit)
         self._breakers = breakers_pb2_grpc.BreakerServiceStub(channel)
         self._mode = mode_pb2_grpc.ModeServiceStub(channel)
         self._tokens = tokens_pb2_grpc.TokenServiceStub(channel)
@@ -105,7 +107,7 @@ class SafetyClient:
         request = admission_pb2.AdmitRequest(
             outcomes=map(outcome_to, outcomes), candidates=map(candidate_to, candidates)
         )
-        return admission_from(await ask(self._admission.Admit, request, deadline))
+        return admission_from(await self._admit.ask(request, deadline))
 
     async def renew(self, attempts: Iterable[tuple[str, int]], *, deadline: timedelta = DEADLINE) -> Renewals:
         """Asks whether running attempts, each (task id, fence), may go on."""
@@ -178,6 +180,16 @@ class SafetyClient:
         request = tokens_pb2.IssueTokenRequest(name=name, scopes=scopes, lifetime=to_duration(lifetime))
         answer = await ask(self._tokens.IssueToken, request, deadline)
         return IssuedToken(token=token_from(answer.info), text=answer.token)
+
+    async def rotate_token(self, *, deadline: timedelta = DEADLINE) -> IssuedToken:
+        """Makes a successor of the caller's own token; keep its text, then have the successor confirm."""
+        answer = await ask(self._tokens.RotateToken, tokens_pb2.RotateTokenRequest(), deadline)
+        return IssuedToken(token=token_from(answer.info), text=answer.token)
+
+    async def confirm_rotation(self, *, deadline: timedelta = DEADLINE) -> TokenView | None:
+        """Called with the successor: the token before it, which is returned, is good for the overlap only."""
+        answer = await ask(self._tokens.ConfirmRotation, tokens_pb2.ConfirmRotationRequest(), deadline)
+        return token_from(answer.replaced) if answer.HasField("replaced") else None
 
     async def list_tokens(self, *, deadline: timedelta = DEADLINE) -> tuple[TokenView, ...]:
         """Every token, the oldest first, the revoked ones too."""

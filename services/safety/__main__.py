@@ -102,7 +102,7 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             budget_rules=settings.budget_rules,
         )
         spend = Spend(state, TariffFiles(workspace.config_file.parent).read, settings.reservation_grace)
-        tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat)
+        tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat, overlap=settings.overlap)
         admission = Admission(state, settings.rules, SystemRandomness(), spend=spend)
         scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
         door = door_of(workspace, "safety", settings.safety_listen, roles=("coordinator", "gateway", "runner", "user"))
@@ -112,7 +112,7 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
         add = server.add
         add(
             admission_pb2_grpc.add_AdmissionServiceServicer_to_server,
-            AdmissionServicer(admission),
+            AdmissionServicer(admission, tokens),
             "quantum.safety.v1.AdmissionService",
         )
         alerts = Alerts(state, channels, alert_config.rules, workspace=str(workspace.root), logger=logger)

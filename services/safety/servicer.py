@@ -33,10 +33,19 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class AdmissionServicer(admission_pb2_grpc.AdmissionServiceServicer):
     """Admission on the wire."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, tokens: Tokens) -> None:
         self._admission = admission
+        self._tokens = tokens
 
-    async def Admit(self, request: admission_pb2.AdmitRequest, context: Context) -> admission_pb2.AdmitResponse:
+    async def Admit(
+        self, requests: AsyncIterator[admission_pb2.AdmitRequest], context: Context
+    ) -> AsyncIterator[admission_pb2.AdmitResponse]:
+        """Answer one batch after the other, until the caller goes or its token is no longer good."""
+        async for request in requests:
+            self._tokens.require_good(current_caller())
+            yield await self._admit(request)
+
+    async def _admit(self, request: admission_pb2.AdmitRequest) -> admission_pb2.AdmitResponse:
         """Take outcomes in, decide on candidates."""
         answer = await self._admission.admit(
             convert.outcomes_in(request.outcomes), convert.candidates_in(request.candidates)
@@ -138,6 +147,20 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         lifetime = request.lifetime.ToTimedelta() if request.HasField("lifetime") else None
         issued = await self._tokens.issue(request.name, request.scopes, lifetime)
         return tokens_pb2.IssueTokenResponse(info=convert.token_out(issued.record), token=issued.text)
+
+    async def RotateToken(
+        self, request: tokens_pb2.RotateTokenRequest, context: Context
+    ) -> tokens_pb2.RotateTokenResponse:
+        """Make a successor of the caller's own token and show it once."""
+        issued = await self._tokens.rotate(current_caller().token_id)
+        return tokens_pb2.RotateTokenResponse(info=convert.token_out(issued.record), token=issued.text)
+
+    async def ConfirmRotation(
+        self, request: tokens_pb2.ConfirmRotationRequest, context: Context
+    ) -> tokens_pb2.ConfirmRotationResponse:
+        """The caller's token takes the place of the one before it."""
+        replaced = await self._tokens.confirm(current_caller().token_id)
+        return tokens_pb2.ConfirmRotationResponse(replaced=convert.token_out(replaced) if replaced else None)
 
     async def ListTokens(
         self, request: tokens_pb2.ListTokensRequest, context: Context

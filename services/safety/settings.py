@@ -37,6 +37,7 @@ class SafetySettings:
     budget_failures_min: int
     budget_probability_max: float
     revocation_beat_seconds: float
+    token_overlap_seconds: float
     spend_reservation_seconds: float
     safety_listen: str
 
@@ -86,6 +87,11 @@ class SafetySettings:
     def reservation_grace(self) -> timedelta:
         """How long a reservation outlives its attempt before it is charged in full."""
         return timedelta(seconds=self.spend_reservation_seconds)
+
+    @property
+    def overlap(self) -> timedelta:
+        """How long a replaced token stays good."""
+        return timedelta(seconds=self.token_overlap_seconds)
 
     @property
     def beat(self) -> timedelta:

@@ -35,9 +35,12 @@ class AdmissionServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdmissionServiceAsyncStub: ...
-    Admit: _grpc.UnaryUnaryMultiCallable[_admission_pb2.AdmitRequest, _admission_pb2.AdmitResponse]
+    Admit: _grpc.StreamStreamMultiCallable[_admission_pb2.AdmitRequest, _admission_pb2.AdmitResponse]
     """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
     (task, fence) gets the same decision again. At most 1,000 of each.
+
+    A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
+    caller's token is looked at again for each. After a break the caller asks again on a new stream.
     """
     Renew: _grpc.UnaryUnaryMultiCallable[_admission_pb2.RenewRequest, _admission_pb2.RenewResponse]
     """Asks for running attempts whether they may go on; renews the permits that they hold."""
@@ -49,9 +52,12 @@ class AdmissionServiceAsyncStub(AdmissionServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Admit: _aio.UnaryUnaryMultiCallable[_admission_pb2.AdmitRequest, _admission_pb2.AdmitResponse]  # type: ignore[assignment]
+    Admit: _aio.StreamStreamMultiCallable[_admission_pb2.AdmitRequest, _admission_pb2.AdmitResponse]  # type: ignore[assignment]
     """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
     (task, fence) gets the same decision again. At most 1,000 of each.
+
+    A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
+    caller's token is looked at again for each. After a break the caller asks again on a new stream.
     """
     Renew: _aio.UnaryUnaryMultiCallable[_admission_pb2.RenewRequest, _admission_pb2.RenewResponse]  # type: ignore[assignment]
     """Asks for running attempts whether they may go on; renews the permits that they hold."""
@@ -64,11 +70,14 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Admit(
         self,
-        request: _admission_pb2.AdmitRequest,
+        request_iterator: _MaybeAsyncIterator[_admission_pb2.AdmitRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_admission_pb2.AdmitResponse, _abc.Awaitable[_admission_pb2.AdmitResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_admission_pb2.AdmitResponse], _abc.AsyncIterator[_admission_pb2.AdmitResponse]]:
         """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
         (task, fence) gets the same decision again. At most 1,000 of each.
+
+        A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
+        caller's token is looked at again for each. After a break the caller asks again on a new stream.
         """
 
     @_abc_1.abstractmethod

@@ -51,6 +51,16 @@ class TokenServiceStub:
                 request_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ListTokensRequest.SerializeToString,
                 response_deserializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ListTokensResponse.FromString,
                 _registered_method=True)
+        self.RotateToken = channel.unary_unary(
+                '/quantum.safety.v1.TokenService/RotateToken',
+                request_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.RotateTokenRequest.SerializeToString,
+                response_deserializer=protos_dot_safety_dot_v1_dot_tokens__pb2.RotateTokenResponse.FromString,
+                _registered_method=True)
+        self.ConfirmRotation = channel.unary_unary(
+                '/quantum.safety.v1.TokenService/ConfirmRotation',
+                request_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ConfirmRotationRequest.SerializeToString,
+                response_deserializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ConfirmRotationResponse.FromString,
+                _registered_method=True)
         self.RevokeToken = channel.unary_unary(
                 '/quantum.safety.v1.TokenService/RevokeToken',
                 request_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.RevokeTokenRequest.SerializeToString,
@@ -87,6 +97,22 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateToken(self, request, context):
+        """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
+        the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
+        is not confirmed ends by itself after the overlap.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmRotation(self, request, context):
+        """Called with the successor, once its text is kept: the token before it is good for the overlap only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeToken(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -117,6 +143,16 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.ListTokens,
                     request_deserializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ListTokensRequest.FromString,
                     response_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RotateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateToken,
+                    request_deserializer=protos_dot_safety_dot_v1_dot_tokens__pb2.RotateTokenRequest.FromString,
+                    response_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.RotateTokenResponse.SerializeToString,
+            ),
+            'ConfirmRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmRotation,
+                    request_deserializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ConfirmRotationRequest.FromString,
+                    response_serializer=protos_dot_safety_dot_v1_dot_tokens__pb2.ConfirmRotationResponse.SerializeToString,
             ),
             'RevokeToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeToken,
@@ -212,6 +248,60 @@ class TokenService:
             '/quantum.safety.v1.TokenService/ListTokens',
             protos_dot_safety_dot_v1_dot_tokens__pb2.ListTokensRequest.SerializeToString,
             protos_dot_safety_dot_v1_dot_tokens__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quantum.safety.v1.TokenService/RotateToken',
+            protos_dot_safety_dot_v1_dot_tokens__pb2.RotateTokenRequest.SerializeToString,
+            protos_dot_safety_dot_v1_dot_tokens__pb2.RotateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quantum.safety.v1.TokenService/ConfirmRotation',
+            protos_dot_safety_dot_v1_dot_tokens__pb2.ConfirmRotationRequest.SerializeToString,
+            protos_dot_safety_dot_v1_dot_tokens__pb2.ConfirmRotationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,13 @@ class TokenServiceStub:
     """UNAUTHENTICATED when the token is unknown, malformed, expired or revoked, with a sentence that says which."""
     IssueToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.IssueTokenRequest, _tokens_pb2.IssueTokenResponse]
     ListTokens: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.ListTokensRequest, _tokens_pb2.ListTokensResponse]
+    RotateToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.RotateTokenRequest, _tokens_pb2.RotateTokenResponse]
+    """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
+    the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
+    is not confirmed ends by itself after the overlap.
+    """
+    ConfirmRotation: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.ConfirmRotationRequest, _tokens_pb2.ConfirmRotationResponse]
+    """Called with the successor, once its text is kept: the token before it is good for the overlap only."""
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.RevokeTokenRequest, _tokens_pb2.RevokeTokenResponse]
     WatchRevocations: _grpc.UnaryStreamMultiCallable[_tokens_pb2.WatchRevocationsRequest, _tokens_pb2.WatchRevocationsResponse]
     """Beats every 250 ms with the present revocation number, at once when a token is revoked."""
@@ -54,6 +61,13 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """UNAUTHENTICATED when the token is unknown, malformed, expired or revoked, with a sentence that says which."""
     IssueToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.IssueTokenRequest, _tokens_pb2.IssueTokenResponse]  # type: ignore[assignment]
     ListTokens: _aio.UnaryUnaryMultiCallable[_tokens_pb2.ListTokensRequest, _tokens_pb2.ListTokensResponse]  # type: ignore[assignment]
+    RotateToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.RotateTokenRequest, _tokens_pb2.RotateTokenResponse]  # type: ignore[assignment]
+    """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
+    the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
+    is not confirmed ends by itself after the overlap.
+    """
+    ConfirmRotation: _aio.UnaryUnaryMultiCallable[_tokens_pb2.ConfirmRotationRequest, _tokens_pb2.ConfirmRotationResponse]  # type: ignore[assignment]
+    """Called with the successor, once its text is kept: the token before it is good for the overlap only."""
     RevokeToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.RevokeTokenRequest, _tokens_pb2.RevokeTokenResponse]  # type: ignore[assignment]
     WatchRevocations: _aio.UnaryStreamMultiCallable[_tokens_pb2.WatchRevocationsRequest, _tokens_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
     """Beats every 250 ms with the present revocation number, at once when a token is revoked."""
@@ -84,6 +98,25 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tokens_pb2.ListTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tokens_pb2.ListTokensResponse, _abc.Awaitable[_tokens_pb2.ListTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RotateToken(
+        self,
+        request: _tokens_pb2.RotateTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokens_pb2.RotateTokenResponse, _abc.Awaitable[_tokens_pb2.RotateTokenResponse]]:
+        """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
+        the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
+        is not confirmed ends by itself after the overlap.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmRotation(
+        self,
+        request: _tokens_pb2.ConfirmRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokens_pb2.ConfirmRotationResponse, _abc.Awaitable[_tokens_pb2.ConfirmRotationResponse]]:
+        """Called with the successor, once its text is kept: the token before it is good for the overlap only."""
 
     @_abc_1.abstractmethod
     def RevokeToken(

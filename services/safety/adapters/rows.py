@@ -111,12 +111,13 @@ def token_row(token: TokenRecord) -> Row:
         to_micros_or_none(token.expires_at),
         to_micros_or_none(token.revoked_at),
         to_micros_or_none(token.last_used_at),
+        token.succeeds,
     )
 
 
 def read_token(row: Row) -> TokenRecord:
     """The token in a row of its table."""
-    token_id, name, digest, scopes, created_at, expires_at, revoked_at, last_used_at = row
+    token_id, name, digest, scopes, created_at, expires_at, revoked_at, last_used_at, succeeds = row
     return TokenRecord(
         id=token_id,
         name=name,
@@ -126,6 +127,7 @@ def read_token(row: Row) -> TokenRecord:
         expires_at=to_moment_or_none(expires_at),
         revoked_at=to_moment_or_none(revoked_at),
         last_used_at=to_moment_or_none(last_used_at),
+        succeeds=succeeds,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TypeVar
 
 from foundation import tokens as token_form
 from foundation.auth import Caller
@@ -13,6 +14,9 @@ from foundation.errors import Conflict, NotFound
 from services.safety.app.draft import Draft
 from services.safety.app.state import SafetyState
 from services.safety.domain.token import TokenRecord, check_issue, unknown
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +30,18 @@ class Issued:
 class Tokens:
     """Who may call. Also the verifier of safety's own server."""
 
-    def __init__(self, state: SafetyState, *, random_bytes: Callable[[int], bytes], beat: timedelta) -> None:
+    def __init__(
+        self,
+        state: SafetyState,
+        *,
+        random_bytes: Callable[[int], bytes],
+        beat: timedelta,
+        overlap: timedelta = timedelta(minutes=15),
+    ) -> None:
         self._state = state
         self._random_bytes = random_bytes
         self._beat = beat
+        self._overlap = overlap
         self._revoked = asyncio.Event()
 
     @property
@@ -50,6 +62,13 @@ class Tokens:
             self._state.note_use(record)
         return record
 
+    def require_good(self, caller: Caller) -> None:
+        """Raise Unauthenticated, saying why, when the token of a caller who was let in has since become worthless."""
+        record = self._state.tokens.get(caller.token_id)
+        if record is None:
+            raise unknown()
+        record.require_good(self._state.clock.now())
+
     async def verify(self, token: str) -> Caller:
         """The caller behind a token (the TokenVerifier of safety's own server)."""
         record = self.validate(token)
@@ -60,9 +79,7 @@ class Tokens:
         wanted = check_issue(name, scopes, lifetime)
 
         def work(draft: Draft) -> Issued:
-            token = token_form.mint(self._random_bytes)
-            if token.id in self._state.tokens:
-                raise Conflict("token_id_taken", "The new token's id is taken.", remedy="Try again.")
+            token = self._mint()
             record = TokenRecord(
                 id=token.id,
                 name=name,
@@ -77,6 +94,49 @@ class Tokens:
 
         return await self._state.change(work)
 
+    async def rotate(self, token_id: str) -> Issued:
+        """Make a successor of a token, durably. Raises NotFound for what is no token of ours, Conflict for one that
+        is itself not confirmed.
+        """
+
+        def work(draft: Draft) -> Issued:
+            before = self._known(token_id)
+            if before.succeeds:
+                raise Conflict("rotation_open", f"The token {token_id} is new itself and was not confirmed yet.")
+            for unused in [record for record in self._state.tokens.values() if record.succeeds == token_id]:
+                draft.tokens[unused.id] = replace(unused, expires_at=draft.now, succeeds="")  # nobody kept its text
+            token = self._mint()
+            record = before.successor(token.id, token.digest, self._overlap, draft.now)
+            draft.tokens[record.id] = record
+            draft.audit(act="token_rotate", target=token_id, after=record.id)
+            return Issued(record=record, text=token.text)
+
+        return await self._state.change(work)
+
+    async def confirm(self, token_id: str) -> TokenRecord | None:
+        """A successor's text is kept: let it take the place of the token before it, which this returns.
+
+        Nothing happens the second time. Raises NotFound for what is no token of ours.
+        """
+
+        def work(draft: Draft) -> TokenRecord | None:
+            record = self._known(token_id)
+            if not record.succeeds:
+                return None
+            before = self._state.tokens.get(record.succeeds)
+            if before is not None and before.ended(draft.now):
+                before = None
+            draft.tokens[token_id] = record.confirmed(before)
+            draft.revocation += 1  # so that nobody goes by an answer without the end of the one before
+            replaced = None
+            if before is not None:
+                replaced = before.replaced(self._overlap, draft.now)
+                draft.tokens[before.id] = replaced
+            draft.audit(act="token_rotation_confirmed", target=token_id, before=record.succeeds)
+            return replaced
+
+        return await self._revoking(work)
+
     def list(self) -> Sequence[TokenRecord]:
         """Every token, the oldest first, the revoked ones too."""
         return sorted(self._state.tokens.values(), key=lambda record: (record.created_at, record.id))
@@ -85,9 +145,7 @@ class Tokens:
         """Make a token worthless, durably; a revoked one stays as it was. Raises NotFound for an unknown id."""
 
         def work(draft: Draft) -> TokenRecord:
-            record = self._state.tokens.get(token_id)
-            if record is None:
-                raise NotFound("no_token", f"There is no token {token_id}.", remedy="`quantum token list` shows them.")
+            record = self._known(token_id)
             if record.revoked_at is None:
                 record = replace(record, revoked_at=draft.now)
                 draft.tokens[token_id] = record
@@ -95,11 +153,26 @@ class Tokens:
                 draft.must_be_durable = True
             return record
 
+        return await self._revoking(work)
+
+    async def _revoking(self, work: Callable[[Draft], T]) -> T:
         before = self._state.revocation
-        record = await self._state.change(work)
+        result = await self._state.change(work)
         if self._state.revocation != before:
             self._tell_watchers()
+        return result
+
+    def _known(self, token_id: str) -> TokenRecord:
+        record = self._state.tokens.get(token_id)
+        if record is None:
+            raise NotFound("no_token", f"There is no token {token_id}.", remedy="`quantum token list` shows them.")
         return record
+
+    def _mint(self) -> token_form.Token:
+        token = token_form.mint(self._random_bytes)
+        if token.id in self._state.tokens:
+            raise Conflict("token_id_taken", "The new token's id is taken.", remedy="Try again.")
+        return token
 
     async def watch_revocations(self) -> AsyncGenerator[int, None]:
         """The revocation number at once, at every beat, and as soon as it has grown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundation.auth import SCOPES
@@ -18,8 +18,7 @@ _ISSUE_A_NEW_ONE = "An administrator issues a new one with `quantum token issue`
 class TokenRecord:
     """What is kept of a token. `digest` is the SHA-256 of its text, 64 hex digits.
 
-    Rotation needs no more than this: a new token is issued and the old one's `expires_at` is set to the end of the
-    overlap.
+    `succeeds` is the id of the token that it replaces once it is confirmed, empty otherwise.
     """
 
     id: str
@@ -30,6 +29,7 @@ class TokenRecord:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    succeeds: str = ""
 
     def require_good(self, now: datetime) -> None:
         """Raise Unauthenticated, saying why, unless the token may be used at `now`."""
@@ -41,6 +41,31 @@ class TokenRecord:
             raise Unauthenticated(
                 "token_expired", f"The token {self.id} ({self.name}) has expired.", remedy=_ISSUE_A_NEW_ONE
             )
+
+    def ended(self, now: datetime) -> bool:
+        """Whether it is good for nothing any more."""
+        return self.revoked_at is not None or (self.expires_at is not None and now >= self.expires_at)
+
+    def successor(self, token_id: str, digest: str, overlap: timedelta, now: datetime) -> TokenRecord:
+        """A token like this one that takes its place once it is confirmed; until then it lives for `overlap` only."""
+        return TokenRecord(
+            id=token_id,
+            name=self.name,
+            digest=digest,
+            scopes=self.scopes,
+            created_at=now,
+            expires_at=now + overlap if self.expires_at is None else min(self.expires_at, now + overlap),
+            succeeds=self.id,
+        )
+
+    def confirmed(self, before: TokenRecord | None) -> TokenRecord:
+        """It has taken the place of `before`, and lives as long as that would have."""
+        return replace(self, succeeds="", expires_at=None if before is None else before.expires_at)
+
+    def replaced(self, overlap: timedelta, now: datetime) -> TokenRecord:
+        """Its successor is there: it ends with the overlap."""
+        end = now + overlap
+        return self if self.expires_at is not None and self.expires_at <= end else replace(self, expires_at=end)
 
     def use_is_news(self, now: datetime) -> bool:
         """Whether a use at `now` should be noted; uses are kept exact to a minute."""
