@@ -45,6 +45,7 @@ VERBS = {
     "audit": "what was done with privilege, and the proof of it",
     "token": "your token, and those of others",
     "ca": "the workspace's own authority and its certificates",
+    "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
     "doctor": "check this installation and say what to do",
     "completion": "shell completion",

@@ -21,6 +21,7 @@ from foundation.secrets import (
     SERVICE_TOKEN,
     USER_TOKEN,
     SecretStore,
+    next_key_account,
     open_secret_store,
     service_account,
     user_account,
@@ -167,6 +168,8 @@ def _make_key(workspace: Workspace, secrets: SecretStore) -> str | None:
     account = user_account(workspace)
     if secrets.get(DATABASE_KEY, account) is not None:
         return None
+    if secrets.get(DATABASE_KEY, next_key_account(workspace)) is not None:
+        return None  # a rotation was cut short just where one key takes the other's place; services open with this one
     present = [path.name for path in (workspace.safety_db, workspace.coordinator_db) if path.exists()]
     if present:
         verb = "exist" if len(present) > 1 else "exists"

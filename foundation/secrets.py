@@ -53,6 +53,11 @@ def user_account(workspace: Workspace) -> str:
     return str(workspace.root)
 
 
+def next_key_account(workspace: Workspace) -> str:
+    """The account of the databases' key that is to take the present one's place, while that is being done."""
+    return f"{workspace.root}#next"
+
+
 def service_account(workspace: Workspace, service: str) -> str:
     """The account of a service's own token."""
     return f"{workspace.root}#{service}"

@@ -19,21 +19,27 @@ _START_SECONDS = 30.0
 
 
 def read_secrets_apart(
-    workspace: Workspace, wanted: Sequence[tuple[str, str]], *, within: timedelta
+    workspace: Workspace,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    within: timedelta,
+    at_once: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, list[str | None]]:
     """Where the secrets lie, for people, and the secret of each (service, account) in turn, None when there is none.
 
-    Each is asked for again until `within` has passed. Raises what the secret store raises. The secrets travel through
-    a pipe; never through an argument, an environment or a file.
+    Each is asked for again until `within` has passed; those of `at_once`, which come last, only once. Raises what the
+    secret store raises. The secrets travel through a pipe; never through an argument, an environment or a file.
     """
-    question = json.dumps({"wanted": list(wanted), "within": within.total_seconds()})
+    seconds = within.total_seconds()
+    asked = [(*account, seconds) for account in wanted] + [(*account, 0.0) for account in at_once]
+    question = json.dumps({"wanted": asked})
     done = subprocess.run(
         [sys.executable, "-m", "foundation.secrets_apart", str(workspace.root)],
         input=question,
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=_START_SECONDS + within.total_seconds() * max(1, len(wanted)),
+        timeout=_START_SECONDS + seconds * max(1, len(wanted)),
     )
     if done.returncode != 0 or not done.stdout:
         raise Internal("secrets_unread", f"The process that reads the secrets ended with {done.returncode}.")
@@ -49,12 +55,12 @@ def _error_from(told: dict[str, str]) -> QuantumError:
 
 def _answer(root: Path, question: str) -> dict[str, object]:
     asked = json.loads(question)
-    within = timedelta(seconds=asked["within"])
     try:
         store = open_secret_store(Workspace(root), os.environ)
         clock = SystemClock()
         found = [
-            wait_for_secret(store, service, account, within=within, clock=clock) for service, account in asked["wanted"]
+            wait_for_secret(store, service, account, within=timedelta(seconds=seconds), clock=clock)
+            for service, account, seconds in asked["wanted"]
         ]
     except QuantumError as error:
         told = {"kind": error.kind, "code": error.code, "message": error.message, "remedy": error.remedy}

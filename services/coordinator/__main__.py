@@ -1,4 +1,4 @@
-"""Starts the coordinator: `python -m services.coordinator [serve|provision] [--workspace PATH] [--debug]`."""
+"""Starts the coordinator: `python -m services.coordinator [serve|provision|rekey] [--workspace PATH] [--debug]`."""
 
 import argparse
 import asyncio
@@ -13,14 +13,16 @@ from pathlib import Path
 from clients.caching_verifier import CachingTokenVerifier
 from clients.safety import SafetyClient
 from foundation.clock import SystemClock
-from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.database_key import read_with_keys
+from foundation.errors import NotFound, QuantumError
 from foundation.ids import SystemIds, SystemRandomness
 from foundation.log import configure, get_logger
 from foundation.rpc.run import run, spare_the_loaded
 from foundation.rpc.server import RpcServer
-from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, service_account, user_account
-from foundation.secrets_apart import read_secrets_apart
+from foundation.rpc.tls import door_of
+from foundation.secrets import SERVICE_TOKEN, service_account
 from foundation.settings import load
+from foundation.sqlite.rekey import rekey
 from foundation.workspace import StopFile, Workspace, find_workspace
 from protos.coordinator.v1 import (
     agents_pb2,
@@ -237,13 +239,10 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
     """
     if not workspace.coordinator_db.exists():
         raise NotFound("no_database", f"There is no {workspace.coordinator_db}.", remedy="`quantum init` makes it.")
-    key, token = _secrets(
-        workspace,
-        (DATABASE_KEY, user_account(workspace)),
-        (SERVICE_TOKEN, service_account(workspace, "coordinator")),
-    )
+    own = (SERVICE_TOKEN, service_account(workspace, "coordinator"))
+    keys, [token] = read_with_keys(workspace, [own], within=_SECRET_WITHIN)
     clock = SystemClock()
-    store = SqliteStore.open(workspace.coordinator_db, key=_key_from(key))
+    store = SqliteStore.open(workspace.coordinator_db, key=keys.key_of(workspace.coordinator_db))
     workspace.make_sockets()
     try:
         async with SafetyClient.dial(workspace.socket("safety"), token=lambda: token) as safety:
@@ -255,7 +254,10 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
             )
             scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
             logger = get_logger("coordinator")
-            server = RpcServer("coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock)
+            door = door_of(workspace, "coordinator", settings.coordinator_listen, roles=("gateway", "runner", "user"))
+            server = RpcServer(
+                "coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock, tcp=door
+            )
             coordinator = Coordinator(
                 Surroundings(
                     workspace=workspace,
@@ -282,35 +284,21 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
 
 async def provision(workspace: Workspace) -> None:
     """Make the database where there is none; only `quantum init` calls this, after it has made the key."""
-    [key] = _secrets(workspace, (DATABASE_KEY, user_account(workspace)))
-    store = SqliteStore.open(workspace.coordinator_db, key=_key_from(key))
+    keys, _ = read_with_keys(workspace, [], within=_SECRET_WITHIN)
+    store = SqliteStore.open(workspace.coordinator_db, key=keys.key_of(workspace.coordinator_db))
     await store.close()
 
 
-def _secrets(workspace: Workspace, *wanted: tuple[str, str]) -> list[str]:
-    """Each (service, account) in turn. A service never makes a secret: without one there is nothing it could do."""
-    where, found = read_secrets_apart(workspace, wanted, within=_SECRET_WITHIN)
-    for (service, _), secret in zip(wanted, found, strict=True):
-        if secret is None:
-            raise NotFound(
-                "no_secret",
-                f"“{service}” of {workspace.root} is not in this workspace's keychain ({where}).",
-                remedy="`quantum init` makes it in a new workspace; `quantum init --recover` brings back an old one.",
-            )
-    return [secret for secret in found if secret is not None]
-
-
-def _key_from(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Invalid("bad_database_key", "The databases' key in the keychain is not hexadecimal.") from None
+def change_key(workspace: Workspace) -> None:
+    """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
+    keys, _ = read_with_keys(workspace, [], within=_SECRET_WITHIN)
+    rekey(workspace.coordinator_db, keys.keys[0], keys.keys[-1])
 
 
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.coordinator", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
     parser.add_argument("--workspace", type=Path, help="the workspace's folder")
     parser.add_argument("--debug", action="store_true", help="say more")
     options = parser.parse_args()
@@ -320,6 +308,9 @@ def main() -> int:
         )
         if options.verb == "provision":
             asyncio.run(provision(workspace))
+            return 0
+        if options.verb == "rekey":
+            change_key(workspace)
             return 0
         configure("coordinator", system_log=workspace.system_log, debug=options.debug)
         settings = load(CoordinatorSettings, workspace=workspace)
