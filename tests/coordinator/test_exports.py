@@ -1,16 +1,18 @@
 """Exports: whole, only when something changed, and over every hand."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from services.coordinator import loops
 from services.coordinator.adapters.exports import ExportFile
-from services.coordinator.app.export import queue_document
+from services.coordinator.app.export import Document, queue_document
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import TaskState
 from services.coordinator.loops import Exports
+from services.coordinator.ports import Store
 from tests.coordinator.desk import Desk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -81,6 +83,23 @@ async def test_nothing_is_written_while_nothing_changes(files: Files, desk: Desk
     await desk.add()
     await files.exports.step()
     assert files.stamps[0] != before[0]
+
+
+async def test_a_queue_that_takes_long_to_write_is_written_less_often(
+    files: Files, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(store: Store, *, open_max: int, ended_max: int) -> Document:
+        desk.clock.advance(timedelta(seconds=0.04))
+        return await queue_document(store, open_max=open_max, ended_max=ended_max)
+
+    monkeypatch.setattr(loops, "queue_document", slow)
+    seen = []
+    for _ in range(6):
+        await desk.add()
+        await files.exports.step()
+        seen.append(json.loads(files.queue.read_text())["counts"]["queued"])
+        desk.clock.advance(timedelta(seconds=1))
+    assert seen == [1, 1, 3, 3, 5, 5]
 
 
 @pytest.mark.parametrize("edit", ["[]", "", None])

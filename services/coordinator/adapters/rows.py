@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, compress
+from operator import is_not
 from typing import Any, cast
 
 from services.coordinator.domain.task import (
@@ -114,7 +115,11 @@ def are_alike(tasks: Sequence[Task]) -> bool:
 
 def changed_fields(before: Task, after: Task) -> tuple[int, ...]:
     """The places of the fields in which two versions of a task differ."""
-    return tuple([at for at, (was, now) in enumerate(zip(before, after, strict=True)) if was is not now and was != now])
+    others = compress(_PLACES, map(is_not, before, after))  # an event leaves most fields the very same objects
+    return tuple([at for at in others if before[at] != after[at]])
+
+
+_PLACES = range(len(Task._fields))
 
 
 @dataclass(frozen=True, slots=True)
