@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clients.coordinator_values import AgentState, AgentView, QueueStats
+from clients.safety_budgets_values import BudgetView
 from clients.safety_values import BreakerView, ModeStatus
 from foundation.errors import QuantumError
 from gateway import convert
@@ -23,6 +24,7 @@ class Figures:
     agents: tuple[AgentView, ...]
     mode: ModeStatus | QuantumError
     breakers: tuple[BreakerView, ...] | QuantumError
+    budgets: tuple[BudgetView, ...] | QuantumError
 
 
 def gather() -> Figures:
@@ -33,6 +35,7 @@ def gather() -> Figures:
         agents=caller().coordinator(lambda coordinator, left: coordinator.list_agents(deadline=left)),
         mode=unless_out_of_reach(lambda: caller().safety(lambda safety, left: safety.get_mode(deadline=left))),
         breakers=unless_out_of_reach(lambda: caller().safety(lambda safety, left: safety.list_breakers(deadline=left))),
+        budgets=unless_out_of_reach(lambda: caller().safety(lambda safety, left: safety.budgets.list(deadline=left))),
     )
 
 

@@ -38,6 +38,7 @@ class _Scrape(Collector):
         yield from self._runners()
         yield from self._agents()
         yield from self._safety()
+        yield from self._budgets()
 
     def _queue(self) -> Iterator[Metric]:
         stats = self._figures.stats
@@ -96,6 +97,26 @@ class _Scrape(Collector):
             for state, count in Counter(breaker.state for breaker in breakers).items():
                 states.add_metric([state], count)
             yield states
+
+    def _budgets(self) -> Iterator[Metric]:
+        budgets = self._figures.budgets
+        if isinstance(budgets, QuantumError):
+            return
+        left = GaugeMetricFamily(
+            "quantum_error_budget_left_ratio", "Share of the budget of seven days that is left.", labels=["scope"]
+        )
+        burn = GaugeMetricFamily(
+            "quantum_error_budget_burn", "How many times too fast a window fails.", labels=["scope", "window"]
+        )
+        for budget in budgets:
+            left.add_metric([budget.scope], budget.left)
+            for window in budget.windows:
+                if window.burn is not None:
+                    burn.add_metric([budget.scope, f"{window.minutes}m"], window.burn)
+        grades = GaugeMetricFamily("quantum_error_budgets", "Budgets by what is in force.", labels=["grade"])
+        for grade, count in Counter(budget.grade for budget in budgets).items():
+            grades.add_metric([grade], count)
+        yield from (left, burn, grades)
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -146,6 +146,7 @@ class PlayedSafety:
     mode_calls: list[tuple[str, str, str]] = field(default_factory=list)
     away: bool = False
     audit: Any = None
+    budgets: Any = None
 
     async def get_mode(self) -> ModeStatus:
         """The mode that was set."""

@@ -191,6 +191,18 @@ def test_settings_that_break_a_rule_together() -> None:
     load(RunnerSettings, environ={"QUANTUM_LEASE_SECONDS": "4", "QUANTUM_HEARTBEAT_SECONDS": "1"})
 
 
+def test_a_burn_rate_that_no_failing_agent_could_pass_is_refused() -> None:
+    """Every one at once, with the figure that it would have to be below."""
+    found = faults(budget_slo_agent="0.9", budget_slo_class="0.5", budget_burn_1d="5")
+    assert found.keys() == {"budget_burn_1h", "budget_burn_6h", "budget_burn_1d"}
+    assert found["budget_burn_1d"] == (
+        "5 is never passed: with budget_slo_class 0.5 a budget burns 2 times too fast at most, when everything fails "
+        "(budget_burn_1d from flag --budget-burn-1d, budget_slo_class from flag --budget-slo-class)."
+    )
+    assert faults(budget_burn_1h="20").keys() == {"budget_burn_1h"}, "exactly 1 ÷ 0.05 is not passed either"
+    load(RunnerSettings, flags={"budget_burn_1h": "19.9"}, environ={})
+
+
 def test_a_settings_class_that_the_table_does_not_back_is_a_fault_of_ours() -> None:
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Strange:

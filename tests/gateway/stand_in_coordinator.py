@@ -54,6 +54,7 @@ class World:
     paused: bool = False
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
     audit_broken: int | None = None
+    budgets_reset: dict[str, str] = field(default_factory=dict)
     breakers: dict[str, breakers_pb2.Breaker] = field(default_factory=dict)
     cleared: dict[str, int] = field(default_factory=dict)
     last_caller: str = ""

@@ -6,8 +6,18 @@ from pathlib import Path
 
 from foundation.errors import Denied, Invalid, NotFound
 from foundation.rpc.server import RpcServer
-from protos.safety.v1 import audit_pb2, audit_pb2_grpc, breakers_pb2, breakers_pb2_grpc, mode_pb2, mode_pb2_grpc
+from protos.safety.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    breakers_pb2,
+    breakers_pb2_grpc,
+    budgets_pb2,
+    budgets_pb2_grpc,
+    mode_pb2,
+    mode_pb2_grpc,
+)
 from tests.gateway.stand_in_audit import Audit
+from tests.gateway.stand_in_budgets import Budgets
 from tests.gateway.stand_in_coordinator import Context, World, server_of
 
 
@@ -82,11 +92,13 @@ class Breakers(breakers_pb2_grpc.BreakerServiceServicer):
 
 async def start_safety(world: World, socket: Path) -> RpcServer:
     """The safety service, serving."""
-    server = server_of("safety", world, [mode_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR, breakers_pb2.DESCRIPTOR])
+    files = [file.DESCRIPTOR for file in (mode_pb2, audit_pb2, breakers_pb2, budgets_pb2)]
+    server = server_of("safety", world, files)
     server.add(mode_pb2_grpc.add_ModeServiceServicer_to_server, Modes(world), "quantum.safety.v1.ModeService")
     breakers = Breakers(world)
     server.add(breakers_pb2_grpc.add_BreakerServiceServicer_to_server, breakers, "quantum.safety.v1.BreakerService")
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, Audit(world), "quantum.safety.v1.AuditService")
+    server.add(budgets_pb2_grpc.add_BudgetServiceServicer_to_server, Budgets(world), "quantum.safety.v1.BudgetService")
     await server.start(socket)
     await server.set_serving(True)
     return server
