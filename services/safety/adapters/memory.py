@@ -15,7 +15,8 @@ from services.safety.domain.breaker import Breaker
 from services.safety.domain.budget_book import NO_BUDGETS
 from services.safety.domain.mode import Mode, ModeRecord
 from services.safety.domain.roster import Place, forgotten
-from services.safety.domain.spend_records import NO_SPEND, applied
+from services.safety.domain.spend_book import SpendBook
+from services.safety.domain.spend_records import NO_SPEND
 from services.safety.domain.token import TokenRecord
 from services.safety.ports import HISTORY_KEPT_MAX, OUTCOMES_KEPT_MAX, TOLD_KEPT_MAX, Changes, Snapshot
 
@@ -34,7 +35,7 @@ class MemoryStore:
         self._taken_in: dict[AttemptKey, None] = {}
         self._history: list[BreakerChange] = []
         self._audit: list[AuditRecord] = []
-        self._spend = NO_SPEND
+        self._spend = SpendBook(NO_SPEND)
         self._budgets = NO_BUDGETS
         self._alerts: dict[str, Group] = {}
 
@@ -51,7 +52,7 @@ class MemoryStore:
             taken_in=tuple(self._taken_in),
             audit_head=self._audit[-1].head if self._audit else Head(),
             told=tuple([record.entry.told for record in self._audit if record.entry.told][-TOLD_KEPT_MAX:]),
-            spend=self._spend,
+            spend=self._spend.snapshot(),
             budgets=self._budgets,
             alerts=dict(self._alerts),
         )
@@ -75,7 +76,7 @@ class MemoryStore:
         self._history += changes.history
         del self._history[:-HISTORY_KEPT_MAX]
         self._audit += changes.audit
-        self._spend = applied(self._spend, changes.spend)
+        self._spend.adopt(changes.spend)
         self._budgets = self._budgets.with_(changes.budgets)
         self._alerts |= {group.cause: group for group in changes.alerts}
         for cause in changes.alerts_forgotten:

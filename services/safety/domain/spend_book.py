@@ -55,6 +55,18 @@ class SpendBook:
         is_due, self._pruned_on = self._pruned_on != now.date(), now.date()
         return is_due
 
+    def snapshot(self) -> SpendSnapshot:
+        """A copy, as a store hands it out."""
+        return SpendSnapshot(
+            secret=self.secret,
+            latest=self.latest,
+            caps=dict(self.caps),
+            balances=dict(self.balances),
+            grants=dict(self.grants),
+            reservations=dict(self.reservations),
+            families=dict(self.families),
+        )
+
     def adopt(self, changes: SpendChanges) -> None:
         """Make durable changes the state."""
         self.secret = self.secret if changes.secret is None else changes.secret

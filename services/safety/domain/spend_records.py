@@ -149,21 +149,3 @@ class SpendChanges:
 
 NO_SPEND = SpendSnapshot()
 NO_SPEND_CHANGES = SpendChanges()
-
-
-def applied(kept: SpendSnapshot, changes: SpendChanges) -> SpendSnapshot:
-    """What is kept after a commit, for a store that has nothing but memory."""
-    return SpendSnapshot(
-        secret=kept.secret if changes.secret is None else changes.secret,
-        latest=kept.latest if changes.latest is None else changes.latest,
-        caps=_after(kept.caps, changes.caps),
-        balances=_after(kept.balances, changes.balances),
-        grants=_after(kept.grants, changes.grants),
-        reservations=_after(kept.reservations, changes.reservations),
-        families=_after(kept.families, changes.families),
-    )
-
-
-def _after(kept: Mapping[K, V], changed: Mapping[K, V | None]) -> Mapping[K, V]:
-    after = {key: value for key, value in kept.items() if key not in changed}
-    return after | {key: value for key, value in changed.items() if value is not None}
