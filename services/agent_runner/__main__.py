@@ -136,9 +136,10 @@ class _Parts:
         assert runner is not None, "the warden is started first"
         token = _Credential(self._workspace)
         safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
+        verifier = CachingTokenVerifier(safety, self._clock)
         server = RpcServer(
             f"runner-{self._name}",
-            verifier=CachingTokenVerifier(safety, self._clock),
+            verifier=verifier,
             scopes=scopes_of([agent_runner_pb2.DESCRIPTOR]),
             logger=self._log,
             clock=self._clock,
@@ -154,6 +155,7 @@ class _Parts:
         await server.set_serving(True)
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
+        following = asyncio.create_task(verifier.follow(safety.watch_revocations))
         stopping = asyncio.create_task(stop.wait())
         try:
             ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, self._warden.gone]
@@ -165,7 +167,7 @@ class _Parts:
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, stopping):
+            for end in (keeping, reading, following, stopping):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()

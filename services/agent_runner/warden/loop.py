@@ -98,6 +98,8 @@ class Warden:
                 self._obey(message)
         if now >= self._stop_look_at:
             self._look_for_stop(now)
+            # Nobody's project folder is kept busy by this process.
+            os.chdir("/")
         if now >= self._trees.look_at:
             self._trees.keep_deadlines(now)
         if self._queue:
@@ -171,25 +173,23 @@ class Warden:
             self._queue.withdraw_all()
         if self._closing:
             self._refuse_waiting(self._closing)
-        if not self._has_room():
+        if self._trees.unproved:
+            # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
             return
         self._look_for_stop(now)
-        while self._has_room():
-            waiting = self._queue.take()
-            try:
-                self._start(waiting)
-            except SpawnRefused as refusal:
-                self._news.tell(Refused(waiting.start.key, refusal.cause, refusal.sentence))
-        # Nobody's project folder is kept busy by this process.
-        os.chdir("/")
+        refused = True
+        while refused:  # its room is for the next one
+            refused = False
+            for waiting in self._queue.next_up(self._trees.attempts.values()):
+                try:
+                    self._start(waiting, now)
+                except SpawnRefused as refusal:
+                    refused = True
+                    self._news.tell(Refused(waiting.start.key, refusal.cause, refusal.sentence))
 
-    def _has_room(self) -> bool:
-        # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
-        return not self._trees.unproved and self._queue.has_room(self._trees.attempts.values())
-
-    def _start(self, waiting: Waiting) -> None:
+    def _start(self, waiting: Waiting, now: float) -> None:
         start, prepared = waiting.start, waiting.prepared
-        if fence(waiting.renewed_at, waiting.lease, self._clock.boottime()).stage is not Stage.HELD:
+        if fence(waiting.renewed_at, waiting.lease, now).stage is not Stage.HELD:
             raise SpawnRefused("fence", "its lease had run down before it could be started")
         try:
             slot = self._slots.take()

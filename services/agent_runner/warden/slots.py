@@ -44,8 +44,8 @@ class Slot:
     """One slot; `output` is a descriptor that all attempts in it share, one after the other."""
 
     __slots__ = (
-        "_clean_params", "_clean_work", "_flags", "_folder", "_has_last_report", "_has_report", "_out",
-        "environment", "index", "last_report", "output", "params", "report", "work",
+        "_clean_params", "_clean_work", "_flags", "_folder", "_has_last_report", "_has_report", "_named", "_out",
+        "_size", "environment", "index", "last_report", "output", "params", "report", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int) -> None:
@@ -62,6 +62,8 @@ class Slot:
         self.environment = {name.encode(): os.fsencode(path) for name, path in paths.items()}
         self.output = -1
         self._flags = 0
+        self._size = 0
+        self._named = True
         self._clean_params: _Seen | None = None
         self._clean_work: _Seen | None = None
         self._has_last_report = False
@@ -86,6 +88,7 @@ class Slot:
         if self.output < 0:
             self.output = os.open(self._out, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
+            self._named = True
 
     def _prepare_params(self, params: str) -> None:
         # Most tasks have no params: then the file of the attempt before is as good as a new one.
@@ -96,7 +99,9 @@ class Slot:
 
     def output_bytes(self) -> int:
         """Size of the raw output."""
-        return os.fstat(self.output).st_size
+        status = os.fstat(self.output)
+        self._size, self._named = status.st_size, status.st_nlink == 1
+        return status.st_size
 
     def read_output(self, size: int) -> bytes:
         """The first so many bytes of the raw output."""
@@ -125,17 +130,16 @@ class Slot:
             self._clean_work = None
 
     def release(self) -> None:
-        """All was read and nobody can write any more: raw output does not outlive its attempt."""
+        """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
         if self._has_report:
             _remove(self.report)
             self._has_report = False
-        if self.output >= 0:
-            status = os.fstat(self.output)
-            if status.st_size:
-                os.ftruncate(self.output, 0)
-            if status.st_nlink != 1:
-                # The script took its name away: the next one needs a file that can be found.
-                self._close_output()
+        if self._size:
+            os.ftruncate(self.output, 0)
+            self._size = 0
+        if not self._named:
+            # The script took its name away: the next one needs a file that can be found.
+            self._close_output()
 
     def _close_output(self) -> None:
         if self.output >= 0:

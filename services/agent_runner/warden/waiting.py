@@ -49,15 +49,19 @@ class Queue:
         self._waiting.clear()
         return keys
 
-    def has_room(self, attempts: Collection[Attempt]) -> bool:
-        """Whether the longest waiting start may begin beside these attempts; a paused one gives its slot back."""
-        if not self._waiting:
-            return False
-        active = [attempt for attempt in attempts if not attempt.told_paused]
-        if next(iter(self._waiting.values())).start.alone:
-            return not active
-        return len(active) < self._slots and not any(attempt.start.alone for attempt in active)
-
-    def take(self) -> Waiting:
-        """Take out the longest waiting; raises StopIteration when none waits."""
-        return self._waiting.pop(next(iter(self._waiting)))
+    def next_up(self, attempts: Collection[Attempt]) -> list[Waiting]:
+        """Take out what may begin beside these attempts, longest waiting first; a paused one gives its slot back."""
+        active = [attempt.start.alone for attempt in attempts if not attempt.told_paused]
+        if True in active:
+            return []
+        chosen: list[Waiting] = []
+        for waiting in self._waiting.values():
+            at_once = 1 if waiting.start.alone else self._slots
+            if len(active) + len(chosen) >= at_once:
+                break
+            chosen.append(waiting)
+            if waiting.start.alone:
+                break
+        for waiting in chosen:
+            del self._waiting[waiting.start.key]
+        return chosen
