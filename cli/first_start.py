@@ -39,10 +39,10 @@ CONFIG = """{
 IGNORED = (".quantum/", "logs/", "agent_status.json", "task_queue.json")
 USER_SCOPES = ("read", "submit", "cancel", "operate", "rotate", "admin")
 SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {
-    "coordinator": ("service:coordinator", "read"),
-    "safety": ("service:safety", "read"),
-    "runner": ("service:runner", "runner", "read"),
-    "gateway": ("service:gateway", "read"),
+    "coordinator": ("service:coordinator", "read", "rotate"),
+    "safety": ("service:safety", "read", "rotate"),
+    "runner": ("service:runner", "runner", "read", "rotate"),
+    "gateway": ("service:gateway", "read", "rotate"),
 }
 KEY_BYTES = 32
 PROVISION_SECONDS = 60

@@ -18,6 +18,7 @@ from cli.bell import Bell
 from cli.chore import Chore
 from cli.gateway_address import GatewayAddress
 from cli.refusals import refused
+from cli.rotation import RotationSettings
 from cli.running import require_free_port, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
@@ -29,6 +30,8 @@ from foundation.workspace import Workspace, WorkspaceLock
 log = get_logger("up")
 
 _END_SECONDS = 60
+ROTATION_PAUSE_SECONDS_MIN = 1.0
+ROTATION_SECONDS = 60.0
 RENEWAL_PAUSE_SECONDS = 6 * 3600.0
 _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGHUP: 129}
 """SIGTERM is how a service is ended as it should be: 0."""
@@ -101,13 +104,21 @@ def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, c
             capture=capture,
         )
         _renew_identities(session, plan)
+        settings = load(RotationSettings, environ=plan.environ, workspace=plan.workspace)
+        rotation_pause = min(settings.token_overlap_seconds / 3, settings.token_rotation_seconds / 4)
+        rotation = Chore(
+            name="Replacing tokens by new ones",
+            pause_seconds=max(rotation_pause, ROTATION_PAUSE_SECONDS_MIN),
+            work=lambda: _rotate_tokens(plan),
+            due_at=session.clock.boottime() + ROTATION_PAUSE_SECONDS_MIN,
+        )
         chore = Chore(
             name="Renewing the identities of the services",
             pause_seconds=RENEWAL_PAUSE_SECONDS,
             work=lambda: _renew_identities(session, plan),
             due_at=session.clock.boottime() + RENEWAL_PAUSE_SECONDS,
         )
-        supervisor = Supervisor(plan.workspace, wanted, plan.gateway, plan.environ, session.clock, [chore])
+        supervisor = Supervisor(plan.workspace, wanted, plan.gateway, plan.environ, session.clock, [chore, rotation])
         with Bell() as bell:
             supervisor.run(bell, on_healthy)
     return _EXIT_BY_SIGNAL.get(signal.Signals(bell.stop_signal), 0) if bell.stop_signal else 0
@@ -120,6 +131,25 @@ def _renew_identities(session: Session, plan: Plan) -> None:
     )
     for one in written:
         log.info(f"The {one.role} has a new certificate, good until {one.ends_at:%Y-%m-%d}.", action="identity_renewed")
+
+
+def _rotate_tokens(plan: Plan) -> None:
+    """Replace what is old, in a process of its own: this one starts others and is never to load gRPC."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "--workspace", str(plan.workspace.root), "token", "rotate", "--all", "--due"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=ROTATION_SECONDS,
+        check=False,
+        env=child_environment(plan.environ),
+        cwd=plan.workspace.root,
+    )
+    if done.returncode != 0:
+        log.error(f"Tokens were not looked at: {done.stdout.strip()[-500:]}", action="rotation_failed")
+    elif said := done.stdout.strip():
+        log.info(said, action="tokens_rotated")
 
 
 def detach(plan: Plan, timeout: timedelta) -> int:

@@ -166,7 +166,6 @@ NOT_ACTED_ON = frozenset(
         "paused_attempts_max",
         *("service_backoff_seconds", "service_backoff_seconds_max"),
         *("service_restarts_escalate", "service_restarts_hold", "service_restarts_window_seconds"),
-        *("token_rotation_seconds", "token_overlap_seconds"),
     }
 )
 """Settings that are read and checked, and that nothing obeys yet; every list of settings says so."""

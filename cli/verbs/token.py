@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import click
 
 from cli.documents import document, documents
 from cli.options import Duration, dry_run_option, json_option
 from cli.printing import emit, table, when
+from cli.rotation import Rotation, RotationSettings, places
 from cli.session import Session
+from clients.safety_values import TokenView
 from foundation.errors import NotFound
+from foundation.loop import BackgroundLoop
+from foundation.settings import load
 
 
 @click.group()
@@ -54,13 +58,44 @@ def issue(session: Session, name: str, scopes: str, lifetime: timedelta | None, 
     click.echo(f"  undo: quantum token revoke {issued.token.id}", err=True)
 
 
-@command.command("list")
+@command.command()
+@click.option("--all", "all_of_them", is_flag=True, help="Those of the services too.")
+@click.option("--due", is_flag=True, help="Only those that are older than token_rotation_seconds.")
 @json_option
 @click.pass_obj
-def list_tokens(session: Session, as_json: bool) -> None:
+def rotate(session: Session, all_of_them: bool, due: bool, as_json: bool) -> None:
+    """Replace your token in the keychain by a new one; the old one stays good for the overlap.
+
+    `quantum up` does this by itself once a day.
+    """
+    workspace = session.workspace
+    wanted = places(workspace) if all_of_them else places(workspace)[:1]
+    with BackgroundLoop("rotation") as loop:
+        rotation = Rotation(workspace, session.secrets, loop)
+        if due:
+            settings = load(RotationSettings, environ=session.environ, workspace=workspace)
+            wanted = rotation.due(wanted, timedelta(seconds=settings.token_rotation_seconds), now=session.clock.now())
+        replaced = {place.holder: rotation.rotate(place) for place in wanted}
+    if as_json:
+        emit({"replaced": [{"holder": holder, "token": document(one)} for holder, one in replaced.items()]})
+        return
+    for holder, before in replaced.items():
+        until = f"; the old one is good until {when(before.expires_at)}" if before and before.expires_at else ""
+        click.echo(f"The token of {holder} is a new one, in {session.secrets.describe}{until}.")
+
+
+@command.command("list")
+@click.option("--all", "all_of_them", is_flag=True, help="Also those that are good for nothing any more.")
+@json_option
+@click.pass_obj
+def list_tokens(session: Session, all_of_them: bool, as_json: bool) -> None:
     """List the tokens: whose, what for, and when they were last used."""
     with session.connected() as connected:
-        tokens = connected.call(connected.safety.list_tokens())
+        listed = connected.call(connected.safety.list_tokens())
+    now = session.clock.now()
+    tokens = [
+        one for one in listed if all_of_them or not (one.revoked_at or (one.expires_at and one.expires_at <= now))
+    ]
     if as_json:
         emit({"tokens": documents(tokens)})
         return
@@ -75,6 +110,10 @@ def list_tokens(session: Session, as_json: bool) -> None:
         for token in tokens
     ]
     table(("ID", "NAME", "GOOD UNTIL", "LAST USED", "SCOPES"), rows)
+
+
+def _ended(token: TokenView, now: datetime) -> bool:
+    return token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now)
 
 
 @command.command()

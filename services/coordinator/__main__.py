@@ -13,6 +13,7 @@ from pathlib import Path
 from clients.caching_verifier import CachingTokenVerifier
 from clients.safety import SafetyClient
 from foundation.clock import SystemClock
+from foundation.credential import RenewedCredential
 from foundation.database_key import read_with_keys
 from foundation.errors import NotFound, QuantumError
 from foundation.ids import SystemIds, SystemRandomness
@@ -39,8 +40,9 @@ from protos.coordinator.v1 import (
 from protos.scopes import scopes_of
 from services.coordinator.adapters.catalogue_files import FileCatalogue
 from services.coordinator.adapters.exports import ExportFile
-from services.coordinator.adapters.safety_gate import ClientGate
+from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientGate
 from services.coordinator.adapters.sqlite import SqliteStore
+from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
 from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes
 from services.coordinator.app.cancel import Cancel
@@ -140,6 +142,7 @@ class Coordinator:
         self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock))
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
         self.retention = Retention(store, _retention_rules(settings), clock=clock)
+        self.tell_acts = TellActs(store, around.audit_log)
         self.exports = Exports(
             store,
             self.agents,
@@ -198,6 +201,7 @@ class Coordinator:
             self.intake.run(),
             every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
+            every(TELL_ACTS_SECONDS, self.tell_acts.step, name="acts"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
             every(
@@ -245,7 +249,9 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
     store = SqliteStore.open(workspace.coordinator_db, key=keys.key_of(workspace.coordinator_db))
     workspace.make_sockets()
     try:
-        async with SafetyClient.dial(workspace.socket("safety"), token=lambda: token) as safety:
+        logger = get_logger("coordinator")
+        credential = RenewedCredential(workspace, "coordinator", token, logger)
+        async with SafetyClient.dial(workspace.socket("safety"), token=credential) as safety:
             verifier = CachingTokenVerifier(
                 safety,
                 clock,
@@ -253,11 +259,8 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                 grace=timedelta(seconds=settings.token_offline_seconds),
             )
             scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
-            logger = get_logger("coordinator")
             door = door_of(workspace, "coordinator", settings.coordinator_listen, roles=("gateway", "runner", "user"))
-            server = RpcServer(
-                "coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock, tcp=door
-            )
+            server = RpcServer("coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock, tcp=door)
             coordinator = Coordinator(
                 Surroundings(
                     workspace=workspace,
@@ -265,6 +268,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                     store=store,
                     catalogue=FileCatalogue(workspace.agents, workspace.projects_file),
                     gate=ClientGate(safety),
+                    audit_log=ClientAuditLog(safety),
                     clock=clock,
                     changes=Changes(),
                 )
@@ -274,9 +278,15 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
             await server.start(workspace.socket("coordinator"))
             await server.set_serving(True)
             spare_the_loaded()
+            keeping = [
+                asyncio.create_task(verifier.follow(safety.watch_revocations)),
+                asyncio.create_task(credential.keep(timedelta(seconds=settings.token_overlap_seconds))),
+            ]
             try:
                 await coordinator.run_loops(stop)
             finally:
+                for task in keeping:
+                    task.cancel()
                 await server.stop(_STOP_GRACE)
     finally:
         await store.close()

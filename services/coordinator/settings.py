@@ -34,6 +34,7 @@ class CoordinatorSettings:
     export_ended_tasks_max: int
     token_cache_seconds: float
     token_offline_seconds: float
+    token_overlap_seconds: float
     coordinator_listen: str
 
     @property
