@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -115,8 +116,8 @@ class Budgets:
 class BudgetBook:
     """The budgets as they would be after the decision, and what has to be written for it.
 
-    Successes are summed up by the scopes that they count in, because nothing follows from one: an agent without a
-    failure costs one addition per attempt.
+    Successes are summed up by whose they are, because nothing follows from one: an agent without a failure costs one
+    addition per attempt.
     """
 
     def __init__(self, base: Budgets, rules: BudgetRules, now: datetime) -> None:
@@ -124,10 +125,12 @@ class BudgetBook:
         self._rules = rules
         self._now = now
         self._minute = minute_of(now)
-        self._well: dict[tuple[str, ...], int] = {}
+        self._well: defaultdict[tuple[str, str, tuple[str, ...]], int] = defaultdict(int)
         self._tallies: dict[str, Tally] = {}
         self._thaws: dict[str, datetime] = {}
         self._looked_at: set[str] = set()
+        self.holds_anything = bool(base.acting)
+        """Whether anything at all is in force: asked before each candidate, so that health costs nothing."""
         self.changed: dict[str, Standing] = {}
         self.cleared: set[str] = set()
         """Scopes whose counts were forgotten."""
@@ -136,25 +139,24 @@ class BudgetBook:
         self.must_be_durable = False
         """Whether forgetting this after a crash could lose a failure, a standing, or the one attempt of a scope."""
 
-    @property
-    def holds_anything(self) -> bool:
-        """Whether anything at all is in force: asked before each candidate, so that health costs nothing."""
-        return bool(self._base.acting or self.changed)
-
     # -- ends
 
     def take_in(self, outcome: Outcome) -> None:
         """Count the end of an attempt, once; it gives back the place that it held whatever its end."""
+        kind = outcome.kind
+        if kind is OutcomeKind.SUCCESS:
+            self._well[outcome.agent, outcome.project, outcome.uses] += 1
+        if kind is OutcomeKind.FAILURE or self.holds_anything:
+            self._follow(outcome)
+
+    def _follow(self, outcome: Outcome) -> None:
+        """What follows from an end that is not the success of one for whom nothing is in force."""
+        self._give_back(outcome)
         scopes = budget_scopes(outcome.agent, outcome.project, outcome.uses)
-        if self.holds_anything:
-            self._give_back(outcome)
-        match outcome.kind:
-            case OutcomeKind.SUCCESS:
-                self._well[scopes] = self._well.get(scopes, 0) + 1
-                if self.holds_anything:
-                    self._look_again(scopes)
-            case OutcomeKind.FAILURE:
-                self.count(scopes, failed=True)
+        if outcome.kind is OutcomeKind.FAILURE:
+            self.count(scopes, failed=True)
+        elif outcome.kind is OutcomeKind.SUCCESS:
+            self._look_again(scopes)
 
     def count(self, scopes: Sequence[str], *, failed: bool) -> None:
         """Count one end in each of these scopes; what follows from it is in force at once."""
@@ -296,6 +298,7 @@ class BudgetBook:
 
     def _put(self, standing: Standing) -> None:
         self.changed[standing.scope] = standing
+        self.holds_anything = True
 
     def _move(self, standing: Standing) -> None:
         self._put(standing)
@@ -310,8 +313,8 @@ class BudgetBook:
         """Hand the summed successes out to their scopes."""
         if not self._well:
             return
-        for scopes, attempts in self._well.items():
-            for scope in scopes:
+        for whose, attempts in self._well.items():
+            for scope in budget_scopes(*whose):
                 self._add(scope, Tally(attempts, 0))
         self._well.clear()
 
