@@ -40,7 +40,8 @@ class AdmissionServicer(admission_pb2_grpc.AdmissionServiceServicer):
     async def Admit(
         self, requests: AsyncIterator[admission_pb2.AdmitRequest], context: Context
     ) -> AsyncIterator[admission_pb2.AdmitResponse]:
-        """Answer one batch after the other, until the caller goes or its token is no longer good."""
+        """Let the caller in, then answer one batch after the other while its token is good."""
+        yield await self._admit(admission_pb2.AdmitRequest())
         async for request in requests:
             self._tokens.require_good(current_caller())
             yield await self._admit(request)

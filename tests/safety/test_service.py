@@ -196,6 +196,14 @@ async def _until(numbers: AsyncIterator[int], wanted: int) -> AsyncIterator[int]
             return
 
 
+async def test_a_stream_of_admission_ends_with_its_token(serving: Home) -> None:
+    async with serving.calling_as(serving.user) as user, serving.calling_as(serving.coordinator) as coordinator:
+        assert (await coordinator.admit([], [CANDIDATE])).verdicts[0].admitted
+        await user.revoke_token(serving.coordinator.id)
+        with pytest.raises(Unauthenticated, match="revoked"):
+            await coordinator.admit([], [CANDIDATE])
+
+
 async def test_each_verb_asks_for_its_scope(serving: Home) -> None:
     async with serving.calling_as(serving.reader) as reader:
         assert (await reader.get_mode()).mode == "NORMAL"

@@ -57,8 +57,9 @@ class AdmissionServiceServicer:
         """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
         (task, fence) gets the same decision again. At most 1,000 of each.
 
-        A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
-        caller's token is looked at again for each. After a break the caller asks again on a new stream.
+        A stream, because a call of its own for each batch takes twice as long: a first answer without decisions says that
+        the caller is let in, then comes one answer to each request, in order. The caller's token is looked at again for
+        each. After a break the caller asks again on a new stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

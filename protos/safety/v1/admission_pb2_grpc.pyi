@@ -39,8 +39,9 @@ class AdmissionServiceStub:
     """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
     (task, fence) gets the same decision again. At most 1,000 of each.
 
-    A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
-    caller's token is looked at again for each. After a break the caller asks again on a new stream.
+    A stream, because a call of its own for each batch takes twice as long: a first answer without decisions says that
+    the caller is let in, then comes one answer to each request, in order. The caller's token is looked at again for
+    each. After a break the caller asks again on a new stream.
     """
     Renew: _grpc.UnaryUnaryMultiCallable[_admission_pb2.RenewRequest, _admission_pb2.RenewResponse]
     """Asks for running attempts whether they may go on; renews the permits that they hold."""
@@ -56,8 +57,9 @@ class AdmissionServiceAsyncStub(AdmissionServiceStub):
     """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
     (task, fence) gets the same decision again. At most 1,000 of each.
 
-    A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
-    caller's token is looked at again for each. After a break the caller asks again on a new stream.
+    A stream, because a call of its own for each batch takes twice as long: a first answer without decisions says that
+    the caller is let in, then comes one answer to each request, in order. The caller's token is looked at again for
+    each. After a break the caller asks again on a new stream.
     """
     Renew: _aio.UnaryUnaryMultiCallable[_admission_pb2.RenewRequest, _admission_pb2.RenewResponse]  # type: ignore[assignment]
     """Asks for running attempts whether they may go on; renews the permits that they hold."""
@@ -76,8 +78,9 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes the outcomes first, in order, idempotent by (task, fence); then decides on each candidate. The same
         (task, fence) gets the same decision again. At most 1,000 of each.
 
-        A stream, because a call of its own for each batch takes twice as long: one answer to each request, in order. The
-        caller's token is looked at again for each. After a break the caller asks again on a new stream.
+        A stream, because a call of its own for each batch takes twice as long: a first answer without decisions says that
+        the caller is let in, then comes one answer to each request, in order. The caller's token is looked at again for
+        each. After a break the caller asks again on a new stream.
         """
 
     @_abc_1.abstractmethod
