@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from foundation.authority import Authority, describe
 from foundation.clock import SystemClock
-from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError, Unavailable
+from foundation.errors import Denied, Internal, Unavailable
 from foundation.files import atomic_write
 from foundation.handshake import prove_no_tls_1_2
 from foundation.identity import Identity, IdentityFile, role_uri
@@ -30,7 +30,7 @@ from foundation.log import get_logger
 from foundation.rpc import tls
 from foundation.rpc.channel import TcpTarget, open_channel, translate
 from foundation.rpc.server import RpcServer
-from foundation.rpc.tls import TcpDoor, parse_listen
+from foundation.rpc.tls import TcpDoor
 from tests.foundation.rpc_trial import (
     DEADLINE_SECONDS,
     SCOPES,
@@ -350,56 +350,3 @@ async def test_the_proof_at_the_start_finds_a_port_that_speaks_1_2(tmp_path: Pat
     async with server:
         with pytest.raises(Internal, match=r"accepts TLS 1\.2"):
             await asyncio.to_thread(prove_no_tls_1_2, "127.0.0.1", server.sockets[0].getsockname()[1], file)
-
-
-# -- values ---------------------------------------------------------------------------------------------------
-
-
-def test_a_certificate_says_whose_it_is_and_how_long(authority: Authority) -> None:
-    pem = authority.issue(
-        WORKSPACE, "runner", "box-2", now=NOW, lifetime=timedelta(hours=2), hosts=("box-2", "10.0.0.2")
-    )
-    said = describe(pem)
-    assert (said.role, said.name) == ("runner", "box-2")
-    assert said.ends_at == (NOW + timedelta(hours=2)).replace(microsecond=0)
-    assert said.half_life_at() < said.ends_at
-    assert describe(authority.certificate).role == ""
-
-
-def test_no_certificate_outlives_the_authority() -> None:
-    old = Authority.make(WORKSPACE, now=NOW - timedelta(days=5 * 365 - 1))
-    assert describe(old.issue(WORKSPACE, "user", "x", now=NOW)).ends_at <= describe(old.certificate).ends_at
-
-
-@pytest.mark.parametrize(
-    ("role", "name", "lifetime"),
-    [
-        ("root", "x", timedelta(days=1)),
-        ("user", "../x", timedelta(days=1)),
-        ("user", "", timedelta(days=1)),
-        ("user", "x", timedelta(days=398)),
-        ("user", "x", timedelta(0)),
-    ],
-)
-def test_what_cannot_be_issued_is_refused(authority: Authority, role: str, name: str, lifetime: timedelta) -> None:
-    with pytest.raises(Invalid):
-        authority.issue(WORKSPACE, role, name, now=NOW, lifetime=lifetime)
-
-
-def test_a_file_that_is_no_identity_is_refused_with_the_line_that_mends_it(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="quantum ca renew"):
-        IdentityFile(tmp_path / "none.pem").current()
-    (tmp_path / "bad.pem").write_text("nonsense")
-    with pytest.raises(Invalid, match="0 private keys"):
-        IdentityFile(tmp_path / "bad.pem").current()
-
-
-@pytest.mark.parametrize(("text", "parsed"), [("0.0.0.0:5006", ("0.0.0.0", 5006)), ("[::]:0", ("::", 0))])
-def test_an_address_is_read(text: str, parsed: tuple[str, int]) -> None:
-    assert parse_listen(text, "coordinator_listen") == parsed
-
-
-@pytest.mark.parametrize("text", ["5006", ":5006", "host:", "host:x", "host:65536"])
-def test_what_is_no_address_is_refused_by_the_setting_s_name(text: str) -> None:
-    with pytest.raises(QuantumError, match="coordinator_listen"):
-        parse_listen(text, "coordinator_listen")

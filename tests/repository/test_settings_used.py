@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from cli.rotation import RotationSettings
 from foundation.known_settings import KNOWN, NOT_ACTED_ON
 from gateway.settings import GatewaySettings
 from services.agent_runner.settings import RunnerSettings
@@ -11,7 +12,7 @@ from services.coordinator.settings import CoordinatorSettings
 from services.safety.settings import SafetySettings
 from tests.repository.tracked import ROOT
 
-CLASSES = (GatewaySettings, RunnerSettings, CoordinatorSettings, SafetySettings)
+CLASSES = (GatewaySettings, RotationSettings, RunnerSettings, CoordinatorSettings, SafetySettings)
 
 
 def test_a_setting_is_loaded_by_a_service_or_listed_as_not_acted_on() -> None:
