@@ -70,6 +70,7 @@ def admission_from(message: admission_pb2.AdmitResponse) -> Admission:
         verdicts=tuple(_verdict_from(decision) for decision in message.decisions),
         mode=message.mode,
         epoch=message.epoch,
+        retries_halved=frozenset(message.retries_halved),
     )
 
 

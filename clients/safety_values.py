@@ -65,11 +65,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """The verdicts in the order of the candidates, the mode (`NORMAL`…) and the epoch after them."""
+    """The verdicts in the order of the candidates, the mode (`NORMAL`…) and the epoch after them.
+
+    `retries_halved`: scopes whose error budget is acted on; a task that touches one gets half its retries.
+    """
 
     verdicts: tuple[Verdict, ...]
     mode: str
     epoch: int
+    retries_halved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -242,11 +242,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Safety's answer to a batch, in the order of the candidates."""
+    """Safety's answer to a batch, in the order of the candidates.
+
+    A task that touches one of `retries_halved` ("fleet", "project:…", what its agent uses, "agent:…") gets half of them.
+    """
 
     verdicts: tuple[Verdict, ...]
     mode: str
     epoch: int
+    retries_halved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

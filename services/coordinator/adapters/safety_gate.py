@@ -25,7 +25,10 @@ class ClientGate:
             deadline=ADMIT_DEADLINE,
         )
         return Admission(
-            verdicts=tuple(_verdict(verdict) for verdict in answer.verdicts), mode=answer.mode, epoch=answer.epoch
+            verdicts=tuple(_verdict(verdict) for verdict in answer.verdicts),
+            mode=answer.mode,
+            epoch=answer.epoch,
+            retries_halved=answer.retries_halved,
         )
 
     async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Renewal], int]:

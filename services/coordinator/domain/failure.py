@@ -97,6 +97,10 @@ class RetryRule:
     infrastructure_cap: timedelta = timedelta(minutes=10)
     losses_max: int = 3
 
+    def retries(self, asked: int, *, halved: bool) -> int:
+        """How many retries a task has that asked for so many; `halved` by an error budget that is nearly spent."""
+        return min(asked, self.ceiling) // (2 if halved else 1)
+
     def script_delay(self, failures: int) -> timedelta:
         """Delay after the n-th failure of its own: doubling, without jitter below the cap's half."""
         return min(self.script_first * (1 << min(failures - 1, 20)), self.script_cap)
@@ -136,11 +140,20 @@ def describe(ended: AttemptEnd) -> str:
     return f"Exited with {ended.measured.exit_code}."
 
 
-def settle(task: Task, fence: int, ended: AttemptEnd, rule: RetryRule, *, chance: float, now: datetime) -> Task:
+def settle(
+    task: Task,
+    fence: int,
+    ended: AttemptEnd,
+    rule: RetryRule,
+    *,
+    chance: float,
+    now: datetime,
+    retries_halved: bool = False,
+) -> Task:
     """Decide what becomes of a task whose attempt has ended.
 
     Raises Stale unless the reporter still holds the task, and Conflict for the exit of what never started.
-    `chance` in [0, 1) is the jitter's random number.
+    `chance` in [0, 1) is the jitter's random number; `retries_halved`: an error budget asks for it.
     """
     check_fence(task, fence)
     if task.state is TaskState.QUEUED and ended.cause in _ENDS_OF_A_PROCESS:
@@ -153,7 +166,7 @@ def settle(task: Task, fence: int, ended: AttemptEnd, rule: RetryRule, *, chance
         case None:
             return end(task, TaskState.SUCCEEDED, reason="", measured=measured, now=now)
         case FailureClass.SCRIPT:
-            return _after_script(task, said, measured, rule, now)
+            return _after_script(task, said, measured, rule, retries_halved, now)
         case FailureClass.TIMEOUT:
             return _after_timeout(task, said, measured, rule, now)
         case FailureClass.RESOURCE:
@@ -187,9 +200,13 @@ def lose(task: Task, fence: int, rule: RetryRule, *, now: datetime) -> Task:
     return again(task, reason=said, measured=task.measured, not_before=None, now=now, losses=losses)
 
 
-def _after_script(task: Task, said: str, measured: Measured, rule: RetryRule, now: datetime) -> Task:
+def _after_script(
+    task: Task, said: str, measured: Measured, rule: RetryRule, retries_halved: bool, now: datetime
+) -> Task:
     failures = task.failures + 1
-    if failures > min(task.retries, rule.ceiling):
+    if failures > rule.retries(task.retries, halved=retries_halved):
+        if failures <= rule.retries(task.retries, halved=False):
+            said = f"{said} Its retries were halved: an error budget is nearly spent (`quantum budget`)."
         return end(task, TaskState.FAILED, reason=said, measured=measured, now=now, failures=failures)
     not_before = now + rule.script_delay(failures)
     return again(task, reason=said, measured=measured, not_before=not_before, now=now, failures=failures)
