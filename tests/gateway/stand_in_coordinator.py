@@ -30,7 +30,7 @@ from protos.coordinator.v1 import (
     tasks_pb2,
     tasks_pb2_grpc,
 )
-from protos.safety.v1 import breakers_pb2, mode_pb2
+from protos.safety.v1 import breakers_pb2, mode_pb2, spend_pb2
 from protos.scopes import scopes_of
 
 Context = grpc.aio.ServicerContext[object, object]
@@ -47,6 +47,7 @@ class World:
 
     user: Token = field(default_factory=lambda: mint(random_bytes))
     reader: Token = field(default_factory=lambda: mint(random_bytes))
+    attempt: Token = field(default_factory=lambda: mint(random_bytes))
     ids: SequentialIds = field(default_factory=SequentialIds)
     tasks: dict[str, tasks_pb2.Task] = field(default_factory=dict)
     keys: dict[str, tuple[bytes, list[str]]] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class World:
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
     audit_broken: int | None = None
     budgets_reset: dict[str, str] = field(default_factory=dict)
+    reservations: dict[str, spend_pb2.Reservation] = field(default_factory=dict)
     breakers: dict[str, breakers_pb2.Breaker] = field(default_factory=dict)
     cleared: dict[str, int] = field(default_factory=dict)
     last_caller: str = ""
@@ -68,10 +70,11 @@ class World:
     """The offsets from which logs were read."""
 
     async def verify(self, token: str) -> Caller:
-        """The user may do everything, the reader may read."""
+        """The user may do everything, the reader may read, an attempt may spend."""
         scopes = {
             self.user.text: frozenset({"read", "submit", "cancel", "operate", "rotate", "admin"}),
             self.reader.text: frozenset({"read"}),
+            self.attempt.text: frozenset({"spend"}),
         }
         if token not in scopes:
             raise Unauthenticated("unknown_token", "That token is not known here.")

@@ -15,10 +15,13 @@ from protos.safety.v1 import (
     budgets_pb2_grpc,
     mode_pb2,
     mode_pb2_grpc,
+    spend_pb2,
+    spend_pb2_grpc,
 )
 from tests.gateway.stand_in_audit import Audit
 from tests.gateway.stand_in_budgets import Budgets
 from tests.gateway.stand_in_coordinator import Context, World, server_of
+from tests.gateway.stand_in_spend import Spend
 
 
 class Modes(mode_pb2_grpc.ModeServiceServicer):
@@ -92,13 +95,14 @@ class Breakers(breakers_pb2_grpc.BreakerServiceServicer):
 
 async def start_safety(world: World, socket: Path) -> RpcServer:
     """The safety service, serving."""
-    files = [file.DESCRIPTOR for file in (mode_pb2, audit_pb2, breakers_pb2, budgets_pb2)]
+    files = [file.DESCRIPTOR for file in (mode_pb2, audit_pb2, breakers_pb2, budgets_pb2, spend_pb2)]
     server = server_of("safety", world, files)
     server.add(mode_pb2_grpc.add_ModeServiceServicer_to_server, Modes(world), "quantum.safety.v1.ModeService")
     breakers = Breakers(world)
     server.add(breakers_pb2_grpc.add_BreakerServiceServicer_to_server, breakers, "quantum.safety.v1.BreakerService")
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, Audit(world), "quantum.safety.v1.AuditService")
     server.add(budgets_pb2_grpc.add_BudgetServiceServicer_to_server, Budgets(world), "quantum.safety.v1.BudgetService")
+    server.add(spend_pb2_grpc.add_SpendServiceServicer_to_server, Spend(world), "quantum.safety.v1.SpendService")
     await server.start(socket)
     await server.set_serving(True)
     return server
