@@ -244,7 +244,7 @@ class Verdict:
 class Admission:
     """Safety's answer to a batch, in the order of the candidates.
 
-    A task that touches one of `retries_halved` ("fleet", "project:…", what its agent uses, "agent:…") gets half of them.
+    A task that touches one of `retries_halved` ("fleet", "project:…", "agent:…", what its agent uses) has half as many.
     """
 
     verdicts: tuple[Verdict, ...]
