@@ -62,8 +62,8 @@ from services.coordinator.app.renewal import Renewal
 from services.coordinator.app.retention import Retention, RetentionRules
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.submit import Submit, SubmitRules
-from services.coordinator.loops import RETENTION_INTERVAL, DueLoop, Exports, every, scan
-from services.coordinator.ports import SafetyGate, Store
+from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
+from services.coordinator.ports import AuditLog, SafetyGate, Store
 from services.coordinator.runner_servicer import RunnerServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
 from services.coordinator.settings import CoordinatorSettings
@@ -87,6 +87,7 @@ class Surroundings:
     store: Store
     catalogue: FileCatalogue
     gate: SafetyGate
+    audit_log: AuditLog
     clock: SystemClock
     changes: Changes
 

@@ -18,6 +18,8 @@ from services.coordinator.ports import Store
 
 # The clock may be set and the machine may sleep, so nobody trusts a longer wait than this.
 WAIT_SECONDS_MAX = 5.0
+# What the audit log is to hear of waits no longer; looking where nothing waits is one read of an empty table.
+TELL_ACTS_SECONDS = 1.0
 RETENTION_INTERVAL = timedelta(minutes=1)
 # Breakers and limits change without a task changing.
 AGENTS_INTERVAL_SECONDS = 5.0

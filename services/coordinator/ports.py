@@ -47,6 +47,21 @@ class OutboxEntry(NamedTuple):
     sequence: int = 0
 
 
+class Act(NamedTuple):
+    """A privileged act that safety's audit log has not answered for yet. `number` is the store's, and grows."""
+
+    at: datetime
+    actor: str
+    actor_id: str
+    source: str
+    act: str
+    target: str
+    before: str
+    after: str
+    reason: str
+    number: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The latest report of one type for one project ("" is the workspace). `data` is the text of a JSON object."""
@@ -154,6 +169,14 @@ class StoreTransaction(Protocol):
         """Oldest first."""
 
     def acknowledge(self, up_to_sequence: int) -> None: ...
+
+    # -- privileged acts that are to be told to the audit log
+    def note_act(self, act: Act) -> None: ...
+
+    def acts(self, *, limit: int) -> Sequence[Act]:
+        """Oldest first, with their numbers."""
+
+    def forget_acts(self, up_to_number: int) -> None: ...
 
     # -- reports, histories, refusals, clearings, small facts
     def publish(self, report: Report) -> None: ...
@@ -273,6 +296,13 @@ class SafetyGate(Protocol):
 
     async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
         """Per scope that is not closed: state, reason, until."""
+
+
+class AuditLog(Protocol):
+    """Safety's audit log, as whoever tells it sees it."""
+
+    async def record(self, acts: Sequence[Act]) -> None:
+        """Have acts recorded; told again, none is recorded twice. Raises Unavailable when they are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

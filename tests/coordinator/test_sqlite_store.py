@@ -102,7 +102,10 @@ def plain() -> apsw.Connection:
 
 
 # What may read a whole table, because the table is small or the question is asked once.
-SMALL = ("figures", "reports", "histories", "outbox", "json_each", "facts", "limit_sets", "refusals", "CONSTANT ROW")
+SMALL = (
+    *("figures", "reports", "histories", "outbox", "acts", "json_each", "facts", "limit_sets", "refusals"),
+    "CONSTANT ROW",
+)
 ONCE = ("miscounted", "beyond_position", "orphans")
 
 

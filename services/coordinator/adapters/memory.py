@@ -11,6 +11,7 @@ from foundation.errors import Conflict, Internal, Stale
 from services.coordinator.domain.task import ENDED, Task, TaskState, faults, request_of
 from services.coordinator.ports import (
     Accepted,
+    Act,
     AgentHistory,
     OutboxEntry,
     ReadyEntry,
@@ -37,6 +38,8 @@ class _Data:
     report_faults: dict[str, str] = field(default_factory=dict)
     accepted: dict[tuple[str, str], Accepted] = field(default_factory=dict)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
+    acts: dict[int, Act] = field(default_factory=dict)
+    acts_noted: int = 0
     posted: int = 0
     reports: dict[tuple[str, str], Report] = field(default_factory=dict)
     histories: dict[str, AgentHistory] = field(default_factory=dict)
@@ -227,6 +230,16 @@ class MemoryTransaction:
     def acknowledge(self, up_to_sequence: int) -> None:
         for sequence in [sequence for sequence in self._data.outbox if sequence <= up_to_sequence]:
             del self._data.outbox[sequence]
+
+    def note_act(self, act: Act) -> None:
+        self._data.acts_noted += 1
+        self._data.acts[self._data.acts_noted] = act._replace(number=self._data.acts_noted)
+
+    def acts(self, *, limit: int) -> Sequence[Act]:
+        return list(self._data.acts.values())[:limit]
+
+    def forget_acts(self, up_to_number: int) -> None:
+        self._data.acts = {number: act for number, act in self._data.acts.items() if number > up_to_number}
 
     def publish(self, report: Report) -> None:
         latest = self._data.reports.get((report.type, report.project))

@@ -165,6 +165,15 @@ from outbox order by sequence limit ?
 -- name: acknowledge
 delete from outbox where sequence <= ?
 
+-- name: note_act
+insert into acts (at, actor, actor_id, source, act, target, before, after, reason) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: acts
+select at, actor, actor_id, source, act, target, before, after, reason, number from acts order by number limit ?
+
+-- name: forget_acts
+delete from acts where number <= ?
+
 -- name: publish
 insert into reports (type, project, summary, task_id, agent, published_at, data) values (?, ?, ?, ?, ?, ?, ?)
 on conflict (type, project) do update set

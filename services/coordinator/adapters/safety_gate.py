@@ -5,11 +5,25 @@ from datetime import datetime, timedelta
 
 from clients import safety_values as values
 from clients.safety import SafetyClient
-from services.coordinator.ports import Admission, Candidate, OutboxEntry, Renewal, Verdict
+from clients.safety_audit_values import ToldAct
+from services.coordinator.ports import Act, Admission, Candidate, OutboxEntry, Renewal, Verdict
 
 # Dispatch waits for the answer, so a safety that hangs must not hold it for long: it is as good as gone.
 ADMIT_DEADLINE = timedelta(seconds=5)
 RENEW_DEADLINE = timedelta(seconds=2)
+
+
+AUDIT_DEADLINE = timedelta(seconds=5)
+
+
+class ClientAuditLog:
+    """Implements `ports.AuditLog`. An act's id is made of its moment and number: another one after a restore, too."""
+
+    def __init__(self, client: SafetyClient) -> None:
+        self._client = client
+
+    async def record(self, acts: Sequence[Act]) -> None:
+        await self._client.audit.record(map(_told, acts), deadline=AUDIT_DEADLINE)
 
 
 class ClientGate:
@@ -80,4 +94,19 @@ def _verdict(verdict: values.Verdict) -> Verdict:
         code=verdict.code,
         reason=verdict.reason,
         ask_again_at=verdict.ask_again_at,
+    )
+
+
+def _told(act: Act) -> ToldAct:
+    return ToldAct(
+        id=f"coordinator-{int(act.at.timestamp() * 1_000_000)}-{act.number}",
+        at=act.at,
+        actor=act.actor,
+        actor_id=act.actor_id,
+        source=act.source,
+        act=act.act,
+        target=act.target,
+        before=act.before,
+        after=act.after,
+        reason=act.reason,
     )

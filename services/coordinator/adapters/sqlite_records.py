@@ -7,7 +7,7 @@ import apsw
 
 from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import moment, stamp
-from services.coordinator.ports import Accepted, AgentHistory, OutboxEntry, Refusal, Report
+from services.coordinator.ports import Accepted, Act, AgentHistory, OutboxEntry, Refusal, Report
 
 REFUSALS_MAX = 10_000
 
@@ -89,6 +89,15 @@ class SqliteRecords:
 
     def acknowledge(self, up_to_sequence: int) -> None:
         self._execute(SQL["acknowledge"], (up_to_sequence,))
+
+    def note_act(self, act: Act) -> None:
+        self._execute(SQL["note_act"], (stamp(act.at), *act[1:-1]))
+
+    def acts(self, *, limit: int) -> Sequence[Act]:
+        return [Act(moment(at), *rest) for at, *rest in fetch(self._connection, "acts", (limit,))]
+
+    def forget_acts(self, up_to_number: int) -> None:
+        self._execute(SQL["forget_acts"], (up_to_number,))
 
     def publish(self, report: Report) -> None:
         values = (

@@ -9,6 +9,7 @@ from foundation.auth import Caller
 from foundation.clock import Clock
 from foundation.errors import NotFound, QuantumError
 from foundation.ids import Ids, derived_id, is_id
+from services.coordinator.app.acts import Acting, acting
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.open_tasks import OpenTasksCap
@@ -53,9 +54,9 @@ class Clear:
     async def _clear(self, agent: str, reason: str, caller: Caller) -> Cleared:
         clearing = self._ids.new()
         said = f"Cleared from the queue by {caller.name} (clearing {clearing}). {reason}".strip()
-        count, after = 0, ""
+        count, after, by = 0, "", acting()
         while after < clearing:
-            page = partial(self._page, agent=agent, after=after, clearing=clearing, reason=said)
+            page = partial(self._page, agent=agent, after=after, clearing=clearing, reason=said, by=by)
             last, changed = await self._store.write(page)
             count += len(changed)
             self._changes.announce(changed)
@@ -65,7 +66,7 @@ class Clear:
         return Cleared(count=count, clearing_id=clearing if count else "")
 
     def _page(
-        self, tx: StoreTransaction, *, agent: str, after: str, clearing: str, reason: str
+        self, tx: StoreTransaction, *, agent: str, after: str, clearing: str, reason: str, by: Acting
     ) -> tuple[str, Sequence[Task]]:
         found = tx.matching(TaskFilter(states=WAITING, agent=agent), after_id=after, limit=PAGE)
         # Tasks that are submitted while this walks on are not meant.
@@ -76,6 +77,10 @@ class Clear:
             (task, request_cancel(task, reason=reason, now=now)._replace(clearing=clearing)) for task in meant.values()
         ]
         tx.save(pairs)
+        if pairs:
+            whose = f"waiting tasks of {agent}" if agent else "all waiting tasks"
+            told = f"{len(pairs)} cancelled, clearing {clearing}"
+            tx.note_act(by.act("queue_clear", whose, after=told, reason=reason, now=now))
         return (found[-1].id if found else ""), [cleared for _, cleared in pairs]
 
 
@@ -127,16 +132,16 @@ class UndoClear:
         )
 
     async def _restore(self, clearing: str, caller: Caller) -> int:
-        restored = 0
+        restored, by = 0, acting()
         while True:
-            page = partial(self._page, clearing=clearing, caller=caller)
+            page = partial(self._page, clearing=clearing, caller=caller, by=by)
             tasks, more = await self._store.write(page)
             restored += len(tasks)
             self._changes.announce(tasks)
             if not more:
                 return restored
 
-    def _page(self, tx: StoreTransaction, *, clearing: str, caller: Caller) -> tuple[Sequence[Task], bool]:
+    def _page(self, tx: StoreTransaction, *, clearing: str, caller: Caller, by: Acting) -> tuple[Sequence[Task], bool]:
         # The fact names the act and where it stands, so that an interrupted one goes on and a finished one stays so.
         act, _, after = (tx.fact(UNDO_FACT + clearing) or f"{self._ids.new()}:").partition(":")
         found = tx.in_clearing(clearing, after_id=after, limit=PAGE) if is_id(clearing) else ()
@@ -150,6 +155,7 @@ class UndoClear:
         tx.insert(copies)
         lost = release_children(tx, [copied for copied in copies if copied.ended], now=now)
         tx.set_fact(UNDO_FACT + clearing, f"{act}:{found[-1].id}")
+        tx.note_act(by.act("queue_clear_undo", f"clearing {clearing}", after=f"{len(copies)} restored", now=now))
         newest = {task.id: task for task in (*copies, *lost)}
         return list(newest.values()), len(found) == PAGE
 

@@ -2,6 +2,7 @@
 
 from foundation.auth import Caller
 from foundation.clock import Clock
+from services.coordinator.app.acts import Acting, acting
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.tasks import require_task
@@ -26,13 +27,16 @@ class Decide:
     async def __call__(self, task_id: str, decision: Decision, note: str, caller: Caller) -> Task:
         """Return the task as decided. Raises NotFound, and Conflict when there is nothing to decide."""
         said = f"{caller.name} decided to {_SAID[decision]}."
-        changed = await self._store.write(lambda tx: self._decide(tx, task_id, decision, f"{said} {note}".strip()))
+        by, reason = acting(), f"{said} {note}".strip()
+        changed = await self._store.write(lambda tx: self._decide(tx, task_id, decision, reason, by))
         self._changes.announce(changed)
         return changed[0]
 
-    def _decide(self, tx: StoreTransaction, task_id: str, decision: Decision, note: str) -> list[Task]:
+    def _decide(self, tx: StoreTransaction, task_id: str, decision: Decision, note: str, by: Acting) -> list[Task]:
         now = self._clock.now()
         before = require_task(tx, task_id)
         after = decide(before, decision, note=note, now=now)
         tx.save([(before, after)])
+        states = {"before": before.state.value, "after": after.state.value}
+        tx.note_act(by.act("task_decide", f"task {task_id}", **states, reason=note, now=now))
         return [after, *release_children(tx, [after], now=now)]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from foundation.auth import Caller
 from foundation.clock import Clock
+from services.coordinator.app.acts import acting
 from services.coordinator.app.dispatch import PAUSED_FACT
 from services.coordinator.app.dispatching import Dispatching
 from services.coordinator.app.tasks import by_state
@@ -71,10 +72,13 @@ class Queue:
         return await self._set("")
 
     async def _set(self, reason: str) -> bool:
+        by, now = acting(), self._clock.now()
+
         def change(tx: StoreTransaction) -> bool:
             if bool(tx.fact(PAUSED_FACT)) == bool(reason):
                 return False
             tx.set_fact(PAUSED_FACT, reason or None)
+            tx.note_act(by.act("queue_pause" if reason else "queue_resume", "queue", reason=reason, now=now))
             return True
 
         changed = await self._store.write(change)
