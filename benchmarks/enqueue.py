@@ -18,7 +18,7 @@ TOGETHER = 8
 
 
 def measure(rounds: int, calls: int) -> Mapping[str, list[float]]:
-    """Return rows/s of one caller who waits for each reply (`quantum`), of several (`together`) and of `raw`, interleaved.
+    """Return rows/s of one caller who waits for each reply (`quantum`), several (`together`) and `raw`, interleaved.
 
     The queue is paused, so that nothing runs meanwhile.
     """
