@@ -200,6 +200,7 @@ class Dispatch:
         if admission is None:
             return
         self.learn_epoch(admission.epoch)
+        self._intake.retries_halved = admission.retries_halved
         admitted = self._sort_out(tasks, admission)
         if added is not None:
             admitted = await self._present(admitted, added)

@@ -73,6 +73,8 @@ class Intake:
         self._randomness = randomness
         self._waiting: list[tuple[Attachment, AttemptEvent]] = []
         self._wake = asyncio.Event()
+        self.retries_halved: frozenset[str] = frozenset()
+        """Scopes whose tasks get half their retries, by safety's newest answer; nothing before the first."""
 
     def put(self, attachment: Attachment, events: Sequence[AttemptEvent]) -> None:
         """Queue events of a runner, in the order in which they happened."""
@@ -151,7 +153,16 @@ class Intake:
                     # The stream broke between the start and the end: the start is told by the result.
                     task = moves.start(task, event.fence, at=event.started_at)
                 chance = 0.0 if event.end.measured.exit_code == 0 else self._randomness.uniform()
-                return failure.settle(task, event.fence, event.end, self._rule, chance=chance, now=now)
+                halved = bool(self.retries_halved) and self._halves(task)
+                return failure.settle(
+                    task, event.fence, event.end, self._rule, chance=chance, now=now, retries_halved=halved
+                )
+
+    def _halves(self, task: Task) -> bool:
+        spec = self._catalogue.agents().get(task.agent)
+        uses = spec.uses if spec is not None else ()
+        touched = {"fleet", f"agent:{task.agent}", f"project:{task.project}", *uses}
+        return not self.retries_halved.isdisjoint(touched)
 
     def _outcome(self, task: Task, event: Ended | Returned) -> OutboxEntry:
         kind = FailureClass.INFRASTRUCTURE if isinstance(event, Returned) else failure.classify(event.end)
