@@ -94,7 +94,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _sentence(message: str) -> str:
-    text = message.removeprefix("Value error, ")
+    text = message.removeprefix("Value error, ").replace("a valid dictionary", "an object")
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 

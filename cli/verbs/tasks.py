@@ -70,8 +70,8 @@ def command(
 
 
 def _end(task: TaskView) -> str:
-    code = f"exit {task.exit_code} " if task.exit_code else f"signal {task.signal} " if task.signal else ""
-    return f"{code}{task.reason}".strip()
+    code = f"exit {task.exit_code}" if task.exit_code else f"signal {task.signal}" if task.signal else ""
+    return task.reason or code
 
 
 def _limit(limit: Limit) -> str:

@@ -104,6 +104,12 @@ def test_what_becomes_of_a_task(
     assert over.measured == how.measured
 
 
+def test_whoever_is_to_decide_reads_whole_sentences() -> None:
+    end = AttemptEnd(cause=EndCause.POLICY, sentence="the mode is STOPPED, set by ann: trying", measured=Measured())
+    said = settled(running(effects=Effects.ONCE), end).reason
+    assert said.startswith("The mode is STOPPED, set by ann: trying. It may have had effects")
+
+
 def test_a_script_may_fail_as_often_as_it_may_be_tried_again() -> None:
     each = running(retries=2)
     delays = []

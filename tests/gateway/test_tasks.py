@@ -41,6 +41,11 @@ def test_says_why_a_report_was_not_taken(front: Front) -> None:
     assert front.get(f"/tasks/{task['id']}").get_json()["task"]["report_fault"] == "the report is not JSON in UTF-8"
 
 
+def test_speaks_of_objects_as_json_does(front: Front) -> None:
+    refused = front.post("/tasks/queue", json={"agent": "hello", "params": [1]})
+    assert refused.get_json()["fields"] == [{"path": "params", "message": "Input should be an object."}]
+
+
 def test_accepts_a_batch_all_or_none(front: Front) -> None:
     batch = [{"agent": "hello", "ref": "a"}, {"agent": "build", "depends_on": ["#a"]}]
     answer = front.post("/tasks/queue", json={"tasks": batch})

@@ -237,4 +237,5 @@ def _after_interruption(
 
 
 def _undecided(said: str) -> str:
-    return f'{said} It may have had effects (effects = "once"), so a person decides: `quantum decide`.'
+    ended = f"{said[:1].upper()}{said[1:]}" + ("" if said.endswith((".", "!", "?")) else ".")
+    return f'{ended} It may have had effects (effects = "once"), so a person decides: `quantum decide`.'
