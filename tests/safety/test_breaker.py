@@ -85,7 +85,23 @@ def test_one_probe_and_the_same_one_again() -> None:
     breaker = probing()
     assert breaker.lets_through(key("probe"), NOW)
     assert not breaker.lets_through(key("other"), NOW)
-    assert breaker.admit(key("probe"), RULES, NOW, epoch=10) is breaker
+    later = NOW + timedelta(seconds=30)
+    again = breaker.admit(key("probe"), RULES, later, epoch=10)
+    assert again == breaker.renew(key("probe"), RULES, later), "its permit begins when it is told again"
+
+
+def test_a_clock_that_is_set_moves_every_wait_with_it() -> None:
+    step = timedelta(days=400)
+    assert not opened().shifted(step).lets_through(key("a"), NOW + step + timedelta(seconds=299))
+    assert opened().shifted(step).lets_through(key("a"), NOW + step + timedelta(seconds=300))
+    assert probing().shifted(-step).as_of(NOW - step, epoch=10).holder == key("probe")
+    assert Breaker(scope="fleet").shifted(step) == Breaker(scope="fleet")
+
+
+def test_on_load_no_wait_is_longer_than_it_was_meant_to_be() -> None:
+    past = NOW - timedelta(days=400)
+    assert opened().loaded(past).lets_through(key("a"), past + timedelta(seconds=300))
+    assert opened().loaded(NOW + timedelta(seconds=100)) == opened()
 
 
 def test_two_successes_close_and_counting_begins_anew() -> None:

@@ -319,6 +319,8 @@ class SafetyState:
         self.revocation = snapshot.revocation
         self.mode_record = snapshot.mode
         self.breakers = {scope: breaker.loaded(now) for scope, breaker in snapshot.breakers.items()}
+        # Written with the next commit, or a service that is killed again and again would never see a wait end.
+        self._owed.scopes |= {scope for scope, breaker in self.breakers.items() if breaker != snapshot.breakers[scope]}
         self.roster = dict(snapshot.roster)
         self.tokens = dict(snapshot.tokens)
         self.spend = SpendBook(snapshot.spend)

@@ -207,7 +207,8 @@ class Breaker:
                 permit = Permit(holder=attempt, deadline=Deadline.after(rules.permit_time, now=now))
                 reason = f"its time is over; task {attempt.task} is the probe"
                 return self._move(HalfOpen(trips=trips, permit=permit), epoch, reason)
-            case HalfOpen(permit=None) as state:
+            case HalfOpen() as state:
+                # Asked again by its own probe, whose answer was lost: it begins now.
                 permit = Permit(holder=attempt, deadline=Deadline.after(rules.permit_time, now=now))
                 return replace(self, state=replace(state, permit=permit))
         return self
