@@ -96,12 +96,12 @@ class Alerts:
     async def tell_what_is_due(self) -> int:
         """Tell every group that is due; returns how many. A crash in between tells it again, never not at all."""
         now = self._state.clock.now()
-        due = [(group, level) for group in self._state.alerts.values() if (level := group.due(self._rules, now))]
-        for group, level in due:
-            await self._tell(group, level)
         for channel in self._channels:
             if summary := self._throttles[channel.config.name].take_summary(now):
                 await self._say(channel, self._message("throttle", Level.WARNING, summary))
+        due = [(group, level) for group in self._state.alerts.values() if (level := group.due(self._rules, now))]
+        for group, level in due:
+            await self._tell(group, level)
         if due:
             await self._state.change(lambda draft: _note_told(draft, due))
         return len(due)
