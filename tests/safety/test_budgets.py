@@ -237,7 +237,9 @@ async def test_a_person_lets_an_agent_begin_anew_and_that_is_kept(store: SafetyS
     world = await start(store)
     await told(world, FAILURE, FREEZING)
     with calling_as(Caller(token_id="t1", name="ann", scopes=frozenset({"operate"}))):
+        epoch = world.state.epoch
         view = await world.budgets.reset("agent:build", reason="the disk was full", actor="ann")
+    assert world.state.epoch > epoch, "so that what waits asks again"
     assert (view.standing.grade, view.week, view.left) == (Grade.NORMAL, (0, 0), 1.0)
     await world.crash()
     assert await world.ask(wants("x")) == [True]

@@ -99,6 +99,7 @@ class Admission:
                 attempts, book=draft.book, gates=self._renewal_gates(draft, attempts), rules=self._rules, now=draft.now
             )
             draft.budgets.renew(attempts)
+            draft.book.epoch += draft.budgets.moves
             return Renewals(renewals=renewals, mode=draft.mode.mode, epoch=draft.book.epoch)
 
         return await self._state.change(work)

@@ -76,6 +76,7 @@ class Budgets:
         def work(draft: Draft) -> BudgetView:
             before = _view(draft.budgets, scope)
             draft.budgets.forgive(scope, actor=actor, reason=reason)
+            draft.book.epoch += draft.budgets.moves  # those who wait may ask again
             draft.audit(
                 act="budget_reset",
                 target=scope,
@@ -99,6 +100,7 @@ class Budgets:
                 draft.decided.taken_in[told] = None
                 draft.budgets.count((f"project:{project}",), failed=bad)
                 draft.must_be_durable = True
+                draft.book.epoch += draft.budgets.moves
             return _of_merge(draft.budgets, project)
 
         return await self._state.change(work)
