@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import assert_never
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from clients.attachment_values import (
     AttemptEvent,
@@ -132,7 +131,7 @@ class _Batch:
             case Result():
                 return pb.AttemptEvent(attempt=ref, result=_result(event, self._position(event.limits)))
             case Started():
-                return pb.AttemptEvent(attempt=ref, started=pb.Started(at=_timestamp(event.at), pid=event.pid))
+                return pb.AttemptEvent(attempt=ref, started=pb.Started(at_us=event.at_us, pid=event.pid))
             case Returned():
                 return pb.AttemptEvent(attempt=ref, returned=pb.Returned(reason=event.reason))
             case Frozen(frozen=True):
@@ -150,6 +149,7 @@ class _Batch:
         return position
 
 
+@lru_cache(maxsize=256)
 def _limits(limits: tuple[LimitUse, ...]) -> pb.Limits:
     return pb.Limits(
         limits=[
@@ -165,10 +165,10 @@ def _result(result: Result, limits: int) -> pb.Result:
         cause=_CAUSES[result.cause],
         exit_code=result.exit_code,
         signal=result.signal,
-        started_at_us=_micros(result.started_at) if result.started_at else None,
-        finished_at_us=_micros(result.finished_at),
-        duration_us=round(result.duration_seconds * 1e6),
-        cpu_us=round(result.cpu_seconds * 1e6),
+        started_at_us=result.started_us,
+        finished_at_us=result.finished_us,
+        duration_us=result.duration_us,
+        cpu_us=result.cpu_us,
         memory_peak_bytes=result.memory_peak_bytes,
         limits=limits,
         output_tail=result.output_tail,
@@ -262,16 +262,3 @@ def _ref_from(ref: pb.AttemptRef) -> AttemptRef:
 
 def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    seconds, micros = divmod(_micros(moment), 1_000_000)
-    return Timestamp(seconds=seconds, nanos=micros * 1000)
-
-
-def _micros(moment: datetime) -> int:
-    elapsed = moment - _EPOCH
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,13 +1,12 @@
 """What a runner and its coordinator say to each other on the runner's stream, as plain values.
 
-Times of the machine (`*_at`) are aware UTC moments; lengths of time are seconds.
+Lengths of time are seconds unless a name says `us`, microseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -180,10 +179,10 @@ class LimitUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process exists."""
+    """A process exists, since a moment in microseconds since 1970, UTC."""
 
     ref: AttemptRef
-    at: datetime
+    at_us: int
     pid: int
 
 
@@ -204,17 +203,20 @@ class Frozen:
 
 
 class Result(NamedTuple):
-    """How an attempt ended; exit_code and signal are None when it was never spawned."""
+    """How an attempt ended; exit_code and signal are None when it was never spawned.
+
+    Times are whole microseconds, moments since 1970 in UTC: there is one of these per task.
+    """
 
     ref: AttemptRef
     cause: EndCause
-    finished_at: datetime
+    finished_us: int
     sentence: str = ""
     exit_code: int | None = None
     signal: int | None = None
-    started_at: datetime | None = None
-    duration_seconds: float = 0.0
-    cpu_seconds: float = 0.0
+    started_us: int | None = None
+    duration_us: int = 0
+    cpu_us: int = 0
     memory_peak_bytes: int | None = None
     limits: tuple[LimitUse, ...] = ()
     output_tail: str = ""

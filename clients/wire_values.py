@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from foundation.errors import Internal, Invalid
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION_MAX = timedelta(seconds=315_576_000_000)
 """What the wire's duration can say."""
 
@@ -44,6 +45,12 @@ def to_duration(duration: timedelta | None) -> Duration | None:
     wire = Duration()
     wire.FromTimedelta(duration)
     return wire
+
+
+def micros_of(moment: datetime) -> int:
+    """Whole microseconds from 1970 to an aware moment."""
+    elapsed = moment - _EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
 
 
 def moment_in(message: Message, field: str) -> datetime | None:

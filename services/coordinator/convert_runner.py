@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from foundation.errors import Invalid
 from protos.coordinator.v1 import runners_pb2 as pb
@@ -56,7 +55,7 @@ def _event_from(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...]]) 
         case "result":
             return _ended_from(task_id, fence, event.result, limits)
         case "started":
-            return Started(task_id, fence, _datetime(event.started.at))
+            return Started(task_id, fence, _moment(event.started.at_us))
         case "returned":
             return Returned(task_id, fence, event.returned.reason)
         case "paused":
@@ -218,10 +217,6 @@ def _terms_of(grant: Grant) -> pb.LeaseTerms:
         required=agent.required,
         grace=_duration(defaults.grace),
     )
-
-
-def _datetime(stamp: Timestamp) -> datetime:
-    return datetime.fromtimestamp(stamp.seconds + stamp.nanos / 1e9, UTC)
 
 
 def _moment(micros: int) -> datetime:

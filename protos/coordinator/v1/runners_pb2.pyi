@@ -1,7 +1,6 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from protos.common.v1 import options_pb2 as _options_pb2
 from protos.coordinator.v1 import tasks_pb2 as _tasks_pb2
 from google.protobuf.internal import containers as _containers
@@ -265,12 +264,12 @@ class AttemptEvent(_message.Message):
     def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., paused: _Optional[_Union[Paused, _Mapping]] = ..., resumed: _Optional[_Union[Resumed, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("at", "pid")
-    AT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("at_us", "pid")
+    AT_US_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
-    at: _timestamp_pb2.Timestamp
+    at_us: int
     pid: int
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ...) -> None: ...
+    def __init__(self, at_us: _Optional[int] = ..., pid: _Optional[int] = ...) -> None: ...
 
 class Returned(_message.Message):
     __slots__ = ("reason",)

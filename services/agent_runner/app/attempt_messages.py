@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from clients.attachment_values import EndCause, Lease, Result, Started
+from clients.wire_values import micros_of
 from services.agent_runner.app.held import Held
 from services.agent_runner.domain.orders import arguments, variables
 from services.agent_runner.domain.report import ReportReading
@@ -44,9 +45,9 @@ def start_order(held: Held, lease_seconds: float) -> Start:
     )
 
 
-def started_of(held: Held, at: float, *, now: datetime, boottime: float) -> Started:
-    """The news that it runs since `at`, a moment of the clock that counts sleep."""
-    return Started(held.ref, now - timedelta(seconds=boottime - at), held.pid)
+def started_of(held: Held, boot_us: int) -> Started:
+    """The news that it runs; `boot_us` is the zero of boottime in microseconds since 1970."""
+    return Started(held.ref, boot_us + round(held.started_at * 1e6), held.pid)
 
 
 def result_of(
@@ -55,10 +56,9 @@ def result_of(
     output: Output,
     report: ReportReading,
     *,
-    now: datetime,
-    boottime: float,
+    boot_us: int,
 ) -> Result:
-    """The result of an attempt that was spawned; `now` and `boottime` are the same moment on both clocks."""
+    """The result of an attempt that was spawned; `boot_us` is the zero of boottime in microseconds since 1970."""
     status = ended.status
     known = status != -1
     return Result(
@@ -67,10 +67,10 @@ def result_of(
         sentence=ended.sentence,
         exit_code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
         signal=os.WTERMSIG(status) if known and os.WIFSIGNALED(status) else None,
-        started_at=now - timedelta(seconds=boottime - ended.started_at),
-        finished_at=now - timedelta(seconds=boottime - ended.ended_at),
-        duration_seconds=ended.active_seconds,
-        cpu_seconds=ended.cpu_seconds,
+        started_us=boot_us + round(ended.started_at * 1e6),
+        finished_us=boot_us + round(ended.ended_at * 1e6),
+        duration_us=round(ended.active_seconds * 1e6),
+        cpu_us=round(ended.cpu_seconds * 1e6),
         memory_peak_bytes=ended.peak_bytes if ended.peak_bytes >= 0 else None,
         limits=held.known.limits,
         output_tail=output.tail(),
@@ -85,4 +85,4 @@ def result_of(
 
 def unspawned(lease: Lease, cause: EndCause, sentence: str, *, now: datetime) -> Result:
     """The result of an attempt that could not be spawned."""
-    return Result(ref=lease.ref, cause=cause, sentence=sentence, finished_at=now)
+    return Result(ref=lease.ref, cause=cause, sentence=sentence, finished_us=micros_of(now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from clients.attachment_values import (
     AttemptRef,
@@ -20,6 +20,7 @@ from clients.attachment_values import (
     Returned,
     Welcome,
 )
+from clients.wire_values import micros_of
 from foundation.clock import Clock
 from foundation.log import Logger
 from services.agent_runner.app.attempt_messages import result_of, start_order, started_of, unspawned
@@ -101,10 +102,10 @@ class Runner:
         self._outbox.clear()
         for ref in terms.disowned:
             self._disown(ref)
-        now, boottime = self._clock.now(), self._clock.boottime()
+        boot_us = self._boot_us()
         for held in self._held.values():
             if held.phase is Phase.RUNNING:
-                self._outbox.events(started_of(held, held.started_at, now=now, boottime=boottime))
+                self._outbox.events(started_of(held, boot_us))
                 self._outbox.events(Frozen(held.ref, held.paused))
             elif held.result is not None:
                 self._outbox.events(held.result)
@@ -210,7 +211,7 @@ class Runner:
 
     def news(self, messages: Sequence[Message]) -> None:
         """What the warden saw, in order."""
-        now, boottime = self._clock.now(), self._clock.boottime()
+        boot_us = self._boot_us()
         for message in messages:
             match message:
                 case Halted(stopped):
@@ -218,25 +219,27 @@ class Runner:
                 case Spawned(key) | Refused(key) | Ended(key) | Paused(key):
                     held = self._held.get(key)
                     if held is not None:
-                        self._take_news(held, message, now, boottime)
+                        self._take_news(held, message, boot_us)
         self._note_work()
         if not self._decided.is_set() and not self._waiting():
             self._decided.set()
 
-    def _take_news(
-        self, held: Held, message: Spawned | Refused | Ended | Paused, now: datetime, boottime: float
-    ) -> None:
+    def _boot_us(self) -> int:
+        """The zero of boottime in microseconds since 1970, as the clock of the day has it now."""
+        return micros_of(self._clock.now()) - round(self._clock.boottime() * 1e6)
+
+    def _take_news(self, held: Held, message: Spawned | Refused | Ended | Paused, boot_us: int) -> None:
         match message:
             case Spawned():
                 held.phase, held.slot, held.pid, held.started_at = Phase.RUNNING, message.slot, message.pid, message.at
-                self._outbox.events(started_of(held, message.at, now=now, boottime=boottime))
+                self._outbox.events(started_of(held, boot_us))
             case Refused():
                 self._refused(held, message)
             case Paused():
                 held.paused = message.paused
                 self._outbox.events(Frozen(held.ref, message.paused))
             case Ended():
-                self._ended(held, message, now, boottime)
+                self._ended(held, message, boot_us)
 
     def _halt(self, stopped: bool) -> None:
         # The warden refuses by itself what waits there.
@@ -262,12 +265,12 @@ class Runner:
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
         self._report(held)
 
-    def _ended(self, held: Held, ended: Ended, now: datetime, boottime: float) -> None:
+    def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
         self._active.pop(held, None)
         held.phase, held.started_at = Phase.ENDED, ended.started_at
         held.paused = False
-        held.result = result_of(held, ended, output, report, now=now, boottime=boottime)
+        held.result = result_of(held, ended, output, report, boot_us=boot_us)
         if self._pace.observe(ended.active_seconds):
             self._say_credit()
         if not ended.tree_dead:
