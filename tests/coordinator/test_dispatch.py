@@ -1,14 +1,12 @@
 """Dispatch: order, admission, leases, and what happens when safety or a person holds it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from services.coordinator.app.attachments import Ack, Grant, Order, OrderKind
-from services.coordinator.app.due import Due
 from services.coordinator.domain.attempt import Frozen, Returned
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Effects, Task, TaskState, request_cancel
@@ -143,23 +141,6 @@ async def test_while_something_waits_a_success_is_told_with_the_next_decision_or
     await fleet.renewal.tick()
     await fleet.round()
     assert [entry.task_id for entry in fleet.gate.told] == [lease.id]
-
-
-async def test_why_a_report_was_not_taken_stays_until_the_next_attempt(fleet: Fleet) -> None:
-    task = await fleet.submit("a")
-    runner = await fleet.runner()
-    await fleet.round()
-    [lease] = granted(sent(runner))
-    end = replace(ended(lease, fleet.now(), code=75), report_fault="the report is not JSON in UTF-8")
-    await fleet.tell(runner, started(lease, fleet.now()), end)
-    assert await fleet.store.read(lambda tx: tx.report_fault(task.id)) == "the report is not JSON in UTF-8"
-    fleet.clock.advance(timedelta(minutes=11))
-    await Due(fleet.store, fleet.changes, clock=fleet.clock).release()
-    await fleet.round()
-    [lease] = granted(sent(runner))
-    end = replace(ended(lease, fleet.now()), output_tail="")
-    await fleet.tell(runner, started(lease, fleet.now()), end)
-    assert await fleet.store.read(lambda tx: (tx.report_fault(task.id), tx.output(task.id))) == ("", "")
 
 
 async def test_a_failure_is_told_at_once_and_before_the_next_decision(fleet: Fleet) -> None:
