@@ -87,7 +87,12 @@ def _candidate(candidate: Candidate) -> values.Candidate:
     )
 
 
+_ADMITTED = Verdict(admitted=True)
+
+
 def _verdict(verdict: values.Verdict) -> Verdict:
+    if verdict.admitted:
+        return _ADMITTED
     return Verdict(
         admitted=verdict.admitted,
         scope=verdict.scope,

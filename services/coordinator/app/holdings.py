@@ -53,6 +53,7 @@ class Holdings:
     _by_agent: Counter[str] = field(default_factory=Counter)
     _by_runner: Counter[str] = field(default_factory=Counter)
     _unspawned: Counter[str] = field(default_factory=Counter)
+    _going_on: int = 0
 
     def add(self, held: Held) -> None:
         self.remove(held.task_id)
@@ -75,6 +76,7 @@ class Holdings:
     def _count(self, held: Held, by: int) -> None:
         self._by_agent[held.agent] += by
         if not held.ending:
+            self._going_on += by
             self._by_runner[held.runner] += by
             self._unspawned[held.runner] += 0 if held.spawned else by
 
@@ -96,6 +98,11 @@ class Holdings:
         self._count(held, 1)
         held.paused = task.state is TaskState.PAUSED
         held.cancel_reason = task.reason if task.cancel_requested else None
+
+    @property
+    def going_on(self) -> bool:
+        """Whether any end is still to be reported."""
+        return self._going_on > 0
 
     def all(self) -> Sequence[Held]:
         return tuple(self._held.values())

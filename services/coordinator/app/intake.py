@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,9 +35,9 @@ from services.coordinator.ports import (
 log = get_logger("coordinator")
 HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
-# for it but the acknowledgement, because runners have their next leases at hand.
+# for it but the acknowledgement, because runners have their next leases at hand. When the last has ended, none waits.
 FEW = 4
-GATHER_SECONDS = 0.025
+GATHER_SECONDS = 0.030
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Intake:
         self._holdings = holdings
         self._clock = clock
         self._randomness = randomness
+        self._all_in = asyncio.Event()
         self._waiting: list[tuple[Attachment, AttemptEvent]] = []
         self._wake = asyncio.Event()
         self.retries_halved: frozenset[str] = frozenset()
@@ -82,6 +84,10 @@ class Intake:
             self._waiting.append((attachment, event))
             if isinstance(event, Ended):
                 self._holdings.end(event.task_id, event.fence)
+        if self._holdings.going_on:
+            self._all_in.clear()
+        else:
+            self._all_in.set()
         self._wake.set()
 
     async def run(self) -> None:
@@ -93,7 +99,9 @@ class Intake:
             if batch:
                 await self._take(batch)
             if len(batch) > FEW:
-                await asyncio.sleep(GATHER_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_SECONDS):
+                        await self._all_in.wait()
 
     async def _take(self, batch: Sequence[tuple[Attachment, AttemptEvent]]) -> None:
         events = [(attachment.hello.name, event) for attachment, event in batch]

@@ -1,0 +1,50 @@
+"""Ends gather for a commit while more are to come."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from services.coordinator.app import intake
+from services.coordinator.app.attachments import Grant
+from services.coordinator.domain.failure import EndCause
+from services.coordinator.domain.task import Task
+from tests.coordinator.fleet import Fleet, ended, sent
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> Fleet:
+    fleet = Fleet(tmp_path)
+    await fleet.dispatch.start()
+    return fleet
+
+
+def granted(messages: Sequence[object]) -> list[Task]:
+    return [message.task for message in messages if isinstance(message, Grant)]
+
+
+async def test_ends_gather_while_more_are_to_come_and_the_last_waits_for_nobody(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_SECONDS", 3600)
+    for _ in range(9):
+        await fleet.submit("a")
+    runner = await fleet.runner(capacity=9)
+    await fleet.round()
+    ends = [ended(task, fleet.now(), cause=EndCause.CANCEL) for task in granted(sent(runner))]
+    commits: asyncio.Queue[int] = asyncio.Queue()
+    fleet.changes.subscribe(lambda tasks: commits.put_nowait(len(tasks)))
+    running = asyncio.create_task(fleet.intake.run())
+    async with asyncio.timeout(30):
+        fleet.intake.put(runner, ends[:5])
+        assert await commits.get() == 5
+        fleet.intake.put(runner, ends[5:7])
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert commits.empty()
+        fleet.intake.put(runner, ends[7:])
+        assert await commits.get() == 4
+    running.cancel()
