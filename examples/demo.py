@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -89,6 +90,8 @@ class Workspace:
 
 def main() -> int:
     """Run the demo; 0 when all of it went well."""
+    # Ended from outside it ends what it has started, as it does at Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # A short path on every system: a socket's may not exceed 103 bytes.
     folder = Path(tempfile.mkdtemp(prefix="quantum-demo-", dir="/tmp")).resolve()
     try:
@@ -131,8 +134,8 @@ def show(workspace: Workspace) -> None:
 def running(workspace: Workspace) -> Iterator[None]:
     """Everything up, and down again whatever happens in between."""
     step("Five processes: safety, coordinator, a runner with its warden, the gateway")
-    workspace.quantum("up", "--detach")
     try:
+        workspace.quantum("up", "--detach")
         yield
     finally:
         step("Shutting down")
