@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
 import pytest
@@ -27,17 +28,20 @@ class FakeSafety:
         self.asked = 0
         self.fault: QuantumError | None = None
         self.revocation = 0
+        self.refuse_from = 1_000_000
+        """The number of the question from which on it refuses."""
         self.expires_at: datetime | None = None
         self.gate: asyncio.Event | None = None
 
     async def validate(self, token: str, *, deadline: timedelta) -> Validation:
         """The holder `ann`."""
         self.asked += 1
+        refused = self.asked > self.refuse_from
         revocation = self.revocation
         if self.gate is not None:
             await self.gate.wait()
-        if self.fault is not None:
-            raise self.fault
+        if self.fault is not None or refused:
+            raise self.fault or REFUSED
         view = TokenView(
             id="t",
             name="ann",
@@ -166,3 +170,95 @@ async def test_memory_is_bounded_and_holds_no_token() -> None:
     known = door.verifier._known
     assert len(known) == 10
     assert "qtm_" not in repr(known)
+
+
+# -- beats
+
+
+async def test_while_beats_are_heard_safety_is_asked_once_a_minute() -> None:
+    door = Door()
+    await door.scopes()
+    for _ in range(4 * 59):
+        door.clock.advance(SECOND / 4)
+        door.verifier.hear(0)
+        await door.scopes()
+    assert door.safety.asked == 1
+    for _ in range(5):
+        door.clock.advance(SECOND / 4)
+        door.verifier.hear(0)
+    await door.scopes()
+    assert door.safety.asked == 2, "so that the last use is known to a minute"
+
+
+async def test_when_beats_stop_an_answer_is_good_for_a_second() -> None:
+    door = Door()
+    await door.scopes()
+    for _ in range(20):
+        door.clock.advance(SECOND / 4)
+        door.verifier.hear(0)
+    door.clock.advance(SECOND * 0.99)
+    await door.scopes()
+    assert door.safety.asked == 1
+    door.clock.advance(SECOND * 0.01)
+    await door.scopes()
+    assert door.safety.asked == 2
+
+
+async def test_a_beat_with_a_revocation_ends_every_older_answer_at_once() -> None:
+    door = Door()
+    await door.scopes()
+    door.safety.revocation, door.safety.fault = 1, REFUSED
+    await door.scopes()  # nobody has told yet
+    door.verifier.hear(1)
+    with pytest.raises(Unauthenticated):
+        await door.scopes()
+
+
+async def test_an_answer_delayed_across_a_revocation_lets_nobody_in() -> None:
+    """The answer is two seconds late and says that the token is good, which was true when it was given."""
+    door = Door()
+    door.safety.gate = asyncio.Event()
+    slow = asyncio.create_task(door.verifier.verify(door.text))
+    while door.safety.asked == 0:
+        await asyncio.sleep(0)
+    first_gate, door.safety.gate = door.safety.gate, None
+    door.safety.revocation = 1  # the token is revoked: from now on safety refuses it, and the beat says so
+    door.clock.advance(2 * SECOND)
+    door.verifier.hear(1)
+    door.safety.refuse_from = 1
+    first_gate.set()
+    with pytest.raises(Unauthenticated):
+        await slow
+    assert door.safety.asked == 2
+
+
+async def test_without_the_number_the_delayed_answer_would_let_it_in() -> None:
+    """The control: a verifier that does not hear the beat goes by the late answer."""
+    door = Door()
+    door.safety.gate = asyncio.Event()
+    slow = asyncio.create_task(door.verifier.verify(door.text))
+    while door.safety.asked == 0:
+        await asyncio.sleep(0)
+    door.safety.refuse_from = 1
+    door.clock.advance(2 * SECOND)
+    door.safety.gate.set()
+    assert (await slow).scopes == SCOPES
+
+
+async def test_following_outlives_a_broken_stream() -> None:
+    door, opened = Door(), 0
+
+    async def watch() -> AsyncGenerator[int, None]:
+        nonlocal opened
+        opened += 1
+        yield opened
+        if opened == 1:
+            raise AWAY
+        await asyncio.Event().wait()
+
+    door.verifier._fresh_seconds = 0.0
+    following = asyncio.create_task(door.verifier.follow(watch))
+    while door.verifier._revocation < 2:
+        await asyncio.sleep(0)
+    following.cancel()
+    assert opened == 2
