@@ -33,6 +33,7 @@ class FakeGate:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     away: bool = False
     epoch: int = 1
+    retries_halved: frozenset[str] = frozenset()
     answer: Answer = field(default_factory=lambda: Answer(action="continue"))
     told: list[OutboxEntry] = field(default_factory=list)
     asked: list[Candidate] = field(default_factory=list)
@@ -43,7 +44,7 @@ class FakeGate:
         self.told += outcomes
         self.asked += candidates
         verdicts = tuple(self.verdicts.get(candidate.agent, ADMITTED) for candidate in candidates)
-        return Admission(verdicts=verdicts, mode="NORMAL", epoch=self.epoch)
+        return Admission(verdicts=verdicts, mode="NORMAL", epoch=self.epoch, retries_halved=self.retries_halved)
 
     async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Answer], int]:
         self._reach()

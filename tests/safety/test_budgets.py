@@ -93,7 +93,7 @@ async def test_the_refusal_says_why_until_when_and_what_to_do() -> None:
     assert (refusal.scope, refusal.code) == ("agent:build", "budget")
     assert refusal.ask_again_at == world.clock.now() + timedelta(days=7)
     assert refusal.reason == (
-        "agent build is frozen, its error budget is spent: 5 of 5 counted attempts failed in 7 days, 0.05 of them may; "
+        "agent build is frozen, its error budget is spent: 5 of 5 counted attempts failed in 7 days, 5 % of them may; "
         f"it thaws at {refusal.ask_again_at:%Y-%m-%d %H:%M} UTC, or by `quantum budget reset agent:build`"
     )
     world.clock.advance(timedelta(days=7) - MINUTE)

@@ -66,7 +66,7 @@ class BudgetRules:
 
     def allowed(self, scope: str) -> float:
         """The share of a scope's attempts that may fail."""
-        return 1 - self.objective(scope)
+        return round(1 - self.objective(scope), _DIGITS)
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -248,7 +248,7 @@ def thaws_at(scope: str, counts: Windows, rules: BudgetRules, now: datetime) -> 
 
 def spent_sentence(tally: Tally, allowed: float) -> str:
     """Why a budget is spent, in figures."""
-    return f"{tally.failures} of {tally.attempts} counted attempts failed in 7 days, {allowed:.3g} of them may"
+    return f"{tally.failures} of {tally.attempts} counted attempts failed in 7 days, {100 * allowed:.3g} % of them may"
 
 
 def _evidence(pair: WindowPair, counts: Windows, allowed: float, minute: int) -> str:
