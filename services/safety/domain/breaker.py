@@ -312,7 +312,7 @@ class Breaker:
         return ""
 
     def _trip_cause_shared(self, rules: BreakerRules) -> str:
-        """Only a full window opens what many share, and only failures of several agents (docs/decisions/0014)."""
+        """Only a full window opens what many share, and only failures of several agents (docs/decisions/0016)."""
         if self.attempts < rules.window or self.failures < rules.failure_share * rules.window:
             return ""
         culprits = len(set(self.culprits))
