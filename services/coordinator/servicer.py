@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 
 from foundation.auth import current_caller
+from foundation.tokens import mask
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
@@ -91,7 +92,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     async def CancelTasks(
         self, request: tasks_pb2.CancelTasksRequest, context: Context
     ) -> tasks_pb2.CancelTasksResponse:
-        done = await self._cancel(selection_from(request), request.reason)
+        done = await self._cancel(selection_from(request), mask(request.reason))
         return tasks_pb2.CancelTasksResponse(
             tasks=tasks_to(done.tasks), already_ended=done.already_ended, cancelled=done.count
         )
@@ -102,7 +103,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
 
     async def DecideTask(self, request: tasks_pb2.DecideTaskRequest, context: Context) -> tasks_pb2.DecideTaskResponse:
         decision = decision_from(request.decision)
-        task = await self._decide(request.id, decision, request.note, current_caller())
+        task = await self._decide(request.id, decision, mask(request.note), current_caller())
         return tasks_pb2.DecideTaskResponse(task=task_to(task))
 
     async def ExplainTask(
@@ -149,7 +150,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         return stats_to(await self._queue.stats())
 
     async def PauseQueue(self, request: queue_pb2.PauseQueueRequest, context: Context) -> queue_pb2.PauseQueueResponse:
-        changed = await self._queue.pause(request.reason, current_caller())
+        changed = await self._queue.pause(mask(request.reason), current_caller())
         return queue_pb2.PauseQueueResponse(changed=changed)
 
     async def ResumeQueue(
@@ -158,7 +159,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         return queue_pb2.ResumeQueueResponse(changed=await self._queue.resume())
 
     async def ClearQueue(self, request: queue_pb2.ClearQueueRequest, context: Context) -> queue_pb2.ClearQueueResponse:
-        done = await self._clear(request.agent, request.reason, current_caller(), dry_run=request.dry_run)
+        done = await self._clear(request.agent, mask(request.reason), current_caller(), dry_run=request.dry_run)
         return queue_pb2.ClearQueueResponse(cleared=done.count, clearing_id=done.clearing_id)
 
     async def UndoClearQueue(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from foundation.auth import current_caller
+from foundation.tokens import mask
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
@@ -83,7 +84,7 @@ class BreakerServicer(breakers_pb2_grpc.BreakerServiceServicer):
         self, request: breakers_pb2.ForceOpenBreakerRequest, context: Context
     ) -> breakers_pb2.ForceOpenBreakerResponse:
         """Hold one open."""
-        view = await self._breakers.force_open(request.scope, reason=request.reason, actor=current_caller().name)
+        view = await self._breakers.force_open(request.scope, reason=mask(request.reason), actor=current_caller().name)
         return breakers_pb2.ForceOpenBreakerResponse(breaker=convert.breaker_out(view))
 
     async def ForceCloseBreaker(
@@ -92,7 +93,7 @@ class BreakerServicer(breakers_pb2_grpc.BreakerServiceServicer):
         """Hold one closed for a time."""
         lasting = request.for_duration.ToTimedelta() if request.HasField("for_duration") else None
         view = await self._breakers.force_closed(
-            request.scope, lasting=lasting, reason=request.reason, actor=current_caller().name
+            request.scope, lasting=lasting, reason=mask(request.reason), actor=current_caller().name
         )
         return breakers_pb2.ForceCloseBreakerResponse(breaker=convert.breaker_out(view))
 
@@ -100,7 +101,7 @@ class BreakerServicer(breakers_pb2_grpc.BreakerServiceServicer):
         self, request: breakers_pb2.ResetBreakerRequest, context: Context
     ) -> breakers_pb2.ResetBreakerResponse:
         """Close one and forget its counts."""
-        view = await self._breakers.reset(request.scope, reason=request.reason, actor=current_caller().name)
+        view = await self._breakers.reset(request.scope, reason=mask(request.reason), actor=current_caller().name)
         return breakers_pb2.ResetBreakerResponse(breaker=convert.breaker_out(view))
 
 
@@ -117,14 +118,14 @@ class ModeServicer(mode_pb2_grpc.ModeServiceServicer):
     async def TightenMode(self, request: mode_pb2.TightenModeRequest, context: Context) -> mode_pb2.TightenModeResponse:
         """Make it stricter."""
         change = await self._modes.tighten(
-            convert.mode_in(request.mode), reason=request.reason, actor=current_caller().name
+            convert.mode_in(request.mode), reason=mask(request.reason), actor=current_caller().name
         )
         return mode_pb2.TightenModeResponse(status=convert.mode_out(change.status), changed=change.changed)
 
     async def ResumeMode(self, request: mode_pb2.ResumeModeRequest, context: Context) -> mode_pb2.ResumeModeResponse:
         """Go back to NORMAL, or to the rung that is named."""
         to = convert.mode_in(request.mode) if request.mode else Mode.NORMAL
-        change = await self._modes.resume(to, reason=request.reason, actor=current_caller().name)
+        change = await self._modes.resume(to, reason=mask(request.reason), actor=current_caller().name)
         return mode_pb2.ResumeModeResponse(status=convert.mode_out(change.status), changed=change.changed)
 
 

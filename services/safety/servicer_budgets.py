@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundation.auth import current_caller
+from foundation.tokens import mask
 from protos.safety.v1 import budgets_pb2, budgets_pb2_grpc
 from services.safety.app.budgets import Budgets
 from services.safety.convert_budgets import budget_out, merge_out
@@ -26,7 +27,7 @@ class BudgetServicer(budgets_pb2_grpc.BudgetServiceServicer):
         self, request: budgets_pb2.ResetBudgetRequest, context: Context
     ) -> budgets_pb2.ResetBudgetResponse:
         """Let a scope begin anew."""
-        view = await self._budgets.reset(request.scope, reason=request.reason, actor=current_caller().name)
+        view = await self._budgets.reset(request.scope, reason=mask(request.reason), actor=current_caller().name)
         return budgets_pb2.ResetBudgetResponse(budget=budget_out(view))
 
     async def RecordMergeOutcome(

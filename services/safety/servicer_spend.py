@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundation.auth import current_caller
+from foundation.tokens import mask
 from protos.safety.v1 import spend_pb2, spend_pb2_grpc
 from services.safety.app.spend import Spend
 from services.safety.app.spend_overview import SpendOverview
@@ -62,7 +63,7 @@ class SpendServicer(spend_pb2_grpc.SpendServiceServicer):
     ) -> spend_pb2.CorrectSpendResponse:
         """Settle what an attempt left behind."""
         corrected = await self._spend.correct(
-            key_in(request.attempt), request.key, request.micros, reason=request.reason
+            key_in(request.attempt), request.key, request.micros, reason=mask(request.reason)
         )
         return spend_pb2.CorrectSpendResponse(reservation=reservation_out(corrected))
 
@@ -85,6 +86,6 @@ class SpendServicer(spend_pb2_grpc.SpendServiceServicer):
             request.micros if request.HasField("micros") else None,
             clear=request.clear,
             actor=current_caller().name,
-            reason=request.reason,
+            reason=mask(request.reason),
         )
         return spend_pb2.SetSpendCapResponse(cap=cap_out(cap))

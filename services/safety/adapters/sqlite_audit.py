@@ -78,7 +78,7 @@ def _read(row: Row) -> AuditRecord:
 
 
 def _moment(micros: int) -> datetime:
-    """The moment of a row; a number that is none, which only somebody else can have written, must not stop the reader."""
+    """The moment of a row; a number that is none, which only somebody else can have written, stops nobody."""
     try:
         return to_moment(micros)
     except OverflowError:
