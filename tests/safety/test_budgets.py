@@ -14,6 +14,7 @@ from foundation.sqlite.database import Database
 from services.safety.adapters.memory import MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.domain.admission import Decision
+from services.safety.domain.alert import Level
 from services.safety.domain.attempt import OutcomeKind
 from services.safety.domain.breaker import BreakerRules
 from services.safety.domain.budget import BudgetRules, Grade, MergeStanding
@@ -267,6 +268,21 @@ async def test_a_reset_needs_a_reason_and_something_to_reset() -> None:
     with pytest.raises(NotFound) as raised:
         await world.budgets.reset("agent:biuld", reason="a slip", actor="ann")
     assert raised.value.remedy == "Did you mean agent:build?"
+
+
+async def test_what_comes_into_force_is_an_alert_until_it_is_over() -> None:
+    world = await start()
+    await told(world, FAILURE, FREEZING)
+    alerts = world.state.alerts
+    agent, fleet = alerts["budget:agent:build"], alerts["budget:fleet"]
+    assert (agent.level, fleet.level) == (Level.WARNING, Level.CRITICAL)
+    assert agent.sentence.startswith(
+        "The error budget of agent build: it is spent, the agent is frozen. 5 of 5 attempts failed in 1 h: 20 times "
+    )
+    await told(world, FAILURE, 3)
+    assert alerts["budget:agent:build"].count == 1, "what is in force already is no news"
+    await world.budgets.reset("agent:build", reason="mended", actor="ann")
+    assert alerts["budget:agent:build"].resolved_at is not None
 
 
 async def test_old_minutes_leave_the_store(store: SafetyStore) -> None:

@@ -14,12 +14,12 @@ from services.safety.app.draft import Draft, Owed
 from services.safety.app.trail import AuditTrail
 from services.safety.domain.admission import Memory
 from services.safety.domain.alert import AlertBook, Group, outlived
-from services.safety.domain.alert_causes import note_audit_fault, note_breaker, note_mode
+from services.safety.domain.alert_causes import note_audit_fault, note_breaker, note_budget, note_mode
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import AUDIT_BROKEN, Actor, AuditRecord
 from services.safety.domain.book import Book
 from services.safety.domain.breaker import Breaker
-from services.safety.domain.budget import DEFAULT_BUDGET_RULES, BudgetRules
+from services.safety.domain.budget import DEFAULT_BUDGET_RULES, BudgetRules, Grade
 from services.safety.domain.budget_book import BudgetBook, Budgets
 from services.safety.domain.mode import ModeStatus, effective
 from services.safety.domain.roster import Place, Roster, forgotten
@@ -195,6 +195,9 @@ class SafetyState:
     def _note_alerts(self, draft: Draft) -> None:
         for change in draft.book.history:
             note_breaker(draft.alerts, change, draft.now)
+        for scope, standing in draft.budgets.changed.items():
+            known = self.budgets.standings.get(scope)
+            note_budget(draft.alerts, known.grade if known else Grade.NORMAL, standing, draft.now)
         if draft.mode_record is not self.mode_record:
             note_mode(draft.alerts, self.mode_record, draft.mode_record, by_itself=not draft.entries, now=draft.now)
 

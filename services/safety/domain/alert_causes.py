@@ -8,6 +8,7 @@ from services.safety.domain.alert import Alert, AlertBook, Level
 from services.safety.domain.attempt import FLEET, scope_in_words
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import StateName
+from services.safety.domain.budget import Grade, Standing, in_words
 from services.safety.domain.mode import Mode, ModeRecord
 
 
@@ -44,6 +45,27 @@ def note_mode(alerts: AlertBook, before: ModeRecord, after: ModeRecord, *, by_it
         )
     elif after.mode is Mode.NORMAL and before.mode is not Mode.NORMAL:
         alerts.resolve("mode", now)
+
+
+def note_budget(alerts: AlertBook, before: Grade, after: Standing, now: datetime) -> None:
+    """A budget that holds somebody back is a warning, a spent one of the fleet critical, halved retries are news."""
+    cause = f"budget:{after.scope}"
+    if after.acting is None:
+        if before is not Grade.NORMAL:
+            alerts.resolve(cause, now)
+        return
+    if after.grade is before:
+        return
+    level = Level.INFO if after.grade is Grade.HALVED else Level.WARNING
+    alerts.raise_(
+        Alert(
+            cause=cause,
+            level=Level.CRITICAL if after.scope == FLEET and after.grade is Grade.SPENT else level,
+            sentence=f"The error budget of {scope_in_words(after.scope)}: {in_words(after)}. {after.acting.evidence}.",
+            remedy=f"quantum budget; once it is mended, quantum budget reset {after.scope} --reason …",
+        ),
+        now,
+    )
 
 
 def note_audit_fault(alerts: AlertBook, sentence: str, now: datetime) -> None:

@@ -288,6 +288,17 @@ def is_agent(scope: str) -> bool:
     return scope.startswith("agent:")
 
 
+def in_words(standing: Standing) -> str:
+    """What is in force for a scope, for people."""
+    if standing.scope == FLEET or standing.scope.startswith("project:"):
+        held = {Grade.SINGLE: "its merges need approval", Grade.SPENT: "it is spent, its merges are frozen"}
+    elif is_agent(standing.scope):
+        held = {Grade.SINGLE: "it runs one task at a time", Grade.SPENT: "it is spent, the agent is frozen"}
+    else:
+        held = {Grade.SINGLE: "it runs one task at a time", Grade.SPENT: "it is spent, one task runs at a time"}
+    return held.get(standing.grade, "retries are halved" if standing.acting else "nothing is in force")
+
+
 class MergeStanding(StrEnum):
     """What the budgets say of a merge."""
 
