@@ -15,6 +15,7 @@ from foundation.sqlite.database import Database
 from services.safety.adapters.memory import MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.audit import NO_RECORDS, Actor, AuditEntry, AuditRecord, Head, chain
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import (
     Breaker,
@@ -142,6 +143,41 @@ async def test_history_is_newest_first_per_scope(store: SafetyStore) -> None:
     await store.commit(changes(await store.load(), history=lines))
     found = await store.history(2)
     assert found == {scope: (change(scope, 3), change(scope, 2)) for scope in ("agent:a", "agent:b")}
+
+
+def records(head: Head, *told: str) -> tuple[AuditRecord, ...]:
+    actor = Actor(name="ann", token_id="t1", source="here")
+    entries = [
+        AuditEntry(
+            at=NOW + timedelta(hours=n), actor=actor, act="a", target="ä", before="b", after="", reason="r", told=id_
+        )
+        for n, id_ in enumerate(told)
+    ]
+    return tuple(chain(head, entries, KEY))
+
+
+async def test_audit_records_come_back_as_they_went_in_and_in_pages(store: SafetyStore) -> None:
+    empty = await store.load()
+    assert (empty.audit_head, empty.told) == (NO_RECORDS, ())
+    written = records(NO_RECORDS, "x1", "", "x2", "")
+    await store.commit(changes(empty, audit=written))
+    found = await store.load()
+    assert (found.audit_head, found.told) == (written[-1].head, ("x1", "x2"))
+    more = records(found.audit_head, "x3")
+    await store.commit(changes(found, audit=more))
+    assert tuple(await store.audit_after(0, 100)) == (*written, *more)
+    assert [record.number for record in await store.audit_after(2, 2)] == [3, 4]
+    assert [record.number for record in await store.audit_before(None, 2, None)] == [5, 4]
+    assert [record.number for record in await store.audit_before(4, 100, None)] == [3, 2, 1]
+    assert [record.number for record in await store.audit_before(None, 100, NOW + timedelta(hours=2))] == [4, 3]
+
+
+async def test_a_refused_commit_leaves_no_audit_record(store: SafetyStore) -> None:
+    old = await store.load()
+    await store.commit(changes(old))
+    with pytest.raises(Stale):
+        await store.commit(changes(old, audit=records(NO_RECORDS, "")))
+    assert await store.audit_after(0, 10) == []
 
 
 NONSENSE = [

@@ -15,7 +15,6 @@ from services.safety.app.draft import Draft
 from services.safety.app.state import SafetyState
 from services.safety.domain.token import TokenRecord, check_issue, unknown
 
-
 T = TypeVar("T")
 
 
@@ -89,7 +88,7 @@ class Tokens:
                 expires_at=draft.now + lifetime if lifetime else None,
             )
             draft.tokens[record.id] = record
-            draft.must_be_durable = True
+            draft.audit(act="token_issue", target=f"{name} ({token.id})", after=" ".join(sorted(wanted)))
             return Issued(record=record, text=token.text)
 
         return await self._state.change(work)
@@ -150,7 +149,8 @@ class Tokens:
                 record = replace(record, revoked_at=draft.now)
                 draft.tokens[token_id] = record
                 draft.revocation += 1
-                draft.must_be_durable = True
+                # A token that leaked must die whatever else is broken.
+                draft.audit(act="token_revoke", target=f"{record.name} ({token_id})", tightens=True)
             return record
 
         return await self._revoking(work)
