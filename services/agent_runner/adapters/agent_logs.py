@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from foundation.clock import Clock
@@ -11,6 +12,7 @@ from foundation.files import write_all
 
 _FLUSH_SECONDS = 0.1
 _BUFFER_BYTES_MAX = 1 << 18
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class LogFiles:
@@ -24,10 +26,12 @@ class LogFiles:
         self._waiting: dict[str, list[str]] = {}
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._timed = datetime.min.replace(tzinfo=UTC)
+        self._time_text = ""
 
     def write(self, agent: str, task_id: str, text: str) -> None:
         """See `AgentLogs`."""
-        prefix = f"{self._clock.now().isoformat(timespec='milliseconds')[:-6]}Z {task_id} "
+        prefix = f"{self._time()} {task_id} "
         body = text.removesuffix("\n").replace("\n", "\n" + prefix)
         self._waiting.setdefault(agent, []).append(f"{prefix}{body}\n")
         self._size += len(body)
@@ -35,6 +39,14 @@ class LogFiles:
             self.flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+
+    def _time(self) -> str:
+        # Put into words once for all that come in the same millisecond.
+        now = self._clock.now()
+        if not self._timed <= now < self._timed + _MILLISECOND:
+            self._timed = now.replace(microsecond=now.microsecond // 1000 * 1000)
+            self._time_text = f"{self._timed.isoformat(timespec='milliseconds')[:-6]}Z"
+        return self._time_text
 
     def flush(self) -> None:
         """See `AgentLogs`."""
