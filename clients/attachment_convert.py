@@ -174,6 +174,7 @@ def _result(result: Result, limits: int) -> pb.Result:
         output_tail=result.output_tail,
         output_bytes=result.output_bytes,
         tree_dead=result.tree_dead,
+        epoch=result.epoch,
     )
     if result.sentence:
         wire.sentence = result.sentence
@@ -210,6 +211,8 @@ def _leases(message: pb.Leases) -> list[Lease]:
             lease.params_json.decode() or "{}",
             lease.last_report_json.decode(),
             lease.alone,
+            lease.credential,
+            lease.epoch,
         )
         for lease in message.leases
     ]

@@ -97,6 +97,10 @@ class Lease(NamedTuple):
     params: str = "{}"
     last_report: str = ""
     alone: bool = False
+    credential: str = ""
+    """Of an attempt that may spend; belongs into its file and nowhere else."""
+    epoch: int = 0
+    """Safety's at its admission; goes back with the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,7 @@ class Result(NamedTuple):
     report_fault: str = ""
     tree_dead: bool = True
     stragglers: int = 0
+    epoch: int = 0
 
 
 AttemptEvent = Started | Returned | Frozen | Result

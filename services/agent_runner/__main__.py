@@ -119,6 +119,7 @@ class _Parts:
             terms=Welcome(self._settings.lease_seconds, self._settings.heartbeat_seconds, ()),
             enforcement=ready.enforcement,
             workspace=str(self._workspace.root),
+            gateway=self._settings.gateway_url,
             warden=self._warden,
             reading=self._reading,
             outbox=self._outbox,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foundation.addresses import is_loopback, is_wildcard
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerSettings:
@@ -19,3 +21,13 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
+    gateway_host: str
+    gateway_port: int
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the scripts of this machine reach the gateway."""
+        if is_loopback(self.gateway_host):
+            return f"http://127.0.0.1:{self.gateway_port}"
+        host = "localhost" if is_wildcard(self.gateway_host) else self.gateway_host
+        return f"https://{host}:{self.gateway_port}"

@@ -90,6 +90,7 @@ def _ended_from(task_id: str, fence: int, result: pb.Result, limits: Sequence[tu
         report_fault=result.report_fault,
         tree_dead=result.tree_dead,
         stragglers=result.stragglers,
+        epoch=result.epoch,
     )
 
 
@@ -157,6 +158,8 @@ class _Leases:
             params_json=task.params.encode(),
             last_report_json=grant.last_report.encode(),
             alone=task.alone,
+            credential=grant.credential,
+            epoch=grant.epoch,
         )
         self._size += lease.ByteSize()
         if self and self._size > BATCH_BYTES:

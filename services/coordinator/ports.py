@@ -1,7 +1,7 @@
 """What the coordinator's use cases need from outside: a store, safety's decision, and the catalogue's files."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -45,6 +45,7 @@ class OutboxEntry(NamedTuple):
     detail: str
     finished_at: datetime
     sequence: int = 0
+    epoch: int = 0  # safety's at the admission; 0: not known
 
 
 class Act(NamedTuple):
@@ -243,13 +244,17 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An attempt that dispatch would like to start; `fence` is the one that it would carry."""
+    """An attempt that dispatch would like to start; `fence` is the one that it would carry.
+
+    `origin` is the task that it retries, else the one whose child it is.
+    """
 
     task_id: str
     fence: int
     agent: str
     project: str
     uses: tuple[str, ...]
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +266,7 @@ class Verdict:
     code: str = ""
     reason: str = ""
     ask_again_at: datetime | None = None
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,3 +95,35 @@ async def most_alive(system: Deployment, seconds: float) -> int:
     async for _ in looks(seconds):
         most = max(most, len(system.runs.alive()))
     return most
+
+
+async def test_a_result_of_an_older_epoch_is_ignored_though_nobody_remembers(tmp_path: Path) -> None:
+    """Coordinator and safety are killed while it runs; what it was admitted under lies with the attempt."""
+    async with deployed(tmp_path, lease_seconds=20, heartbeat_seconds=1) as system:
+        system.agent("frail", f"{system.runs.gate()}\nexit 1")
+        await system.up("safety", "coordinator", "runner-local")
+        async with system.coordinator() as client, system.safety() as safety:
+            await client.reload_agents()
+            old = (await client.submit([TaskSpec(agent="frail")])).tasks[0].id
+            await eventually(lambda: _running(client, old), "it runs")
+            await safety.force_open("agent:frail", reason="a repair")
+            await safety.reset_breaker("agent:frail", reason="repaired")
+        system.kill("coordinator", "safety")
+        await system.up("safety", "coordinator")
+        async with system.coordinator() as client, system.safety() as safety:
+            with system.runs.open_gate():
+                await eventually(lambda: _ended(client, old), "the old one has failed")
+                fresh = (await client.submit([TaskSpec(agent="frail")])).tasks[0].id
+                await eventually(lambda: _ended(client, fresh), "the new one has failed")
+            breaker = await eventually(lambda: _counted(system, "frail"), "something was counted")
+    print(f"one failure from before the reset, one from after it: {breaker.consecutive_failures} counted")
+    assert (breaker.consecutive_failures, breaker.window_attempts) == (1, 1)
+
+
+async def _running(client: CoordinatorClient, task_id: str) -> bool:
+    return (await client.get_task(task_id)).state is TaskState.RUNNING
+
+
+async def _counted(system: Deployment, agent: str) -> BreakerView | None:
+    breaker = await breaker_of(system, agent)
+    return breaker if breaker is not None and breaker.window_attempts else None

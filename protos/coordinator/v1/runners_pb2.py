@@ -27,7 +27,7 @@ from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options
 from protos.coordinator.v1 import tasks_pb2 as protos_dot_coordinator_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/coordinator/v1/runners.proto\x12\x16quantum.coordinator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1eprotos/common/v1/options.proto\x1a!protos/coordinator/v1/tasks.proto\"\xa4\x02\n\rAttachRequest\x12\x34\n\x05hello\x18\x01 \x01(\x0b\x32#.quantum.coordinator.v1.RunnerHelloH\x00\x12\x30\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x1e.quantum.coordinator.v1.CreditH\x00\x12\x36\n\theartbeat\x18\x03 \x01(\x0b\x32!.quantum.coordinator.v1.HeartbeatH\x00\x12\x37\n\x06\x65vents\x18\x04 \x01(\x0b\x32%.quantum.coordinator.v1.AttemptEventsH\x00\x12/\n\x03log\x18\x05 \x01(\x0b\x32 .quantum.coordinator.v1.LogChunkH\x00\x42\t\n\x07message\"\xe2\x02\n\x0e\x41ttachResponse\x12\x32\n\x07welcome\x18\x01 \x01(\x0b\x32\x1f.quantum.coordinator.v1.WelcomeH\x00\x12\x30\n\x06leases\x18\x02 \x01(\x0b\x32\x1e.quantum.coordinator.v1.LeasesH\x00\x12=\n\rheartbeat_ack\x18\x03 \x01(\x0b\x32$.quantum.coordinator.v1.HeartbeatAckH\x00\x12\x39\n\x0bresult_acks\x18\x04 \x01(\x0b\x32\".quantum.coordinator.v1.ResultAcksH\x00\x12\x30\n\x06orders\x18\x05 \x01(\x0b\x32\x1e.quantum.coordinator.v1.OrdersH\x00\x12\x33\n\x06\x66ollow\x18\x06 \x01(\x0b\x32!.quantum.coordinator.v1.FollowLogH\x00\x42\t\n\x07message\",\n\nAttemptRef\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"\x80\x02\n\x0bRunnerHello\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12?\n\x06labels\x18\x05 \x03(\x0b\x32/.quantum.coordinator.v1.RunnerHello.LabelsEntry\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x30\n\x04held\x18\x07 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\x07Welcome\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x08\x64isowned\x18\x03 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\"\x1c\n\x06\x43redit\x12\x12\n\nleases_max\x18\x01 \x01(\x05\"\x85\x01\n\x05Lease\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\r\n\x05terms\x18\x04 \x01(\x05\x12\x13\n\x0bparams_json\x18\x05 \x01(\x0c\x12\x18\n\x10last_report_json\x18\x06 \x01(\x0c\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\"\x83\x03\n\nLeaseTerms\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06script\x18\x03 \x01(\t\x12\x13\n\x0binterpreter\x18\x04 \x03(\t\x12\x0e\n\x06\x66older\x18\x05 \x01(\t\x12\x1b\n\x13params_as_arguments\x18\x06 \x01(\x08\x12\x0b\n\x03\x65nv\x18\x07 \x03(\t\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x03\x12\x15\n\rprocesses_max\x18\x0b \x01(\x05\x12\x16\n\x0eopen_files_max\x18\x0c \x01(\x05\x12\x18\n\x10output_bytes_max\x18\r \x01(\x03\x12\x10\n\x08required\x18\x0e \x03(\t\x12(\n\x05grace\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\"j\n\x06Leases\x12-\n\x06leases\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Lease\x12\x31\n\x05terms\x18\x02 \x03(\x0b\x32\".quantum.coordinator.v1.LeaseTerms\"a\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x30\n\x04held\x18\x02 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"O\n\x0cHeartbeatAck\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12-\n\x06orders\x18\x02 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Order\"}\n\x05Order\x12\x33\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.quantum.coordinator.v1.OrderKind\x12\x0e\n\x06reason\x18\x03 \x01(\t\"F\n\x06Orders\x12-\n\x06orders\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Order\x12\r\n\x05\x64rain\x18\x02 \x01(\x08\"u\n\rAttemptEvents\x12\x34\n\x06\x65vents\x18\x01 \x03(\x0b\x32$.quantum.coordinator.v1.AttemptEvent\x12.\n\x06limits\x18\x02 \x03(\x0b\x32\x1e.quantum.coordinator.v1.Limits\"7\n\x06Limits\x12-\n\x06limits\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Limit\"\xce\x02\n\x0c\x41ttemptEvent\x12\x33\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x32\n\x07started\x18\x02 \x01(\x0b\x32\x1f.quantum.coordinator.v1.StartedH\x00\x12\x30\n\x06result\x18\x03 \x01(\x0b\x32\x1e.quantum.coordinator.v1.ResultH\x00\x12\x34\n\x08returned\x18\x04 \x01(\x0b\x32 .quantum.coordinator.v1.ReturnedH\x00\x12\x30\n\x06paused\x18\x05 \x01(\x0b\x32\x1e.quantum.coordinator.v1.PausedH\x00\x12\x32\n\x07resumed\x18\x06 \x01(\x0b\x32\x1f.quantum.coordinator.v1.ResumedH\x00\x42\x07\n\x05\x65vent\"%\n\x07Started\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0b\n\x03pid\x18\x02 \x01(\x03\"\x1a\n\x08Returned\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x08\n\x06Paused\"\t\n\x07Resumed\"\xb8\x03\n\x06Result\x12/\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32 .quantum.coordinator.v1.EndCause\x12\x10\n\x08sentence\x18\x02 \x01(\t\x12\x16\n\texit_code\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rstarted_at_us\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\x0e\x66inished_at_us\x18\x06 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x07 \x01(\x03\x12\x0e\n\x06\x63pu_us\x18\x08 \x01(\x03\x12\x19\n\x11memory_peak_bytes\x18\x11 \x01(\x03\x12\x0e\n\x06limits\x18\t \x01(\x05\x12\x13\n\x0boutput_tail\x18\n \x01(\t\x12\x14\n\x0coutput_bytes\x18\x0b \x01(\x03\x12\x12\n\noutput_cut\x18\x0c \x01(\x08\x12\x13\n\x0breport_json\x18\r \x01(\x0c\x12\x14\n\x0creport_fault\x18\x0e \x01(\t\x12\x11\n\ttree_dead\x18\x0f \x01(\x08\x12\x12\n\nstragglers\x18\x10 \x01(\x05\x42\x0c\n\n_exit_codeB\t\n\x07_signalB\x10\n\x0e_started_at_us\"w\n\nResultAcks\x12\x34\n\x08\x61\x63\x63\x65pted\x18\x01 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x33\n\x07refused\x18\x02 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\"\x81\x01\n\tFollowLog\x12\x11\n\tfollow_id\x18\x01 \x01(\x03\x12\x33\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x0c\n\x04stop\x18\x05 \x01(\x08\"H\n\x08LogChunk\x12\x11\n\tfollow_id\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x08*\xb0\x01\n\tOrderKind\x12\x1a\n\x16ORDER_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_KIND_CANCEL\x10\x01\x12\x14\n\x10ORDER_KIND_PAUSE\x10\x02\x12\x17\n\x13ORDER_KIND_CONTINUE\x10\x03\x12\x13\n\x0fORDER_KIND_STOP\x10\x04\x12\x15\n\x11ORDER_KIND_RECALL\x10\x05\x12\x15\n\x11ORDER_KIND_DISOWN\x10\x06*\xc7\x02\n\x08\x45ndCause\x12\x19\n\x15\x45ND_CAUSE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45ND_CAUSE_EXIT\x10\x01\x12\x15\n\x11\x45ND_CAUSE_TIMEOUT\x10\x02\x12\x12\n\x0e\x45ND_CAUSE_IDLE\x10\x03\x12\x14\n\x10\x45ND_CAUSE_MEMORY\x10\x04\x12\x17\n\x13\x45ND_CAUSE_PROCESSES\x10\x05\x12\x14\n\x10\x45ND_CAUSE_OUTPUT\x10\x06\x12\x14\n\x10\x45ND_CAUSE_CANCEL\x10\x07\x12\x14\n\x10\x45ND_CAUSE_POLICY\x10\x08\x12\x13\n\x0f\x45ND_CAUSE_FENCE\x10\t\x12\x19\n\x15\x45ND_CAUSE_HANDED_BACK\x10\n\x12\x1d\n\x19\x45ND_CAUSE_SPAWN_RESOURCES\x10\x0b\x12!\n\x1d\x45ND_CAUSE_SPAWN_CONFIGURATION\x10\x0c\x32x\n\rRunnerService\x12g\n\x06\x41ttach\x12%.quantum.coordinator.v1.AttachRequest\x1a&.quantum.coordinator.v1.AttachResponse\"\n\xaa\xed\x18\x06runner(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/coordinator/v1/runners.proto\x12\x16quantum.coordinator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1eprotos/common/v1/options.proto\x1a!protos/coordinator/v1/tasks.proto\"\xa4\x02\n\rAttachRequest\x12\x34\n\x05hello\x18\x01 \x01(\x0b\x32#.quantum.coordinator.v1.RunnerHelloH\x00\x12\x30\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x1e.quantum.coordinator.v1.CreditH\x00\x12\x36\n\theartbeat\x18\x03 \x01(\x0b\x32!.quantum.coordinator.v1.HeartbeatH\x00\x12\x37\n\x06\x65vents\x18\x04 \x01(\x0b\x32%.quantum.coordinator.v1.AttemptEventsH\x00\x12/\n\x03log\x18\x05 \x01(\x0b\x32 .quantum.coordinator.v1.LogChunkH\x00\x42\t\n\x07message\"\xe2\x02\n\x0e\x41ttachResponse\x12\x32\n\x07welcome\x18\x01 \x01(\x0b\x32\x1f.quantum.coordinator.v1.WelcomeH\x00\x12\x30\n\x06leases\x18\x02 \x01(\x0b\x32\x1e.quantum.coordinator.v1.LeasesH\x00\x12=\n\rheartbeat_ack\x18\x03 \x01(\x0b\x32$.quantum.coordinator.v1.HeartbeatAckH\x00\x12\x39\n\x0bresult_acks\x18\x04 \x01(\x0b\x32\".quantum.coordinator.v1.ResultAcksH\x00\x12\x30\n\x06orders\x18\x05 \x01(\x0b\x32\x1e.quantum.coordinator.v1.OrdersH\x00\x12\x33\n\x06\x66ollow\x18\x06 \x01(\x0b\x32!.quantum.coordinator.v1.FollowLogH\x00\x42\t\n\x07message\",\n\nAttemptRef\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"\x80\x02\n\x0bRunnerHello\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12?\n\x06labels\x18\x05 \x03(\x0b\x32/.quantum.coordinator.v1.RunnerHello.LabelsEntry\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x30\n\x04held\x18\x07 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\x07Welcome\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x08\x64isowned\x18\x03 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\"\x1c\n\x06\x43redit\x12\x12\n\nleases_max\x18\x01 \x01(\x05\"\xa8\x01\n\x05Lease\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\r\n\x05terms\x18\x04 \x01(\x05\x12\x13\n\x0bparams_json\x18\x05 \x01(\x0c\x12\x18\n\x10last_report_json\x18\x06 \x01(\x0c\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x12\x12\n\ncredential\x18\x08 \x01(\t\x12\r\n\x05\x65poch\x18\t \x01(\x03\"\x83\x03\n\nLeaseTerms\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06script\x18\x03 \x01(\t\x12\x13\n\x0binterpreter\x18\x04 \x03(\t\x12\x0e\n\x06\x66older\x18\x05 \x01(\t\x12\x1b\n\x13params_as_arguments\x18\x06 \x01(\x08\x12\x0b\n\x03\x65nv\x18\x07 \x03(\t\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x03\x12\x15\n\rprocesses_max\x18\x0b \x01(\x05\x12\x16\n\x0eopen_files_max\x18\x0c \x01(\x05\x12\x18\n\x10output_bytes_max\x18\r \x01(\x03\x12\x10\n\x08required\x18\x0e \x03(\t\x12(\n\x05grace\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\"j\n\x06Leases\x12-\n\x06leases\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Lease\x12\x31\n\x05terms\x18\x02 \x03(\x0b\x32\".quantum.coordinator.v1.LeaseTerms\"a\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x30\n\x04held\x18\x02 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"O\n\x0cHeartbeatAck\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12-\n\x06orders\x18\x02 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Order\"}\n\x05Order\x12\x33\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.quantum.coordinator.v1.OrderKind\x12\x0e\n\x06reason\x18\x03 \x01(\t\"F\n\x06Orders\x12-\n\x06orders\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Order\x12\r\n\x05\x64rain\x18\x02 \x01(\x08\"u\n\rAttemptEvents\x12\x34\n\x06\x65vents\x18\x01 \x03(\x0b\x32$.quantum.coordinator.v1.AttemptEvent\x12.\n\x06limits\x18\x02 \x03(\x0b\x32\x1e.quantum.coordinator.v1.Limits\"7\n\x06Limits\x12-\n\x06limits\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Limit\"\xce\x02\n\x0c\x41ttemptEvent\x12\x33\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x32\n\x07started\x18\x02 \x01(\x0b\x32\x1f.quantum.coordinator.v1.StartedH\x00\x12\x30\n\x06result\x18\x03 \x01(\x0b\x32\x1e.quantum.coordinator.v1.ResultH\x00\x12\x34\n\x08returned\x18\x04 \x01(\x0b\x32 .quantum.coordinator.v1.ReturnedH\x00\x12\x30\n\x06paused\x18\x05 \x01(\x0b\x32\x1e.quantum.coordinator.v1.PausedH\x00\x12\x32\n\x07resumed\x18\x06 \x01(\x0b\x32\x1f.quantum.coordinator.v1.ResumedH\x00\x42\x07\n\x05\x65vent\"%\n\x07Started\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0b\n\x03pid\x18\x02 \x01(\x03\"\x1a\n\x08Returned\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x08\n\x06Paused\"\t\n\x07Resumed\"\xc7\x03\n\x06Result\x12/\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32 .quantum.coordinator.v1.EndCause\x12\x10\n\x08sentence\x18\x02 \x01(\t\x12\x16\n\texit_code\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rstarted_at_us\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\x0e\x66inished_at_us\x18\x06 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x07 \x01(\x03\x12\x0e\n\x06\x63pu_us\x18\x08 \x01(\x03\x12\x19\n\x11memory_peak_bytes\x18\x11 \x01(\x03\x12\x0e\n\x06limits\x18\t \x01(\x05\x12\x13\n\x0boutput_tail\x18\n \x01(\t\x12\x14\n\x0coutput_bytes\x18\x0b \x01(\x03\x12\x12\n\noutput_cut\x18\x0c \x01(\x08\x12\x13\n\x0breport_json\x18\r \x01(\x0c\x12\x14\n\x0creport_fault\x18\x0e \x01(\t\x12\x11\n\ttree_dead\x18\x0f \x01(\x08\x12\x12\n\nstragglers\x18\x10 \x01(\x05\x12\r\n\x05\x65poch\x18\x12 \x01(\x03\x42\x0c\n\n_exit_codeB\t\n\x07_signalB\x10\n\x0e_started_at_us\"w\n\nResultAcks\x12\x34\n\x08\x61\x63\x63\x65pted\x18\x01 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x33\n\x07refused\x18\x02 \x03(\x0b\x32\".quantum.coordinator.v1.AttemptRef\"\x81\x01\n\tFollowLog\x12\x11\n\tfollow_id\x18\x01 \x01(\x03\x12\x33\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\".quantum.coordinator.v1.AttemptRef\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x0c\n\x04stop\x18\x05 \x01(\x08\"H\n\x08LogChunk\x12\x11\n\tfollow_id\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x08*\xb0\x01\n\tOrderKind\x12\x1a\n\x16ORDER_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_KIND_CANCEL\x10\x01\x12\x14\n\x10ORDER_KIND_PAUSE\x10\x02\x12\x17\n\x13ORDER_KIND_CONTINUE\x10\x03\x12\x13\n\x0fORDER_KIND_STOP\x10\x04\x12\x15\n\x11ORDER_KIND_RECALL\x10\x05\x12\x15\n\x11ORDER_KIND_DISOWN\x10\x06*\xc7\x02\n\x08\x45ndCause\x12\x19\n\x15\x45ND_CAUSE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45ND_CAUSE_EXIT\x10\x01\x12\x15\n\x11\x45ND_CAUSE_TIMEOUT\x10\x02\x12\x12\n\x0e\x45ND_CAUSE_IDLE\x10\x03\x12\x14\n\x10\x45ND_CAUSE_MEMORY\x10\x04\x12\x17\n\x13\x45ND_CAUSE_PROCESSES\x10\x05\x12\x14\n\x10\x45ND_CAUSE_OUTPUT\x10\x06\x12\x14\n\x10\x45ND_CAUSE_CANCEL\x10\x07\x12\x14\n\x10\x45ND_CAUSE_POLICY\x10\x08\x12\x13\n\x0f\x45ND_CAUSE_FENCE\x10\t\x12\x19\n\x15\x45ND_CAUSE_HANDED_BACK\x10\n\x12\x1d\n\x19\x45ND_CAUSE_SPAWN_RESOURCES\x10\x0b\x12!\n\x1d\x45ND_CAUSE_SPAWN_CONFIGURATION\x10\x0c\x32x\n\rRunnerService\x12g\n\x06\x41ttach\x12%.quantum.coordinator.v1.AttachRequest\x1a&.quantum.coordinator.v1.AttachResponse\"\n\xaa\xed\x18\x06runner(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNNERHELLO_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RUNNERSERVICE'].methods_by_name['Attach']._loaded_options = None
   _globals['_RUNNERSERVICE'].methods_by_name['Attach']._serialized_options = b'\252\355\030\006runner'
-  _globals['_ORDERKIND']._serialized_start=3688
-  _globals['_ORDERKIND']._serialized_end=3864
-  _globals['_ENDCAUSE']._serialized_start=3867
-  _globals['_ENDCAUSE']._serialized_end=4194
+  _globals['_ORDERKIND']._serialized_start=3738
+  _globals['_ORDERKIND']._serialized_end=3914
+  _globals['_ENDCAUSE']._serialized_start=3917
+  _globals['_ENDCAUSE']._serialized_end=4244
   _globals['_ATTACHREQUEST']._serialized_start=163
   _globals['_ATTACHREQUEST']._serialized_end=455
   _globals['_ATTACHRESPONSE']._serialized_start=458
@@ -57,41 +57,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDIT']._serialized_start=1273
   _globals['_CREDIT']._serialized_end=1301
   _globals['_LEASE']._serialized_start=1304
-  _globals['_LEASE']._serialized_end=1437
-  _globals['_LEASETERMS']._serialized_start=1440
-  _globals['_LEASETERMS']._serialized_end=1827
-  _globals['_LEASES']._serialized_start=1829
-  _globals['_LEASES']._serialized_end=1935
-  _globals['_HEARTBEAT']._serialized_start=1937
-  _globals['_HEARTBEAT']._serialized_end=2034
-  _globals['_HEARTBEATACK']._serialized_start=2036
-  _globals['_HEARTBEATACK']._serialized_end=2115
-  _globals['_ORDER']._serialized_start=2117
-  _globals['_ORDER']._serialized_end=2242
-  _globals['_ORDERS']._serialized_start=2244
-  _globals['_ORDERS']._serialized_end=2314
-  _globals['_ATTEMPTEVENTS']._serialized_start=2316
-  _globals['_ATTEMPTEVENTS']._serialized_end=2433
-  _globals['_LIMITS']._serialized_start=2435
-  _globals['_LIMITS']._serialized_end=2490
-  _globals['_ATTEMPTEVENT']._serialized_start=2493
-  _globals['_ATTEMPTEVENT']._serialized_end=2827
-  _globals['_STARTED']._serialized_start=2829
-  _globals['_STARTED']._serialized_end=2866
-  _globals['_RETURNED']._serialized_start=2868
-  _globals['_RETURNED']._serialized_end=2894
-  _globals['_PAUSED']._serialized_start=2896
-  _globals['_PAUSED']._serialized_end=2904
-  _globals['_RESUMED']._serialized_start=2906
-  _globals['_RESUMED']._serialized_end=2915
-  _globals['_RESULT']._serialized_start=2918
-  _globals['_RESULT']._serialized_end=3358
-  _globals['_RESULTACKS']._serialized_start=3360
-  _globals['_RESULTACKS']._serialized_end=3479
-  _globals['_FOLLOWLOG']._serialized_start=3482
-  _globals['_FOLLOWLOG']._serialized_end=3611
-  _globals['_LOGCHUNK']._serialized_start=3613
-  _globals['_LOGCHUNK']._serialized_end=3685
-  _globals['_RUNNERSERVICE']._serialized_start=4196
-  _globals['_RUNNERSERVICE']._serialized_end=4316
+  _globals['_LEASE']._serialized_end=1472
+  _globals['_LEASETERMS']._serialized_start=1475
+  _globals['_LEASETERMS']._serialized_end=1862
+  _globals['_LEASES']._serialized_start=1864
+  _globals['_LEASES']._serialized_end=1970
+  _globals['_HEARTBEAT']._serialized_start=1972
+  _globals['_HEARTBEAT']._serialized_end=2069
+  _globals['_HEARTBEATACK']._serialized_start=2071
+  _globals['_HEARTBEATACK']._serialized_end=2150
+  _globals['_ORDER']._serialized_start=2152
+  _globals['_ORDER']._serialized_end=2277
+  _globals['_ORDERS']._serialized_start=2279
+  _globals['_ORDERS']._serialized_end=2349
+  _globals['_ATTEMPTEVENTS']._serialized_start=2351
+  _globals['_ATTEMPTEVENTS']._serialized_end=2468
+  _globals['_LIMITS']._serialized_start=2470
+  _globals['_LIMITS']._serialized_end=2525
+  _globals['_ATTEMPTEVENT']._serialized_start=2528
+  _globals['_ATTEMPTEVENT']._serialized_end=2862
+  _globals['_STARTED']._serialized_start=2864
+  _globals['_STARTED']._serialized_end=2901
+  _globals['_RETURNED']._serialized_start=2903
+  _globals['_RETURNED']._serialized_end=2929
+  _globals['_PAUSED']._serialized_start=2931
+  _globals['_PAUSED']._serialized_end=2939
+  _globals['_RESUMED']._serialized_start=2941
+  _globals['_RESUMED']._serialized_end=2950
+  _globals['_RESULT']._serialized_start=2953
+  _globals['_RESULT']._serialized_end=3408
+  _globals['_RESULTACKS']._serialized_start=3410
+  _globals['_RESULTACKS']._serialized_end=3529
+  _globals['_FOLLOWLOG']._serialized_start=3532
+  _globals['_FOLLOWLOG']._serialized_end=3661
+  _globals['_LOGCHUNK']._serialized_start=3663
+  _globals['_LOGCHUNK']._serialized_end=3735
+  _globals['_RUNNERSERVICE']._serialized_start=4246
+  _globals['_RUNNERSERVICE']._serialized_end=4366
 # @@protoc_insertion_point(module_scope)

@@ -138,7 +138,7 @@ class Credit(_message.Message):
     def __init__(self, leases_max: _Optional[int] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("task_id", "fence", "attempt", "terms", "params_json", "last_report_json", "alone")
+    __slots__ = ("task_id", "fence", "attempt", "terms", "params_json", "last_report_json", "alone", "credential", "epoch")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +146,8 @@ class Lease(_message.Message):
     PARAMS_JSON_FIELD_NUMBER: _ClassVar[int]
     LAST_REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
     ALONE_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     fence: int
     attempt: int
@@ -153,7 +155,9 @@ class Lease(_message.Message):
     params_json: bytes
     last_report_json: bytes
     alone: bool
-    def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., terms: _Optional[int] = ..., params_json: _Optional[bytes] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ...) -> None: ...
+    credential: str
+    epoch: int
+    def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., terms: _Optional[int] = ..., params_json: _Optional[bytes] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ..., credential: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class LeaseTerms(_message.Message):
     __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace")
@@ -286,7 +290,7 @@ class Resumed(_message.Message):
     def __init__(self) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("cause", "sentence", "exit_code", "signal", "started_at_us", "finished_at_us", "duration_us", "cpu_us", "memory_peak_bytes", "limits", "output_tail", "output_bytes", "output_cut", "report_json", "report_fault", "tree_dead", "stragglers")
+    __slots__ = ("cause", "sentence", "exit_code", "signal", "started_at_us", "finished_at_us", "duration_us", "cpu_us", "memory_peak_bytes", "limits", "output_tail", "output_bytes", "output_cut", "report_json", "report_fault", "tree_dead", "stragglers", "epoch")
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
@@ -304,6 +308,7 @@ class Result(_message.Message):
     REPORT_FAULT_FIELD_NUMBER: _ClassVar[int]
     TREE_DEAD_FIELD_NUMBER: _ClassVar[int]
     STRAGGLERS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     cause: EndCause
     sentence: str
     exit_code: int
@@ -321,7 +326,8 @@ class Result(_message.Message):
     report_fault: str
     tree_dead: bool
     stragglers: int
-    def __init__(self, cause: _Optional[_Union[EndCause, str]] = ..., sentence: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., started_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., duration_us: _Optional[int] = ..., cpu_us: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., limits: _Optional[int] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., report_json: _Optional[bytes] = ..., report_fault: _Optional[str] = ..., tree_dead: _Optional[bool] = ..., stragglers: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, cause: _Optional[_Union[EndCause, str]] = ..., sentence: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., started_at_us: _Optional[int] = ..., finished_at_us: _Optional[int] = ..., duration_us: _Optional[int] = ..., cpu_us: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., limits: _Optional[int] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., report_json: _Optional[bytes] = ..., report_fault: _Optional[str] = ..., tree_dead: _Optional[bool] = ..., stragglers: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ResultAcks(_message.Message):
     __slots__ = ("accepted", "refused")

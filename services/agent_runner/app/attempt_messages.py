@@ -42,6 +42,7 @@ def start_order(held: Held, lease_seconds: float) -> Start:
         leased_at=held.renewed_at,
         lease=lease_seconds,
         alone=lease.alone,
+        credential=lease.credential,
     )
 
 
@@ -80,9 +81,10 @@ def result_of(
         report_fault=report.fault,
         tree_dead=ended.tree_dead,
         stragglers=ended.stragglers,
+        epoch=held.lease.epoch,
     )
 
 
 def unspawned(lease: Lease, cause: EndCause, sentence: str, *, now: datetime) -> Result:
     """The result of an attempt that could not be spawned."""
-    return Result(ref=lease.ref, cause=cause, sentence=sentence, finished_us=micros_of(now))
+    return Result(ref=lease.ref, cause=cause, sentence=sentence, finished_us=micros_of(now), epoch=lease.epoch)

@@ -58,6 +58,7 @@ class Runner:
         terms: Welcome,
         enforcement: dict[str, str],
         workspace: str,
+        gateway: str,
         warden: WardenLink,
         reading: Reading,
         outbox: Outbox,
@@ -72,7 +73,7 @@ class Runner:
         self.attached = False
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, enforcement, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, warden.tell)
         self._reading = reading
         self._outbox = outbox
         self._clock = clock

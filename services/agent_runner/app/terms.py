@@ -24,8 +24,11 @@ class Known(NamedTuple):
 class TermsBook:
     """Numbers terms as they come."""
 
-    def __init__(self, workspace: str, enforcement: Mapping[str, str], tell: Callable[[Terms], None]) -> None:
+    def __init__(
+        self, workspace: str, gateway: str, enforcement: Mapping[str, str], tell: Callable[[Terms], None]
+    ) -> None:
         self._workspace = workspace
+        self._gateway = gateway
         self._enforcement = enforcement
         self._tell = tell
         self._known: dict[LeaseTerms, Known] = {}
@@ -48,7 +51,7 @@ class TermsBook:
             number=number,
             argv=shared_arguments(terms),
             folder=terms.folder,
-            variables=shared_variables(terms, self._workspace),
+            variables=shared_variables(terms, self._workspace, self._gateway),
             names=list(terms.env),
             timeout=terms.timeout_seconds,
             idle_timeout=terms.idle_timeout_seconds,

@@ -22,9 +22,14 @@ def arguments(lease: Lease) -> list[str]:
     return argv
 
 
-def shared_variables(terms: LeaseTerms, workspace: str) -> dict[str, str]:
-    """Environment variables of all attempts on these terms."""
-    return {"QUANTUM_AGENT": terms.agent, "QUANTUM_PROJECT": terms.project, "QUANTUM_WORKSPACE": workspace}
+def shared_variables(terms: LeaseTerms, workspace: str, gateway: str) -> dict[str, str]:
+    """Environment variables of all attempts on these terms; `gateway` is its address."""
+    return {
+        "QUANTUM_AGENT": terms.agent,
+        "QUANTUM_PROJECT": terms.project,
+        "QUANTUM_WORKSPACE": workspace,
+        "QUANTUM_GATEWAY": gateway,
+    }
 
 
 def variables(lease: Lease) -> dict[str, str]:

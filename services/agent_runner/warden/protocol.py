@@ -48,6 +48,7 @@ class Start(NamedTuple):
     leased_at: float  # boottime that the lease is certainly not older than
     lease: float
     alone: bool  # nothing else may run meanwhile
+    credential: str = ""  # for the file that QUANTUM_CREDENTIAL names; empty: none
 
 
 class Withdraw(NamedTuple):

@@ -44,8 +44,9 @@ class Slot:
     """One slot; `output` is a descriptor that all attempts in it share, one after the other."""
 
     __slots__ = (
-        "_clean_params", "_clean_work", "_flags", "_folder", "_has_last_report", "_has_report", "_named", "_out",
-        "_size", "environment", "index", "last_report", "output", "params", "report", "work",
+        "_clean_params", "_clean_work", "_flags", "_folder", "_has_credential", "_has_last_report", "_has_report",
+        "_named", "_out", "_size", "credential", "environment", "index", "last_report", "output", "params", "report",
+        "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int) -> None:
@@ -57,6 +58,7 @@ class Slot:
         self.params = f"{folder}/params.json"
         self.report = f"{folder}/report.json"
         self.last_report = f"{folder}/last_report.json"
+        self.credential = f"{folder}/credential"
         self.work = f"{folder}/work"
         paths = {"QUANTUM_PARAMS": self.params, "QUANTUM_REPORT": self.report, "QUANTUM_WORKDIR": self.work}
         self.environment = {name.encode(): os.fsencode(path) for name, path in paths.items()}
@@ -67,15 +69,19 @@ class Slot:
         self._clean_params: _Seen | None = None
         self._clean_work: _Seen | None = None
         self._has_last_report = False
+        self._has_credential = False
         self._has_report = False
 
-    def prepare(self, params: str, last_report: str) -> None:
+    def prepare(self, params: str, last_report: str, credential: str = "") -> None:
         """Make the slot ready for an attempt; raises OSError (disk full, no rights)."""
         self._prepare_output()
         self._prepare_params(params)
         if last_report:
             _write_private(self.last_report, last_report)
             self._has_last_report = True
+        if credential:
+            _write_private(self.credential, credential)
+            self._has_credential = True
         if self._clean_work is None:
             _remove(self.work)
             os.mkdir(self.work, 0o700)
@@ -125,6 +131,9 @@ class Slot:
         if self._has_last_report:
             _remove(self.last_report)
             self._has_last_report = False
+        if self._has_credential:
+            _remove(self.credential)
+            self._has_credential = False
         if not _unchanged(self.work, self._clean_work):
             _remove(self.work)
             self._clean_work = None

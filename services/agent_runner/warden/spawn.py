@@ -112,6 +112,8 @@ class Spawner:
         environment[b"QUANTUM_RUN"] = f"{self._run}.{tag}".encode()
         if order.last_report:
             environment[b"QUANTUM_LAST_REPORT"] = slot.last_report.encode()
+        if order.credential:
+            environment[b"QUANTUM_CREDENTIAL"] = slot.credential.encode()
         return environment
 
 

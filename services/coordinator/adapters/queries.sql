@@ -155,11 +155,11 @@ on conflict (token_id, key) do update set digest = excluded.digest, task_ids = e
 update figures set number = number + ? where agent = '' and name = 'posted' returning number
 
 -- name: post
-insert into outbox (sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into outbox (sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at, epoch)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: outbox
-select sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at
+select sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at, epoch
 from outbox order by sequence limit ?
 
 -- name: acknowledge

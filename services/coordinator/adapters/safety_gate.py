@@ -74,6 +74,7 @@ def _outcome(entry: OutboxEntry) -> values.Outcome:
         failure_class=entry.failure_class,
         detail=entry.detail,
         finished_at=entry.finished_at,
+        epoch=entry.epoch,
     )
 
 
@@ -84,6 +85,7 @@ def _candidate(candidate: Candidate) -> values.Candidate:
         agent=candidate.agent,
         project=candidate.project,
         uses=candidate.uses,
+        origin=candidate.origin,
     )
 
 
@@ -92,13 +94,14 @@ _ADMITTED = Verdict(admitted=True)
 
 def _verdict(verdict: values.Verdict) -> Verdict:
     if verdict.admitted:
-        return _ADMITTED
+        return Verdict(admitted=True, credential=verdict.credential) if verdict.credential else _ADMITTED
     return Verdict(
         admitted=verdict.admitted,
         scope=verdict.scope,
         code=verdict.code,
         reason=verdict.reason,
         ask_again_at=verdict.ask_again_at,
+        credential=verdict.credential,
     )
 
 

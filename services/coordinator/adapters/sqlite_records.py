@@ -62,6 +62,7 @@ class SqliteRecords:
                     entry.counted,
                     entry.detail,
                     stamp(entry.finished_at),
+                    entry.epoch,
                 )
                 for entry in posted
             ],
@@ -81,9 +82,10 @@ class SqliteRecords:
                 counted=counted == 1,
                 detail=detail,
                 finished_at=moment(finished_at),
+                epoch=epoch,
             )
             for (
-                sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at,
+                sequence, task_id, fence, agent, project, uses, failure_class, counted, detail, finished_at, epoch,
             ) in fetch(self._connection, "outbox", (limit,))
         ]  # fmt: skip
 

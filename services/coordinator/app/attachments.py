@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -41,15 +41,19 @@ class Defaults:
     grace: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A lease with all that the runner needs to run the attempt."""
 
     task: Task
     agent: AgentSpec
     folder: str
+    _: KW_ONLY
     defaults: Defaults
     last_report: str = ""
+    credential: str = field(default="", repr=False)
+    epoch: int = 0
+    """Safety's at the admission; comes back with the end."""
 
 
 @dataclass(frozen=True, slots=True)

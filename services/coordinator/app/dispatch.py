@@ -15,7 +15,7 @@ from services.coordinator.app.figures import Figures
 from services.coordinator.app.holdings import Holdings, held_of
 from services.coordinator.app.holds import Holds
 from services.coordinator.app.intake import FEW, Intake, outcome_of
-from services.coordinator.app.leasing import Rooms, commit_leases
+from services.coordinator.app.leasing import Rooms, candidate_of, commit_leases
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.overview import overview
 from services.coordinator.domain import task as moves
@@ -26,7 +26,6 @@ from services.coordinator.domain.ready import ReadyBoard, ReadyEntry, entry_of
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
     Admission,
-    Candidate,
     Catalogue,
     OutboxEntry,
     SafetyGate,
@@ -79,6 +78,8 @@ class Dispatch:
         self._known: dict[str, Task] = {}
         self._holds = Holds(stop_file)
         self._figures = Figures()
+        self._credentials: dict[str, str] = {}  # of the round that is being held
+        self._admitted_at = 0  # safety's epoch in that round
         self._wake = asyncio.Event()
         self._foretold: tuple[Sequence[Task], Awaitable[Sequence[Task]]] | None = None
         changes.subscribe(self._hear)
@@ -201,6 +202,7 @@ class Dispatch:
             return
         self.learn_epoch(admission.epoch)
         self._intake.retries_halved = admission.retries_halved
+        self._admitted_at = admission.epoch
         admitted = self._sort_out(tasks, admission)
         if added is not None:
             admitted = await self._present(admitted, added)
@@ -295,16 +297,7 @@ class Dispatch:
     async def _ask(self, outcomes: Sequence[OutboxEntry], tasks: Sequence[Task]) -> Admission | None:
         """Ask safety; without an answer everything keeps its place and nothing starts."""
         agents = self._catalogue.agents()
-        candidates = [
-            Candidate(
-                task_id=task.id,
-                fence=task.fence + 1,
-                agent=task.agent,
-                project=task.project,
-                uses=agents[task.agent].uses,
-            )
-            for task in tasks
-        ]
+        candidates = [candidate_of(task, agents[task.agent].uses) for task in tasks]
         try:
             admission = await self._gate.admit(outcomes, candidates)
         except QuantumError as error:
@@ -321,9 +314,12 @@ class Dispatch:
     def _sort_out(self, tasks: Sequence[Task], admission: Admission) -> list[Task]:
         """Park the scope of each refusal; return what was admitted."""
         admitted = []
+        self._credentials.clear()
         for task, verdict in zip(tasks, admission.verdicts, strict=True):
             if verdict.admitted:
                 admitted.append(task)
+                if verdict.credential:
+                    self._credentials[task.id] = verdict.credential
                 continue
             self._put_back([task])
             refusal = Parked(scope=verdict.scope, code=verdict.code, reason=verdict.reason, until=verdict.ask_again_at)
@@ -369,9 +365,13 @@ class Dispatch:
             spec = self._catalogue.find(task.agent)
             folder = self._catalogue.project_folder(task.project) if task.project else self._workspace_folder
         except QuantumError as error:
-            self._intake.put(attachment, [unstartable(task, error.message, self._clock.now())])
+            said = unstartable(task, error.message, self._clock.now(), epoch=self._admitted_at)
+            self._intake.put(attachment, [said])
             return
-        attachment.send(Grant(task=task, agent=spec, folder=folder, defaults=self._defaults, last_report=last_report))
+        credential, defaults, epoch = self._credentials.get(task.id, ""), self._defaults, self._admitted_at
+        attachment.send(
+            Grant(task, spec, folder, defaults=defaults, last_report=last_report, credential=credential, epoch=epoch)
+        )
 
     # -- what others ask
 

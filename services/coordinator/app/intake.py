@@ -177,7 +177,9 @@ class Intake:
         if task.cancel_requested:
             kind = FailureClass.CANCEL
         detail = event.reason if isinstance(event, Returned) else failure.describe(event.end)
-        return outcome_of(task, event.fence, kind, detail=detail, catalogue=self._catalogue, now=self._clock.now())
+        now, epoch = self._clock.now(), 0 if isinstance(event, Returned) else event.epoch
+        outcome = outcome_of(task, event.fence, kind, detail=detail, catalogue=self._catalogue, now=now)
+        return outcome._replace(epoch=epoch) if epoch else outcome
 
     def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> None:
         if not ends:

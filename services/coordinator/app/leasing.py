@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from services.coordinator.app.attachments import Attachment, Attachments
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import StoreTransaction
+from services.coordinator.ports import Candidate, StoreTransaction
 
 
 class Rooms:
@@ -41,6 +41,18 @@ class Rooms:
         if attachment.draining or attachment.closed or self._holdings.count_unspawned(name) >= enough:
             return 0
         return max(0, attachment.capacity - self._holdings.count_of_runner(name))
+
+
+def candidate_of(task: Task, uses: tuple[str, ...]) -> Candidate:
+    """A ready task as safety is asked about it; what it retries, or whose child it is, spends under the same cap."""
+    return Candidate(
+        task_id=task.id,
+        fence=task.fence + 1,
+        agent=task.agent,
+        project=task.project,
+        uses=uses,
+        origin=task.retry_of or task.parent,
+    )
 
 
 def commit_leases(

@@ -30,6 +30,8 @@ class Ended:
     report_fault: str = ""
     tree_dead: bool = True
     stragglers: int = 0
+    epoch: int = 0
+    """Safety's at the admission; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Frozen:
 AttemptEvent = Started | Ended | Returned | Frozen
 
 
-def unstartable(task: Task, sentence: str, now: datetime) -> Ended:
+def unstartable(task: Task, sentence: str, now: datetime, *, epoch: int) -> Ended:
     """The end of an attempt that cannot start as it is: its agent or its project's folder is gone."""
     end = AttemptEnd(cause=EndCause.SPAWN_CONFIGURATION, sentence=sentence, measured=NOTHING_MEASURED)
-    return Ended(task_id=task.id, fence=task.fence, end=end, started_at=None, finished_at=now)
+    return Ended(task_id=task.id, fence=task.fence, end=end, started_at=None, finished_at=now, epoch=epoch)
