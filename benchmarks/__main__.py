@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import backlog, enqueue, idle, latency, throughput
+from benchmarks import admission, backlog, enqueue, idle, latency, throughput
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
@@ -113,10 +113,32 @@ def backlog_figures(tasks: int, samples: int) -> list[Figure]:
     return [claim, first]
 
 
+def admission_figures(tasks: int) -> list[Figure]:
+    shares = admission.shares(tasks)
+    rest = sum(shares.values()) - shares["safety"]
+    detail = ", ".join(f"{name} {each:.0f} µs" for name, each in shares.items())
+    return [
+        Figure(
+            name="safety's CPU ÷ the rest of the control plane",
+            measured=shares["safety"] / rest,
+            must=0.10,
+            at_least=False,
+            detail=f"{detail} a task",
+        ),
+        Figure(
+            name="token validation with a live stream, µs",
+            measured=statistics.median(admission.token_microseconds(7, 2_000)),
+            must=50,
+            at_least=False,
+        ),
+    ]
+
+
 GROUPS = {
     "throughput": lambda quick: throughput_figures(3 if quick else 7, 500 if quick else 2_000),
     "latency": lambda quick: latency_figures(50 if quick else 500),
     "enqueue": lambda quick: enqueue_figures(3 if quick else 7, 40),
+    "admission": lambda quick: admission_figures(1_000 if quick else 4_000),
     "idle": lambda quick: idle_figures(5 if quick else 20),
     "backlog": lambda quick: backlog_figures(20_000 if quick else 1_000_000, 100 if quick else 300),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +14,7 @@ from services.safety.app.alerts import Alerts
 from services.safety.domain.alert import Alert, AlertRules, Group, Level, Throttle, first, outlived
 from services.safety.domain.mode import Mode
 from services.safety.ports import AlertMessage
-from tests.safety.world import FAILURE, World, ended
+from tests.safety.world import FAILURE, SUCCESS, World, ended
 from tests.waiting import eventually
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -219,3 +219,13 @@ async def test_a_thousand_of_one_cause_are_one_message_and_no_thousand_commits()
     assert len(pager.said) == 1
     kept: Group = (await world.store.load()).alerts["breaker:agent:build"]
     assert kept.count == 1_000
+
+
+async def test_an_agent_that_cannot_run_as_it_is_set_up_needs_a_person() -> None:
+    world, pager = await World.start(), Pager()
+    alerts = alerts_of(world, pager)
+    await world.tell(replace(ended("t1", FAILURE), misconfigured=True, detail="agents/build.sh is not executable"))
+    await alerts.tell_what_is_due()
+    assert "agents/build.sh is not executable" in pager.said[0].text
+    await world.tell(ended("t2", SUCCESS))
+    assert not any(group.open for group in alerts.list())

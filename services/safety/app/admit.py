@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from foundation.errors import Invalid
 from foundation.ids import Randomness
 from services.safety.app.draft import Draft
-from services.safety.app.mode import guard
+from services.safety.app.ladder import guard
 from services.safety.app.spend import Spend
 from services.safety.app.state import SafetyState
 from services.safety.domain.admission import BreakerGate, Decision, Gate, ModeGate, decide
+from services.safety.domain.alert_causes import note_ends
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
 from services.safety.domain.breaker import BreakerRules
 from services.safety.domain.budget_gate import BudgetGate
@@ -64,6 +65,7 @@ class Admission:
 
         def work(draft: Draft) -> Admissions:
             self._spend.take_in(draft, outcomes)
+            note_ends(draft.alerts, outcomes, draft.now)
             draft.decided = decide(
                 outcomes,
                 candidates,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from services.safety.domain.alert import Alert, AlertBook, Level
-from services.safety.domain.attempt import FLEET, scope_in_words
+from services.safety.domain.attempt import FLEET, Outcome, OutcomeKind, scope_in_words
 from services.safety.domain.book import BreakerChange
 from services.safety.domain.breaker import StateName
 from services.safety.domain.budget import Grade, Standing, in_words
@@ -28,6 +29,24 @@ def note_breaker(alerts: AlertBook, change: BreakerChange, now: datetime) -> Non
         )
     elif change.after in (StateName.CLOSED, StateName.FORCED_CLOSED):
         alerts.resolve(cause, now)
+
+
+def note_ends(alerts: AlertBook, outcomes: Iterable[Outcome], now: datetime) -> None:
+    """An agent that cannot run as it is set up needs a person; its next success takes that back."""
+    for outcome in outcomes:
+        cause = f"configuration:{outcome.agent}"
+        if outcome.misconfigured:
+            alerts.raise_(
+                Alert(
+                    cause=cause,
+                    level=Level.WARNING,
+                    sentence=f"Task {outcome.attempt.task} of agent {outcome.agent} is dead: {outcome.detail}.",
+                    remedy=f"quantum agents {outcome.agent} shows how it is set up; quantum retry runs it again.",
+                ),
+                now,
+            )
+        elif outcome.kind is OutcomeKind.SUCCESS:
+            alerts.resolve(cause, now)
 
 
 def note_mode(alerts: AlertBook, before: ModeRecord, after: ModeRecord, *, by_itself: bool, now: datetime) -> None:

@@ -40,6 +40,8 @@ class Outcome:
     kind: OutcomeKind
     detail: str = ""
     epoch: int = 0
+    misconfigured: bool = False
+    """The task is dead for its configuration: no such script, a bad manifest, a limit that cannot be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
