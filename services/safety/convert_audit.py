@@ -13,9 +13,9 @@ from services.safety.app.audit import AuditPage, Verdict
 from services.safety.domain.audit import Actor, AuditEntry, AuditRecord, Fault
 
 
-def acts_in(messages: Iterable[audit_pb2.ToldAct]) -> list[AuditEntry]:
-    """The acts that another service tells."""
-    return [_entry_in(message.id, message.entry) for message in messages]
+def acts_in(messages: Iterable[audit_pb2.ToldAct], teller: str) -> list[AuditEntry]:
+    """The acts that another service tells; `teller` is the name of its token."""
+    return [_entry_in(message.id, message.entry, teller) for message in messages]
 
 
 def since_in(request: audit_pb2.ListAuditRequest) -> datetime | None:
@@ -50,10 +50,10 @@ def verdict_out(verdict: Verdict) -> audit_pb2.VerifyAuditResponse:
     )
 
 
-def _entry_in(told: str, message: audit_pb2.AuditEntry) -> AuditEntry:
+def _entry_in(told: str, message: audit_pb2.AuditEntry, teller: str) -> AuditEntry:
     return AuditEntry(
         at=message.at.ToDatetime(tzinfo=UTC),
-        actor=Actor(name=message.actor, token_id=message.actor_id, source=message.source),
+        actor=Actor(name=message.actor, token_id=message.actor_id, source=f"{message.source}, told by {teller}"),
         act=message.act,
         target=message.target,
         before=message.before,

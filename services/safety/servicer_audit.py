@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foundation.auth import current_caller
 from protos.safety.v1 import audit_pb2, audit_pb2_grpc
 from services.safety import convert_audit as convert
 from services.safety.app.audit import Audit
@@ -16,7 +17,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
     async def RecordActs(self, request: audit_pb2.RecordActsRequest, context: Context) -> audit_pb2.RecordActsResponse:
         """Record what happened in another service."""
-        await self._audit.record(convert.acts_in(request.acts))
+        await self._audit.record(convert.acts_in(request.acts, current_caller().name))
         return audit_pb2.RecordActsResponse()
 
     async def ListAudit(self, request: audit_pb2.ListAuditRequest, context: Context) -> audit_pb2.ListAuditResponse:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from foundation.auth import Caller, allows, calling_as, current_caller
+from foundation.auth import Caller, allows, calling_as, calling_from, current_caller, current_source, said_source
 from foundation.errors import Internal
 
 
@@ -45,3 +45,13 @@ async def test_two_calls_at_once_do_not_see_each_other() -> None:
     assert list(await asyncio.gather(call("one"), call("two"))) == ["one", "two"]
     with pytest.raises(Internal):
         current_caller()
+
+
+def test_where_a_call_comes_from_is_said_within_the_block_alone_and_in_plain_letters() -> None:
+    assert (said_source(), current_source()) == ("", "")
+    with calling_from("quantum stop\nünder " + "x" * 1_000):
+        assert said_source().startswith("quantum stop??nder ")
+        assert len(said_source()) == 200
+    with calling_as(Caller(token_id="a", name="a", scopes=frozenset()), source="there"):
+        assert current_source() == "there"
+    assert (said_source(), current_source()) == ("", "")

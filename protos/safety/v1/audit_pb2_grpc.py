@@ -59,7 +59,8 @@ class AuditServiceServicer:
     """
 
     def RecordActs(self, request, context):
-        """Durable when answered. An entry whose id was told already is not recorded again.
+        """Durable when answered. An entry whose id was told already is not recorded again. Whoever tells could put any name
+        under an act: that is the coordinator alone, and each record says that it was told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

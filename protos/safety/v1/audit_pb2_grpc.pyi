@@ -36,7 +36,9 @@ class AuditServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
     RecordActs: _grpc.UnaryUnaryMultiCallable[_audit_pb2.RecordActsRequest, _audit_pb2.RecordActsResponse]
-    """Durable when answered. An entry whose id was told already is not recorded again."""
+    """Durable when answered. An entry whose id was told already is not recorded again. Whoever tells could put any name
+    under an act: that is the coordinator alone, and each record says that it was told.
+    """
     ListAudit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditRequest, _audit_pb2.ListAuditResponse]
     """Newest first."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]
@@ -50,7 +52,9 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordActs: _aio.UnaryUnaryMultiCallable[_audit_pb2.RecordActsRequest, _audit_pb2.RecordActsResponse]  # type: ignore[assignment]
-    """Durable when answered. An entry whose id was told already is not recorded again."""
+    """Durable when answered. An entry whose id was told already is not recorded again. Whoever tells could put any name
+    under an act: that is the coordinator alone, and each record says that it was told.
+    """
     ListAudit: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditRequest, _audit_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Newest first."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]  # type: ignore[assignment]
@@ -67,7 +71,9 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.RecordActsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.RecordActsResponse, _abc.Awaitable[_audit_pb2.RecordActsResponse]]:
-        """Durable when answered. An entry whose id was told already is not recorded again."""
+        """Durable when answered. An entry whose id was told already is not recorded again. Whoever tells could put any name
+        under an act: that is the coordinator alone, and each record says that it was told.
+        """
 
     @_abc_1.abstractmethod
     def ListAudit(
