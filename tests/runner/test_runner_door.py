@@ -77,6 +77,7 @@ class Door:
             terms=Welcome(20.0, 5.0, ()),
             enforcement={"memory": "supervised"},
             workspace=str(folder),
+            gateway="http://127.0.0.1:5005",
             warden=self.warden,
             reading=self.reading,
             outbox=self.outbox,
