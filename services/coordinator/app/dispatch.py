@@ -194,9 +194,10 @@ class Dispatch:
         await self._refill()
         tasks, added = await self._take()
         # An outcome rides with a decision. Where none is coming, it is told by itself, before it delays the next.
-        if not tasks and not self._outbox.due and (self._board.occupied or not self._outbox.batch()):
-            return
         outcomes = self._outbox.batch()
+        told_now = self._outbox.due or self._holds.awaits(outcomes)
+        if not tasks and not told_now and (self._board.occupied or not outcomes):
+            return
         admission = await self._ask(outcomes, tasks)
         if admission is None:
             return
@@ -305,6 +306,8 @@ class Dispatch:
             self.learn_fault(f"safety cannot be asked: {error.message}")
             return None
         self.learn_fault("")
+        if self._holds.hear_ends(outcomes):
+            self._wake.set()
         return admission
 
     def _put_back(self, tasks: Sequence[Task]) -> None:

@@ -1,10 +1,11 @@
 """What holds dispatch back: a pause of the queue, the STOP file, a mode, a parked agent, a safety out of reach."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from foundation.workspace import StopFile
 from services.coordinator.domain.fleet import Parked
+from services.coordinator.ports import OutboxEntry
 
 STOPPED_BY_FILE = Parked(
     scope="fleet",
@@ -54,6 +55,24 @@ class Holds:
         self._parked.clear()
         self._fleet = None
         return known
+
+    def awaits(self, ends: Sequence[OutboxEntry]) -> bool:
+        """Whether one of these is what a refused agent waits for: its scope runs one at a time."""
+        return bool(self._freed_by(ends))
+
+    def hear_ends(self, ends: Sequence[OutboxEntry]) -> bool:
+        """Forget the refusals that waited for one of these ends, now that it was told. True: there were any."""
+        free = self._freed_by(ends)
+        for agent in free:
+            del self._parked[agent]
+        return bool(free)
+
+    def _freed_by(self, ends: Sequence[OutboxEntry]) -> Sequence[str]:
+        waiting = {agent: parked.scope for agent, parked in self._parked.items() if parked.code == "budget"}
+        if not waiting or not ends:
+            return ()
+        ended = {scope for end in ends for scope in (f"agent:{end.agent}", *end.uses)}
+        return [agent for agent, scope in waiting.items() if scope in ended]
 
     def release_due(self, now: datetime) -> None:
         """Forget the refusals whose time is over."""

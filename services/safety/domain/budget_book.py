@@ -178,7 +178,9 @@ class BudgetBook:
         for scope in starting_scopes(outcome.agent, outcome.uses):
             standing = self._known(scope)
             if standing.permit is not None and standing.permit.holder == outcome.attempt:
-                self._move(replace(standing, permit=None))
+                # Not a move: whoever waits for it has told this end, and a new epoch would recall everybody's leases.
+                self._put(replace(standing, permit=None))
+                self.must_be_durable = True
 
     def _look_again(self, scopes: Iterable[str]) -> None:
         for scope in scopes:

@@ -54,7 +54,7 @@ class BudgetGate:
                 case Standing(acting=Acting(grade=Grade.SINGLE | Grade.SPENT), permit=permit) if (
                     permit is not None and permit.holder != candidate.attempt
                 ):
-                    # An upper bound: the end of that attempt raises the epoch, which is the sign to ask earlier.
+                    # An upper bound: whoever tells the end of that attempt may ask again at once.
                     yield Refusal(
                         scope=scope,
                         code="budget",
