@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,3 +131,25 @@ async def test_the_real_file(tmp_path: Path) -> None:
     assert signal.read() == ORDER
     signal.clear()
     assert signal.read() is None
+
+
+async def test_a_database_that_was_put_back_starts_guarded_until_a_person_has_looked() -> None:
+    world = await World.start()
+    await world.breakers.force_open("agent:build", reason="", actor="ann")
+    copy = deepcopy(world.store)
+    await world.breakers.reset("agent:build", reason="", actor="ann")
+    world.store = copy
+    await world.crash()
+    status = world.modes.get()
+    assert (status.mode, status.actor) == (Mode.GUARDED, "safety")
+    assert status.reason.startswith("this database may be an older one, put back: ")
+    await world.modes.resume(reason="seen", actor="ann")
+    await world.crash()
+    assert world.modes.get().mode is Mode.NORMAL, "said once"
+
+
+async def test_a_database_that_is_as_it_was_left_starts_as_it_was() -> None:
+    world = await World.start()
+    await world.breakers.force_open("agent:build", reason="", actor="ann")
+    await world.crash()
+    assert world.modes.get().mode is Mode.NORMAL

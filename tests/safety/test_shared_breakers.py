@@ -9,6 +9,7 @@ import pytest
 
 from foundation.clock import ManualClock
 from services.safety.app.admit import Admission
+from services.safety.domain.alert import Level
 from services.safety.domain.breaker import Closed, HalfOpen, Open
 from services.safety.domain.mode import Mode
 from services.safety.domain.roster import NOTED_EVERY, RAN_WITHIN, Place, Roster, forgotten
@@ -116,9 +117,12 @@ async def test_the_fleet_goes_guarded_once_and_again_after_a_person_has_looked()
     world = await World.start()
     await ill(world, "a", "b", "c", "d", "e")
     since = world.modes.get().since
+    alert = world.state.alerts["mode"]
+    assert alert.level is Level.CRITICAL
     world.clock.advance(HOUR)
     await run(world, "f", "fails", times=5)
     assert world.modes.get().since == since, "it was not said twice"
+    assert world.state.alerts["mode"] == alert
     await world.modes.resume(reason="seen", actor="ann")
     await run(world, "e", "fails")
     assert world.modes.get().mode is Mode.GUARDED

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.safety.app.draft import Draft
+from services.safety.app.ladder import set_in, tighten_in
 from services.safety.app.state import SafetyState
-from services.safety.app.trail import OWN_NAME
-from services.safety.domain.audit import Actor
-from services.safety.domain.mode import Mode, ModeRecord, ModeStatus, loosen, tighten
+from services.safety.domain.mode import Mode, ModeStatus, loosen
 from services.safety.ports import StopSignal
 
 
@@ -35,7 +34,7 @@ class Modes:
         """Make the mode stricter, durably; raises Conflict for one that is less strict."""
 
         def work(draft: Draft) -> bool:
-            return _tighten(draft, to, actor=actor, reason=reason)
+            return tighten_in(draft, to, actor=actor, reason=reason)
 
         changed = await self._state.change(work)
         return ModeChange(status=self._state.mode, changed=changed)
@@ -50,7 +49,7 @@ class Modes:
 
         def work(draft: Draft) -> bool:
             before = draft.mode_record
-            if not _set(draft, loosen(before, to, actor=actor, reason=reason, now=draft.now)):
+            if not set_in(draft, loosen(before, to, actor=actor, reason=reason, now=draft.now)):
                 return False
             draft.audit(act="mode_loosen", target="mode", before=before.mode.name, after=to.name, reason=reason)
             return True
@@ -60,37 +59,6 @@ class Modes:
             self._stop_signal.clear()
             await self._state.change(_look)
         return ModeChange(status=self._state.mode, changed=changed or stopped_by_file)
-
-
-def guard(draft: Draft, reason: str) -> None:
-    """Safety's own step up to GUARDED, once: a mode that is as strict already stays as it is."""
-    if draft.mode_record.mode is Mode.NORMAL:
-        _tighten(draft, Mode.GUARDED, actor=OWN_NAME, reason=reason, by=Actor(name=OWN_NAME, source="safety itself"))
-
-
-def _tighten(draft: Draft, to: Mode, *, actor: str, reason: str, by: Actor | None = None) -> bool:
-    before = draft.mode_record
-    if not _set(draft, tighten(before, to, actor=actor, reason=reason, now=draft.now)):
-        return False
-    draft.audit(
-        act="mode_tighten",
-        target="mode",
-        before=before.mode.name,
-        after=to.name,
-        reason=reason,
-        by=by,
-        tightens=True,
-    )
-    return True
-
-
-def _set(draft: Draft, record: ModeRecord) -> bool:
-    if record is draft.mode_record:
-        return False
-    draft.mode_record = record
-    draft.book.epoch += 1
-    draft.must_be_durable = True
-    return True
 
 
 def _look(draft: Draft) -> None:

@@ -11,7 +11,8 @@ from typing import TypeVar
 from foundation.clock import Clock
 from foundation.errors import Stale, Unavailable
 from services.safety.app.draft import Draft, Owed
-from services.safety.app.trail import AuditTrail
+from services.safety.app.ladder import guard
+from services.safety.app.trail import OWN_NAME, AuditTrail
 from services.safety.domain.admission import Memory
 from services.safety.domain.alert import AlertBook, Group, outlived
 from services.safety.domain.alert_causes import note_audit_fault, note_breaker, note_budget, note_mode
@@ -103,7 +104,8 @@ class SafetyState:
     ) -> SafetyState:
         """Load the state and raise the epoch, so that nobody relies on an answer from before the start.
 
-        The audit log's end is compared with its checkpoint; a fault is recorded, and found by every later check.
+        The audit log's end is compared with its checkpoint; a fault is recorded, and found by every later check. It is
+        how a database shows that was put back from a copy, so the mode is GUARDED then until a person has looked.
         """
         snapshot = await store.load()
         trail = AuditTrail(audit_key, checkpoint, snapshot.audit_head)
@@ -116,6 +118,7 @@ class SafetyState:
             if fault is not None:
                 draft.audit(act=AUDIT_BROKEN, target=str(fault.number), reason=fault.sentence, tightens=True)
                 note_audit_fault(draft.alerts, fault.sentence, draft.now)
+                guard(draft, f"this database may be an older one, put back: {fault.sentence}")
             if draft.mode.stop_file:
                 _tell_stop_file(draft)
 
@@ -199,7 +202,8 @@ class SafetyState:
             known = self.budgets.standings.get(scope)
             note_budget(draft.alerts, known.grade if known else Grade.NORMAL, standing, draft.now)
         if draft.mode_record is not self.mode_record:
-            note_mode(draft.alerts, self.mode_record, draft.mode_record, by_itself=not draft.entries, now=draft.now)
+            after = draft.mode_record
+            note_mode(draft.alerts, self.mode_record, after, by_itself=after.actor == OWN_NAME, now=draft.now)
 
     def budget_book(self) -> BudgetBook:
         """The budgets as of now, to look at; what is changed in it is lost."""
