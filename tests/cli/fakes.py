@@ -150,6 +150,7 @@ class PlayedSafety:
     away: bool = False
     audit: Any = None
     budgets: Any = None
+    spend: Any = None
 
     async def get_mode(self) -> ModeStatus:
         """The mode that was set."""
