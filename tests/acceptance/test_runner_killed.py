@@ -12,6 +12,7 @@ from cli.processes import Process
 from clients.attachment import Attachment
 from clients.attachment_values import AttemptRef, EndCause, Events, Hello, Result, ResultAcks
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
+from clients.wire_values import micros_of
 from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
 from tests.waiting import CLOCK, eventually
 
@@ -35,10 +36,10 @@ async def hand_in_late(system: Deployment, refs: Sequence[AttemptRef]) -> tuple[
     token = system.credential("runner")
     async with Attachment.dial(system.workspace.socket("coordinator"), token=lambda: token) as attachment:
         welcome = await attachment.open(hello)
-        now = CLOCK.now()
+        now = micros_of(CLOCK.now())
         await attachment.send(
             [
-                Events([Result(ref=ref, cause=EndCause.EXIT, exit_code=0, started_at=now, finished_at=now)])
+                Events([Result(ref=ref, cause=EndCause.EXIT, exit_code=0, started_us=now, finished_us=now)])
                 for ref in refs
             ]
         )
