@@ -112,7 +112,7 @@ class BreakerGate:
         is_probe = False
         for scope in gating_scopes(candidate.agent, candidate.project, candidate.uses):
             breaker = book.get(scope, now)
-            if breaker is not None:
+            if breaker is not None and breaker.state.name is not StateName.CLOSED:
                 admitted = breaker.admit(candidate.attempt, self.rules, now, epoch=book.epoch + 1)
                 book.put(breaker, admitted, now)
                 is_probe |= admitted.holder is not None
