@@ -1,4 +1,4 @@
-"""A spent error budget freezes an agent through kill -9 of everything until a person resets it, and halves all retries."""
+"""A spent error budget freezes an agent through kill -9 of everything until a person resets it, and halves retries."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState
+from clients.safety import SafetyClient
 from clients.safety_budgets_values import BudgetView
+from foundation.errors import Denied
 from tests.acceptance.deployment import Deployment, deployed
 from tests.acceptance.test_breaker import run_one
 from tests.waiting import eventually
@@ -77,6 +81,26 @@ async def test_a_spent_agent_is_frozen_until_a_person_resets_it(tmp_path: Path) 
     assert (counted.failures, counted.attempts) == (12, 12)
     assert (anew.grade, anew.left, anew.forgiven_reason) == ("normal", 1.0, "the disk is replaced")
     assert (record.target, record.reason) == ("agent:dead", "the disk is replaced")
+
+
+async def test_merge_checks_feed_their_project_and_only_the_coordinator_tells_of_them(tmp_path: Path) -> None:
+    async with deployed(tmp_path) as system:
+        await system.up("safety")
+        own = system.credential("coordinator")
+        async with SafetyClient.dial(system.workspace.socket("safety"), token=lambda: own) as coordinator:
+            seen = [
+                (await coordinator.budgets.record_merge("shop", f"check-{number // 2}", bad=True)).freedom
+                for number in range(8)
+            ]
+        async with system.safety() as safety:
+            with pytest.raises(Denied):
+                await safety.budgets.record_merge("shop", "check-9", bad=False)
+            standing = await safety.budgets.merge_standing("shop")
+            other = await safety.budgets.merge_standing("garden")
+    print(f"told twice each: {seen}; {standing.reason}")
+    assert seen == ["free"] * 6 + ["frozen"] * 2
+    assert standing.freedom == "frozen" and "the error budget of project shop is spent" in standing.reason
+    assert (other.freedom, other.reason) == ("free", "")
 
 
 async def _reason(client: CoordinatorClient, task_id: str) -> str | None:
