@@ -43,10 +43,10 @@ from protos.safety.v1 import (
     tokens_pb2_grpc,
 )
 from protos.scopes import scopes_of
+from services.safety.adapters import sqlite_audit
 from services.safety.adapters.alert_channels import open_channels
 from services.safety.adapters.alert_config import AlertConfig, read_alert_config
 from services.safety.adapters.checkpoint_file import FileCheckpoint
-from services.safety.adapters.offline_scribe import OfflineScribe
 from services.safety.adapters.spend_files import TariffFiles
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
@@ -62,6 +62,7 @@ from services.safety.app.spend_overview import SpendOverview
 from services.safety.app.spend_verifier import AttemptsToo
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
+from services.safety.app.trail import AuditTrail
 from services.safety.domain.audit import Actor, AuditEntry
 from services.safety.loops import flush_until
 from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeServicer, TokenServicer
@@ -176,18 +177,25 @@ async def provision_from(workspace: Workspace, text: str) -> int:
         )
 
 
-def change_key(workspace: Workspace) -> None:
+async def change_key(workspace: Workspace) -> None:
     """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
     keys, audit_key = _keys(workspace)
-    scribe = OfflineScribe(audit_key, FileCheckpoint(workspace.audit))
-    entry = AuditEntry(
-        at=SystemClock().now(),
-        actor=Actor(name=getuser(), source="quantum rotate key, while the system was down"),
-        act="database_key_rotate",
-        target="databases",
-    )
-    if rekey(workspace.safety_db, keys.keys[0], keys.keys[-1], finish=lambda opened: scribe.write(opened, entry)):
-        scribe.publish()
+    now = SystemClock().now()
+    with _open(workspace, keys) as database:
+        store = SqliteStore(database)
+        trail = AuditTrail(audit_key, FileCheckpoint(workspace.audit), (await store.load()).audit_head)
+        entries = await trail.taken_up(store, now=now)
+    actor = Actor(name=getuser(), source="quantum rotate key, while the system was down")
+    entries.append(AuditEntry(at=now, actor=actor, act="database_key_rotate", target="databases"))
+    records = trail.records(entries)
+    await trail.stage(records, required=True)
+    if rekey(
+        workspace.safety_db,
+        keys.keys[0],
+        keys.keys[-1],
+        finish=lambda connection: sqlite_audit.write(connection, records),
+    ):
+        await trail.publish(records)
 
 
 def _open(workspace: Workspace, keys: DatabaseKeys) -> Database:
@@ -226,7 +234,7 @@ def main() -> int:
             print(f"{count} new tokens")
             return 0
         if options.verb == "rekey":
-            change_key(workspace)
+            asyncio.run(change_key(workspace))
             return 0
         configure("safety", system_log=workspace.system_log, debug=options.debug)
         settings = load(SafetySettings, workspace=workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from clients.safety_audit_values import AuditPage
 from foundation.errors import Denied, Unavailable
+from foundation.ids import random_bytes
+from foundation.secrets import DATABASE_KEY, next_key_account, open_secret_store, user_account
+from foundation.sqlite.connection import Location, connect
 from tests.safety.test_service import Home, home, serving  # noqa: F401 - fixtures
 from tests.waiting import eventually
 
@@ -60,6 +64,26 @@ async def test_a_kill_leaves_a_log_that_is_as_it_was_written(serving: Home) -> N
         verdict = await user.audit.verify()
     assert (verdict.fault, verdict.unconfirmed) == (None, 0)
     assert checkpoint.read_bytes() != before
+
+
+async def test_a_new_key_for_the_database_covers_up_nothing(home: Home) -> None:  # noqa: F811
+    assert home.provision().returncode == 0
+    secrets, workspace = open_secret_store(home.workspace, os.environ), home.workspace
+    key = secrets.get(DATABASE_KEY, user_account(workspace))
+    assert key is not None
+    connection = connect(Location(path=workspace.safety_db, key=bytes.fromhex(key)))
+    connection.execute("delete from audit where number = (select max(number) from audit)")
+    missing = connection.execute("select max(number) + 1 from audit").get
+    connection.close()
+    secrets.set(DATABASE_KEY, next_key_account(workspace), random_bytes(32).hex())
+    assert home.command("rekey").returncode == 0
+    await home.start()
+    async with home.calling_as(home.user) as user:
+        verdict = await user.audit.verify()
+        assert verdict.fault is not None
+        assert (verdict.fault.number, verdict.fault.kind) == (missing, "missing")
+        acts = [record.act for record in (await user.audit.page(limit=2)).records]
+    assert acts == ["database_key_rotate", "audit_broken"]
 
 
 async def test_the_log_is_for_administrators(serving: Home) -> None:  # noqa: F811

@@ -40,8 +40,8 @@ async def provision(
     begins = trail.head.count == 0 and not trail.begun
     if not (new or begins):
         return 0
-    entries = [_issued(token) for token in new]
-    records = trail.records([_begun(now), *entries] if begins else entries)
+    first = [_begun(now)] if begins else await trail.taken_up(store, now=now)
+    records = trail.records([*first, *(_issued(token) for token in new)])
     await trail.stage(records, required=True)
     await store.commit(
         Changes(

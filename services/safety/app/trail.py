@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from foundation.auth import caller_or_none, current_source
 from foundation.errors import Unavailable
 from foundation.log import get_logger
 from services.safety.domain.audit import (
+    AUDIT_BROKEN,
     Actor,
     AuditEntry,
     AuditRecord,
@@ -130,6 +132,14 @@ class AuditTrail:
             return cut_at(end.count + 1, end)
         self.published = stands
         return await self._fault_behind(stands, store)
+
+    async def taken_up(self, store: SafetyStore, *, now: datetime) -> list[AuditEntry]:
+        """As `check_end`, for whoever writes while safety does not run: the entry that tells of a fault, or none."""
+        fault = await self.check_end(store)
+        if fault is None:
+            return []
+        actor = Actor(name=OWN_NAME, source="safety itself")
+        return [AuditEntry(at=now, actor=actor, act=AUDIT_BROKEN, target=str(fault.number), reason=fault.sentence)]
 
     def read_checkpoint(self) -> tuple[Head, None] | tuple[None, Fault]:
         """Where the checkpoint in its file says that the log ends, or what is wrong with it."""
