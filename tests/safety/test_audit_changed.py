@@ -1,4 +1,4 @@
-"""Whatever is changed in the audit log through SQL, with the databases' key, is found, and the first bad record named."""
+"""Whatever is changed in the audit log through SQL with the databases' key is found, and the first bad record named."""
 
 from __future__ import annotations
 
