@@ -139,6 +139,19 @@ async def test_pages_are_newest_first_and_join_without_gap() -> None:
     assert [record.number for record in lately.records] == [7, 6, 5]
 
 
+async def test_two_that_write_to_one_store_write_one_chain() -> None:
+    world = await World.start()
+    other = await World.start(world.store)
+    other.checkpoint = world.checkpoint
+    await other.crash()
+    for _ in range(3):
+        await world.state.change(loosen)
+        await other.state.change(loosen)
+    assert len(await acts(world)) == 6
+    for one in (world, other):
+        assert (await audit_of(one).verify()).fault is None
+
+
 # When it cannot be written
 
 

@@ -321,6 +321,7 @@ class SafetyState:
 
     def _take(self, snapshot: Snapshot) -> None:
         now = self.clock.now()
+        self.trail.follow(snapshot.audit_head)
         self._revision = snapshot.revision
         self.epoch = snapshot.epoch
         self.revocation = snapshot.revocation

@@ -72,6 +72,11 @@ class AuditTrail:
         """What the entries become behind the log's end."""
         return tuple(chain(self.head, entries, self._key))
 
+    def follow(self, stored: Head) -> None:
+        """Another writer was first: go on behind its records. Never back: what was taken away stays missing."""
+        if stored.count > self.head.count:
+            self.head = self.published = stored
+
     async def stage(self, records: Sequence[AuditRecord], *, required: bool) -> None:
         """Write the checkpoint for these records beside the one that stands, before they are committed.
 
