@@ -52,6 +52,7 @@ def create_app(state: Gateway) -> OpenAPI:
         validation_error_model=Problem,
         validation_error_callback=refuse,
         doc_ui=False,
+        static_folder=None,
     )
     app.config.update(MAX_CONTENT_LENGTH=state.settings.gateway_body_bytes_max, PROVIDE_AUTOMATIC_OPTIONS=False)
     # One address, one answer: no redirects from what is nearly one.

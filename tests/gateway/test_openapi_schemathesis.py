@@ -28,7 +28,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES_PER_OPERATION = 12
-UNDOCUMENTED = ("static", "page.")
+UNDOCUMENTED = ("page.",)
 """Pages for people, which are no part of the document."""
 
 
