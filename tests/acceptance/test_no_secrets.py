@@ -28,17 +28,19 @@ def system() -> Iterator[System]:
     made.end()
 
 
-def while_it_runs(system: System, agent: str, *words: str) -> tuple[str, set[Find]]:
-    """Run an agent until its processes have been searched; its task's id and what was found."""
+def while_it_runs(system: System, agent: str, *words: str, kept: Path | None = None) -> set[Find]:
+    """Run an agent until its processes have been searched; what was found. `kept`: where it puts its credential."""
     gate = system.root / "go"
     gate.touch()
-    wanted = {**secrets_of(system), "param": PARAM, "environment": ENVIRONMENT}
     task = system.ask("submit", agent, *words)["tasks"][0]["id"]
     system.until(lambda: (system.root / f"began-{agent}").exists(), what=f"{agent} began")
+    wanted = {**secrets_of(system), "param": PARAM, "environment": ENVIRONMENT}
+    if kept is not None:
+        wanted["attempt's credential"] = kept.read_text().strip()
     found = in_processes(system, wanted)
     gate.unlink()
     system.until(lambda: system.task(task)["state"] == "succeeded", what=f"{agent} ended")
-    return task, found
+    return found
 
 
 def test_no_secret_is_anywhere_and_the_search_would_find_it(system: System, tmp_path: Path) -> None:
@@ -53,15 +55,18 @@ def test_no_secret_is_anywhere_and_the_search_would_find_it(system: System, tmp_
     # An agent that prints what it must not, and one to which everything was told that may be told.
     elsewhere = tmp_path / "token"
     elsewhere.write_text(secrets["user token"] + "\n")
-    system.agent("leaky", f"touch began-leaky\n{SLEEPS}\ncat {elsewhere}\necho {OUTPUT}")
+    kept = tmp_path / "credential"
+    body = f'cp "$QUANTUM_CREDENTIAL" {kept}\ntouch began-leaky\n{SLEEPS}\ncat {elsewhere} {kept}\necho\necho {OUTPUT}'
+    system.agent("leaky", body, 'uses = ["cloud:openai"]')
     system.agent(
         "open",
         f"touch began-open\n{SLEEPS}",
         'env = ["CANARY_ENV"]',
         "params_as_arguments = true",
     )
-    _, leaky = while_it_runs(system, "leaky", "--param", f"password={PARAM}")
-    _, told = while_it_runs(system, "open", "--param", f"password={PARAM}")
+    leaky = while_it_runs(system, "leaky", "--param", f"password={PARAM}", kept=kept)
+    secrets["attempt's credential"] = kept.read_text().strip()
+    told = while_it_runs(system, "open", "--param", f"password={PARAM}")
     mistakes(system, issued)
     system.quantum("token", "revoke", system.ask("token", "list")["tokens"][-1]["id"], code=0)
     system.until(lambda: OUTPUT in logged(system), what="the output is logged")
