@@ -1,14 +1,18 @@
 """Submitting: all or nothing, all faults at once, and a key that means one request."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from foundation.errors import Conflict, Exhausted, Invalid, NotFound, QuantumError
 from services.coordinator.domain.request import PARAMS_BYTES_MAX, TaskRequest
 from services.coordinator.domain.task import Effects, TaskState
-from services.coordinator.ports import Store
+from services.coordinator.ports import Store, StoreTransaction
 from tests.coordinator.desk import KEYS_GOOD_FOR, OTHER, USER, Desk
 
 
@@ -225,3 +229,26 @@ async def test_params_are_stored_as_a_json_object(desk: Desk) -> None:
 async def test_errors_are_ours(desk: Desk) -> None:
     with pytest.raises(QuantumError):
         await desk.add(TaskRequest(agent="../etc/passwd"))
+
+
+async def test_a_caller_that_goes_in_the_middle_leaves_a_task_that_everybody_heard_of(desk: Desk) -> None:
+    """Durable and not announced, it would wait for the next start of the coordinator."""
+    asked = asyncio.create_task(desk.submit([TaskRequest(agent="hello")], "", USER))
+    committed = asyncio.Event()
+    write = desk.store.write
+
+    async def slow_to_return(work: Callable[[StoreTransaction], Any]) -> Any:
+        result = await write(work)
+        committed.set()
+        await asyncio.sleep(0)  # the moment between the commit and the announcement
+        return result
+
+    with patch.object(type(desk.store), "write", lambda store, work: slow_to_return(work)):
+        await committed.wait()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        async with asyncio.timeout(5):
+            while not desk.announced:
+                await asyncio.sleep(0)
+    assert [task.agent for task in desk.announced] == ["hello"]

@@ -6,6 +6,7 @@ from services.coordinator.app.acts import Acting, acting
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.tasks import require_task
+from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.task import Decision, Task, decide
 from services.coordinator.ports import Store, StoreTransaction
 
@@ -28,9 +29,13 @@ class Decide:
         """Return the task as decided. Raises NotFound, and Conflict when there is nothing to decide."""
         said = f"{caller.name} decided to {_SAID[decision]}."
         by, reason = acting(), f"{said} {note}".strip()
-        changed = await self._store.write(lambda tx: self._decide(tx, task_id, decision, reason, by))
-        self._changes.announce(changed)
-        return changed[0]
+
+        async def decide() -> Task:
+            changed = await self._store.write(lambda tx: self._decide(tx, task_id, decision, reason, by))
+            self._changes.announce(changed)
+            return changed[0]
+
+        return await undisturbed(decide())
 
     def _decide(self, tx: StoreTransaction, task_id: str, decision: Decision, note: str, by: Acting) -> list[Task]:
         now = self._clock.now()

@@ -10,6 +10,7 @@ from services.coordinator.app.acts import acting
 from services.coordinator.app.dispatch import PAUSED_FACT
 from services.coordinator.app.dispatching import Dispatching
 from services.coordinator.app.tasks import by_state
+from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.task import OPEN, TaskState
 from services.coordinator.ports import ReadyEntry, Store, StoreTransaction
@@ -81,10 +82,13 @@ class Queue:
             tx.note_act(by.act("queue_pause" if reason else "queue_resume", "queue", reason=reason, now=now))
             return True
 
-        changed = await self._store.write(change)
-        if changed:
-            self._dispatch.set_queue_paused(reason)
-        return changed
+        async def set_it() -> bool:
+            changed = await self._store.write(change)
+            if changed:
+                self._dispatch.set_queue_paused(reason)
+            return changed
+
+        return await undisturbed(set_it())
 
     async def stats(self) -> QueueStats:
         """The figures now."""

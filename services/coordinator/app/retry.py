@@ -12,6 +12,7 @@ from services.coordinator.app.changes import Changes
 from services.coordinator.app.keys import RequestKey, key_of
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import IDS_MAX, Selection, tasks_of_ids
+from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.copying import copy_of
 from services.coordinator.domain.request import digest_of_parts
 from services.coordinator.domain.task import ENDED, Effects, Task, TaskState
@@ -59,10 +60,14 @@ class Retry:
         selection.check()
         request_key = self._key(selection, key, caller) if key else None
         now = self._clock.now()
-        tasks, new = await self._store.write(lambda tx: self._retry(tx, selection, request_key, caller, now))
-        if new:
-            self._changes.announce(tasks)
-        return Retried(tasks=tasks)
+
+        async def add() -> Sequence[Task]:
+            tasks, new = await self._store.write(lambda tx: self._retry(tx, selection, request_key, caller, now))
+            if new:
+                self._changes.announce(tasks)
+            return tasks
+
+        return Retried(tasks=await undisturbed(add()))
 
     def _key(self, selection: Selection, key: str, caller: Caller) -> RequestKey:
         wanted = selection.wanted

@@ -11,6 +11,7 @@ from foundation.ids import Ids
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.keys import RequestKey, key_of
 from services.coordinator.app.open_tasks import OpenTasksCap
+from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.copying import DEAD_ENDS
 from services.coordinator.domain.dependencies import check_dependencies, index_refs, is_batch_ref
 from services.coordinator.domain.request import (
@@ -90,8 +91,11 @@ class Submit:
             if replayed is None:
                 raise
             return replayed
+        return await undisturbed(self._accept(tasks, request_key, now))
+
+    async def _accept(self, tasks: Sequence[Task], key: RequestKey | None, now: datetime) -> Submitted:
         with self._changes.foretold(tasks) as announce:
-            submitted = await self._store.write(lambda tx: self._add(tx, tasks, request_key, now))
+            submitted = await self._store.write(lambda tx: self._add(tx, tasks, key, now))
             if not submitted.replayed:
                 announce(submitted.tasks)
         return submitted
