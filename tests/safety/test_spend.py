@@ -132,7 +132,10 @@ async def test_at_the_cap_the_attempt_pauses_and_goes_on_when_it_is_raised(store
     await purse.set_cap("agent:writer", 3, "day")
     assert purse.world.state.epoch > epoch
     await purse.crash()
+    alert = purse.world.state.alerts["spend:agent:writer:day"]
+    assert alert.open and "What wants to spend more is paused" in alert.sentence
     assert await purse.renewed("t") is RenewalKind.CONTINUE
+    assert not purse.world.state.alerts["spend:agent:writer:day"].open
     assert (await purse.call(token, "c")).stage is Stage.HELD
     with pytest.raises(Exhausted):
         await purse.call(other, "d")
@@ -223,6 +226,7 @@ async def test_what_nobody_settles_is_charged_in_full_and_can_be_put_right(store
     await purse.crash()
     assert await purse.spend.sweep() == 1
     assert purse.booked == (1, 0)
+    assert "never settled" in purse.world.state.alerts["spend_charged:writer"].sentence
     await purse.crash()
     with pytest.raises(Unauthenticated):
         await purse.spend.settle(token, "a", 0)
@@ -253,6 +257,7 @@ async def test_a_settle_above_its_reservation_is_booked_in_full_and_closes_the_s
     await purse.call(token, "a")
     done = await purse.spend.settle(token, "a", 5 * DOLLAR)
     assert (done.overrun, purse.booked) == (4 * DOLLAR, (5, 0))
+    assert "cost $5.00, $4.00 more than was reserved" in purse.world.state.alerts["spend_overrun:writer"].sentence
     with pytest.raises(Exhausted):
         await purse.call(token, "b")
     assert await purse.start("u", "reader") == ""

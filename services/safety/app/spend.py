@@ -17,6 +17,7 @@ from services.safety.app.draft import Draft
 from services.safety.app.state import SafetyState
 from services.safety.domain.admission import Decision, mode_refusal
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
+from services.safety.domain.spend_alerts import note_cap, note_charged, note_overrun, note_room
 from services.safety.domain.spend_caps import Cap, Caps, cap_name
 from services.safety.domain.spend_credential import SECRET_BYTES
 from services.safety.domain.spend_gate import SpendGate, SpendRenewal, Tariff, sentence_of
@@ -59,8 +60,10 @@ class Spend:
             boottime = self._state.clock.boottime()
             self._renewed.update((attempt, boottime) for attempt in attempts if attempt in self._state.spend.grants)
         renewal = SpendRenewal(draft.ledger, self._tariff, draft.now)
-        if draft.ledger.changed:
+        if renewal.let_go:
             draft.book.epoch += 1  # what waits for the same room may ask again
+        for account in renewal.let_go:
+            note_room(draft.alerts, account, draft.now)
         return renewal
 
     def take_in(self, draft: Draft, outcomes: Sequence[Outcome]) -> None:
@@ -116,7 +119,8 @@ class Spend:
                 return found
 
             grant = self._grant(draft, token_id)
-            return draft.ledger.reserve(grant, key, ask, price, self._caps(draft.ledger), now=draft.now)
+            answer = draft.ledger.reserve(grant, key, ask, price, self._caps(draft.ledger), now=draft.now)
+            return _noted(draft, answer)
 
         return self._promised(await self._state.change(work))
 
@@ -131,7 +135,7 @@ class Spend:
             grant = self._grant(draft, token_id)
             _require_new_spend(draft)
             self._usable_tariff()
-            return draft.ledger.extend(grant, key, usage, self._caps(draft.ledger), now=draft.now)
+            return _noted(draft, draft.ledger.extend(grant, key, usage, self._caps(draft.ledger), now=draft.now))
 
         return self._promised(await self._state.change(work))
 
@@ -226,7 +230,8 @@ class Spend:
         def work(draft: Draft) -> None:
             for name in due:
                 if draft.ledger.reservation(name) is not None:
-                    self._freeing(draft, name, partial(draft.ledger.charge, name, now=draft.now))
+                    charged = self._freeing(draft, name, partial(draft.ledger.charge, name, now=draft.now))
+                    note_charged(draft.alerts, charged, draft.now)
             draft.ledger.forget(tidy)
 
         await self._state.change(work)
@@ -283,6 +288,8 @@ class Spend:
         done = work()
         if any(not ledger.full((account,), 1, caps, now) for account in full):
             draft.book.epoch += 1
+        if done.overrun and done != found:
+            note_overrun(draft.alerts, done, now)
         return done
 
     def _promised(self, answer: Reservation | CapReached) -> Reservation:
@@ -309,6 +316,13 @@ class Spend:
                 agent=done.agent,
             )
         return done
+
+
+def _noted(draft: Draft, answer: Reservation | CapReached) -> Reservation | CapReached:
+    """A refusal is an alert the first time; sent again, it is no news."""
+    if isinstance(answer, CapReached) and draft.ledger.changed:
+        note_cap(draft.alerts, answer, draft.now)
+    return answer
 
 
 def _require_live(grant: SpendGrant) -> None:

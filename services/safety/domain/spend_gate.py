@@ -12,7 +12,7 @@ from services.safety.domain.attempt import AttemptKey, Candidate
 from services.safety.domain.book import Book
 from services.safety.domain.mode import ModeStatus
 from services.safety.domain.renewal import CONTINUE, Renewal, RenewalKind
-from services.safety.domain.spend_caps import CapName, Caps, accounts_of
+from services.safety.domain.spend_caps import AccountKey, CapName, Caps, accounts_of
 from services.safety.domain.spend_ledger import CapReached, Ledger
 from services.safety.domain.spend_prices import PriceTable
 
@@ -98,6 +98,8 @@ class SpendRenewal:
     def __init__(self, ledger: Ledger, tariff: Callable[[], Tariff], now: datetime) -> None:
         """Those whose call would fit by now are let go at once."""
         self._paused: dict[AttemptKey, Renewal] = {}
+        self.let_go: list[AccountKey] = []
+        """Accounts that have room again for somebody who was paused for want of it."""
         blocked = ledger.blocked
         if not blocked:
             return
@@ -106,6 +108,7 @@ class SpendRenewal:
             reached = ledger.still_blocked(grant.block, caps, now) if grant.block else None
             if reached is None:
                 ledger.unblock(grant.attempt)
+                self.let_go += [grant.block.account] if grant.block else []
             else:
                 self._paused[grant.attempt] = Renewal(
                     kind=RenewalKind.PAUSE, code="spend", reason=sentence_of(reached), until=reached.opens_at
