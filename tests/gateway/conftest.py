@@ -151,14 +151,20 @@ def flags() -> dict[str, str]:
 
 
 @pytest.fixture
-def front(backstage: Backstage, flags: dict[str, str]) -> Iterator[Front]:
+def address() -> Address:
+    """Where it listens; a test module may say otherwise."""
+    return Address("127.0.0.1", PORT)
+
+
+@pytest.fixture
+def front(backstage: Backstage, flags: dict[str, str], address: Address) -> Iterator[Front]:
     """The gateway, in this process."""
     workspace, clock = backstage.workspace, SystemClock()
     settings = load(GatewaySettings, workspace=workspace, environ={}, flags=flags)
     services = Services(workspace, channels=settings.connection_pool, deadline=settings.deadline, clock=clock)
     state = Gateway(
         settings=settings,
-        address=Address("127.0.0.1", PORT),
+        address=address,
         clock=clock,
         services=services,
         drain=Drain(),
