@@ -22,6 +22,7 @@ from services.safety.domain.budget import (
     burn,
     chance_of,
     grade_of,
+    is_rarer,
     left,
     minute_of,
 )
@@ -193,6 +194,16 @@ def test_every_grade_was_among_the_generated_histories() -> None:
     settings(max_examples=200, deadline=None, database=None, derandomize=True)(given(EVENTS)(watch))()
     print(dict(seen))
     assert seen.keys() == set(Grade)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.integers(1, 100_000), st.floats(0, 1), st.sampled_from([0.05, 0.03, 0.01]), st.sampled_from([1e-6, 1e-3]))
+def test_the_short_way_to_the_rule_of_evidence_agrees_with_the_long_one(
+    attempts: int, share: float, allowed: float, limit: float
+) -> None:
+    """Also close to the limit, where a share of the failures squared puts many of the cases."""
+    failures = min(attempts, int(attempts * (allowed + share**4)))
+    assert is_rarer(failures, attempts, allowed, limit) == (chance_of(failures, attempts, allowed) < limit)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ class Admission:
                 draw=self._randomness.uniform,
                 budgets=draft.budgets,
             )
+            retries_halved = draft.budgets.tightened
             draft.book.epoch += draft.budgets.moves
             if draft.book.overload:
                 guard(draft, draft.book.overload)
@@ -86,7 +87,7 @@ class Admission:
                 decisions=decisions,
                 mode=draft.mode.mode,
                 epoch=draft.book.epoch,
-                retries_halved=draft.budgets.tightened,
+                retries_halved=retries_halved,
                 credentials=self._spend.credentials(draft, candidates, decisions),
             )
 

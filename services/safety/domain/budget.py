@@ -171,17 +171,35 @@ def chance_of(failures: int, attempts: int, allowed: float) -> float:
     return _sum(failures, attempts, allowed, step=1)
 
 
+def is_rarer(failures: int, attempts: int, allowed: float, limit: float) -> bool:
+    """Whether `chance_of` is below a limit; for more failures than allowed its first term mostly tells.
+
+    The terms shrink at least by the first two's ratio, so all of them are at most a geometric series.
+    """
+    if failures <= attempts * allowed or failures >= attempts:
+        return chance_of(failures, attempts, allowed) < limit
+    first = math.exp(_log_term(failures, attempts, allowed))
+    ratio = (attempts - failures) / (failures + 1) * allowed / (1 - allowed)
+    if first >= limit:
+        return False
+    return first / (1 - ratio) < limit or chance_of(failures, attempts, allowed) < limit
+
+
+def _log_term(failures: int, attempts: int, allowed: float) -> float:
+    """The logarithm of the chance of exactly so many failures."""
+    return (
+        math.lgamma(attempts + 1)
+        - math.lgamma(failures + 1)
+        - math.lgamma(attempts - failures + 1)
+        + failures * math.log(allowed)
+        + (attempts - failures) * math.log1p(-allowed)
+    )
+
+
 def _sum(first: int, attempts: int, allowed: float, *, step: int) -> float:
     """The terms from `first` on, upwards or downwards, where they shrink."""
     odds = allowed / (1 - allowed)
-    log_term = (
-        math.lgamma(attempts + 1)
-        - math.lgamma(first + 1)
-        - math.lgamma(attempts - first + 1)
-        + first * math.log(allowed)
-        + (attempts - first) * math.log1p(-allowed)
-    )
-    term = total = math.exp(log_term)
+    term = total = math.exp(_log_term(first, attempts, allowed))
     at = first
     while term > total * 1e-17 and 0 <= at + step <= attempts:
         term *= (attempts - at) / (at + 1) * odds if step > 0 else at / (attempts - at + 1) / odds
@@ -204,7 +222,7 @@ def has_evidence(pair: WindowPair, counts: Windows, rules: BudgetRules, allowed:
         burning is not None
         and burning > pair.burn
         and tally.failures >= rules.failures_min
-        and chance_of(tally.failures, tally.attempts, allowed) < rules.probability_max
+        and is_rarer(tally.failures, tally.attempts, allowed, rules.probability_max)
     )
 
 

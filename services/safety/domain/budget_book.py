@@ -156,13 +156,13 @@ class BudgetBook:
         if outcome.kind is OutcomeKind.FAILURE:
             self.count(scopes, failed=True)
         elif outcome.kind is OutcomeKind.SUCCESS:
-            self._look_again(scopes)
+            self._forget_looks(scopes)
 
     def count(self, scopes: Sequence[str], *, failed: bool) -> None:
         """Count one end in each of these scopes; what follows from it is in force at once."""
         for scope in scopes:
             self._add(scope, _ONE_FAILURE if failed else _ONE_SUCCESS)
-        self._look_again(scopes)
+        self._forget_looks(scopes)
         self.must_be_durable |= failed
         if failed:
             for scope in scopes:
@@ -182,11 +182,11 @@ class BudgetBook:
                 self._put(replace(standing, permit=None))
                 self.must_be_durable = True
 
-    def _look_again(self, scopes: Iterable[str]) -> None:
+    def _forget_looks(self, scopes: Iterable[str]) -> None:
+        """What was worked out for these scopes holds no more; it is worked out again when somebody asks."""
         for scope in scopes:
             self._looked_at.discard(scope)
             self._thaws.pop(scope, None)
-            self.standing(scope)
 
     # -- what holds
 
@@ -263,7 +263,7 @@ class BudgetBook:
 
     @property
     def tightened(self) -> tuple[str, ...]:
-        """The scopes whose tasks get half their retries."""
+        """The scopes whose tasks get half their retries; takes over what this decision's ends have made of each."""
         return tuple(sorted(scope for scope in {*self._base.acting, *self.changed} if self.standing(scope).acting))
 
     def seen(self, scope: str) -> Seen:
