@@ -31,6 +31,7 @@ class FakeGate:
     """Safety by hand: `verdicts` by agent, `away` to be out of reach. Keeps what it was told and asked."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    by_project: dict[str, Verdict] = field(default_factory=dict)
     away: bool = False
     epoch: int = 1
     retries_halved: frozenset[str] = frozenset()
@@ -43,7 +44,10 @@ class FakeGate:
         self._reach()
         self.told += outcomes
         self.asked += candidates
-        verdicts = tuple(self.verdicts.get(candidate.agent, ADMITTED) for candidate in candidates)
+        verdicts = tuple(
+            self.by_project.get(candidate.project) or self.verdicts.get(candidate.agent, ADMITTED)
+            for candidate in candidates
+        )
         return Admission(verdicts=verdicts, mode="NORMAL", epoch=self.epoch, retries_halved=self.retries_halved)
 
     async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Answer], int]:
@@ -150,9 +154,12 @@ class Fleet:
         effects: Effects = Effects.IDEMPOTENT,
         retries: int = 0,
         depends_on: tuple[str, ...] = (),
+        project: str = "",
     ) -> Task:
         """Put a task straight into the store and announce it, as the verb does."""
-        task = self.make(agent, priority=priority, effects=effects, retries=retries, depends_on=depends_on)
+        task = self.make(
+            agent, priority=priority, effects=effects, retries=retries, depends_on=depends_on, project=project
+        )
         await self.store.write(lambda tx: tx.insert([task]))
         self.changes.announce([task])
         return task
@@ -165,6 +172,7 @@ class Fleet:
         effects: Effects = Effects.IDEMPOTENT,
         retries: int = 0,
         depends_on: tuple[str, ...] = (),
+        project: str = "",
     ) -> Task:
         """A task that nobody knows of yet."""
         self._next += 1
@@ -181,6 +189,7 @@ class Fleet:
             effects=effects,
             retries=retries,
             depends_on=depends_on,
+            project=project,
         )
 
     async def runner(

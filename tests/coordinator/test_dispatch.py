@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.coordinator.app import aside
 from services.coordinator.app.attachments import Ack, Grant, Order, OrderKind
 from services.coordinator.domain.attempt import Frozen, Returned
 from services.coordinator.domain.failure import EndCause
@@ -95,6 +96,48 @@ async def test_a_parked_agent_is_asked_for_again_when_its_time_has_come(fleet: F
     fleet.dispatch.release_due()
     await fleet.round()
     assert len(granted(sent(runner))) == 1
+
+
+PROJECT_HELD = Verdict(
+    admitted=False, scope="project:app", code="breaker", reason="project app is held", ask_again_at=None
+)
+
+
+async def test_a_held_project_holds_its_own_tasks_and_nobody_elses(fleet: Fleet) -> None:
+    fleet.gate.by_project["app"] = PROJECT_HELD
+    held = [await fleet.submit("a", project="app", priority=9) for _ in range(30)]
+    other = await fleet.submit("a", project="web")
+    runner = await fleet.runner(capacity=5)
+    await fleet.round()
+    assert [task.id for task in granted(sent(runner))] == [other.id], "the agent goes on in another project"
+    view = fleet.dispatch.fleet()
+    assert view.parked == {}
+    assert view.held_projects["project:app"].reason == "project app is held"
+    asked = len(fleet.gate.asked)
+    fleet.dispatch.wake()
+    await fleet.round()
+    assert len(fleet.gate.asked) == asked, "what is held is not asked for again"
+    del fleet.gate.by_project["app"]
+    fleet.gate.epoch += 1
+    await fleet.renewal.tick()
+    await fleet.tell(runner, started(other_lease := await fleet.task(other), fleet.now()))
+    await fleet.tell(runner, ended(other_lease, fleet.now()))
+    await fleet.round()
+    assert [task.id for task in granted(sent(runner))] == [task.id for task in held[:5]], "in their order"
+    assert fleet.dispatch.fleet().held_projects == {}
+
+
+async def test_a_million_tasks_of_a_held_project_are_not_carried_along(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside, "ASIDE_MAX", 10)
+    fleet.gate.by_project["app"] = PROJECT_HELD
+    for _ in range(30):
+        await fleet.submit("a", project="app")
+    await fleet.runner(capacity=5)
+    await fleet.round()
+    assert len(fleet.gate.asked) <= 15
+    assert fleet.dispatch.fleet().parked["a"].scope == "project:app"
 
 
 async def test_without_safety_nothing_starts_and_with_it_everything_does(fleet: Fleet) -> None:

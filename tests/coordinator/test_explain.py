@@ -124,3 +124,19 @@ async def test_the_verb_knows_the_catalogue_and_the_parents(desk: Desk) -> None:
     await desk.cancel(Selection(ids=(parent.id,)), "")
     _, answer = await desk.explain(child.id)
     assert answer.code == "ended"
+
+
+def test_a_held_project_is_the_reason_of_its_own_tasks_alone() -> None:
+    held = Parked(scope="project:app", code="breaker", reason="project app is held.", until=None)
+    view = replace(READY, held_projects={"project:app": held})
+    assert why(TASK._replace(project="app"), view).sentence == "project app is held."
+    assert why(TASK._replace(project="web"), view).code == "turn"
+    assert why(TASK, view).code == "turn"
+
+
+def test_a_frozen_task_says_what_holds_it_and_until_when() -> None:
+    frozen = TASK._replace(state=TaskState.PAUSED, holder="one", started_at=NOW, attempt=1)
+    pause = Parked(scope="", code="spend", reason="the day's money is spent.", until=NOW + timedelta(hours=1))
+    answer = why(frozen, replace(READY, pauses={"t1": pause}))
+    assert (answer.code, answer.until) == ("spend", NOW + timedelta(hours=1))
+    assert answer.sentence == "Its processes are frozen, and go on where they are: the day's money is spent."

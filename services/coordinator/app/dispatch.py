@@ -76,7 +76,7 @@ class Dispatch:
         self._clock = clock
         self._board = ReadyBoard()
         self._known: dict[str, Task] = {}
-        self._holds = Holds(stop_file)
+        self._holds = Holds(stop_file, self._board)
         self._figures = Figures()
         self._credentials: dict[str, str] = {}  # of the round that is being held
         self._admitted_at = 0  # safety's epoch in that round
@@ -236,13 +236,11 @@ class Dispatch:
         if (stopped := self._holds.stopped) is not None:
             self._recall(stopped.reason)
             return [], None
-        taken = self._board.take(room, self._allowed)
-        if taken:
-            return await self._tasks_of(taken), None
-        if foretold is None:
-            return [], None
-        tasks, added = foretold
-        return self._take_ahead(tasks, room), added
+        while taken := self._board.take(room, self._allowed):
+            if tasks := await self._tasks_of(taken):
+                return tasks, None
+            self._wake.set()  # all of these were set aside or gone; there may be more in the store
+        return (self._take_ahead(foretold[0], room), foretold[1]) if foretold else ([], None)
 
     async def _tasks_of(self, taken: Sequence[tuple[str, ReadyEntry]]) -> list[Task]:
         """The tasks behind entries that were taken. What is no longer ready is forgotten on the way."""
@@ -255,7 +253,7 @@ class Dispatch:
                 self._board.lane(agent).settle(entry.id)
             else:
                 tasks.append(task)
-        return tasks
+        return self._holds.sift(tasks)
 
     def _take_ahead(self, foretold: Sequence[Task], room: int) -> list[Task]:
         """Those of the foretold that will be next in their queues, and ready at once."""
@@ -324,9 +322,9 @@ class Dispatch:
                 if verdict.credential:
                     self._credentials[task.id] = verdict.credential
                 continue
-            self._put_back([task])
             refusal = Parked(scope=verdict.scope, code=verdict.code, reason=verdict.reason, until=verdict.ask_again_at)
-            self._holds.park(task.agent, refusal)
+            if not self._holds.park(task, refusal):
+                self._put_back([task])
         return admitted
 
     async def _lease(self, tasks: Sequence[Task], outcomes: Sequence[OutboxEntry]) -> None:

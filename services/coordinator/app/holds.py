@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from foundation.workspace import StopFile
+from services.coordinator.app.aside import Aside
 from services.coordinator.domain.fleet import Parked
+from services.coordinator.domain.ready import ReadyBoard
+from services.coordinator.domain.task import Task
 from services.coordinator.ports import OutboxEntry
 
 STOPPED_BY_FILE = Parked(
@@ -18,8 +21,9 @@ STOPPED_BY_FILE = Parked(
 class Holds:
     """Refusals are remembered until their time or until safety changes, so that refused work costs nothing."""
 
-    def __init__(self, stop_file: StopFile) -> None:
+    def __init__(self, stop_file: StopFile, board: ReadyBoard) -> None:
         self._stop_file = stop_file
+        self._aside = Aside(board)
         self._parked: dict[str, Parked] = {}
         self._fleet: Parked | None = None
         self._epoch: int | None = None
@@ -39,12 +43,19 @@ class Holds:
     def holds(self, agent: str) -> bool:
         return agent in self._parked
 
-    def park(self, agent: str, refusal: Parked) -> None:
-        """Safety has refused; ask for nothing of that scope before `until`."""
+    def park(self, task: Task, refusal: Parked) -> bool:
+        """Safety has refused a taken task; ask for nothing of that scope before `until`. True: it was set aside."""
         if refusal.scope == "fleet":
             self._fleet = refusal
+        elif self._aside.hold(task, refusal):
+            return True
         else:
-            self._parked[agent] = refusal
+            self._parked[task.agent] = refusal
+        return False
+
+    def sift(self, tasks: list[Task]) -> list[Task]:
+        """Those of taken tasks that may be asked for; those of a held project are set aside."""
+        return self._aside.sift(tasks)
 
     def learn_epoch(self, epoch: int) -> bool:
         """Forget every refusal when safety has changed; returns whether it has, since we last heard of it."""
@@ -53,6 +64,7 @@ class Holds:
         known = self._epoch is not None
         self._epoch = epoch
         self._parked.clear()
+        self._aside.release()
         self._fleet = None
         return known
 
@@ -79,8 +91,12 @@ class Holds:
         self._parked = {
             agent: parked for agent, parked in self._parked.items() if parked.until is None or parked.until > now
         }
+        self._aside.release(now)
         if self._fleet is not None and self._fleet.until is not None and self._fleet.until <= now:
             self._fleet = None
 
     def parked(self) -> Mapping[str, Parked]:
         return dict(self._parked)
+
+    def projects(self) -> Mapping[str, Parked]:
+        return self._aside.parked()

@@ -21,6 +21,7 @@ def overview(
     return FleetView(
         runners=tuple(_runner(attachment, holdings) for attachment in attachments.all()),
         parked=holds.parked(),
+        held_projects=holds.projects(),
         stopped=holds.stopped,
         safety_fault=holds.safety_fault,
         queue_paused=holds.queue_paused,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.coordinator.domain.fleet import FleetView, Parked
+from services.coordinator.domain.fleet import FleetView, Parked, project_scope
 from services.coordinator.domain.task import Task, TaskState
 
 SAFETY_UNREACHABLE = "safety_unreachable"
@@ -122,10 +122,11 @@ def _no_runner(view: FleetView) -> Explanation | None:
 
 
 def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | None:
-    parked = view.parked.get(task.agent)
-    if parked is None or (parked.until is not None and parked.until <= now):
-        return None
-    return _parked(parked)
+    project = view.held_projects.get(project_scope(task.project))
+    for parked in (project, view.parked.get(task.agent)):
+        if parked is not None and not (parked.until is not None and parked.until <= now):
+            return _parked(parked)
+    return None
 
 
 def _parked(parked: Parked) -> Explanation:

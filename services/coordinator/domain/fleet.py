@@ -29,15 +29,21 @@ class Parked:
     until: datetime | None
 
 
+def project_scope(project: str) -> str:
+    """How safety, and so everything that is parked, calls a project."""
+    return f"project:{project}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
-    """Runners, parked agents (by name) and gates. `stopped` is the reason why nothing starts at all.
+    """Runners, parked agents (by name), held projects (by scope) and gates.
 
-    `pauses` says, by task, why safety has running attempts frozen.
+    `stopped` is the reason why nothing starts at all; `pauses` says, by task, why safety has running attempts frozen.
     """
 
     runners: tuple[RunnerView, ...] = ()
     parked: Mapping[str, Parked] = field(default_factory=dict)
+    held_projects: Mapping[str, Parked] = field(default_factory=dict)
     stopped: Parked | None = None
     safety_fault: str = ""
     queue_paused: str = ""
