@@ -44,11 +44,22 @@ class CapReached(NamedTuple):
 class Ledger:
     """The ledger as it would be after one change; nothing counts until it is durable and adopted."""
 
-    __slots__ = ("_balances", "_book", "_caps", "_families", "_grants", "_latest", "_reservations", "_secret")
+    __slots__ = (
+        "_balances",
+        "_book",
+        "_caps",
+        "_families",
+        "_grants",
+        "_latest",
+        "_minted",
+        "_reservations",
+        "_secret",
+    )
 
     def __init__(self, book: SpendBook) -> None:
         self._book = book
         self._secret: bytes | None = None
+        self._minted: dict[AttemptKey, str] = {}
         self._latest: datetime | None = None
         self._caps: Overlay[CapName, Cap] = Overlay(book.caps)
         self._balances: Overlay[AccountKey, Balance] = Overlay(book.balances)
@@ -104,6 +115,7 @@ class Ledger:
             self.end(newest, now=now)
         self._secret = self._secret or self._book.secret or new_secret()
         token = credential_of(self._secret, attempt)
+        self._minted[attempt] = token.text
         made = SpendGrant(
             attempt=attempt,
             root=self._learn_root(attempt.task, origin, now),
@@ -131,9 +143,9 @@ class Ledger:
 
     def credential(self, attempt: AttemptKey) -> str:
         """The text of the credential of an attempt that may spend; empty for any other."""
-        grant = self._grants.get(attempt)
-        secret = self._secret or self._book.secret
-        return credential_of(secret, attempt).text if grant is not None and grant.ended_at is None else ""
+        if self.may_spend(attempt) is None:
+            return ""
+        return self._minted.get(attempt) or credential_of(self._secret or self._book.secret, attempt).text
 
     def may_spend(self, attempt: AttemptKey) -> SpendGrant | None:
         """The grant of an attempt that has not ended."""
