@@ -11,6 +11,7 @@ from services.coordinator.ports import Act, Admission, Candidate, OutboxEntry, R
 # Dispatch waits for the answer, so a safety that hangs must not hold it for long: it is as good as gone.
 ADMIT_DEADLINE = timedelta(seconds=5)
 RENEW_DEADLINE = timedelta(seconds=2)
+RENEWED_AT_ONCE_MAX = 5_000  # safety takes twice as many
 
 
 AUDIT_DEADLINE = timedelta(seconds=5)
@@ -46,12 +47,16 @@ class ClientGate:
         )
 
     async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Renewal], int]:
-        answer = await self._client.renew(attempts, deadline=RENEW_DEADLINE)
-        renewals = [
-            Renewal(action=renewal.action, code=renewal.code, reason=renewal.reason, until=renewal.until)
-            for renewal in answer.renewals
-        ]
-        return renewals, answer.epoch
+        renewals: list[Renewal] = []
+        epoch = 0
+        for start in range(0, max(1, len(attempts)), RENEWED_AT_ONCE_MAX):
+            answer = await self._client.renew(attempts[start : start + RENEWED_AT_ONCE_MAX], deadline=RENEW_DEADLINE)
+            epoch = answer.epoch
+            renewals += [
+                Renewal(action=renewal.action, code=renewal.code, reason=renewal.reason, until=renewal.until)
+                for renewal in answer.renewals
+            ]
+        return renewals, epoch
 
     async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
         found = await self._client.list_breakers(not_closed=True, deadline=RENEW_DEADLINE)

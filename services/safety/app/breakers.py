@@ -111,8 +111,8 @@ class Breakers:
             draft.audit(
                 act=act,
                 target=scope,
-                before=before.state.name,
-                after=after.state.name,
+                before=before.state.name.value,
+                after=after.state.name.value,
                 reason=after.reason,
                 tightens=tightens,
             )
