@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import apsw
 import pytest
 
 from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, Unauthenticated, Unavailable
@@ -353,3 +354,25 @@ async def test_setting_a_cap_is_recorded() -> None:
     for scope, per in (("nonsense", "day"), ("fleet", "year"), ("attempt", "day")):
         with pytest.raises(Invalid):
             await purse.set_cap(scope, 1, per)
+
+
+NONSENSE = [
+    "insert into spend_balance values ('fleet', '', -1, 0, 0)",
+    "insert into spend_balance values ('fleet', '', 0, -1, 0)",
+    "insert into spend_cap values ('fleet', 'year', 1, '', '', 0)",
+    "insert into spend_grant values ('t', 1, 't', 'a', 'p', 'id', 'short', 0, null, null, null, null)",
+    "insert into spend_grant values ('t', 1, 't', 'a', 'p', 'id', hex(zeroblob(32)), 0, 1, 'fleet', '', 1)",
+    "insert into spend_reservation values"
+    " ('t', 1, 'k', 't', 'a', 'p', 'm', 0, 0, 0, 0, '', 0, 0, 0, 1, 0, 'held', 1, null)",
+    "insert into spend_reservation values"
+    " ('t', 1, 'k', 't', 'a', 'p', 'm', 0, 0, 0, 0, '', 0, 0, 0, 1, 0, 'settled', null, 1)",
+]
+
+
+@pytest.mark.parametrize("sql", NONSENSE)
+async def test_the_database_refuses_impossible_rows(sql: str, tmp_path: Path) -> None:
+    with (
+        Database.open(tmp_path / "safety.db", key=b"\x05" * 32, migrations=MIGRATIONS) as database,
+        pytest.raises(apsw.ConstraintError),
+    ):
+        await database.write(lambda connection: connection.execute(sql))
