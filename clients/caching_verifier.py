@@ -49,9 +49,9 @@ class CachingTokenVerifier:
     """A TokenVerifier that asks safety at most once per token and second, or once a minute while it hears the beats.
 
     A beat says how many revocations there have been. An answer from before the newest of them is not gone by: it is
-    asked for again. Good answers alone are kept, by the token's digest. With safety out of reach a token that was good within the last
-    15 minutes stays good, without the scopes `rotate` and `admin`: reading, enqueueing, cancelling, pausing, stopping,
-    renewals and results go on. A refusal is passed on and forgets what was known.
+    asked for again. Good answers alone are kept, by the token's digest. With safety out of reach a token that was good
+    within the last 15 minutes stays good, without the scopes `rotate` and `admin`: reading, enqueueing, cancelling,
+    pausing, stopping, renewals and results go on. A refusal is passed on and forgets what was known.
     """
 
     def __init__(

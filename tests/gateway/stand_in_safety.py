@@ -7,6 +7,8 @@ from pathlib import Path
 from foundation.errors import Denied, Invalid, NotFound
 from foundation.rpc.server import RpcServer
 from protos.safety.v1 import (
+    alerts_pb2,
+    alerts_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     breakers_pb2,
@@ -18,6 +20,7 @@ from protos.safety.v1 import (
     spend_pb2,
     spend_pb2_grpc,
 )
+from tests.gateway.stand_in_alerts import Alerts
 from tests.gateway.stand_in_audit import Audit
 from tests.gateway.stand_in_budgets import Budgets
 from tests.gateway.stand_in_coordinator import Context, World, server_of
@@ -95,11 +98,12 @@ class Breakers(breakers_pb2_grpc.BreakerServiceServicer):
 
 async def start_safety(world: World, socket: Path) -> RpcServer:
     """The safety service, serving."""
-    files = [file.DESCRIPTOR for file in (mode_pb2, audit_pb2, breakers_pb2, budgets_pb2, spend_pb2)]
+    files = [file.DESCRIPTOR for file in (mode_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2, spend_pb2)]
     server = server_of("safety", world, files)
     server.add(mode_pb2_grpc.add_ModeServiceServicer_to_server, Modes(world), "quantum.safety.v1.ModeService")
     breakers = Breakers(world)
     server.add(breakers_pb2_grpc.add_BreakerServiceServicer_to_server, breakers, "quantum.safety.v1.BreakerService")
+    server.add(alerts_pb2_grpc.add_AlertServiceServicer_to_server, Alerts(world), "quantum.safety.v1.AlertService")
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, Audit(world), "quantum.safety.v1.AuditService")
     server.add(budgets_pb2_grpc.add_BudgetServiceServicer_to_server, Budgets(world), "quantum.safety.v1.BudgetService")
     server.add(spend_pb2_grpc.add_SpendServiceServicer_to_server, Spend(world), "quantum.safety.v1.SpendService")
