@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState
 from clients.safety_values import BreakerView
@@ -97,6 +99,7 @@ async def most_alive(system: Deployment, seconds: float) -> int:
     return most
 
 
+@pytest.mark.long
 async def test_a_result_of_an_older_epoch_is_ignored_though_nobody_remembers(tmp_path: Path) -> None:
     """Coordinator and safety are killed while it runs; what it was admitted under lies with the attempt."""
     async with deployed(tmp_path, lease_seconds=20, heartbeat_seconds=1) as system:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
@@ -102,6 +103,34 @@ async def test_what_is_frozen_goes_on_as_the_same_process(tmp_path: Path) -> Non
     assert counts == {TaskState.SUCCEEDED: 4}
 
 
+@pytest.mark.long
+async def test_frozen_trees_outlive_coordinator_and_safety(tmp_path: Path) -> None:
+    async with deployed(tmp_path) as system:
+        system.agent("counting", COUNTING)
+        await system.up(*EVERYBODY)
+        async with system.coordinator() as client, system.safety() as safety:
+            await client.reload_agents()
+            task_id = (await client.submit([TaskSpec(agent="counting")])).tasks[0].id
+            await eventually(lambda: len(counted(system, task_id)) > 5, "it counts")
+            await safety.tighten_mode("FROZEN", reason="a look at it")
+            await eventually(lambda: in_state(client, task_id, TaskState.PAUSED), "it is paused")
+        system.kill("coordinator", "safety")
+        quiet = await rests(system, [task_id], SILENCE_SECONDS)
+        await system.up("safety", "coordinator")
+        async with system.coordinator() as client, system.safety() as safety:
+            await eventually(lambda: why(client, task_id, "mode"), "why names the mode again")
+            quiet = quiet and await rests(system, [task_id], SILENCE_SECONDS)
+            state = (await client.get_task(task_id)).state
+            await safety.resume_mode(reason="seen")
+            number = len(counted(system, task_id))
+            await eventually(lambda: len(counted(system, task_id)) > number + 3, "it counts on")
+            (system.workspace.root / "enough").touch()
+            counts = await ended(client, 1)
+    assert quiet and state is TaskState.PAUSED
+    assert len(set(counted(system, task_id))) == 1 and len(system.runs.all()) == 1
+    assert counts == {TaskState.SUCCEEDED: 1}
+
+
 async def test_a_drain_lets_what_runs_end_and_a_guard_lets_everything_start(tmp_path: Path) -> None:
     async with deployed(tmp_path, max_concurrent_agents=1) as system:
         system.agent("gated", system.runs.gate())
@@ -127,7 +156,7 @@ async def test_a_drain_lets_what_runs_end_and_a_guard_lets_everything_start(tmp_
 
 
 async def test_kill_dash_nine_of_everything_loosens_nothing(tmp_path: Path) -> None:
-    async with deployed(tmp_path, lease_seconds=4, heartbeat_seconds=1, breaker_open_seconds=600) as system:
+    async with deployed(tmp_path, lease_seconds=2, heartbeat_seconds=0.5, breaker_open_seconds=600) as system:
         system.agent("frail", "exit 1")
         system.agent("counting", COUNTING)
         await system.up(*EVERYBODY)
