@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -150,6 +151,22 @@ async def test_paused_at_the_cap_within_one_call_and_the_same_process_goes_on(tm
     assert mode == 0o600 and not credential.exists()
     assert stolen[0] == 401, "a credential opens no other door"
     assert secret not in logs and secret not in "".join(environ.values())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+async def test_the_lines_of_shell_in_the_documentation_reserve_and_settle(tmp_path: Path) -> None:
+    printed = re.search(r"```sh\n(spend\(\).*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    assert printed, "the documentation shows no lines of shell"
+    async with cloud(tmp_path) as at, at.system.coordinator() as client:
+        at.system.agent("payer", f"set -e\n{printed[1]}", manifest='uses = ["cloud:acme"]')
+        await client.reload_agents()
+        task = (await client.submit([TaskSpec(agent="payer")])).tasks[0]
+        await eventually(lambda: _ended(client, task.id), "it has paid")
+        state = (await client.get_task(task.id)).state
+        async with at.system.safety() as safety:
+            spend = await safety.spend.get()
+    account = next(one for one in spend.accounts if (one.scope, one.per) == ("agent:payer", "total"))
+    assert (state, account.spent_micros, account.reserved_micros) == (TaskState.SUCCEEDED, parse_dollars("1"), 0)
 
 
 @pytest.mark.long
