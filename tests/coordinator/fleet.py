@@ -10,7 +10,7 @@ from foundation.errors import NotFound, Unavailable
 from foundation.ids import FixedRandomness
 from foundation.workspace import StopFile
 from services.coordinator.adapters.memory import MemoryStore
-from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Hello, LeaseTimes, Message
+from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Hello, LeaseTimes, Message
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.holdings import Holdings
@@ -234,6 +234,11 @@ def sent(attachment: Attachment) -> list[Message]:
     """Everything that waits to be sent to a runner; taken."""
     messages, attachment._outgoing = attachment._outgoing, []
     return messages
+
+
+def granted(messages: Sequence[object]) -> list[Task]:
+    """The tasks of the leases among them."""
+    return [message.task for message in messages if isinstance(message, Grant)]
 
 
 def started(task: Task, at: datetime) -> Started:
