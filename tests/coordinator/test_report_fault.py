@@ -5,8 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.coordinator.app.due import Due
-from tests.coordinator.fleet import Fleet, ended, sent, started
-from tests.coordinator.test_dispatch import granted
+from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 
 async def test_why_a_report_was_not_taken_stays_until_the_next_attempt(tmp_path: Path) -> None:
