@@ -29,6 +29,8 @@ class Call:
     context: grpc.aio.ServicerContext[Any, Any]
 
 
+_TOKEN_LOOKED_AT_EVERY_SECONDS = 0.5
+
 Concern = Callable[[Call], AbstractAsyncContextManager[None]]
 
 
@@ -106,7 +108,10 @@ async def _abort(call: Call, error: QuantumError) -> None:
 
 
 def authenticate(verifier: TokenVerifier, scopes: Mapping[str, str]) -> Concern:
-    """Let a call through when its token has the method's scope; `current_caller()` is the holder inside."""
+    """Let a call through when its token has the method's scope; `current_caller()` is the holder inside.
+
+    A stream may stay open for days, so its token is looked at again and again: it ends with the token.
+    """
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
@@ -114,16 +119,54 @@ def authenticate(verifier: TokenVerifier, scopes: Mapping[str, str]) -> Concern:
         if scope == PUBLIC:
             yield
             return
-        caller = await verifier.verify(_token(call))
+        token = _token(call)
+        caller = await verifier.verify(token)
         if not allows(caller.scopes, scope):
             raise Denied(
                 "scope_missing",
                 f"The token of {caller.name} does not have the scope '{scope}', which {call.method} needs.",
             )
         with calling_as(caller, source=_source(call)):
-            yield
+            if call.streaming:
+                async with _while_good(verifier, token):
+                    yield
+            else:
+                yield
 
     return around
+
+
+@asynccontextmanager
+async def _while_good(verifier: TokenVerifier, token: str) -> AsyncIterator[None]:
+    """End the block with Unauthenticated soon after the token has become worthless.
+
+    That nobody can tell just now ends nothing: a stream is how runners hear of cancels.
+    """
+    handler = asyncio.current_task()
+    assert handler is not None, "a call is answered in a task"
+    refused: list[Unauthenticated] = []
+
+    async def watch() -> None:
+        while not refused:
+            await asyncio.sleep(_TOKEN_LOOKED_AT_EVERY_SECONDS)
+            try:
+                await verifier.verify(token)
+            except Unauthenticated as error:
+                refused.append(error)
+                handler.cancel()
+            except QuantumError:
+                continue
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not refused:
+            raise
+        handler.uncancel()
+        raise refused[0] from None
+    finally:
+        watching.cancel()
 
 
 def _source(call: Call) -> str:

@@ -16,7 +16,7 @@ import grpc.aio
 
 from foundation.auth import Caller, current_caller
 from foundation.clock import SystemClock
-from foundation.errors import Unauthenticated
+from foundation.errors import QuantumError, Unauthenticated
 from foundation.log import get_logger
 from foundation.rpc.channel import open_channel
 from foundation.rpc.server import RpcServer
@@ -85,9 +85,20 @@ def add_trial(servicer: object, server: Any) -> None:
 
 
 class Verifier:
-    """Tokens are written `name/scope,scope`."""
+    """Tokens are written `name/scope,scope`; those in `revoked` are not good any more."""
+
+    def __init__(self) -> None:
+        self.revoked: set[str] = set()
+        self.fault: QuantumError | None = None
+        self.asked = asyncio.Event()
+        """Set at each question."""
 
     async def verify(self, token: str) -> Caller:
+        self.asked.set()
+        if self.fault is not None:
+            raise self.fault
+        if token in self.revoked:
+            raise Unauthenticated("token_revoked", "The token was revoked.")
         name, slash, scopes = token.partition("/")
         if not slash:
             raise Unauthenticated("token_unknown", "The token is not a good one.")
@@ -107,9 +118,10 @@ def socket_folder() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def serving(socket: Path, trial: Trial) -> AsyncIterator[RpcServer]:
+async def serving(socket: Path, trial: Trial, verifier: Verifier | None = None) -> AsyncIterator[RpcServer]:
     """A started server, stopped at the end."""
-    server = RpcServer("trial", verifier=Verifier(), scopes=SCOPES, logger=get_logger("trial"), clock=SystemClock())
+    verifier = verifier or Verifier()
+    server = RpcServer("trial", verifier=verifier, scopes=SCOPES, logger=get_logger("trial"), clock=SystemClock())
     server.add(add_trial, trial, SERVICE)
     await server.start(socket)
     try:

@@ -208,6 +208,50 @@ async def test_a_watcher_that_goes_away_is_cleaned_up_at_once(socket: Path, log:
     assert lines(log, "rpc_incident") == []
 
 
+@pytest.mark.parametrize("open_kind", ["watch", "talk", "upload"])
+async def test_an_open_stream_ends_within_a_second_of_its_tokens_end(socket: Path, open_kind: str) -> None:
+    verifier, answered = Verifier(), asyncio.Event()
+
+    async def answer(request: bytes) -> bytes:
+        answered.set()
+        return request
+
+    async def for_ever() -> AsyncIterator[bytes]:
+        yield b"forever"
+        await asyncio.Event().wait()
+
+    trial = Trial(answer=answer)
+    async with serving(socket, trial, verifier), calling(socket, EVERYTHING) as calls:
+
+        async def use() -> None:
+            with translate():
+                if open_kind == "upload":
+                    await calls.upload(for_ever())
+                    return
+                stream = calls.watch(b"forever") if open_kind == "watch" else calls.talk(for_ever())
+                async for _ in stream:
+                    pass
+
+        used = asyncio.create_task(use())
+        if open_kind == "upload":
+            await verifier.asked.wait()
+        else:
+            await answered.wait()
+        verifier.fault = Unavailable("safety_unreachable", "Safety cannot be asked.")
+        verifier.asked.clear()
+        await asyncio.wait_for(verifier.asked.wait(), 5)
+        verifier.fault = None
+        verifier.asked.clear()
+        await asyncio.wait_for(verifier.asked.wait(), 5)
+        assert not used.done()  # that nobody can tell for a while ends no stream
+        verifier.revoked.add(EVERYTHING)
+        async with asyncio.timeout(1):
+            with pytest.raises(Unauthenticated, match="was revoked"):
+                await used
+        if open_kind == "watch":
+            await asyncio.wait_for(trial.cleaned_up.wait(), 5)
+
+
 async def test_a_message_of_16_mib_passes_and_a_larger_one_is_refused(socket: Path) -> None:
     async with serving(socket, Trial(answer=echo)), calling(socket, EVERYTHING) as calls:
         large = b"x" * (MESSAGE_BYTES_MAX - 100)
