@@ -47,7 +47,7 @@ VERBS = {
     "ca": "the workspace's own authority and its certificates",
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
-    "doctor": "check this installation and say what to do",
+    "doctor": "check this installation; each protection as on or off, with the line that turns it on",
     "completion": "shell completion",
 }
 

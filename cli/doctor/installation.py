@@ -1,78 +1,31 @@
-"""What `quantum doctor` looks at: each check is a function that says how it found things and what to do."""
+"""The installation: each check is a function that says how it found things and what to do."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
+from cli.doctor.findings import Finding, bad, each, good, note
 from cli.projects_file import ProjectsFile
 from cli.running import read_running
 from cli.session import Connected, Session
 from clients.coordinator_values import AgentState
-from foundation.errors import QuantumError
 from foundation.quantities import format_size
 from foundation.settings import explain
-from foundation.workspace import StopFile
 
 SQLITE_MIN = (3, 51, 3)
 DISK_FREE_LITTLE = 2 * 1024**3
 DISK_FREE_FAR_TOO_LITTLE = 256 * 1024**2
 
 
-class Mark(StrEnum):
-    """How a check went."""
-
-    GOOD = "ok"
-    NOTE = "note"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line: how it went, what was looked at, what was found, what to do."""
-
-    mark: Mark
-    what: str
-    found: str
-    remedy: str = ""
-
-
-def good(what: str, found: str) -> Finding:
-    """All right."""
-    return Finding(mark=Mark.GOOD, what=what, found=found)
-
-
-def note(what: str, found: str, remedy: str = "") -> Finding:
-    """Worth knowing; the system works."""
-    return Finding(mark=Mark.NOTE, what=what, found=found, remedy=remedy)
-
-
-def bad(what: str, found: str, remedy: str = "") -> Finding:
-    """Not right; something does not work until it is."""
-    return Finding(mark=Mark.BAD, what=what, found=found, remedy=remedy)
-
-
 def findings(session: Session) -> Iterator[Finding]:
     """Every check in turn; one that fails by itself is a finding, too."""
-    for check in _CHECKS:
-        try:
-            yield from check(session)
-        except QuantumError as error:
-            faults = "".join(f" {fault.path}: {fault.message}" for fault in error.fields)
-            yield bad(_name(check), f"{error.message}{faults}", error.remedy)
-        except OSError as error:
-            yield bad(_name(check), str(error))
-
-
-def _name(check: Callable[[Session], Iterator[Finding]]) -> str:
-    return check.__name__.strip("_").replace("_", " ")
+    return each([(check.__name__.strip("_"), partial(check, session)) for check in _CHECKS], bad)
 
 
 def _python(session: Session) -> Iterator[Finding]:
@@ -111,20 +64,6 @@ def _workspace(session: Session) -> Iterator[Finding]:
         yield bad("workspace", f"{workspace.root} has not been initialised.", "quantum init")
         return
     yield good("workspace", str(workspace.root))
-    for path, wanted in ((workspace.state, 0o700), (workspace.coordinator_db, 0o600), (workspace.safety_db, 0o600)):
-        yield _mode_of(path, wanted)
-    order = StopFile(workspace.stop_file).read()
-    if order:
-        yield note("stop", f"{order.who} stopped everything: {order.why}.", "quantum resume")
-
-
-def _mode_of(path: Path, wanted: int) -> Finding:
-    if not path.exists():
-        return bad("files", f"{path} is not there.", "quantum init")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & ~wanted & 0o077:
-        return bad("files", f"{path} can be reached by others (mode {mode:o}).", f"chmod {wanted:o} {path}")
-    return good("files", f"{path.name} is for you alone (mode {mode:o})")
 
 
 def _settings(session: Session) -> Iterator[Finding]:
@@ -140,17 +79,6 @@ def _projects(session: Session) -> Iterator[Finding]:
             yield bad("project", f"{name}: {folder} is no folder.", f"quantum projects remove {name}")
 
 
-def _keychain(session: Session) -> Iterator[Finding]:
-    if not session.workspace.state.is_dir():
-        return
-    token = session.token
-    described = session.secrets.describe
-    if described.startswith("file"):
-        yield note("keychain", f"{described}: no keychain of the operating system is used. Your token is in it.")
-    else:
-        yield good("keychain", f"{described}; your token ({len(token)} characters) is in it")
-
-
 def _disk(session: Session) -> Iterator[Finding]:
     free = shutil.disk_usage(session.workspace.root).free
     said = f"{format_size(free)} free"
@@ -160,17 +88,6 @@ def _disk(session: Session) -> Iterator[Finding]:
         yield note("disk", said, "Make room soon.")
     else:
         yield good("disk", said)
-
-
-def _sockets(session: Session) -> Iterator[Finding]:
-    folder = session.workspace.sockets
-    session.workspace.socket("coordinator")
-    if not folder.is_dir():
-        yield good("sockets", f"{folder} (made at the next start)")
-    elif stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        yield bad("sockets", f"{folder} can be entered by others.", f"chmod 700 {folder}")
-    else:
-        yield good("sockets", str(folder))
 
 
 def _services(session: Session) -> Iterator[Finding]:
@@ -222,9 +139,7 @@ _CHECKS: tuple[Callable[[Session], Iterator[Finding]], ...] = (
     _workspace,
     _settings,
     _projects,
-    _keychain,
     _disk,
-    _sockets,
     _services,
     _agents,
 )

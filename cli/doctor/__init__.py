@@ -1,0 +1,1 @@
+"""What `quantum doctor` looks at: the installation, and whether each protection is on."""
