@@ -351,6 +351,10 @@ async def test_setting_a_cap_is_recorded() -> None:
     ]
     assert (record.entry.target, record.entry.before) == ("fleet per month", "no cap")
     assert record.entry.after == "$100.00 (set)"
+    await purse.set_cap("agent", 7, "day")
+    await purse.set_cap("agent:writer", 9, "day")
+    left = await purse.spend.set_cap("agent:writer", "day", None, clear=True, actor="ann", reason="")
+    assert left is not None and left.micros == 7 * DOLLAR, "what holds for every agent holds again"
     for scope, per in (("nonsense", "day"), ("fleet", "year"), ("attempt", "day")):
         with pytest.raises(Invalid):
             await purse.set_cap(scope, 1, per)

@@ -197,13 +197,13 @@ class Spend:
         def work(draft: Draft) -> Cap | None:
             name = cap_name(_rooted(draft.ledger, scope), per)
             caps = self._caps(draft.ledger)
-            before = caps.named(name)
+            before = caps.holding(name)
             was_set = draft.ledger.was_set(name)
             if clear and was_set is None:
                 return before
             made = Cap(name=name, micros=micros, origin="set", actor=actor, reason=reason, at=draft.now)
             draft.ledger.set_cap(name, None if clear else made)
-            after = caps.named(name)
+            after = caps.holding(name)
             draft.book.epoch += 1
             draft.audit(
                 act="spend_cap_clear" if clear else "spend_cap_set",

@@ -100,11 +100,12 @@ class Caps:
 
     def of(self, account: AccountKey) -> Cap | None:
         """The cap of an account; None when nobody has named one and there is no default."""
-        per, kind = account.per, account.subject.partition(":")[0]
-        for name in dict.fromkeys((CapName(account.subject, per), CapName(kind, per))):
-            if cap := self.named(name):
-                return cap
-        return None
+        return self.holding(CapName(account.subject, account.per))
+
+    def holding(self, name: CapName) -> Cap | None:
+        """The cap that holds for a name: its own, else that of its kind."""
+        kind = name.scope.partition(":")[0]
+        return self.named(name) or (self.named(CapName(kind, name.per)) if kind != name.scope else None)
 
     def named(self, name: CapName) -> Cap | None:
         """The cap of exactly this name."""
