@@ -85,6 +85,37 @@ async def test_revoking_raises_the_number_once_and_survives() -> None:
         await world.tokens.revoke("nobody")
 
 
+async def test_whoever_rotated_a_stolen_token_loses_the_new_one_when_the_stolen_one_is_revoked() -> None:
+    world = await World.start()
+    stolen = await world.tokens.issue("user", ["read", "rotate"], timedelta(days=1))
+    taken = await world.tokens.rotate(stolen.record.id)
+    await world.tokens.revoke(stolen.record.id)
+    with pytest.raises(Unauthenticated) as caught:
+        world.tokens.validate(taken.text)
+    assert caught.value.code == "token_revoked"
+    for verb in (world.tokens.confirm, world.tokens.rotate):  # let in before the revocation, answered after it
+        with pytest.raises(Unauthenticated):
+            await verb(taken.record.id)
+    with pytest.raises(Unauthenticated):
+        await world.tokens.rotate(stolen.record.id)
+    await world.crash()
+    with pytest.raises(Unauthenticated):
+        world.tokens.validate(taken.text)
+
+
+async def test_a_rotation_that_was_cut_short_is_confirmed_days_later() -> None:
+    """The new token is all that is in the keychain then: were it dead by then, nobody could get in any more."""
+    world = await World.start()
+    old = await world.tokens.issue("user", ["read", "rotate"], None)
+    new = await world.tokens.rotate(old.record.id)
+    assert new.record.expires_at is not None  # how a rotation that was cut short is known
+    world.clock.advance(timedelta(days=7))
+    world.tokens.validate(new.text)
+    replaced = await world.tokens.confirm(new.record.id)
+    assert replaced is not None and replaced.expires_at == world.clock.now() + timedelta(minutes=15)
+    assert world.tokens.validate(new.text).expires_at is None
+
+
 async def test_a_use_that_is_noted_during_a_revocation_does_not_undo_it() -> None:
     world = await World.start()
     issued = await world.tokens.issue("ci", ["read"], None)

@@ -94,18 +94,19 @@ class Tokens:
         return await self._state.change(work)
 
     async def rotate(self, token_id: str) -> Issued:
-        """Make a successor of a token, durably. Raises NotFound for what is no token of ours, Conflict for one that
-        is itself not confirmed.
+        """Make a successor of a token, durably. Raises NotFound for what is no token of ours, Unauthenticated for one
+        that has ended since it was let in, Conflict for one that is itself not confirmed.
         """
 
         def work(draft: Draft) -> Issued:
             before = self._known(token_id)
+            before.require_good(draft.now)
             if before.succeeds:
                 raise Conflict("rotation_open", f"The token {token_id} is new itself and was not confirmed yet.")
             for unused in [record for record in self._state.tokens.values() if record.succeeds == token_id]:
                 draft.tokens[unused.id] = replace(unused, expires_at=draft.now, succeeds="")  # nobody kept its text
             token = self._mint()
-            record = before.successor(token.id, token.digest, self._overlap, draft.now)
+            record = before.successor(token.id, token.digest, draft.now)
             draft.tokens[record.id] = record
             draft.audit(act="token_rotate", target=token_id, after=record.id)
             return Issued(record=record, text=token.text)
@@ -115,22 +116,21 @@ class Tokens:
     async def confirm(self, token_id: str) -> TokenRecord | None:
         """A successor's text is kept: let it take the place of the token before it, which this returns.
 
-        Nothing happens the second time. Raises NotFound for what is no token of ours.
+        Nothing happens the second time. Raises NotFound for what is no token of ours, Unauthenticated when it or the
+        one before it has ended: what was made of a revoked token is worth as little.
         """
 
         def work(draft: Draft) -> TokenRecord | None:
             record = self._known(token_id)
+            record.require_good(draft.now)
             if not record.succeeds:
                 return None
-            before = self._state.tokens.get(record.succeeds)
-            if before is not None and before.ended(draft.now):
-                before = None
+            before = self._known(record.succeeds)
+            before.require_good(draft.now)
             draft.tokens[token_id] = record.confirmed(before)
             draft.revocation += 1  # so that nobody goes by an answer without the end of the one before
-            replaced = None
-            if before is not None:
-                replaced = before.replaced(self._overlap, draft.now)
-                draft.tokens[before.id] = replaced
+            replaced = before.replaced(self._overlap, draft.now)
+            draft.tokens[before.id] = replaced
             draft.audit(act="token_rotation_confirmed", target=token_id, before=record.succeeds)
             return replaced
 
@@ -141,12 +141,16 @@ class Tokens:
         return sorted(self._state.tokens.values(), key=lambda record: (record.created_at, record.id))
 
     async def revoke(self, token_id: str) -> TokenRecord:
-        """Make a token worthless, durably; a revoked one stays as it was. Raises NotFound for an unknown id."""
+        """Make a token worthless, durably, and with it an unconfirmed one that was made of it: whoever stole a token may
+        have asked for that. A revoked one stays as it was. Raises NotFound for an unknown id.
+        """
 
         def work(draft: Draft) -> TokenRecord:
             record = self._known(token_id)
             if record.revoked_at is None:
                 record = replace(record, revoked_at=draft.now)
+                heirs = [one for one in self._state.tokens.values() if one.succeeds == token_id]
+                draft.tokens |= {one.id: replace(one, revoked_at=draft.now) for one in heirs}
                 draft.tokens[token_id] = record
                 draft.revocation += 1
                 # A token that leaked must die whatever else is broken.

@@ -11,6 +11,9 @@ from foundation.errors import FieldFault, Invalid, Unauthenticated
 
 NAME_LENGTH_MAX = 64
 LAST_USE_EXACT_TO = timedelta(minutes=1)
+UNCONFIRMED_FOR = timedelta(days=30)
+"""How long a new token lives that nobody has confirmed. What was cut short may have left it alone in the keychain: were
+it to end before the machine is up again, nobody could get in. Revoking the token before it ends it at once."""
 _ISSUE_A_NEW_ONE = "An administrator issues a new one with `quantum token issue`."
 
 
@@ -42,25 +45,22 @@ class TokenRecord:
                 "token_expired", f"The token {self.id} ({self.name}) has expired.", remedy=_ISSUE_A_NEW_ONE
             )
 
-    def ended(self, now: datetime) -> bool:
-        """Whether it is good for nothing any more."""
-        return self.revoked_at is not None or (self.expires_at is not None and now >= self.expires_at)
-
-    def successor(self, token_id: str, digest: str, overlap: timedelta, now: datetime) -> TokenRecord:
-        """A token like this one that takes its place once it is confirmed; until then it lives for `overlap` only."""
+    def successor(self, token_id: str, digest: str, now: datetime) -> TokenRecord:
+        """A token like this one that takes its place once it is confirmed; until then it lives for 30 days at most."""
+        end = now + UNCONFIRMED_FOR
         return TokenRecord(
             id=token_id,
             name=self.name,
             digest=digest,
             scopes=self.scopes,
             created_at=now,
-            expires_at=now + overlap if self.expires_at is None else min(self.expires_at, now + overlap),
+            expires_at=end if self.expires_at is None else min(self.expires_at, end),
             succeeds=self.id,
         )
 
-    def confirmed(self, before: TokenRecord | None) -> TokenRecord:
+    def confirmed(self, before: TokenRecord) -> TokenRecord:
         """It has taken the place of `before`, and lives as long as that would have."""
-        return replace(self, succeeds="", expires_at=None if before is None else before.expires_at)
+        return replace(self, succeeds="", expires_at=before.expires_at)
 
     def replaced(self, overlap: timedelta, now: datetime) -> TokenRecord:
         """Its successor is there: it ends with the overlap."""
