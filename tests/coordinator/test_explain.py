@@ -85,7 +85,7 @@ def test_everything_at_once_has_one_answer() -> None:
 def test_a_breaker_says_until_when_and_where_to_look() -> None:
     answer = why(TASK, replace(READY, parked={"build": PARKED}))
     assert (answer.sentence, answer.until) == ("It failed 3 times.", PARKED.until)
-    assert answer.remedy == "quantum breaker list"
+    assert answer.remedy == f"quantum breaker reset {PARKED.scope}"
 
 
 def test_a_refusal_whose_time_is_over_holds_nothing() -> None:

@@ -44,7 +44,7 @@ async def test_a_refusal_says_who_why_and_when() -> None:
     refusal = decision.foremost
     assert (refusal.scope, refusal.code) == ("agent:build", "breaker")
     assert refusal.reason == (
-        "agent build is held by its breaker: 3 failures in a row, last exit 1; next probe at 00:05:00 UTC"
+        "agent build is held by its breaker: 3 failures in a row, last: exit 1; next probe at 00:05:00 UTC"
     )
     assert refusal.ask_again_at == world.clock.now() + OPEN_TIME
 

@@ -142,7 +142,7 @@ async def test_an_open_breaker_and_a_stop_survive_kill_9(serving: Home) -> None:
     async with serving.calling_as(serving.coordinator) as client:
         # The second is told again, as a coordinator does that has not heard the answer; the third is new.
         answer = await client.admit([failure(1), failure(2)], [CANDIDATE])
-    assert "3 failures in a row, last exit 1" in answer.verdicts[0].reason
+    assert "3 failures in a row, last: exit 1" in answer.verdicts[0].reason
     async with serving.calling_as(serving.user) as user:
         await user.tighten_mode("STOPPED", reason="fire")
     serving.end(signal.SIGKILL)

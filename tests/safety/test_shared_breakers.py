@@ -50,7 +50,7 @@ async def test_failures_of_three_agents_hold_their_project_and_no_other() -> Non
             await run(world, agent, "fails", project="app")
     opened = world.breaker("project:app")
     assert isinstance(opened.state, Open)
-    assert opened.reason == "12 of the last 20 attempts failed, those of 4 agents, last exit 1"
+    assert opened.reason == "12 of the last 20 attempts failed, those of 4 agents, last: exit 1"
     assert await world.ask(wants("t-app", "well1", project="app"), wants("t-other", "well1", project="other")) == [
         False,
         True,

@@ -131,7 +131,7 @@ def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | Non
 
 def _parked(parked: Parked) -> Explanation:
     remedies = {
-        "breaker": "quantum breaker list",
+        "breaker": f"quantum breaker reset {parked.scope}" if parked.scope else "quantum breaker list",
         "budget": "quantum budget",
         SAFETY_UNREACHABLE: "quantum status",
         "mode": "quantum resume",

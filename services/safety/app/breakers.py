@@ -17,6 +17,7 @@ from services.safety.domain.roster import Roster
 from services.safety.ports import SafetyStore
 
 FORCE_CLOSED_MAX = timedelta(days=7)
+NO_REASON = "no reason given"
 HISTORY_SHOWN_MAX = 20
 _SCOPE = re.compile(r"(agent|cloud|project):[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -55,7 +56,9 @@ class Breakers:
             scope,
             "breaker_force_open",
             actor,
-            lambda breaker, draft: breaker.force_open(actor=actor, reason=reason, epoch=draft.book.epoch + 1),
+            lambda breaker, draft: breaker.force_open(
+                actor=actor, reason=reason or NO_REASON, epoch=draft.book.epoch + 1
+            ),
             tightens=True,
         )
 
@@ -73,7 +76,11 @@ class Breakers:
             "breaker_force_closed",
             actor,
             lambda breaker, draft: breaker.force_closed(
-                actor=actor, reason=reason, lasting=lasting, now=draft.now, epoch=draft.book.epoch + 1
+                actor=actor,
+                reason=reason or NO_REASON,
+                lasting=lasting,
+                now=draft.now,
+                epoch=draft.book.epoch + 1,
             ),
         )
 

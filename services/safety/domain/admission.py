@@ -142,7 +142,7 @@ def breaker_refusal(breaker: Breaker) -> Refusal:
             ask_again_at = permit.deadline.at if permit else None
             reason = f"{what} is held by its breaker: it waits for its probe, task {task}"
         case ForcedOpen(actor=actor):
-            reason = f"{what} is held by its breaker: {actor} forced it open ({breaker.reason or 'no reason given'})"
+            reason = f"{what} is held by its breaker: {actor} forced it open ({breaker.reason})"
         case Closed() | ForcedClosed():
             raise AssertionError(f"the breaker of {breaker.scope} is {breaker.state.name} and refuses nothing")
         case _:

@@ -298,7 +298,7 @@ class Breaker:
 
     def _trip(self, cause: str, rules: BreakerRules, now: datetime, detail: str, epoch: int, jitter: float) -> Breaker:
         opened = Open(deadline=Deadline.after(rules.open_for(0, jitter), now=now), trips=0)
-        moved = self._move(opened, epoch, cause + (f", last {detail}" if detail else ""))
+        moved = self._move(opened, epoch, cause + (f", last: {detail.rstrip('.')}" if detail else ""))
         return replace(moved, consecutive=self.consecutive, recent=self.recent, attempts=self.attempts)
 
     def _trip_cause(self, rules: BreakerRules) -> str:
@@ -337,7 +337,7 @@ class Breaker:
         if kind is OutcomeKind.FAILURE:
             trips = state.trips + 1
             opened = Open(deadline=Deadline.after(rules.open_for(trips, jitter), now=now), trips=trips)
-            return self._move(opened, epoch, "the probe failed" + (f", {detail}" if detail else ""))
+            return self._move(opened, epoch, "the probe failed" + (f": {detail.rstrip('.')}" if detail else ""))
         if state.successes + 1 >= rules.successes_to_close:
             return self._move(Closed(), epoch, f"{state.successes + 1} probes in a row went well")
         return replace(self, state=replace(state, successes=state.successes + 1, permit=None))
