@@ -100,7 +100,7 @@ class TokenServiceServicer:
     def RotateToken(self, request, context):
         """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
         the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
-        is not confirmed ends by itself after the overlap.
+        is not confirmed ends by itself after 30 days, and with the token before it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

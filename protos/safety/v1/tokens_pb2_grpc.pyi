@@ -42,7 +42,7 @@ class TokenServiceStub:
     RotateToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.RotateTokenRequest, _tokens_pb2.RotateTokenResponse]
     """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
     the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
-    is not confirmed ends by itself after the overlap.
+    is not confirmed ends by itself after 30 days, and with the token before it.
     """
     ConfirmRotation: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.ConfirmRotationRequest, _tokens_pb2.ConfirmRotationResponse]
     """Called with the successor, once its text is kept: the token before it is good for the overlap only."""
@@ -64,7 +64,7 @@ class TokenServiceAsyncStub(TokenServiceStub):
     RotateToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.RotateTokenRequest, _tokens_pb2.RotateTokenResponse]  # type: ignore[assignment]
     """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
     the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
-    is not confirmed ends by itself after the overlap.
+    is not confirmed ends by itself after 30 days, and with the token before it.
     """
     ConfirmRotation: _aio.UnaryUnaryMultiCallable[_tokens_pb2.ConfirmRotationRequest, _tokens_pb2.ConfirmRotationResponse]  # type: ignore[assignment]
     """Called with the successor, once its text is kept: the token before it is good for the overlap only."""
@@ -107,7 +107,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tokens_pb2.RotateTokenResponse, _abc.Awaitable[_tokens_pb2.RotateTokenResponse]]:
         """Makes a successor of the token with which it is called, with the same name and scopes. Nothing else changes until
         the successor itself confirms: whoever dies before the new text is kept goes on with the old one. A successor that
-        is not confirmed ends by itself after the overlap.
+        is not confirmed ends by itself after 30 days, and with the token before it.
         """
 
     @_abc_1.abstractmethod
