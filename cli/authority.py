@@ -79,7 +79,7 @@ def renew_identities(
     """Write an identity for each service that speaks over TCP and has none, or one past half of its life.
 
     Returns what was written; nothing, and no keychain asked, where nobody listens beyond this machine's sockets.
-    Services take the new one with their next handshake; the gateway when it is started again.
+    Services take the new one with their next handshake; the gateway when it is started again, as `up` then does.
     """
     settings = load(TcpSettings, environ=environ, workspace=workspace)
     due = [role for role in settings.roles if always or _is_due(workspace, role, now)]

@@ -19,7 +19,7 @@ from cli.chore import Chore
 from cli.gateway_address import GatewayAddress
 from cli.refusals import refused
 from cli.rotation import RotationSettings
-from cli.running import require_free_port, require_nothing_runs
+from cli.running import read_running, require_free_port, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
 from foundation.errors import Internal, Kind, QuantumError, TimedOut, for_kind
@@ -115,7 +115,7 @@ def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, c
         chore = Chore(
             name="Renewing the identities of the services",
             pause_seconds=RENEWAL_PAUSE_SECONDS,
-            work=lambda: _renew_identities(session, plan),
+            work=lambda: _keep_identities(session, plan),
             due_at=session.clock.boottime() + RENEWAL_PAUSE_SECONDS,
         )
         supervisor = Supervisor(plan.workspace, wanted, plan.gateway, plan.environ, session.clock, [chore, rotation])
@@ -124,13 +124,22 @@ def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, c
     return _EXIT_BY_SIGNAL.get(signal.Signals(bell.stop_signal), 0) if bell.stop_signal else 0
 
 
-def _renew_identities(session: Session, plan: Plan) -> None:
-    """Certificates live for days and are renewed at half of that; nothing to do where nobody listens over TCP."""
+def _keep_identities(session: Session, plan: Plan) -> None:
+    """The same while everything runs. The gateway reads its identity once: it is ended, drained, and started again."""
+    if "gateway" in _renew_identities(session, plan):
+        running = read_running(plan.workspace)
+        if running is not None and (gateway := running.alive.get("gateway")):
+            gateway.send(signal.SIGTERM)
+
+
+def _renew_identities(session: Session, plan: Plan) -> list[str]:
+    """Certificates live for days and are renewed at half of that; the roles, none where nobody listens over TCP."""
     written = renew_identities(
         plan.workspace, session.secrets_of(plan.workspace), plan.environ, now=session.clock.now()
     )
     for one in written:
         log.info(f"The {one.role} has a new certificate, good until {one.ends_at:%Y-%m-%d}.", action="identity_renewed")
+    return [one.role for one in written]
 
 
 def _rotate_tokens(plan: Plan) -> None:
