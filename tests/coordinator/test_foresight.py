@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.coordinator.app.attachments import Attachment, Grant
+from services.coordinator.domain import task as moves
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import Verdict
 from tests.coordinator.fleet import Fleet, sent
@@ -28,26 +29,26 @@ def granted(runner: Attachment) -> list[str]:
 
 async def asked(fleet: Fleet, tasks: Sequence[Task], *, add: bool) -> None:
     """Foretell tasks, let dispatch ask, then add them or not, and let it come to rest."""
-    with fleet.changes.foretold(tasks) as announce:
+    with fleet.changes.foretold(tasks) as foretold:
         rounds = asyncio.create_task(fleet.round())
         while not fleet.gate.asked:
             await asyncio.sleep(0)
         if add:
-            await fleet.store.write(lambda tx: tx.insert(tasks))
-            announce(tasks)
+            await fleet.store.write(lambda tx: tx.insert(foretold.tasks))
+            foretold.announce(foretold.tasks)
     await rounds
 
 
 async def test_safety_is_asked_once_and_before_the_commit(fleet: Fleet) -> None:
     runner = await fleet.runner()
     task = fleet.make("a")
-    with fleet.changes.foretold([task]) as announce:
+    with fleet.changes.foretold([task]) as foretold:
         rounds = asyncio.create_task(fleet.round())
         while not fleet.gate.asked:
             await asyncio.sleep(0)
         assert granted(runner) == [] and not rounds.done()
-        await fleet.store.write(lambda tx: tx.insert([task]))
-        announce([task])
+        await fleet.store.write(lambda tx: tx.insert(foretold.tasks))
+        foretold.announce(foretold.tasks)
     await rounds
     assert granted(runner) == [task.id]
     assert (await fleet.task(task)).holder == "one"
@@ -71,12 +72,12 @@ async def test_what_was_not_added_gives_its_admission_back_and_is_forgotten(flee
 async def test_only_those_that_were_added_are_leased(fleet: Fleet) -> None:
     runner = await fleet.runner()
     there, absent = fleet.make("a"), fleet.make("b")
-    with fleet.changes.foretold([absent, there]) as announce:
+    with fleet.changes.foretold([absent, there]) as foretold:
         rounds = asyncio.create_task(fleet.round())
         while not fleet.gate.asked:
             await asyncio.sleep(0)
-        await fleet.store.write(lambda tx: tx.insert([there]))
-        announce([there])
+        await fleet.store.write(lambda tx: tx.insert(foretold.tasks[1:]))
+        foretold.announce(foretold.tasks[1:])
     await rounds
     assert granted(runner) == [there.id]
     assert [told.task_id for told in fleet.gate.told] == [absent.id]
@@ -101,10 +102,12 @@ async def test_without_safety_a_foretold_task_keeps_its_place(fleet: Fleet) -> N
     runner = await fleet.runner()
     fleet.gate.away = True
     task = fleet.make("a")
-    with fleet.changes.foretold([task]) as announce:
-        await fleet.round()
-        await fleet.store.write(lambda tx: tx.insert([task]))
-        announce([task])
+    with fleet.changes.foretold([task]) as foretold:
+        rounds = asyncio.create_task(fleet.round())
+        await fleet.store.write(lambda tx: tx.insert(foretold.tasks))
+        foretold.announce(foretold.tasks)
+    await rounds
+    assert (await fleet.task(task)).ready
     fleet.gate.away = False
     await fleet.renewal.tick()
     await fleet.round()
@@ -114,17 +117,21 @@ async def test_without_safety_a_foretold_task_keeps_its_place(fleet: Fleet) -> N
 async def test_a_task_that_is_cancelled_meanwhile_is_not_leased(fleet: Fleet) -> None:
     runner = await fleet.runner()
     task = fleet.make("a")
-    gone = task._replace(state=TaskState.CANCELLED, finished_at=fleet.now(), cancel_requested=True)
-    with fleet.changes.foretold([task]) as announce:
+    with fleet.changes.foretold([task]) as foretold:
         rounds = asyncio.create_task(fleet.round())
         while not fleet.gate.asked:
             await asyncio.sleep(0)
-        await fleet.store.write(lambda tx: tx.insert([task]))
-        announce([task])
-        await fleet.store.write(lambda tx: tx.save([(task, gone)]))
+        await fleet.store.write(lambda tx: tx.insert(foretold.tasks))
+        foretold.announce(foretold.tasks)
+        leased = foretold.tasks[0]
+        gone = moves.request_cancel(leased, reason="No.", now=fleet.now())
+        await fleet.store.write(lambda tx: tx.save([(leased, gone)]))
         fleet.changes.announce([gone])
     await rounds
-    assert granted(runner) == []
+    assert sent(runner) == []
+    await fleet.intake._take(fleet.intake._waiting)
+    await fleet.round()
+    assert [(told.task_id, told.fence, told.counted) for told in fleet.gate.told] == [(task.id, task.fence + 1, False)]
     assert (await fleet.task(task)).state is TaskState.CANCELLED
 
 

@@ -1,14 +1,34 @@
 """Tells whoever is interested, inside this process, which tasks a transaction is about to add or has changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from services.coordinator.domain.task import Task
+from services.coordinator.ports import StoreTransaction
 
 Listener = Callable[[Sequence[Task]], None]
-# Told of tasks that are about to be added, and where to wait for those that were.
-Foreseer = Callable[[Sequence[Task], Awaitable[Sequence[Task]]], None]
+
+
+class Foretold:
+    """Tasks that are about to be added. Who foresees them may have them added leased, and look on as they are."""
+
+    def __init__(self, tasks: Sequence[Task], announce: Listener) -> None:
+        self.tasks = tasks
+        """As they are to be added."""
+        self.read_along: Callable[[StoreTransaction], None] = lambda _: None
+        """To be called in the transaction that adds them."""
+        self.added: asyncio.Future[Sequence[Task]] = asyncio.get_running_loop().create_future()
+        """Those that were, once they are durable and announced."""
+        self._announce = announce
+
+    def announce(self, present: Sequence[Task]) -> None:
+        """These have been added; only after the commit."""
+        self._announce(present)
+        self.added.set_result(present)
+
+
+Foreseer = Callable[[Foretold], None]
 
 
 class Changes:
@@ -24,7 +44,7 @@ class Changes:
         return lambda: self._listeners.remove(listener)
 
     def foresee(self, foreseer: Foreseer) -> None:
-        """Hear of tasks while their commit is still under way, to prepare for them; nothing else may come of it."""
+        """Hear of tasks before they are added, to prepare for them."""
         self._foreseers.append(foreseer)
 
     def announce(self, tasks: Sequence[Task]) -> None:
@@ -34,18 +54,13 @@ class Changes:
                 listener(tasks)
 
     @contextmanager
-    def foretold(self, tasks: Sequence[Task]) -> Iterator[Listener]:
-        """Around the commit that adds tasks; once that is durable, what is yielded announces those that were added."""
-        added: asyncio.Future[Sequence[Task]] = asyncio.get_running_loop().create_future()
+    def foretold(self, tasks: Sequence[Task]) -> Iterator[Foretold]:
+        """Around the commit that adds tasks: what is yielded says how, and announces them once that is durable."""
+        foretold = Foretold(tasks, self.announce)
         for foreseer in self._foreseers:
-            foreseer(tasks, added)
-
-        def announce(present: Sequence[Task]) -> None:
-            self.announce(present)
-            added.set_result(present)
-
+            foreseer(foretold)
         try:
-            yield announce
+            yield foretold
         finally:
-            if not added.done():
-                added.set_result(())
+            if not foretold.added.done():
+                foretold.added.set_result(())

@@ -1,7 +1,7 @@
 """Dispatch: which ready task goes to which runner next, once safety has admitted it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -9,18 +9,18 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
 from foundation.workspace import StopFile
+from services.coordinator.app.ahead import Ahead, Leading, undo
 from services.coordinator.app.attachments import Attachments, Defaults, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.figures import Figures
 from services.coordinator.app.holdings import Holdings, held_of
 from services.coordinator.app.holds import Holds
-from services.coordinator.app.intake import FEW, Intake, outcome_of
-from services.coordinator.app.leasing import Rooms, candidate_of, commit_leases
+from services.coordinator.app.intake import Intake
+from services.coordinator.app.leasing import Rooms, all_held, candidate_of, commit_leases
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.overview import overview
 from services.coordinator.domain import task as moves
-from services.coordinator.domain.attempt import unstartable
-from services.coordinator.domain.failure import FailureClass
+from services.coordinator.domain.attempt import Returned, unstartable
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.ready import ReadyBoard, ReadyEntry, entry_of
 from services.coordinator.domain.task import Task, TaskState
@@ -76,14 +76,15 @@ class Dispatch:
         self._clock = clock
         self._board = ReadyBoard()
         self._known: dict[str, Task] = {}
+        self._changes = changes
         self._holds = Holds(stop_file, self._board)
+        self._ahead = Ahead(self._board, self._rooms, self._holds, self._allowed, self.wake)
         self._figures = Figures()
         self._credentials: dict[str, str] = {}  # of the round that is being held
         self._admitted_at = 0  # safety's epoch in that round
         self._wake = asyncio.Event()
-        self._foretold: tuple[Sequence[Task], Awaitable[Sequence[Task]]] | None = None
         changes.subscribe(self._hear)
-        changes.foresee(self._foresee)
+        changes.foresee(self._ahead.foresee)
 
     # -- life
 
@@ -95,15 +96,9 @@ class Dispatch:
         for (agent, state), number in counts.items():
             if state is TaskState.QUEUED and number:
                 self._board.lane(agent)
-        await self._load_held()
+        async for task in all_held(self._store):
+            self._hold(task, incarnation="")
         self._wake.set()
-
-    async def _load_held(self) -> None:
-        after = ""
-        while page := await self._store.read(partial(_held, after=after)):
-            for task in page:
-                self._hold(task, incarnation="")
-            after = page[-1].id
 
     def _hold(self, task: Task, *, incarnation: str) -> None:
         boottime = self._clock.boottime()
@@ -127,22 +122,17 @@ class Dispatch:
 
     def _hear(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
+            is_leading = self._ahead.hear(task)
             if task.ready:
                 self._offer(task)
             elif (lane := self._board.lanes.get(task.agent)) is not None:
                 lane.drop(task.id)
                 self._known.pop(task.id, None)
             self._holdings.follow_store(task)
-            if task.leased and task.cancel_requested:
+            if task.leased and task.cancel_requested and not is_leading:
                 self._order(task, OrderKind.CANCEL, task.reason)
             self._figures.observe(task)
         self._wake.set()
-
-    def _foresee(self, tasks: Sequence[Task], added: Awaitable[Sequence[Task]]) -> None:
-        """A few that are about to be added to an empty queue: safety is asked while they are being committed."""
-        if len(tasks) <= FEW and not self._board.occupied:
-            self._foretold = tasks, added
-            self._wake.set()
 
     def _offer(self, task: Task) -> None:
         self._board.add_empty(task.agent)
@@ -191,26 +181,64 @@ class Dispatch:
     # -- a round
 
     async def _round(self) -> None:
-        await self._refill()
-        tasks, added = await self._take()
+        if self._ahead.leading is None:
+            await self._refill()
+        if self._ahead.leading is not None:
+            await self._lead(self._ahead.leading)
+        else:
+            with self._ahead.deciding():
+                await self._decide()
+
+    async def _decide(self) -> None:
+        """Ask about the best ready tasks and lease those that are admitted."""
+        tasks = await self._take()
         # An outcome rides with a decision. Where none is coming, it is told by itself, before it delays the next.
         outcomes = self._outbox.batch()
         told_now = self._outbox.due or self._holds.awaits(outcomes)
         if not tasks and not told_now and (self._board.occupied or not outcomes):
             return
+        if not tasks:
+            self._ahead.room_is_taken = False
         admission = await self._ask(outcomes, tasks)
         if admission is None:
+            self._put_back(tasks)
             return
-        self.learn_epoch(admission.epoch)
-        self._intake.retries_halved = admission.retries_halved
-        self._admitted_at = admission.epoch
-        admitted = self._sort_out(tasks, admission)
-        if added is not None:
-            admitted = await self._present(admitted, added)
-        await self._lease(admitted, outcomes)
+        await self._lease(self._sort_out(tasks, admission), outcomes)
         await self._outbox.refill(self._store)
         if tasks or self._outbox.due:
             self._wake.set()
+
+    async def _lead(self, leading: Leading) -> None:
+        """Ask about tasks that are being added leased; send what is durable and admitted by then, undo the rest."""
+        outcomes = self._outbox.batch()
+        admission = await self._ask(outcomes, leading.before)
+        there = await leading.there()
+        self._ahead.leading = None
+        self._wake.set()
+        for task in leading.before:
+            self._board.lane(task.agent).take_ahead(task.id)
+        if admission is None:
+            self._put_back(leading.before)
+        absent = []
+        for task in self._sort_out(leading.before, admission) if admission is not None else ():
+            self._board.lane(task.agent).settle(task.id)
+            if task.id in there:
+                self._grant(there.pop(task.id), leading.report(task))
+            else:
+                absent.append(task)
+        await self._undo(list(there.values()), absent)
+        await self._lease([], outcomes)
+        await self._outbox.refill(self._store)
+
+    async def _undo(self, leased: Sequence[Task], absent: Sequence[Task]) -> None:
+        """End leases that never left (should that fail, they run down like any other), and admissions of nothing."""
+        for task in leased:
+            self._hold(task, incarnation="")
+        if leased or absent:
+            work = partial(undo, leased=leased, absent=absent, catalogue=self._catalogue, now=self._clock.now())
+            changed, posted = await self._store.write(work)
+            self._changes.announce(changed)
+            self._outbox.posted(posted)
 
     async def _refill(self) -> None:
         for agent, lane in self._board.hungry():
@@ -225,22 +253,21 @@ class Dispatch:
             finally:
                 lane.end_refill(found, complete=complete)
 
-    async def _take(self) -> tuple[list[Task], Awaitable[Sequence[Task]] | None]:
-        """Take the best ready tasks for which there is room; with none, those foretold, and where to wait for them."""
-        foretold, self._foretold = self._foretold, None
+    async def _take(self) -> list[Task]:
+        """Take the best ready tasks for which there is room."""
         if self._holds.everything:
-            return [], None
+            return []
         room = min(BATCH_MAX, self._rooms.total())
-        if room <= 0 or not (foretold or self._board.occupied):
-            return [], None
+        if room <= 0 or not self._board.occupied:
+            return []
         if (stopped := self._holds.stopped) is not None:
             self._recall(stopped.reason)
-            return [], None
+            return []
         while taken := self._board.take(room, self._allowed):
             if tasks := await self._tasks_of(taken):
-                return tasks, None
+                return tasks
             self._wake.set()  # all of these were set aside or gone; there may be more in the store
-        return (self._take_ahead(foretold[0], room), foretold[1]) if foretold else ([], None)
+        return []
 
     async def _tasks_of(self, taken: Sequence[tuple[str, ReadyEntry]]) -> list[Task]:
         """The tasks behind entries that were taken. What is no longer ready is forgotten on the way."""
@@ -255,34 +282,6 @@ class Dispatch:
                 tasks.append(task)
         return self._holds.sift(tasks)
 
-    def _take_ahead(self, foretold: Sequence[Task], room: int) -> list[Task]:
-        """Those of the foretold that will be next in their queues, and ready at once."""
-        taken: list[Task] = []
-        for task in foretold[:room]:
-            self._board.add_empty(task.agent)
-            lane = self._board.lane(task.agent)
-            allowed = self._allowed(task.agent) > sum(other.agent == task.agent for other in taken)
-            if allowed and lane.complete and not (task.depends_on or task.not_before):
-                lane.take_ahead(task.id)
-                taken.append(task)
-        return taken
-
-    async def _present(self, admitted: Sequence[Task], added: Awaitable[Sequence[Task]]) -> list[Task]:
-        """Those that were added as foretold; what safety has admitted for the others is given back."""
-        there = {task.id: task for task in await added}
-        absent = [task for task in admitted if task.id not in there]
-        if absent:
-            for task in absent:
-                self._board.lane(task.agent).settle(task.id)
-            now = self._clock.now()
-            kind, said = FailureClass.INFRASTRUCTURE, "It was not accepted."
-            outcomes = [
-                outcome_of(task, task.fence + 1, kind, detail=said, catalogue=self._catalogue, now=now)
-                for task in absent
-            ]
-            self._outbox.posted(await self._store.write(lambda tx: tx.post(outcomes)))
-        return [there[task.id] for task in admitted if task.id in there]
-
     def _allowed(self, agent: str) -> int:
         if self._holds.holds(agent):
             return 0
@@ -294,18 +293,20 @@ class Dispatch:
         return max(0, spec.concurrency_max - self._holdings.count_of_agent(agent))
 
     async def _ask(self, outcomes: Sequence[OutboxEntry], tasks: Sequence[Task]) -> Admission | None:
-        """Ask safety; without an answer everything keeps its place and nothing starts."""
+        """Ask safety; without an answer nothing starts."""
         agents = self._catalogue.agents()
         candidates = [candidate_of(task, agents[task.agent].uses) for task in tasks]
         try:
             admission = await self._gate.admit(outcomes, candidates)
         except QuantumError as error:
-            self._put_back(tasks)
             self.learn_fault(f"safety cannot be asked: {error.message}")
             return None
         self.learn_fault("")
         if self._holds.hear_ends(outcomes):
             self._wake.set()
+        self.learn_epoch(admission.epoch)
+        self._intake.retries_halved = admission.retries_halved
+        self._admitted_at = admission.epoch
         return admission
 
     def _put_back(self, tasks: Sequence[Task]) -> None:
@@ -362,6 +363,9 @@ class Dispatch:
         self._hold(task, incarnation=attachment.hello.incarnation if attachment else "")
         if attachment is None:
             return  # it went away during the commit: its lease runs out, or comes back when it does
+        if task.cancel_requested:
+            self._intake.put(attachment, [Returned(task.id, task.fence, task.reason)])
+            return
         try:
             spec = self._catalogue.find(task.agent)
             folder = self._catalogue.project_folder(task.project) if task.project else self._workspace_folder
@@ -388,10 +392,6 @@ class Dispatch:
     def fleet(self) -> FleetView:
         """A snapshot for people: `why`, the queue's figures, the agents' states."""
         return overview(self._holdings, self._attachments, self._holds, self._figures, now=self._clock.now())
-
-
-def _held(tx: StoreTransaction, *, after: str) -> Sequence[Task]:
-    return tx.held(after_id=after, limit=1000)
 
 
 def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:

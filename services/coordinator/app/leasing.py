@@ -1,12 +1,16 @@
 """Leases: which runner has room for them, and the transaction that makes them durable."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 
 from services.coordinator.app.attachments import Attachment, Attachments
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import Candidate, StoreTransaction
+from services.coordinator.ports import Candidate, Store, StoreTransaction
+
+Reports = Mapping[tuple[str, str], str]
+"""Reports as JSON, by agent and project."""
 
 
 class Rooms:
@@ -55,15 +59,30 @@ def candidate_of(task: Task, uses: tuple[str, ...]) -> Candidate:
     )
 
 
-def commit_leases(
-    tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: int
-) -> Mapping[tuple[str, str], str]:
+async def all_held(store: Store) -> AsyncIterator[Task]:
+    """Every leased task in the store."""
+    page: Sequence[Task] = ()
+    while page := await store.read(partial(_held, after=page[-1].id if page else "")):
+        for task in page:
+            yield task
+
+
+def _held(tx: StoreTransaction, *, after: str) -> Sequence[Task]:
+    return tx.held(after_id=after, limit=1000)
+
+
+def commit_leases(tx: StoreTransaction, *, pairs: Sequence[tuple[Task, Task]], up_to: int) -> Reports:
     """Leases out and heard outcomes gone, in one transaction. Returns the last reports of what was leased."""
     if up_to:
         tx.acknowledge(up_to)
     tx.lease(pairs)
+    return last_reports(tx, [after for _, after in pairs])
+
+
+def last_reports(tx: StoreTransaction, tasks: Iterable[Task]) -> Reports:
+    """The last report of each agent for the project that it is to work on."""
     reports = {}
-    for agent, project in {(after.agent, after.project) for _, after in pairs}:
+    for agent, project in {(task.agent, task.project) for task in tasks}:
         report = tx.report(agent=agent, project=project)
         if report is not None:
             reports[agent, project] = json.dumps(

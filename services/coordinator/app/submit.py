@@ -8,7 +8,7 @@ from foundation.auth import Caller
 from foundation.clock import Clock
 from foundation.errors import FieldFault, Invalid, NotFound, QuantumError
 from foundation.ids import Ids
-from services.coordinator.app.changes import Changes
+from services.coordinator.app.changes import Changes, Foretold
 from services.coordinator.app.keys import RequestKey, key_of
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.to_the_end import undisturbed
@@ -94,10 +94,10 @@ class Submit:
         return await undisturbed(self._accept(tasks, request_key, now))
 
     async def _accept(self, tasks: Sequence[Task], key: RequestKey | None, now: datetime) -> Submitted:
-        with self._changes.foretold(tasks) as announce:
-            submitted = await self._store.write(lambda tx: self._add(tx, tasks, key, now))
+        with self._changes.foretold(tasks) as foretold:
+            submitted = await self._store.write(lambda tx: self._add(tx, foretold, key, now))
             if not submitted.replayed:
-                announce(submitted.tasks)
+                foretold.announce(submitted.tasks)
         return submitted
 
     def _key(self, requests: Sequence[TaskRequest], key: str, caller: Caller) -> RequestKey | None:
@@ -184,7 +184,8 @@ class Submit:
 
     # -- inside it
 
-    def _add(self, tx: StoreTransaction, tasks: Sequence[Task], key: RequestKey | None, now: datetime) -> Submitted:
+    def _add(self, tx: StoreTransaction, foretold: Foretold, key: RequestKey | None, now: datetime) -> Submitted:
+        tasks = foretold.tasks
         known = None if key is None else key.replay(tx, now=now)
         if known is not None:
             return Submitted(tasks=known, position=None)
@@ -193,6 +194,7 @@ class Submit:
         tx.insert(placed)
         if key is not None:
             key.remember(tx, placed, now=now)
+        foretold.read_along(tx)
         return Submitted(tasks=placed, position=tx.position())
 
 
