@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from foundation.errors import Exhausted
+from foundation.errors import Exhausted, NotFound
 from services.safety.adapters.memory import MemoryStore
 from services.safety.domain.attempt import OutcomeKind
 from services.safety.domain.audit import AuditRecord
@@ -125,6 +125,26 @@ async def test_a_commit_that_fails_changes_nothing_and_can_be_asked_again(store:
     store.failing = False
     await world.tell(ended("x", FAILURE))
     assert isinstance(world.breaker().state, Open)
+
+
+async def test_a_step_of_the_clock_is_followed_also_when_the_change_that_saw_it_came_to_nothing(
+    store: WatchedStore,
+) -> None:
+    world = await World.start(store)
+    await world.fail(3)
+    world.clock.advance(timedelta(hours=2))
+    assert await world.ask(wants("probe")) == [True]
+    for comes_to_nothing in ("refused", "not written"):
+        world.clock.set_now(world.clock.now() + timedelta(hours=1))  # nobody has renewed, and nobody had to yet
+        if comes_to_nothing == "refused":
+            with pytest.raises(NotFound):
+                await world.tokens.revoke("nobody")
+        else:
+            store.failing = True
+            with pytest.raises(Exhausted):
+                await world.tokens.issue("ci", ["read"], None)
+            store.failing = False
+        assert await world.ask(wants("second")) == [False], comes_to_nothing
 
 
 async def test_a_caller_that_gives_up_leaves_memory_and_store_alike(store: WatchedStore) -> None:

@@ -27,6 +27,8 @@ class Draft:
     """
 
     now: datetime
+    boottime: float
+    """Seconds, read together with `now`."""
     book: Book
     budgets: BudgetBook
     ledger: Ledger

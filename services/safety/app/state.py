@@ -169,10 +169,12 @@ class SafetyState:
     def _draft(self) -> Draft:
         mode = self.mode
         now = self.clock.now()
+        boottime = self.clock.boottime()
         book = Book(self.breakers, self.epoch, Roster(self.roster))
-        book.follow_clock(self._step_of_clock(now))
+        book.follow_clock(self._step_of_clock(now, boottime))
         draft = Draft(
             now=now,
+            boottime=boottime,
             book=book,
             alerts=AlertBook(self.alerts),
             ledger=Ledger(self.spend),
@@ -187,11 +189,9 @@ class SafetyState:
             _tell_stop_file(draft)
         return draft
 
-    def _step_of_clock(self, now: datetime) -> timedelta:
-        """By how much the wall clock was set since we last looked; what it drifts is nothing."""
-        boottime = self.clock.boottime()
+    def _step_of_clock(self, now: datetime, boottime: float) -> timedelta:
+        """By how much the wall clock was set since the last change that was adopted; what it drifts is nothing."""
         last_now, last_boottime = self._last_look
-        self._last_look = now, boottime
         step = now - last_now - timedelta(seconds=boottime - last_boottime)
         return step if abs(step) >= _STEP_MIN else timedelta(0)
 
@@ -276,6 +276,7 @@ class SafetyState:
 
     def _adopt(self, draft: Draft) -> Owed:
         """Make the draft the state; returns what of it is owed to the store unless it was written."""
+        self._last_look = draft.now, draft.boottime
         self.epoch = draft.book.epoch
         self.revocation = draft.revocation
         mode_moved = draft.mode_record is not self.mode_record
