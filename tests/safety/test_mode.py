@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import Conflict
+from foundation.errors import Conflict, Unavailable
 from foundation.workspace import StopFile
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.domain.mode import Mode, StopOrder
@@ -120,6 +120,24 @@ async def test_resume_clears_the_mode_then_the_file() -> None:
     world.signal.clear = kept  # type: ignore[method-assign]
     assert (await world.modes.resume(reason="", actor="ann")).changed
     assert world.modes.get().mode is Mode.NORMAL
+
+
+async def test_a_stop_by_the_file_alone_is_lifted_on_record_or_not_at_all() -> None:
+    world = await World.start()
+    world.signal.order = ORDER
+    world.checkpoint.failing = True
+    with pytest.raises(Unavailable) as caught:
+        await world.modes.resume(reason="all is well", actor="ann")
+    assert caught.value.code == "audit_unwritable"
+    assert world.modes.get().mode is Mode.STOPPED
+    world.checkpoint.failing = False
+    assert (await world.modes.resume(reason="all is well", actor="ann")).changed
+    assert world.modes.get().mode is Mode.NORMAL
+    records = await world.store.audit_after(0, 100)
+    lifted = [
+        (one.entry.before, one.entry.after, one.entry.reason) for one in records if one.entry.act == "mode_loosen"
+    ]
+    assert lifted == [("STOPPED", "NORMAL", "all is well")]
 
 
 async def test_the_real_file(tmp_path: Path) -> None:

@@ -49,10 +49,11 @@ class Modes:
 
         def work(draft: Draft) -> bool:
             before = draft.mode_record
-            if not set_in(draft, loosen(before, to, actor=actor, reason=reason, now=draft.now)):
-                return False
-            draft.audit(act="mode_loosen", target="mode", before=before.mode.name, after=to.name, reason=reason)
-            return True
+            changed = set_in(draft, loosen(before, to, actor=actor, reason=reason, now=draft.now))
+            if changed or stopped_by_file:
+                held = Mode.STOPPED if stopped_by_file else before.mode
+                draft.audit(act="mode_loosen", target="mode", before=held.name, after=to.name, reason=reason)
+            return changed
 
         changed = await self._state.change(work)
         if stopped_by_file:

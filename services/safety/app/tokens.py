@@ -141,8 +141,8 @@ class Tokens:
         return sorted(self._state.tokens.values(), key=lambda record: (record.created_at, record.id))
 
     async def revoke(self, token_id: str) -> TokenRecord:
-        """Make a token worthless, durably, and with it an unconfirmed one that was made of it: whoever stole it may have
-        asked for that. A revoked one stays as it was. Raises NotFound for an unknown id.
+        """Make a token worthless, durably, and with it an unconfirmed one that was made of it: whoever stole it may
+        have asked for that. A revoked one stays as it was. Raises NotFound for an unknown id.
         """
 
         def work(draft: Draft) -> TokenRecord:
