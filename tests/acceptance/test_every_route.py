@@ -151,6 +151,9 @@ async def test_every_route_with_every_kind_of_token(tmp_path: Path) -> None:
     wanted |= {EVERY_SCOPE - {scope} for row in TABLE for scope in row.scopes}
     async with doors(tmp_path, wanted) as at:
         with gateway_of(at.system.workspace) as app:
+            app.add_url_rule("/forgotten", view_func=str)
+            assert routes_of(app) - OPEN - {row.route for row in TABLE} >= {"GET /forgotten"}, "it would be seen"
+        with gateway_of(at.system.workspace) as app:
             rows = {row.route for row in TABLE}
             assert routes_of(app) == rows | OPEN
             needs = documented_of(app)

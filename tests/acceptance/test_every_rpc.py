@@ -142,7 +142,9 @@ async def test_every_method_with_every_kind_of_token(tmp_path: Path) -> None:
         built_in = [await channels.built_in(name, text) for name in SOCKETS for text in (None, at.keyring.unknown)]
         seen = await try_all(channels, at)
         await channels.close()
-    assert served == {name: own_services(name) | {HEALTH, REFLECTION} for name in SOCKETS}, "what is served is in no contract"
+    assert served == {name: own_services(name) | {HEALTH, REFLECTION} for name in SOCKETS}, (
+        "what is served is in no contract"
+    )
     assert built_in == [("OK", NOBODY)] * 6, "health is for everybody, reflection is not"
     differ = {key: f"{got}, not {answer}" for key, (got, answer) in seen.items() if got != answer}
     print(f"{len(methods())} methods, {len(seen)} calls: {dict(Counter(got for got, _ in seen.values()))}")
