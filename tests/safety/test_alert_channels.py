@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -115,6 +116,22 @@ def test_a_webhook_that_refuses_is_said_so() -> None:
         channel(webhook(hook.url)).say(MESSAGE)
     with pytest.raises(Unavailable, match="not in the keychain"):
         channel(webhook(hook.url, "chat")).say(MESSAGE)
+
+
+def test_what_does_not_speak_http_is_no_webhook() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            taken, _ = listener.accept()
+            with taken:
+                taken.recv(65_536)
+                taken.sendall(b"220 mail.example.org ESMTP\r\n")
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        with pytest.raises(Unavailable, match="does not speak HTTP"):
+            channel(webhook(f"http://127.0.0.1:{listener.getsockname()[1]}/")).say(MESSAGE)
+        greeting.join()
 
 
 def test_a_token_does_not_follow_a_redirect() -> None:

@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from foundation.errors import NotFound, Unavailable
+from foundation.errors import Exhausted, NotFound, Unavailable
 from foundation.log import get_logger
+from services.safety.adapters.memory import MemoryStore
 from services.safety.app.alerts import Alerts
 from services.safety.domain.alert import Alert, AlertRules, Group, Level, Throttle, first, outlived
-from services.safety.domain.mode import Mode
-from services.safety.ports import AlertMessage
+from services.safety.domain.mode import Mode, StopOrder
+from services.safety.ports import AlertMessage, Changes
 from tests.safety.world import FAILURE, SUCCESS, World, ended
-from tests.waiting import eventually
+from tests.waiting import eventually, looks
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -204,6 +205,48 @@ async def test_it_runs_by_itself() -> None:
         return bool(pager.said)
 
     await eventually(told, "it is told")
+    stop.set()
+    await running
+
+
+class FullDisk(MemoryStore):
+    """A store that can be full."""
+
+    full = False
+
+    async def commit(self, changes: Changes) -> int:
+        """Write, or say that there is no room."""
+        if self.full:
+            raise Exhausted("disk_full", "The disk is full; nothing was stored.")
+        return await super().commit(changes)
+
+
+class OddPager(Pager):
+    """A channel with a fault that nobody foresaw."""
+
+    def say(self, message: AlertMessage) -> None:
+        """Fail."""
+        self.asked += 1
+        raise ValueError("Invalid header value b'Bearer s3cret'")
+
+
+async def test_neither_a_full_disk_nor_a_fault_in_a_channel_ends_the_teller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.safety.app.alerts.FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("services.safety.app.alerts.IDLE_SECONDS", 0.01)
+    store, stop = FullDisk(), asyncio.Event()
+    world, pager, odd = await World.start(store), Pager(), OddPager(Config(name="odd"))
+    alerts = alerts_of(world, pager, odd)
+    await alerts.raise_(alert())
+    store.full = True
+    running = asyncio.create_task(alerts.run(stop))
+    await eventually(lambda: "odd" in alerts.faults, "the odd channel was tried")
+    assert "s3cret" not in alerts.faults["odd"]
+    async for _ in looks(0.2):
+        assert len(pager.said) == 1, "that it was told cannot be written, and is known all the same"
+    world.signal.order = StopOrder(actor="bob", reason="", since=None)  # must be recorded, and cannot be
+    world.clock.advance(2 * RULES.cool_down)
+    await eventually(lambda: len(pager.said) > 1, "it goes on to tell")
+    store.full = False
     stop.set()
     await running
 

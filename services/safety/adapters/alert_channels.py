@@ -94,6 +94,7 @@ class WebhookChannel:
 
     def say(self, message: AlertMessage) -> None:
         """Post it. Raises Unavailable when it is not taken with a status of 2xx."""
+        import http.client
         import urllib.error
         import urllib.request
 
@@ -113,6 +114,8 @@ class WebhookChannel:
             raise Unavailable("webhook_refused", f"The webhook answered {error.code}.") from None
         except OSError as error:
             raise Unavailable("webhook_failed", f"The webhook was not reached: {_reason(error)}.") from None
+        except http.client.HTTPException:
+            raise Unavailable("webhook_failed", "What answered at the webhook's address does not speak HTTP.") from None
 
 
 def _document(message: AlertMessage) -> bytes:

@@ -84,9 +84,12 @@ class Alerts:
     # -- telling
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell people until `stop` is set."""
+        """Tell people until `stop` is set; whatever cannot be written or sent ends neither this nor safety."""
         while not stop.is_set():
-            await self.tell_what_is_due()
+            try:
+                await self.tell_what_is_due()
+            except QuantumError as error:
+                self._logger.error(f"What was told of alerts is noted later: {error.message}", action="alerts_unnoted")
             try:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await stop.wait()
@@ -100,11 +103,19 @@ class Alerts:
             if summary := self._throttles[channel.config.name].take_summary(now):
                 await self._say(channel, self._message("throttle", Level.WARNING, summary))
         due = [(group, level) for group in self._state.alerts.values() if (level := group.due(self._rules, now))]
-        for group, level in due:
+        # The most urgent first: a channel that hangs keeps those behind it waiting.
+        for group, level in sorted(due, key=lambda one: one[1], reverse=True):
             await self._tell(group, level)
         if due:
-            await self._state.change(lambda draft: _note_told(draft, due))
+            await self._note(due)
         return len(due)
+
+    async def _note(self, due: Sequence[tuple[Group, Level]]) -> None:
+        """Durably; where that cannot be (a full disk), in memory at least, or it would be told every second."""
+        try:
+            await self._state.change(lambda draft: _note_told(draft, due))
+        except QuantumError:
+            await self._state.change(lambda draft: _note_told(draft, due, durable=False))
 
     async def _tell(self, group: Group, level: Level) -> None:
         message = self._message(group.cause, level, group.message(level), group)
@@ -153,6 +164,9 @@ class Alerts:
             fault = TimedOut("channel_timeout", f"{name} took longer than {SAY_SECONDS:.0f} s.").message
         except (QuantumError, OSError) as error:
             fault = str(error)
+        except Exception as error:  # noqa: BLE001 - a way that is broken must not end safety
+            # Its kind alone: the text may hold the channel's secret.
+            fault = f"{name} failed unexpectedly ({type(error).__name__})."
         else:
             self.faults.pop(name, None)
             return Delivery(channel=name)
@@ -160,8 +174,8 @@ class Alerts:
         return Delivery(channel=name, fault=fault)
 
 
-def _note_told(draft: Draft, told: Sequence[tuple[Group, Level]]) -> None:
+def _note_told(draft: Draft, told: Sequence[tuple[Group, Level]], *, durable: bool = True) -> None:
     for group, level in told:
         current = draft.alerts.get(group.cause)
         if current is not None and current.first_at == group.first_at:
-            draft.alerts.put(current.told(level, group.count, draft.now))
+            draft.alerts.put(current.told(level, group.count, draft.now), durable=durable)

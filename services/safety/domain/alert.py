@@ -184,10 +184,10 @@ class AlertBook:
         if before is not None and before.open:
             self.put(before.resolved(now))
 
-    def put(self, group: Group) -> None:
-        """Take over a group that was made of the one here."""
+    def put(self, group: Group, *, durable: bool = True) -> None:
+        """Take over a group that was made of the one here; written with the next commit where that is soon enough."""
         self.changed[group.cause] = group
-        self.must_be_durable = True
+        self.must_be_durable |= durable
 
 
 def outlived(groups: Mapping[str, Group], now: datetime) -> list[str]:
