@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class OutcomeKind(StrEnum):
@@ -17,24 +18,25 @@ class OutcomeKind(StrEnum):
     """Infrastructure, policy, cancel, or never started: gives a permit back, counts nowhere."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How one attempt ended. `epoch` is the Admission's that admitted it; 0: not known."""
+class Outcome(NamedTuple):
+    """How one attempt ended. `epoch` is the Admission's that admitted it; 0: not known.
+
+    A tuple, as a candidate is, because there is one of each for every attempt.
+    """
 
     task_id: str
     fence: int
     agent: str
+    kind: OutcomeKind
     project: str = ""
     uses: tuple[str, ...] = ()
-    kind: OutcomeKind
     failure_class: str = ""
     detail: str = ""
     finished_at: datetime | None = None
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An attempt that wants to start; `fence` is the one that it will carry.
 
     `origin` is the task that it retries, else the one whose child it is: it spends under the same cap.

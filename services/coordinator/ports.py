@@ -242,8 +242,7 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An attempt that dispatch would like to start; `fence` is the one that it would carry.
 
     `origin` is the task that it retries, else the one whose child it is.

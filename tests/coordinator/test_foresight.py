@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from foundation.errors import Exhausted
 from services.coordinator.app.attachments import Attachment, Grant
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Verdict
+from services.coordinator.ports import Report, StoreTransaction, Verdict
 from tests.coordinator.fleet import Fleet, sent
 
 pytestmark = pytest.mark.asyncio
@@ -91,6 +92,9 @@ async def test_a_foretold_task_that_safety_refuses_waits_as_any_other(fleet: Fle
     task = fleet.make("a")
     await asked(fleet, [task], add=add)
     assert granted(runner) == []
+    if add:
+        assert (await fleet.task(task)).ready
+    assert fleet.holdings.all() == ()
     fleet.gate.verdicts.clear()
     fleet.clock.advance(timedelta(seconds=31))
     await fleet.renewal.tick()
@@ -158,3 +162,73 @@ async def test_ahead_of_the_commit_an_agent_gets_no_more_than_its_manifest_allow
     tasks = [fleet.make("a"), fleet.make("a"), fleet.make("b")]
     await asked(fleet, tasks, add=True)
     assert granted(runner) == [tasks[0].id, tasks[2].id]
+
+
+async def test_the_lease_is_in_the_commit_of_the_task_and_takes_its_room(fleet: Fleet) -> None:
+    runner = await fleet.runner(capacity=1)
+    task = fleet.make("a")
+    with fleet.changes.foretold([task]) as foretold:
+        assert [(lease.holder, lease.fence) for lease in foretold.tasks] == [("one", task.fence + 1)]
+        with fleet.changes.foretold([fleet.make("b")]) as second:
+            assert second.tasks[0].ready
+        rounds = asyncio.create_task(fleet.round())
+        await fleet.store.write(lambda tx: tx.insert(foretold.tasks))
+        foretold.announce(foretold.tasks)
+    await rounds
+    assert granted(runner) == [task.id]
+    await fleet.submit("b")
+    await fleet.round()
+    assert granted(runner) == []
+
+
+async def test_no_task_is_leased_ahead_while_the_room_is_being_given_away(fleet: Fleet) -> None:
+    await fleet.runner(capacity=1)
+    await fleet.submit("a")
+    rounds = asyncio.create_task(fleet.round())
+    while not fleet.gate.asked:
+        await asyncio.sleep(0)
+    with fleet.changes.foretold([fleet.make("b")]) as foretold:
+        assert foretold.tasks[0].ready
+    await rounds
+
+
+async def test_a_lease_ahead_carries_the_last_report(fleet: Fleet) -> None:
+    runner = await fleet.runner()
+    report = Report(type="t", project="", summary="s", data="{}", task_id="t0", agent="a", published_at=fleet.now())
+    await fleet.store.write(lambda tx: tx.publish(report))
+    with fleet.changes.foretold([fleet.make("a")]) as foretold:
+        rounds = asyncio.create_task(fleet.round())
+
+        def add(tx: StoreTransaction) -> None:
+            tx.insert(foretold.tasks)
+            foretold.read_along(tx)
+
+        await fleet.store.write(add)
+        foretold.announce(foretold.tasks)
+    await rounds
+    [lease] = sent(runner)
+    assert isinstance(lease, Grant) and '"summary": "s"' in lease.last_report
+
+
+async def test_a_lease_ahead_that_cannot_be_ended_runs_down(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fleet.runner()
+    fleet.gate.away = True
+    task = fleet.make("a")
+    with fleet.changes.foretold([task]) as foretold:
+        rounds = asyncio.create_task(fleet.round())
+        await fleet.store.write(lambda tx: tx.insert(foretold.tasks))
+        foretold.announce(foretold.tasks)
+
+    async def fail(work: object) -> None:
+        raise Exhausted("disk_full", "The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet.store, "write", fail)
+        with pytest.raises(Exhausted):
+            await rounds
+    assert [held.task_id for held in fleet.holdings.all()] == [task.id]
+    fleet.gate.away = False
+    for _ in range(12):  # a longer pause would be a sleep of the machine, after which every lease gets a new term
+        fleet.clock.advance(timedelta(seconds=5))
+        await fleet.renewal.tick()
+    assert (await fleet.task(task)).holder == ""

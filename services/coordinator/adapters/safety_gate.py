@@ -36,7 +36,7 @@ class ClientGate:
     async def admit(self, outcomes: Sequence[OutboxEntry], candidates: Sequence[Candidate]) -> Admission:
         answer = await self._client.admit(
             [_outcome(entry) for entry in outcomes],
-            [_candidate(candidate) for candidate in candidates],
+            [values.Candidate(*candidate) for candidate in candidates],
             deadline=ADMIT_DEADLINE,
         )
         return Admission(
@@ -80,17 +80,6 @@ def _outcome(entry: OutboxEntry) -> values.Outcome:
         detail=entry.detail,
         finished_at=entry.finished_at,
         epoch=entry.epoch,
-    )
-
-
-def _candidate(candidate: Candidate) -> values.Candidate:
-    return values.Candidate(
-        task_id=candidate.task_id,
-        fence=candidate.fence,
-        agent=candidate.agent,
-        project=candidate.project,
-        uses=candidate.uses,
-        origin=candidate.origin,
     )
 
 
