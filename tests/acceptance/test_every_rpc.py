@@ -204,7 +204,8 @@ class Channels:
         request, reply = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
         # An empty request to look at a token is answered as a bad token is.
         asked = {"token": self._at.keyring.with_scopes({"read"})} if path.endswith("/ValidateToken") else {}
-        sent: Any = iter(()) if method.client_streaming else request(**asked)
+        # Nothing is written to a stream: a refusal that crosses a write loses its reason inside grpc.
+        sent: Any = None if method.client_streaming else request(**asked)
         ways = {
             (False, False): channel.unary_unary,
             (False, True): channel.unary_stream,
@@ -231,6 +232,7 @@ class Channels:
     async def served(self, name: str) -> list[str]:
         """The services that a server says it has, to one who may read."""
         call = self._reflection(name, self._at.keyring.with_scopes({"read"}))
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         answer = await call.read()
         return [service.name for service in answer.list_services_response.service]
 
@@ -240,7 +242,7 @@ class Channels:
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
         )
-        return ask(iter((reflection_pb2.ServerReflectionRequest(list_services=""),)), timeout=DEADLINE_SECONDS)
+        return ask(timeout=DEADLINE_SECONDS)
 
 
 async def _of_stream(call: Any) -> grpc.StatusCode:
@@ -248,11 +250,11 @@ async def _of_stream(call: Any) -> grpc.StatusCode:
     try:
         async with asyncio.timeout(SILENT_SECONDS):
             first = await call.read()
-    except TimeoutError:
-        first = None if call.done() else call
+    except TimeoutError:  # which has cancelled the read, and with it the call
+        return grpc.StatusCode.OK
     except grpc.aio.AioRpcError as error:
         return error.code()
-    if first is grpc.aio.EOF or first is None:
+    if first is grpc.aio.EOF:
         code: grpc.StatusCode = await call.code()
         return code
     call.cancel()

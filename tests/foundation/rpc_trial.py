@@ -148,10 +148,15 @@ class Calls:
         self.upload = opened.stream_unary(f"/{SERVICE}/Upload")
         self.talk = opened.stream_stream(f"/{SERVICE}/Talk")
 
-    def each_kind(self, request: bytes) -> list[Callable[[], Awaitable[object]]]:
-        """One call of each kind, to be made by the receiver."""
+    def each_kind(self, request: bytes, *, silent: bool = False) -> list[Callable[[], Awaitable[object]]]:
+        """One call of each kind, to be made by the receiver; `silent` ones open their streams and write nothing.
+
+        A refusal that crosses a write loses its reason inside grpc.
+        """
 
         async def requests() -> AsyncIterator[bytes]:
+            if silent:
+                await asyncio.Event().wait()
             yield request
 
         async def collect(stream: AsyncIterator[bytes]) -> list[bytes]:

@@ -104,7 +104,7 @@ async def test_no_kind_of_call_gets_in_without_a_good_token_and_its_scope(
         return request
 
     async with serving(socket, Trial(answer=remember)), calling(socket, token) as calls:
-        for call in calls.each_kind(b"hi"):
+        for call in calls.each_kind(b"hi", silent=True):
             with pytest.raises(refusal), translate():
                 await call()
     assert asked == []
@@ -113,7 +113,7 @@ async def test_no_kind_of_call_gets_in_without_a_good_token_and_its_scope(
 async def test_a_refusal_names_the_scope_that_is_missing(socket: Path) -> None:
     async with serving(socket, Trial(answer=echo)), calling(socket, "bob/read") as calls:
         with pytest.raises(Denied, match="'submit'") as denied, translate():
-            await calls.upload(iter([b"hi"]), timeout=DEADLINE_SECONDS)
+            await calls.each_kind(b"hi", silent=True)[2]()
     assert denied.value.code == "scope_missing"
 
 
@@ -168,7 +168,7 @@ async def test_each_call_is_one_debug_line_with_its_code(socket: Path, log: Path
     async with serving(socket, Trial(answer=echo)), calling(socket, "bob/read") as calls:
         await calls.ask(b"hi", timeout=DEADLINE_SECONDS)
         with pytest.raises(Denied), translate():
-            await calls.upload(iter([b"hi"]), timeout=DEADLINE_SECONDS)
+            await calls.each_kind(b"hi", silent=True)[2]()
     assert [line["code"] for line in lines(log, "rpc")] == ["OK", "PERMISSION_DENIED"]
 
 
