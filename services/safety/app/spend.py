@@ -249,7 +249,8 @@ class Spend:
         if grant is None:
             return True
         if grant.ended_at is not None:
-            return self._state.clock.now() - grant.ended_at >= self._grace
+            # An end that lies ahead was booked by a clock that was wrong; nobody may wait until that day.
+            return abs(self._state.clock.now() - grant.ended_at) >= self._grace
         boottime = self._state.clock.boottime()
         return boottime - self._renewed.setdefault(name.attempt, boottime) >= self._grace.total_seconds()
 

@@ -8,8 +8,8 @@ from itertools import islice
 
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.spend_book import SpendBook
-from services.safety.domain.spend_caps import AccountKey
-from services.safety.domain.spend_records import ReservationKey, Stage
+from services.safety.domain.spend_caps import AccountKey, Per
+from services.safety.domain.spend_records import Balance, ReservationKey, Stage
 
 KEPT = timedelta(days=90)
 """As long as a dead or undecided task is kept, which could be run again under its family's cap."""
@@ -38,7 +38,9 @@ def what_to_forget(book: SpendBook, now: datetime, grace: timedelta) -> Forgotte
     reservations += list(islice(book.over, max(0, len(book.over) - OVER_KEPT_MAX)))
     if not book.prune_due(now):
         return Forgotten(grants=tuple(grants), reservations=tuple(dict.fromkeys(reservations)))
-    old = now - KEPT
+    # Counted from the last booking, which is never after now but for a clock that was ahead for a moment: what holds
+    # today must not be taken for old by it.
+    old = min(now, book.latest or now) - KEPT
     reservations += [
         name
         for name, one in book.reservations.items()
@@ -47,9 +49,15 @@ def what_to_forget(book: SpendBook, now: datetime, grace: timedelta) -> Forgotte
     return Forgotten(
         grants=tuple(grants),
         reservations=tuple(dict.fromkeys(reservations)),
-        balances=tuple(account for account, one in book.balances.items() if one.used_at < old and not one.reserved),
+        balances=tuple(account for account, one in book.balances.items() if _is_old(account, one, old)),
         families=tuple(task for task, (_, learned_at) in book.families.items() if learned_at < old),
     )
+
+
+def _is_old(account: AccountKey, balance: Balance, old: datetime) -> bool:
+    """What is counted for ever of an agent, a provider or the fleet is never old: its cap may count for ever too."""
+    is_for_ever = account.per is Per.TOTAL and not account.subject.startswith("attempt:")
+    return balance.used_at < old and not balance.reserved and not is_for_ever
 
 
 def _is_over(book: SpendBook, attempt: AttemptKey, now: datetime, grace: timedelta) -> bool:
