@@ -121,4 +121,6 @@ def _redirected() -> Response:
 
 
 def _set_cookie(response: Response, name: str, value: str, age_seconds: int | None) -> None:
-    response.set_cookie(name, value, max_age=age_seconds, path="/", httponly=True, samesite="Strict")
+    # Over TLS never again without it: whoever makes the browser ask by plain HTTP would read it on the way.
+    secure = gateway().address.tls
+    response.set_cookie(name, value, max_age=age_seconds, path="/", secure=secure, httponly=True, samesite="Strict")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from gateway.address import Address
 from tests.gateway.conftest import BASE, Front
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -50,6 +52,18 @@ def test_the_token_stays_here(front: Front) -> None:
     assert "SameSite=Strict" in session
     for text in (*cookies, answer.text, answer.headers["Location"], _open(client).text):
         assert front.world.user.text not in text
+
+
+@pytest.mark.parametrize("address", [Address("0.0.0.0", 8443, ("quantum.example.org",))], ids=["beyond loopback"])
+def test_over_tls_a_cookie_never_goes_without_it(front: Front) -> None:
+    base, client = "https://quantum.example.org:8443", front.client()
+    first = client.get("/", base_url=base, headers=HTML)
+    form = {"form_key": _key(first), "token": front.world.user.text}
+    answer = client.post("/session", base_url=base, data=form, headers=HTML | {"Origin": base})
+    assert answer.status_code == 303
+    set_now = [cookie for cookie in (*first.headers.getlist("Set-Cookie"), *answer.headers.getlist("Set-Cookie"))]
+    assert all("; Secure" in cookie for cookie in set_now if "Max-Age=0" not in cookie)
+    assert client.get("/", base_url=base, headers=HTML).status_code == 200
 
 
 def test_a_session_opens_the_page_and_nothing_else(front: Front) -> None:

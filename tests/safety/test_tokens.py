@@ -35,6 +35,7 @@ async def test_an_issued_token_is_good_also_after_a_restart() -> None:
         ("ci", ["service:coordinator"], None),
         ("ci", ["everything"], None),
         ("ci", ["read"], timedelta(0)),
+        ("ci", ["read"], timedelta(days=3_000_000)),
     ],
 )
 async def test_a_token_that_should_not_be_is_not_issued(

@@ -10,6 +10,7 @@ from foundation.auth import SCOPES
 from foundation.errors import FieldFault, Invalid, Unauthenticated
 
 NAME_LENGTH_MAX = 64
+LIFETIME_MAX = timedelta(days=3_650)
 LAST_USE_EXACT_TO = timedelta(minutes=1)
 UNCONFIRMED_FOR = timedelta(days=30)
 """How long a new token lives that nobody has confirmed. What was cut short may have left it alone in the keychain: were
@@ -94,8 +95,8 @@ def check_issue(name: str, scopes: Iterable[str], lifetime: timedelta | None) ->
         FieldFault("scopes", f"there is no scope {scope!r} to issue; there are {', '.join(sorted(SCOPES))}")
         for scope in sorted(wanted - SCOPES)
     ]
-    if lifetime is not None and lifetime <= timedelta(0):
-        faults.append(FieldFault("lifetime", "must be longer than nothing"))
+    if lifetime is not None and not timedelta(0) < lifetime <= LIFETIME_MAX:
+        faults.append(FieldFault("lifetime", f"must be longer than nothing, and at most {LIFETIME_MAX.days} days"))
     if faults:
         raise Invalid("bad_token_request", "The token cannot be issued as asked.", fields=faults)
     return wanted
