@@ -153,7 +153,7 @@ class CachingTokenVerifier:
         known, now = self._known.get(digest), self._clock.boottime()
         if known is None or now - known.asked_at >= self._grace_seconds or now >= known.expires_after:
             return None
-        return replace(known.caller, scopes=known.caller.scopes - _WITHDRAWN_IN_GRACE)
+        return replace(known.caller, scopes=known.caller.scopes - _WITHDRAWN_IN_GRACE, in_grace=True)
 
     def _keep(self, digest: str, known: _Known) -> None:
         self._known[digest] = known

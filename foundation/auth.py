@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from foundation.errors import Internal
+from foundation.errors import Internal, Unavailable
 
 PUBLIC = "public"
 SERVICE = "service"
@@ -25,6 +25,8 @@ class Caller:
     name: str
     """What the token was issued for, like `user` or `coordinator`; for logs and the audit."""
     scopes: frozenset[str]
+    in_grace: bool = False
+    """Whether safety could not be asked, so that an answer from a while ago is gone by."""
 
 
 class TokenVerifier(Protocol):
@@ -46,6 +48,16 @@ def allows(scopes: Set[str], needed: str) -> bool:
     if needed == SERVICE:
         return any(scope.startswith(_SERVICE_PREFIX) for scope in scopes)
     return needed in scopes
+
+
+def require_asked(caller: Caller) -> None:
+    """Raise Unavailable for a caller in grace: what loosens is not done on the strength of an answer that is old."""
+    if caller.in_grace:
+        raise Unavailable(
+            "safety_unreachable",
+            "Safety cannot be asked who you are, and nothing is loosened until it can.",
+            remedy="`quantum status` shows what is running. Pausing, cancelling and stopping work all the same.",
+        )
 
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from foundation.auth import current_caller
+from foundation.auth import current_caller, require_asked
 from foundation.tokens import mask
 from protos.coordinator.v1 import (
     agents_pb2,
@@ -102,6 +102,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return tasks_pb2.RetryTasksResponse(tasks=tasks_to(done.tasks[:SHOWN_MAX]), retried=len(done.tasks))
 
     async def DecideTask(self, request: tasks_pb2.DecideTaskRequest, context: Context) -> tasks_pb2.DecideTaskResponse:
+        require_asked(current_caller())
         decision = decision_from(request.decision)
         task = await self._decide(request.id, decision, mask(request.note), current_caller())
         return tasks_pb2.DecideTaskResponse(task=task_to(task))
@@ -156,6 +157,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
     async def ResumeQueue(
         self, request: queue_pb2.ResumeQueueRequest, context: Context
     ) -> queue_pb2.ResumeQueueResponse:
+        require_asked(current_caller())
         return queue_pb2.ResumeQueueResponse(changed=await self._queue.resume())
 
     async def ClearQueue(self, request: queue_pb2.ClearQueueRequest, context: Context) -> queue_pb2.ClearQueueResponse:
@@ -165,6 +167,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
     async def UndoClearQueue(
         self, request: queue_pb2.UndoClearQueueRequest, context: Context
     ) -> queue_pb2.UndoClearQueueResponse:
+        require_asked(current_caller())
         restored = await self._undo(request.clearing_id, current_caller())
         return queue_pb2.UndoClearQueueResponse(restored=restored)
 

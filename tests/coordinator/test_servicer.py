@@ -11,7 +11,7 @@ import pytest
 from clients import coordinator_values as values
 from clients.coordinator import CoordinatorClient
 from foundation.auth import Caller
-from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, QuantumError
+from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, QuantumError, Unavailable
 from foundation.log import get_logger
 from foundation.rpc.channel import open_channel, translate
 from foundation.rpc.server import RpcServer
@@ -35,6 +35,7 @@ from services.coordinator.servicer import AgentServicer, QueueServicer, ReportSe
 from tests.coordinator.desk import Desk
 
 SCOPES = {"user": frozenset({"read", "submit", "cancel", "operate"}), "reader": frozenset({"read"})}
+SCOPES["in grace"] = SCOPES["user"]
 PACKAGE = "quantum.coordinator.v1"
 
 
@@ -42,7 +43,7 @@ class Verifier:
     """A token is the name of its holder."""
 
     async def verify(self, token: str) -> Caller:
-        return Caller(token_id=token, name=token, scopes=SCOPES[token])
+        return Caller(token_id=token, name=token, scopes=SCOPES[token], in_grace=token == "in grace")
 
 
 @pytest.fixture
@@ -112,6 +113,23 @@ async def test_a_task_there_and_back(client: CoordinatorClient, desk: Desk) -> N
     assert task == await client.get_task(task.id)
     again = await client.submit([spec], idempotency_key="k")
     assert (again.replayed, list(again.tasks)) == (True, [task])
+
+
+async def test_with_safety_out_of_reach_people_tighten_and_do_not_loosen(socket: Path, desk: Desk) -> None:
+    [task] = await desk.add()
+    async with CoordinatorClient.dial(socket, token=lambda: "in grace") as client:
+        assert await client.pause_queue(reason="odd")
+        assert (await client.cancel([task.id])).cancelled == 1
+        for loosening in (
+            client.resume_queue(),
+            client.undo_clear("clearing"),
+            client.decide(task.id, values.Decision.RUN_AGAIN),
+        ):
+            with pytest.raises(Unavailable, match="loosened"):
+                await loosening
+        assert (await client.queue_stats()).paused_reason
+    async with CoordinatorClient.dial(socket, token=lambda: "user") as client:
+        assert await client.resume_queue()
 
 
 async def test_an_ended_task_shows_what_was_measured(client: CoordinatorClient, desk: Desk) -> None:

@@ -61,7 +61,7 @@ def test_over_tls_a_cookie_never_goes_without_it(front: Front) -> None:
     form = {"form_key": _key(first), "token": front.world.user.text}
     answer = client.post("/session", base_url=base, data=form, headers=HTML | {"Origin": base})
     assert answer.status_code == 303
-    set_now = [cookie for cookie in (*first.headers.getlist("Set-Cookie"), *answer.headers.getlist("Set-Cookie"))]
+    set_now = (*first.headers.getlist("Set-Cookie"), *answer.headers.getlist("Set-Cookie"))
     assert all("; Secure" in cookie for cookie in set_now if "Max-Age=0" not in cookie)
     assert client.get("/", base_url=base, headers=HTML).status_code == 200
 

@@ -96,6 +96,7 @@ async def test_out_of_reach_a_token_stays_good_for_what_does_not_loosen() -> Non
     door.safety.fault = AWAY
     door.clock.advance(timedelta(minutes=14))
     assert await door.scopes() == {"read", "submit", "cancel", "operate"}
+    assert (await door.verifier.verify(door.text)).in_grace
     asked = door.safety.asked
     await door.scopes()
     assert door.safety.asked == asked  # not every call waits for safety anew
@@ -104,6 +105,7 @@ async def test_out_of_reach_a_token_stays_good_for_what_does_not_loosen() -> Non
         await door.scopes()
     door.safety.fault = None
     assert await door.scopes() == SCOPES
+    assert not (await door.verifier.verify(door.text)).in_grace
 
 
 async def test_out_of_reach_an_unknown_token_is_not_good() -> None:
