@@ -47,15 +47,24 @@ class TcpSettings:
 
 
 def make_authority(workspace: Workspace, secrets: SecretStore, *, now: datetime) -> bool:
-    """Make the authority where there is none; True when it was made. What was issued stays good."""
+    """Make the authority where there is none; True when it was made. What was issued stays good as long as its key is
+    there: a certificate that was lost, or is of another key since a crash, is written anew for the key in the keychain.
+    """
     from foundation.authority import Authority
 
     account = user_account(workspace)
-    if secrets.get(AUTHORITY_KEY, account) is not None and workspace.authority.exists():
+    key = secrets.get(AUTHORITY_KEY, account)
+    signer = None if key is None else key.encode()
+    if (
+        signer is not None
+        and workspace.authority.exists()
+        and Authority(signer, workspace.authority.read_bytes()).whole
+    ):
         return False
-    made = Authority.make(workspace.key12, now=now)
+    made = Authority.make(workspace.key12, now=now, signer=signer)
     workspace.authority.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secrets.set(AUTHORITY_KEY, account, made.key.decode())
+    if signer is None:
+        secrets.set(AUTHORITY_KEY, account, made.key.decode())
     atomic_write(workspace.authority, made.certificate, 0o644)
     return True
 

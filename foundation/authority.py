@@ -21,6 +21,7 @@ CERTIFICATE_LIFETIME = timedelta(days=7)
 CERTIFICATE_LIFETIME_MAX = timedelta(days=397)
 """What browsers still accept; a certificate cannot be revoked, it can only be short-lived."""
 _BACKDATED = timedelta(minutes=5)  # clocks of two machines differ
+_OWN_NAMES = server_name("")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -49,9 +50,13 @@ class Authority:
     certificate: bytes
 
     @classmethod
-    def make(cls, workspace_key: str, *, now: datetime) -> Authority:
-        """A new authority for one workspace (`Workspace.key12`)."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def make(cls, workspace_key: str, *, now: datetime, signer: bytes | None = None) -> Authority:
+        """A new authority for one workspace (`Workspace.key12`).
+
+        With the key of one whose certificate was lost as `signer`, a new certificate of that: what it issued stays
+        good. Raises Invalid when that is no such key.
+        """
+        key = ec.generate_private_key(ec.SECP256R1()) if signer is None else _signer(signer)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Quantum authority {workspace_key}")])
         certificate = (
             x509.CertificateBuilder()
@@ -67,6 +72,15 @@ class Authority:
             .sign(key, hashes.SHA256())
         )
         return cls(_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the certificate is the one of the key."""
+        try:
+            certificate = x509.load_pem_x509_certificate(self.certificate)
+        except ValueError:
+            return False
+        return certificate.public_key() == _signer(self.key).public_key()
 
     def issue(
         self,
@@ -84,8 +98,7 @@ class Authority:
         an unknown role, a name that is none, or a lifetime that is not between a minute and 397 days.
         """
         _require_issuable(role, name, lifetime)
-        signer = serialization.load_pem_private_key(self.key, password=None)
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        signer = _signer(self.key)
         issuer = x509.load_pem_x509_certificate(self.certificate)
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [
@@ -136,7 +149,19 @@ def _require_issuable(role: str, name: str, lifetime: timedelta) -> None:
         raise Invalid("bad_lifetime", f"A certificate lives from a minute to {CERTIFICATE_LIFETIME_MAX.days} days.")
 
 
+def _signer(key: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        signer = serialization.load_pem_private_key(key, password=None)
+    except ValueError as error:
+        raise Invalid("not_a_key", "The authority's key cannot be read.") from error
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise Invalid("not_a_key", "The authority's key is of another kind.")
+    return signer
+
+
 def _general_name(host: str) -> x509.GeneralName:
+    if host.lower().rstrip(".").endswith(_OWN_NAMES):
+        raise Invalid("bad_host", f"“{host}” is the name of a role; each certificate has the one of its own.")
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

@@ -53,6 +53,12 @@ def test_what_cannot_be_issued_is_refused(authority: Authority, role: str, name:
         authority.issue(WORKSPACE, role, name, now=NOW, lifetime=lifetime)
 
 
+@pytest.mark.parametrize("host", ["safety.quantum.internal", "SAFETY.quantum.internal.", "*.quantum.internal"])
+def test_nobody_gets_the_name_of_another_role(authority: Authority, host: str) -> None:
+    with pytest.raises(Invalid, match="name of a role"):
+        authority.issue(WORKSPACE, "user", "ann", now=NOW, hosts=(host,))
+
+
 def test_a_file_that_is_no_identity_is_refused_with_the_line_that_mends_it(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="quantum ca renew"):
         IdentityFile(tmp_path / "none.pem").current()
