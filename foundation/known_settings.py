@@ -129,7 +129,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "spend_reservation_seconds": _number(900, 1, _DAY, "how long a reservation outlives its attempt, then charged"),
         # Tokens.
         "token_rotation_seconds": _number(_DAY, 1, 365 * _DAY, "age at which the user's token is replaced"),
-        "token_overlap_seconds": _number(900, 0, _DAY, "how long the replaced token stays good"),
+        "token_overlap_seconds": _number(900, 1, _DAY, "how long the replaced token stays good"),
         "token_cache_seconds": _number(1, 0, 60, "how long a verified token is not asked for again"),
         "token_offline_seconds": _number(900, 0, _DAY, "how long a token stays good while safety is out of reach"),
         "revocation_beat_seconds": _number(0.25, 0.01, 60, "pause between the beats of the revocation stream"),

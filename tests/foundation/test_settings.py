@@ -236,3 +236,14 @@ def test_the_table_holds_together() -> None:
 def test_importing_settings_does_not_import_yaml() -> None:
     check = "import sys, foundation.settings; sys.exit('yaml' in sys.modules or 'grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_there_is_always_an_overlap_in_which_services_take_their_new_token_up() -> None:
+    """They look for it three times within each: without one they would do nothing else, and be locked out."""
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Overlap:
+        token_overlap_seconds: float
+
+    with pytest.raises(Invalid):
+        load(Overlap, flags={"token_overlap_seconds": "0"}, environ={}, workspace=None)
