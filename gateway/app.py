@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 from flask import Request, Response, g, request
@@ -9,7 +10,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from pydantic import ValidationError
 
-from foundation.errors import Exhausted, FieldFault, Invalid
+from foundation.errors import Exhausted, FieldFault, Invalid, TimedOut, Unavailable
 from foundation.ids import SystemIds
 from foundation.log import get_logger
 from gateway import problem, security
@@ -32,7 +33,7 @@ from gateway.routes import (
 )
 from gateway.schemas.answers import Problem
 from gateway.schemas.documented import SECURITY_SCHEMES
-from gateway.state import Gateway, gateway
+from gateway.state import Gateway, gateway, require_good_token
 
 _TAGS = {"one", "many"}
 """Names of the two forms of a submission, which pydantic puts into the path of a fault."""
@@ -77,7 +78,12 @@ def create_app(state: Gateway) -> OpenAPI:
 
 
 def refuse(error: ValidationError) -> Response:
-    """Refuses what has not the shape that it should have; raises Invalid with every fault."""
+    """Refuses what has not the shape that it should have; raises Invalid with every fault.
+
+    Who has no good token hears that alone: what a request should look like is no business of theirs.
+    """
+    with suppress(Unavailable, TimedOut):  # then nobody can tell, and the faults are there all the same
+        require_good_token()
     faults = [FieldFault(_path(fault["loc"]), _sentence(fault["msg"])) for fault in error.errors(include_url=False)]
     what = "One part of the request is" if len(faults) == 1 else f"{len(faults)} parts of the request are"
     raise Invalid(

@@ -70,6 +70,15 @@ def caller() -> CallerServices:
     return cast(CallerServices, services)
 
 
+def require_good_token() -> None:
+    """Raise Unauthenticated unless the token is good, whatever it is good for; only the services can tell."""
+    try:
+        caller().coordinator(lambda coordinator, left: coordinator.list_projects(deadline=left))
+    except QuantumError as error:
+        if error.kind is not Kind.DENIED:
+            raise
+
+
 def unless_out_of_reach(ask: Callable[[], T]) -> T | QuantumError:
     """What is answered, or the error with which the figure stays unknown; what concerns the token is raised."""
     try:
