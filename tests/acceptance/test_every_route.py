@@ -177,7 +177,7 @@ def try_all(app: OpenAPI, at: Doors) -> dict[tuple[str, str], tuple[int, int]]:
                 method, path = row.route.replace("<task_id>", at.ended_task).split()
                 path = path.replace("<scope>", "agent:nobody").replace("<cause>", "breaker:agent:nobody")
                 if column == "worthless" and method == "POST":
-                    seen[f"{row.route} with nothing in it", name] = (ask(client, method, path, text, {"x": 1}), answer)
+                    seen[f"{row.route} with a wrong body", name] = (ask(client, method, path, text, {"x": 1}), answer)
                 for one in ("HEAD", "GET") if method == "GET" else (method,):
                     seen[f"{one} {row.route.split()[1]}", name] = (ask(client, one, path, text, row.body), answer)
     return seen
