@@ -1,0 +1,66 @@
+"""What the ledger forgets and what it must not, also under a clock that is wrong for a moment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.safety.domain.spend_caps import AccountKey
+from tests.safety.spending import DOLLAR, GRACE, Purse
+
+DAY = timedelta(days=1)
+
+
+async def test_the_ledger_forgets_what_nobody_needs() -> None:
+    purse = await Purse.open()
+    token = await purse.start("t")
+    await purse.call(token, "a")
+    await purse.spend.settle(token, "a", DOLLAR)
+    await purse.start("child", origin="t")
+    await purse.end("t")
+    await purse.end("child")
+    purse.world.clock.advance(GRACE)
+    await purse.spend.sweep()
+    book = purse.world.state.spend
+    assert not book.grants and not book.reservations and book.balances and book.families
+    purse.world.clock.advance(91 * DAY)
+    await purse.call(await purse.start("later"), "a")
+    await purse.spend.sweep()
+    await purse.crash()
+    book = purse.world.state.spend
+    assert {account.window for account in book.balances} == {"", "2026-04", "2026-04-02"} and not book.families
+    assert AccountKey("attempt:t", "") not in book.balances
+
+
+async def test_a_cap_in_all_holds_however_long_nothing_was_spent() -> None:
+    purse = await Purse.open(agent=2)
+    token = await purse.start("t")
+    await purse.call(token, "a")
+    await purse.spend.settle(token, "a", 2 * DOLLAR)
+    await purse.end("t")
+    for _ in range(2):
+        purse.world.clock.advance(100 * DAY)
+        await purse.spend.sweep()
+        assert await purse.start("u") == ""
+        await purse.call(await purse.start("v", "reader"), "a")
+
+
+async def test_a_clock_that_is_wrong_for_a_moment_frees_no_cap_and_keeps_no_reservation() -> None:
+    purse = await Purse.open(fleet_day=2)
+    token = await purse.start("t")
+    await purse.call(token, "a")
+    await purse.spend.settle(token, "a", 2 * DOLLAR)
+    right = purse.world.clock.now()
+    purse.world.clock.set_now(right + 365 * DAY)
+    await purse.spend.sweep()
+    purse.world.clock.set_now(right)
+    await purse.spend.sweep()
+    assert await purse.start("u") == "", "the day is still the same, and its cap is spent"
+
+    purse = await Purse.open()
+    await purse.call(await purse.start("t"), "a")
+    purse.world.clock.set_now(right + 365 * DAY)
+    await purse.end("t")
+    purse.world.clock.set_now(right)
+    purse.world.clock.advance(GRACE)
+    assert await purse.spend.sweep() == 1
+    assert purse.booked == (1, 0)
