@@ -34,7 +34,7 @@ def command(ctx: click.Context, all_of_them: bool, as_json: bool) -> None:
         return
     now = session.clock.now()
     if not shown:
-        click.echo("Nothing needs a person.")
+        click.echo("No alert is open.")
     else:
         table(
             ("LEVEL", "LAST", "TIMES", "CAUSE", "WHO", "WHAT"),

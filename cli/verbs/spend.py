@@ -50,11 +50,12 @@ def cap(session: Session, scope: str, dollars: str | None, per: str, clear: bool
     micros = None if dollars is None or dollars == NO_CAP else parse_dollars(dollars)
     with session.connected() as connected:
         spend = connected.safety.spend
+        before = None if clear else _set_before(connected.call(spend.get()), scope, per)
         change = (
             spend.clear_cap(scope, per, reason=reason) if clear else spend.set_cap(scope, per, micros, reason=reason)
         )
         now = connected.call(change)
-    undo = None if clear else f"quantum spend cap {scope} --per {per} --clear"
+    undo = None if clear else f"quantum spend cap {scope} {before or '--clear'} --per {per}"
     if as_json:
         emit({"cap": None if now is None else document(now), "undo": undo})
         return
@@ -129,6 +130,15 @@ def _show(session: Session, as_json: bool) -> None:
     _show_open(view)
     for paused in view.paused:
         click.echo(f"Task {paused.task_id} ({paused.agent}) is paused: {paused.reason}.")
+
+
+def _set_before(view: SpendView, scope: str, per: str) -> str | None:
+    """The amount that a person had set for exactly this, as it is typed; None: there was none, or nothing is spent."""
+    for account in view.accounts:
+        cap = account.cap
+        if cap is not None and (cap.scope, cap.per, cap.origin) == (scope, per, "set"):
+            return NO_CAP if cap.micros is None else format_dollars(cap.micros).removeprefix("$").replace(",", "")
+    return None
 
 
 def _show_open(view: SpendView) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import pytest
@@ -53,11 +53,14 @@ class PlayedSpend:
     caps: list[tuple[str, str, int | None, str]] = field(default_factory=list)
     corrected: list[tuple[str, int, str, int]] = field(default_factory=list)
     stopped_by: str = ""
+    day_cap: CapView | None = DAY.cap
 
     async def get(self) -> SpendView:
         """What there is."""
         paused = PausedAttempt(task_id="t1", fence=7, agent="poet", reason="the cap is reached")
-        return SpendView(accounts=(DAY, EVER), open=(OPEN,), paused=(paused,), stopped_by=self.stopped_by)
+        return SpendView(
+            accounts=(replace(DAY, cap=self.day_cap), EVER), open=(OPEN,), paused=(paused,), stopped_by=self.stopped_by
+        )
 
     async def prices(self) -> PriceList:
         """One."""
@@ -115,7 +118,7 @@ def test_one_document_with_amounts_in_millionths(quantum: Quantum, spend: Played
 def test_a_cap_is_set_with_the_line_that_undoes_it(quantum: Quantum, spend: PlayedSpend) -> None:
     done = quantum("spend", "cap", "agent:poet", "2.5", "--per", "day", "--reason", "launch")
     assert done.out == (
-        "agent:poet, per day: a cap of $2.50 (set).\n  undo: quantum spend cap agent:poet --per day --clear\n"
+        "agent:poet, per day: a cap of $2.50 (set).\n  undo: quantum spend cap agent:poet --clear --per day\n"
     )
     assert quantum("spend", "cap", "fleet", "none").out.startswith("fleet, in all: no cap.\n")
     assert quantum("spend", "cap", "agent:poet", "--per", "day", "--clear").out == "agent:poet, per day: no cap.\n"
@@ -124,6 +127,18 @@ def test_a_cap_is_set_with_the_line_that_undoes_it(quantum: Quantum, spend: Play
         ("fleet", "total", None, ""),
         ("agent:poet", "day", -1, ""),
     ]
+
+
+def test_the_cap_that_was_set_before_is_what_undoing_brings_back(quantum: Quantum, spend: PlayedSpend) -> None:
+    spend.day_cap = CapView(scope="fleet", per="day", micros=1_050_000_000, origin="set")
+    assert quantum("spend", "cap", "fleet", "1", "--per", "day").out.endswith(
+        "undo: quantum spend cap fleet 1050.00 --per day\n"
+    )
+    spend.day_cap = CapView(scope="fleet", per="day", micros=None, origin="set")
+    assert (
+        quantum("spend", "cap", "fleet", "1", "--per", "day", "--json").document["undo"]
+        == "quantum spend cap fleet none --per day"
+    )
 
 
 @pytest.mark.parametrize(
