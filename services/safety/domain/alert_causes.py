@@ -40,7 +40,7 @@ def note_ends(alerts: AlertBook, outcomes: Iterable[Outcome], now: datetime) -> 
                 Alert(
                     cause=cause,
                     level=Level.WARNING,
-                    sentence=f"Task {outcome.attempt.task} of agent {outcome.agent} is dead: {outcome.detail.rstrip(".")}.",
+                    sentence=f"Task {outcome.attempt.task} of agent {outcome.agent} is dead: {outcome.detail.rstrip('.')}.",
                     remedy=f"quantum agents {outcome.agent} shows how it is set up; quantum retry runs it again.",
                 ),
                 now,
