@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from cli.documents import document
+from cli.documents import document, documents
 from cli.options import json_option
 from cli.printing import counted, emit, printable, table, when
 from cli.running import Running, read_running
 from cli.session import Session
 from clients.coordinator_values import QueueStats, TaskState
+from clients.safety_alerts_values import AlertList, AlertView
 from clients.safety_values import ModeStatus
 from foundation.errors import QuantumError
 from foundation.workspace import StopFile
@@ -41,13 +42,15 @@ def command(session: Session, as_json: bool) -> int:
         serving = {name: connected.serves(name) for name in (*SERVICES, *running.runners)}
         stats = _unless_away(lambda: connected.call(connected.coordinator.queue_stats()))
         mode = _unless_away(lambda: connected.call(connected.safety.get_mode()))
+        alerts = _unless_away(lambda: connected.call(connected.safety.alerts.list()))
     if as_json:
-        emit(_to_document(session, running, word, serving, stats, mode))
+        emit(_to_document(session, running, word, serving, stats, mode, alerts))
     else:
         click.echo(f"{workspace.root}: {word}, at {running.gateway.url}/")
         _say_processes(running, serving)
         _say_mode(mode)
         _say_queue(stats)
+        _say_alerts(alerts)
     return 0 if word == "ok" else EXIT_NOT_HEALTHY
 
 
@@ -60,7 +63,7 @@ def _unless_away(ask: Any) -> Any:
 
 
 def _to_document(
-    session: Session, running: Running, word: str, serving: dict[str, bool], stats: Any, mode: Any
+    session: Session, running: Running, word: str, serving: dict[str, bool], stats: Any, mode: Any, alerts: Any
 ) -> dict[str, Any]:
     alive = running.alive
     everyone = {**({"up": running.supervisor} if running.supervisor else {}), **running.processes}
@@ -68,7 +71,9 @@ def _to_document(
         name: {"pid": one.pid, "alive": name in alive, "serving": serving.get(name)} for name, one in everyone.items()
     }
     unknown = {
-        name: value.message for name, value in (("queue", stats), ("mode", mode)) if isinstance(value, QuantumError)
+        name: value.message
+        for name, value in (("queue", stats), ("mode", mode), ("alerts", alerts))
+        if isinstance(value, QuantumError)
     }
     return {
         "workspace": str(session.workspace.root),
@@ -77,6 +82,7 @@ def _to_document(
         "processes": processes,
         "mode": None if isinstance(mode, QuantumError) else document(mode),
         "queue": None if isinstance(stats, QuantumError) else document(stats),
+        "alerts": None if isinstance(alerts, QuantumError) else documents(_open(alerts)),
         "unknown": unknown,
     }
 
@@ -105,6 +111,9 @@ def _say_queue(stats: QueueStats | QuantumError) -> None:
         return
     open_counts = [f"{stats.counts[state]:,} {state}" for state in TaskState if stats.counts.get(state)]
     click.echo("tasks: " + (", ".join(open_counts) or "none yet"))
+    undecided = stats.counts.get(TaskState.NEEDS_DECISION, 0)
+    if undecided:
+        click.echo(f"{counted(undecided, 'task')} can only go on by a person  (quantum tasks --state needs_decision)")
     if stats.paused:
         click.echo(f"the queue is paused: {printable(stats.paused_reason)}  (quantum queue resume)")
     for runner in stats.runners:
@@ -115,3 +124,15 @@ def _say_queue(stats: QueueStats | QuantumError) -> None:
     for scope in stats.parked:
         until = f" until {when(scope.until)}" if scope.until else ""
         click.echo(f"held: {scope.scope}, {counted(scope.tasks, 'task')}{until}: {printable(scope.reason)}")
+
+
+def _open(alerts: AlertList) -> list[AlertView]:
+    return [alert for alert in alerts.alerts if alert.resolved_at is None]
+
+
+def _say_alerts(alerts: AlertList | QuantumError) -> None:
+    if isinstance(alerts, QuantumError):
+        click.echo(f"alerts: not known. {alerts.message}")
+        return
+    for alert in _open(alerts):
+        click.echo(f"{alert.level}: {printable(alert.sentence)}  (quantum alerts)")

@@ -126,6 +126,7 @@ def test_status_is_true(shared: System) -> None:
         "coordinator",
         "runner-local",
     }
+    assert status["alerts"] == []
 
 
 def test_the_token_is_the_one_the_gateway_takes(shared: System) -> None:

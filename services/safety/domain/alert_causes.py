@@ -36,11 +36,12 @@ def note_ends(alerts: AlertBook, outcomes: Iterable[Outcome], now: datetime) -> 
     for outcome in outcomes:
         cause = f"configuration:{outcome.agent}"
         if outcome.misconfigured:
+            why = outcome.detail.rstrip(".")
             alerts.raise_(
                 Alert(
                     cause=cause,
                     level=Level.WARNING,
-                    sentence=f"Task {outcome.attempt.task} of agent {outcome.agent} is dead: {outcome.detail.rstrip('.')}.",
+                    sentence=f"Task {outcome.attempt.task} of agent {outcome.agent} is dead: {why}.",
                     remedy=f"quantum agents {outcome.agent} shows how it is set up; quantum retry runs it again.",
                 ),
                 now,
