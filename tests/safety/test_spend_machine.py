@@ -229,7 +229,7 @@ class Machine:
         await self.survive(lambda: self.purse.spend.sweep())
         for key, call in self.reference.calls.items():
             ended_at = self.over.get(call.attempt)
-            if call.stage is Stage.HELD and ended_at is not None and now - ended_at >= GRACE:
+            if call.stage is Stage.HELD and ended_at is not None and abs(now - ended_at) >= GRACE:
                 self.reference.calls[key] = replace(call, stage=Stage.CHARGED, actual=call.dollars)
                 self.seen["charged"] += 1
 
