@@ -11,7 +11,7 @@ from gateway.figures import gather
 from gateway.problem import status_of
 from gateway.security import TOKEN_HEADER, require_token
 from gateway.sessions import LIFETIME, Session, same
-from gateway.state import act_for, caller, gateway
+from gateway.state import act_for, caller, gateway, unless_out_of_reach
 
 routes = Blueprint("page", __name__)
 
@@ -71,13 +71,14 @@ def sign_out() -> Response:
 
 
 def _status_page(session: Session | None) -> Response:
-    figures, page = None, None
+    figures, page, alerts = None, None, None
     problem: QuantumError | None = None
     try:
         figures = gather()
         page = caller().coordinator(
             lambda coordinator, left: coordinator.list_tasks(limit=_RECENT_TASKS, deadline=left)
         )
+        alerts = unless_out_of_reach(lambda: caller().safety(lambda safety, left: safety.alerts.list(deadline=left)))
     except Unauthenticated:
         raise
     except QuantumError as error:
@@ -87,6 +88,7 @@ def _status_page(session: Session | None) -> Response:
         200 if problem is None else status_of(problem).value,
         figures=figures,
         tasks=page.tasks if isinstance(page, TaskPage) else (),
+        alerts=alerts,
         problem=problem,
         now=gateway().clock.now(),
         is_error=lambda value: isinstance(value, QuantumError),

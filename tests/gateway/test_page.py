@@ -43,6 +43,14 @@ def test_asks_for_the_token_then_shows_what_is(front: Front) -> None:
         assert shown in page.text
 
 
+def test_it_shows_alerts_breakers_and_budgets(front: Front) -> None:
+    client = front.client()
+    _sign_in(front, client)
+    page = _open(client).text
+    for shown in ("The breaker of build is open.", "quantum breaker list", "The breaker of", "The error budget of"):
+        assert shown in page
+
+
 def test_the_token_stays_here(front: Front) -> None:
     client = front.client()
     answer = _sign_in(front, client)
