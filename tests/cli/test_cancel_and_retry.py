@@ -83,6 +83,17 @@ def test_decide_records_the_note(quantum: Quantum, coordinator: PlayedCoordinato
     assert quantum("decide", "t1", "maybe").code == 2
 
 
+def test_decide_takes_every_waiting_task_of_an_agent(quantum: Quantum, coordinator: PlayedCoordinator) -> None:
+    for task_id in ("t1", "t2"):
+        coordinator.put(task_id, state=TaskState.NEEDS_DECISION)
+    coordinator.put("t3", state=TaskState.FAILED)
+    assert quantum("decide", "failed", "--agent", "build", "--dry-run").out == "2 tasks would be decided about.\n"
+    assert quantum("decide", "failed", "--agent", "build", "--json").document["decided"] == 2
+    assert quantum("decide", "failed", "--agent", "build").out == "No task of build waits for a decision.\n"
+    assert quantum("decide", "t1", "failed", "--agent", "build").code == 2
+    assert quantum("decide", "failed").code == 2
+
+
 def test_clearing_the_queue_names_the_undo(quantum: Quantum) -> None:
     assert quantum("queue", "clear", "--dry-run").out == "3 tasks would be cancelled.\n"
     assert quantum("queue", "clear").out == "3 tasks cancelled.\n  undo: quantum queue undo c1\n"
