@@ -110,6 +110,12 @@ def test_a_block_that_is_not_closed_or_comes_twice_is_a_fault() -> None:
     assert "two" in fault
 
 
+def test_a_table_without_its_block_is_a_fault_and_not_a_comment() -> None:
+    [fault] = (manifest_of_script('#!/bin/sh\n# [tool.quantum]\n# effects = "none"\n') or Manifest()).faults
+    assert "[tool.quantum] in line 2 counts only between" in fault
+    assert manifest_of_script("#!/bin/sh\n# A word about [tool.quantum] is no table.\n") is None
+
+
 def test_a_service_is_read_and_says_that_it_is_not_kept_alive_yet() -> None:
     manifest = read('kind = "service"')
     assert manifest.faults == ()

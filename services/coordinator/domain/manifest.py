@@ -21,6 +21,7 @@ LIMIT_NAMES = ("timeout", "memory", "processes", "open_files", "output")
 
 _OPEN = re.compile(r"^# /// (?P<type>[a-zA-Z0-9-]+)[ \t]*$", re.MULTILINE)
 _BLOCK = re.compile(r"^# /// script[ \t]*$\n(?P<content>(?:^#(?:| .*)$\n)*?)^# ///[ \t]*$", re.MULTILINE)
+_TABLE = re.compile(r"^#[ \t]*\[tool\.quantum\][ \t]*$", re.MULTILINE)
 _USE = re.compile(r"[a-z0-9][a-z0-9_-]*:[a-z0-9][a-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -85,7 +86,11 @@ def manifest_of_script(text: str) -> Manifest | None:
         line = text.count("\n", 0, opened[0].start()) + 1
         return _broken(f"The `# /// script` block of line {line} is not closed by a line `# ///`.")
     if not blocks:
-        return None
+        stray = _TABLE.search(text)
+        if stray is None:
+            return None
+        line = text.count("\n", 0, stray.start()) + 1
+        return _broken(f"[tool.quantum] in line {line} counts only between the lines `# /// script` and `# ///`.")
     lines = blocks[0]["content"].splitlines()
     first = text.count("\n", 0, blocks[0].start("content"))
     return _read_toml("".join(f"{line[2:]}\n" for line in lines), line_offset=first, bare=False)
