@@ -20,11 +20,11 @@ def test_a_long_task_is_never_at_hand_where_a_more_urgent_one_could_not_overtake
 
 
 def test_between_them_it_is_what_the_slots_use_up_on_the_way() -> None:
-    assert 4 <= settled(0.2) <= 6
+    assert 4 <= settled(0.4) <= 6
 
 
 def test_small_changes_are_not_told() -> None:
     pace = Pace(10, 80)
-    assert not pace.observe(0.1)
+    assert not pace.observe(0.2)
     changes = sum(pace.observe(0.01) for _ in range(200))
     assert 1 <= changes <= 15

@@ -102,11 +102,23 @@ def test_what_is_over_is_not_told_and_begins_anew() -> None:
 
 def test_a_channel_says_so_much_an_hour_and_sums_up_the_rest() -> None:
     throttle = Throttle(per_hour=2)
-    assert [throttle.lets_through(NOW + n * MINUTE) for n in range(5)] == [True, True, False, False, False]
+    assert [throttle.lets_through(NOW + n * MINUTE, Level.WARNING) for n in range(5)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert throttle.take_summary(NOW + 59 * MINUTE) == ""
     assert throttle.take_summary(NOW + 60 * MINUTE).startswith("3 more alerts")
     assert throttle.take_summary(NOW + 61 * MINUTE) == ""
-    assert throttle.lets_through(NOW + 61 * MINUTE)
+    assert throttle.lets_through(NOW + 61 * MINUTE, Level.WARNING)
+
+
+def test_warnings_do_not_use_up_the_hour_of_what_is_critical() -> None:
+    throttle = Throttle(per_hour=2)
+    assert [throttle.lets_through(NOW, Level.WARNING) for _ in range(3)] == [True, True, False]
+    assert [throttle.lets_through(NOW, Level.CRITICAL) for _ in range(3)] == [True, True, False]
 
 
 def test_old_ones_are_forgotten_before_open_ones() -> None:
@@ -181,6 +193,17 @@ async def test_a_channel_that_fails_is_tried_again_and_shown(monkeypatch: pytest
     broken.broken = False
     assert [one.fault for one in await alerts.test(by="ann")] == ["", ""]
     assert all(not one.fault for one in alerts.channels())
+
+
+async def test_a_channel_that_is_closed_is_not_tried_three_times_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.safety.app.alerts.FIRST_PAUSE_SECONDS", 0.0)
+    world, broken, pager = await World.start(), Pager(Config("broken", per_hour=99), broken=True), Pager()
+    alerts = alerts_of(world, broken, pager)
+    for number in range(10):
+        await alerts.raise_(alert(Level.CRITICAL if number == 9 else Level.WARNING, f"cause-{number}"))
+    await alerts.tell_what_is_due()
+    assert broken.asked == 3 + 9
+    assert pager.said[0].level is Level.CRITICAL, "the most urgent first"
 
 
 async def test_acknowledging_says_who_looks() -> None:

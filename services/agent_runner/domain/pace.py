@@ -1,6 +1,6 @@
 """How many leases a runner likes to have at hand: as many as its slots use up while new ones are on their way."""
 
-WAY_SECONDS = 0.1
+WAY_SECONDS = 0.2
 NEWEST_SHARE = 0.1
 
 

@@ -99,13 +99,9 @@ class Alerts:
     async def tell_what_is_due(self) -> int:
         """Tell every group that is due; returns how many. A crash in between tells it again, never not at all."""
         now = self._state.clock.now()
-        for channel in self._channels:
-            if summary := self._throttles[channel.config.name].take_summary(now):
-                await self._say(channel, self._message("throttle", Level.WARNING, summary))
         due = [(group, level) for group in self._state.alerts.values() if (level := group.due(self._rules, now))]
-        # The most urgent first: a channel that hangs keeps those behind it waiting.
-        for group, level in sorted(due, key=lambda one: one[1], reverse=True):
-            await self._tell(group, level)
+        # Each channel for itself: one that hangs keeps nobody else waiting.
+        await asyncio.gather(*(self._say_all(channel, self._for(channel, due)) for channel in self._channels))
         if due:
             await self._note(due)
         return len(due)
@@ -117,14 +113,28 @@ class Alerts:
         except QuantumError:
             await self._state.change(lambda draft: _note_told(draft, due, durable=False))
 
-    async def _tell(self, group: Group, level: Level) -> None:
-        message = self._message(group.cause, level, group.message(level), group)
-        wanted = [
-            channel
-            for channel in self._channels
-            if level >= channel.config.level and self._throttles[channel.config.name].lets_through(message.at)
+    def _for(self, channel: AlertChannel, due: Sequence[tuple[Group, Level]]) -> Sequence[AlertMessage]:
+        """What a channel is to say of it, the most urgent first, as far as its hour lets it."""
+        throttle, now = self._throttles[channel.config.name], self._state.clock.now()
+        summary = throttle.take_summary(now)
+        wanted = [(group, level) for group, level in due if level >= channel.config.level]
+        return [
+            *([self._message("throttle", Level.WARNING, summary)] if summary else []),
+            *(
+                self._message(group.cause, level, group.message(level), group)
+                for group, level in sorted(wanted, key=lambda told: -told[1])
+                if throttle.lets_through(now, level)
+            ),
         ]
-        await asyncio.gather(*(self._say(channel, message) for channel in wanted))
+
+    async def _say_all(self, channel: AlertChannel, messages: Sequence[AlertMessage]) -> None:
+        """One after the other; once one was given up, each of the others is tried once, so that a way that is closed
+        does not hold up the next look.
+        """
+        tries = TRIES
+        for message in messages:
+            if not await self._say(channel, message, tries):
+                tries = 1
 
     def _message(self, cause: str, level: Level, text: str, group: Group | None = None) -> AlertMessage:
         now = self._state.clock.now()
@@ -138,14 +148,14 @@ class Alerts:
             workspace=self._workspace,
         )
 
-    async def _say(self, channel: AlertChannel, message: AlertMessage) -> None:
-        """A few tries; what still fails is in the log and in `quantum alerts`, so that it is not lost with its way."""
+    async def _say(self, channel: AlertChannel, message: AlertMessage, tries: int) -> bool:
+        """Whether it went out; what did not is in the log and in `quantum alerts`, and not lost with its way."""
         pause = FIRST_PAUSE_SECONDS
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, tries + 1):
             delivery = await self._try_once(channel, message)
             if not delivery.fault:
-                return
-            if attempt < TRIES:
+                return True
+            if attempt < tries:
                 await asyncio.sleep(pause)
                 pause *= 5
         self._logger.error(
@@ -154,6 +164,7 @@ class Alerts:
             channel=channel.config.name,
             cause=message.cause,
         )
+        return False
 
     async def _try_once(self, channel: AlertChannel, message: AlertMessage) -> Delivery:
         name = channel.config.name

@@ -200,18 +200,21 @@ def outlived(groups: Mapping[str, Group], now: datetime) -> list[str]:
 
 @dataclass(slots=True, kw_only=True)
 class Throttle:
-    """How much one channel may say in an hour; what is held back is summed up once the hour is over."""
+    """How much one channel may say in an hour; what is held back is summed up once the hour is over.
+
+    What is critical finds as much room again, so that warnings cannot use up its hour.
+    """
 
     per_hour: int
     began_at: datetime | None = None
     said: int = 0
     held: int = 0
 
-    def lets_through(self, now: datetime) -> bool:
+    def lets_through(self, now: datetime, level: Level) -> bool:
         """Count one message, and say whether it may go out."""
         if self.began_at is None or now - self.began_at >= timedelta(hours=1):
             self.began_at, self.said = now, 0
-        if self.said >= self.per_hour:
+        if self.said >= self.per_hour * (2 if level is Level.CRITICAL else 1):
             self.held += 1
             return False
         self.said += 1
