@@ -21,7 +21,8 @@ def command(session: Session, task_id: str, as_json: bool) -> None:
     if as_json:
         emit(document(found))
         return
-    click.echo(f"{found.task.agent} is {found.task.state.replace('_', ' ')}: {printable(found.sentence)}")
+    state = "" if found.task.state.ended else f" is {found.task.state.replace('_', ' ')}"  # the sentence says how
+    click.echo(f"{found.task.agent}{state}: {printable(found.sentence)}")
     if found.until:
         click.echo(f"  until {when(found.until)}")
     if found.remedy:
