@@ -15,7 +15,7 @@ LAST_USE_EXACT_TO = timedelta(minutes=1)
 UNCONFIRMED_FOR = timedelta(days=30)
 """How long a new token lives that nobody has confirmed. What was cut short may have left it alone in the keychain: were
 it to end before the machine is up again, nobody could get in. Revoking the token before it ends it at once."""
-_ISSUE_A_NEW_ONE = "An administrator issues a new one with `quantum token issue`."
+_ISSUE_A_NEW_ONE = "`quantum token show` prints your own; an administrator issues others with `quantum token issue`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
