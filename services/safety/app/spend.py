@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from foundation import tokens as token_form
 from foundation.auth import Caller
-from foundation.errors import Exhausted, FieldFault, Invalid, Unauthenticated, Unavailable
+from foundation.errors import Exhausted, Invalid, Unauthenticated, Unavailable
 from foundation.ids import random_bytes
 from foundation.log import get_logger
 from foundation.money import format_dollars
 from services.safety.app.draft import Draft
+from services.safety.app.spend_calls import cost_of, require_estimate, require_key, usage_of
 from services.safety.app.state import SafetyState
 from services.safety.domain.admission import Decision, mode_refusal
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
@@ -22,7 +23,7 @@ from services.safety.domain.spend_caps import Cap, Caps, cap_name
 from services.safety.domain.spend_credential import SECRET_BYTES
 from services.safety.domain.spend_gate import SpendGate, SpendRenewal, Tariff, sentence_of
 from services.safety.domain.spend_ledger import CapReached, Ledger
-from services.safety.domain.spend_prices import TOKENS_MAX, Price, Usage
+from services.safety.domain.spend_prices import Price, Usage
 from services.safety.domain.spend_records import Ask, Reservation, ReservationKey, SpendGrant
 from services.safety.domain.spend_tidy import what_to_forget
 
@@ -31,7 +32,6 @@ log = get_logger("safety.spend")
 
 SPEND = "spend"
 """The one scope of an attempt's credential; no token can be issued with it."""
-KEY_LENGTH_MAX = 200
 RETRY_AFTER = timedelta(seconds=5)
 """At a cap the caller is paused, so that this time stands still for it; when it goes on it is to try again soon."""
 
@@ -107,15 +107,15 @@ class Spend:
         attempt is paused then until it would); Unavailable in a mode without new spend; Invalid for an unknown price
         or an estimate without a bound; Conflict, Denied and Unauthenticated as the ledger says.
         """
-        _require_key(key)
-        ask = Ask(provider, model, _usage(input_tokens, output_tokens))
+        require_key(key)
+        ask = Ask(provider, model, usage_of(input_tokens, output_tokens))
 
         def work(draft: Draft) -> Reservation | CapReached:
             def price(at: datetime) -> Price:
                 # Asked for a new promise alone: one that was given is given again, whatever has changed since.
                 _require_new_spend(draft)
                 found = self._usable_tariff().prices.of(provider, model, at.date())
-                _require_estimate(found, input_tokens, output_tokens)
+                require_estimate(found, input_tokens, output_tokens)
                 return found
 
             grant = self._grant(draft, token_id)
@@ -128,8 +128,8 @@ class Spend:
         self, token_id: str, key: str, *, input_tokens: int | None, output_tokens: int | None
     ) -> Reservation:
         """Raise a reservation to a new total of tokens; raises like `reserve`, and NotFound."""
-        _require_key(key)
-        usage = _usage(input_tokens, output_tokens)
+        require_key(key)
+        usage = usage_of(input_tokens, output_tokens)
 
         def work(draft: Draft) -> Reservation | CapReached:
             grant = self._grant(draft, token_id)
@@ -141,8 +141,8 @@ class Spend:
 
     async def settle(self, token_id: str, key: str, actual: Usage | int) -> Reservation:
         """Book what a call has cost: the tokens that it used, or micro-dollars. Raises NotFound, Conflict, Invalid."""
-        _require_key(key)
-        cost = _cost_of(actual)
+        require_key(key)
+        cost = cost_of(actual)
 
         def work(draft: Draft) -> Reservation:
             name = ReservationKey(self._grant(draft, token_id).attempt, key)
@@ -152,7 +152,7 @@ class Spend:
 
     async def release(self, token_id: str, key: str) -> Reservation:
         """Give a reservation back: the call was not made. Raises NotFound, Conflict."""
-        _require_key(key)
+        require_key(key)
 
         def work(draft: Draft) -> Reservation:
             name = ReservationKey(self._grant(draft, token_id).attempt, key)
@@ -162,8 +162,8 @@ class Spend:
 
     async def correct(self, attempt: AttemptKey, key: str, micros: int, *, reason: str) -> Reservation:
         """Settle in place of an attempt that has ended, also what was charged in full. Raises NotFound, Conflict."""
-        _require_key(key)
-        cost = _cost_of(micros)
+        require_key(key)
+        cost = cost_of(micros)
 
         def work(draft: Draft) -> Reservation:
             name = ReservationKey(attempt, key)
@@ -348,44 +348,6 @@ def _require_new_spend(draft: Draft) -> None:
             remedy="`quantum resume` goes back to NORMAL.",
             retry_after=RETRY_AFTER,
         )
-
-
-def _require_key(key: str) -> None:
-    if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
-        fault = FieldFault("key", f"must have 1 to {KEY_LENGTH_MAX} printable characters")
-        raise Invalid("bad_spend_key", "A call is named by a key of the caller's choice.", fields=(fault,))
-
-
-def _bounded(name: str, tokens: int | None) -> int:
-    if tokens is not None and not 0 <= tokens <= TOKENS_MAX:
-        fault = FieldFault(name, f"must be from 0 to {TOKENS_MAX:,}")
-        raise Invalid("bad_estimate", "That is no number of tokens that one call can use.", fields=(fault,))
-    return tokens or 0
-
-
-def _usage(input_tokens: int | None, output_tokens: int | None) -> Usage:
-    return Usage(_bounded("input_tokens", input_tokens), _bounded("output_tokens", output_tokens))
-
-
-def _require_estimate(price: Price, input_tokens: int | None, output_tokens: int | None) -> None:
-    sides = (("input_tokens", input_tokens, price.input_micros), ("output_tokens", output_tokens, price.output_micros))
-    faults = [FieldFault(name, "is missing") for name, tokens, micros in sides if micros and tokens is None]
-    if faults:
-        raise Invalid(
-            "unbounded_estimate",
-            f"What a call of {price.model} can cost at most is not known without {faults[0].path}.",
-            remedy="Say how many tokens the call can use at most, and hold the call to it (max_tokens).",
-            fields=faults,
-        )
-
-
-def _cost_of(actual: Usage | int) -> Callable[[Price], int]:
-    if isinstance(actual, int):
-        if not 0 <= actual <= TOKENS_MAX * 1_000_000:
-            raise Invalid("bad_amount", "That is no amount that one call can cost.")
-        return lambda price: actual
-    usage = _usage(*actual)
-    return lambda price: price.cost(usage)
 
 
 def _rooted(ledger: Ledger, scope: str) -> str:
