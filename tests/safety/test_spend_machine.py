@@ -241,7 +241,10 @@ class Machine:
     async def set_back(self) -> None:
         """Somebody sets the clock back."""
         clock = self.purse.world.clock
-        clock.set_now(clock.now() - timedelta(seconds=self.random.choice((10, 5_000, 100_000))))
+        now = clock.set_now(clock.now() - timedelta(seconds=self.random.choice((10, 5_000, 100_000))))
+        if self.reference.latest is not None and self.reference.latest - now > timedelta(hours=24):
+            self.reference.latest = None  # from here on that booking may count as one of a clock that was wrong
+            self.seen["clock set back by more than a day"] += 1
         self.seen["clock set back"] += 1
 
     async def crash(self) -> None:
@@ -252,9 +255,10 @@ class Machine:
     # -- the reference
 
     def moment(self) -> datetime:
-        """Now, but never before the last booking."""
+        """Now, but never before the last booking, unless that lies more than a day ahead."""
         now = self.purse.world.clock.now()
         latest = Ledger(self.purse.world.state.spend).moment(now)
+        assert now <= latest <= now + timedelta(hours=24)
         assert self.reference.latest is None or latest >= self.reference.latest
         return latest
 

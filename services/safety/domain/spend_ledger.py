@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from foundation.errors import Conflict, Denied, NotFound
@@ -29,6 +29,9 @@ from services.safety.domain.spend_records import (
     Stage,
 )
 from services.safety.domain.spend_tidy import Forgotten
+
+AHEAD_MAX = timedelta(hours=24)
+"""A booking that lies further ahead was made by a clock that was wrong: no day lasts that long."""
 
 
 class CapReached(NamedTuple):
@@ -213,9 +216,13 @@ class Ledger:
         return self.full((block.account,), block.micros, caps, now)
 
     def moment(self, now: datetime) -> datetime:
-        """`now`, but never before the last booking: a clock set back opens no day a second time."""
+        """`now`, but never before the last booking: a clock set back opens no day a second time.
+
+        A booking that is more than a day ahead does not count: its day would not end before that clock is right.
+        What each window holds is kept, so that going back to it frees nothing.
+        """
         latest = self._latest or self._book.latest
-        return now if latest is None else max(now, latest)
+        return now if latest is None or latest - now > AHEAD_MAX else max(now, latest)
 
     def _moment(self, now: datetime) -> datetime:
         self._latest = self.moment(now)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from services.safety.domain.attempt import AttemptKey
+from services.safety.domain.attempt import FLEET, AttemptKey
 from services.safety.domain.spend_book import SpendBook
 from services.safety.domain.spend_caps import AccountKey, Per
 from services.safety.domain.spend_records import Balance, ReservationKey, Stage
@@ -38,9 +38,7 @@ def what_to_forget(book: SpendBook, now: datetime, grace: timedelta) -> Forgotte
     reservations += list(islice(book.over, max(0, len(book.over) - OVER_KEPT_MAX)))
     if not book.prune_due(now):
         return Forgotten(grants=tuple(grants), reservations=tuple(dict.fromkeys(reservations)))
-    # Counted from the last booking, which is never after now but for a clock that was ahead for a moment: what holds
-    # today must not be taken for old by it.
-    old = min(now, book.latest or now) - KEPT
+    old = min(now, _last_day_but_one(book) or book.latest or now) - KEPT
     reservations += [
         name
         for name, one in book.reservations.items()
@@ -52,6 +50,16 @@ def what_to_forget(book: SpendBook, now: datetime, grace: timedelta) -> Forgotte
         balances=tuple(account for account, one in book.balances.items() if _is_old(account, one, old)),
         families=tuple(task for task, (_, learned_at) in book.families.items() if learned_at < old),
     )
+
+
+def _last_day_but_one(book: SpendBook) -> datetime | None:
+    """The last day but one on which anybody spent (the last where there is one alone); None before the first.
+
+    The last may have been booked by a clock that was ahead for a moment, and what holds today must not be taken for
+    old by it.
+    """
+    days = sorted(one.window for one in book.balances if one.subject == FLEET and one.per is Per.DAY)
+    return datetime.fromisoformat(days[-2:][0]).replace(tzinfo=UTC) if days else None
 
 
 def _is_old(account: AccountKey, balance: Balance, old: datetime) -> bool:
