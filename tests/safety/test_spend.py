@@ -291,6 +291,31 @@ async def test_an_attempts_credential_is_good_for_it_alone_and_dies_with_it(stor
         purse.spend.verify(purse.credentials["t", 2])
 
 
+async def test_an_attempt_that_has_ended_or_was_followed_gets_no_credential_again(store: SafetyStore) -> None:
+    purse = await Purse.open(store)
+    await purse.start("t")
+    await purse.start("t", fence=3)
+    await purse.end("t", fence=3)
+    for _ in range(2):
+        for fence in (3, 2, 1):
+            again = await purse.admission.admit((), [wants("t", "writer", fence=fence, uses=("cloud:acme",))])
+            assert again.decisions[0].admitted and again.credentials == [""]
+        for text in purse.credentials.values():
+            with pytest.raises(Unauthenticated):
+                purse.spend.verify(text)
+        await purse.crash()
+    assert await purse.start("t", fence=4) != ""
+
+
+async def test_of_two_attempts_in_one_batch_the_newer_may_spend() -> None:
+    for first, second in ((1, 2), (2, 1)):
+        purse = await Purse.open()
+        wanted = [wants("t", "writer", fence=fence, uses=("cloud:acme",)) for fence in (first, second)]
+        texts = dict(zip((first, second), (await purse.admission.admit((), wanted)).credentials, strict=True))
+        assert texts[1] == "" and purse.spend.verify(texts[2]) is not None
+        assert purse.world.state.spend.live_attempts == {AttemptKey("t", 2)}
+
+
 async def test_agents_that_use_no_cloud_cost_no_commit_and_get_no_credential() -> None:
     purse = await Purse.open()
     revision = (await purse.world.store.load()).revision

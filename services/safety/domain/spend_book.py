@@ -36,6 +36,8 @@ class SpendBook:
         self.by_token: dict[str, AttemptKey] = {}
         self.live: dict[str, AttemptKey] = {}
         """The attempt of each task that may spend now."""
+        self._fences: dict[str, set[int]] = {}
+        """Of every attempt that is known, by its task."""
         self.ended: dict[AttemptKey, None] = {}
         """Grants whose attempts have ended, until nothing of them is open."""
         self.blocked: dict[AttemptKey, None] = {}
@@ -49,6 +51,10 @@ class SpendBook:
     def live_attempts(self) -> set[AttemptKey]:
         """Every attempt that may spend now."""
         return set(self.live.values())
+
+    def newest_fence(self, task: str) -> int:
+        """The highest fence of a task that had a right to spend and is not forgotten; 0: none."""
+        return max(self._fences.get(task, ()), default=0)
 
     def prune_due(self, now: datetime) -> bool:
         """Whether to look through everything for what is old: at the first look of a day."""
@@ -102,7 +108,9 @@ class SpendBook:
         if self.live.get(attempt.task) == attempt:
             del self.live[attempt.task]
         if grant is None:
+            self._forget_fence(attempt)
             return
+        self._fences.setdefault(attempt.task, set()).add(attempt.fence)
         self.grants[attempt] = grant
         self.by_token[grant.token_id] = attempt
         if grant.ended_at is not None:
@@ -111,6 +119,12 @@ class SpendBook:
         self.live[attempt.task] = attempt
         if grant.block is not None:
             self.blocked[attempt] = None
+
+    def _forget_fence(self, attempt: AttemptKey) -> None:
+        fences = self._fences.get(attempt.task, set())
+        fences.discard(attempt.fence)
+        if not fences:
+            self._fences.pop(attempt.task, None)
 
 
 def _apply(kept: dict[K, V], changed: Mapping[K, V | None]) -> None:

@@ -52,6 +52,7 @@ class Ledger:
         "_book",
         "_caps",
         "_families",
+        "_granted",
         "_grants",
         "_latest",
         "_minted",
@@ -63,6 +64,7 @@ class Ledger:
         self._book = book
         self._secret: bytes | None = None
         self._minted: dict[AttemptKey, str] = {}
+        self._granted: dict[str, int] = {}
         self._latest: datetime | None = None
         self._caps: Overlay[CapName, Cap] = Overlay(book.caps)
         self._balances: Overlay[AccountKey, Balance] = Overlay(book.balances)
@@ -106,16 +108,14 @@ class Ledger:
     ) -> None:
         """Let an admitted attempt spend; every earlier attempt of its task may not any more.
 
+        One that has ended, or that a newer one of its task has followed, gets no right: whoever asks is late.
         `origin` is the task that it retries or whose child it is, empty without one.
         """
-        known = self._grants.get(attempt)
-        if known is not None and known.ended_at is None:
+        newest = max(self._granted.get(attempt.task, 0), self._book.newest_fence(attempt.task))
+        if attempt.fence < newest or self._grants.get(attempt) is not None:
             return
-        newest = self._book.live.get(attempt.task)
-        if newest is not None and newest.fence > attempt.fence:
-            return  # whoever asks holds a fence that is stale
-        if newest is not None and newest != attempt:
-            self.end(newest, now=now)
+        self.end(AttemptKey(attempt.task, newest), now=now)
+        self._granted[attempt.task] = attempt.fence
         self._secret = self._secret or self._book.secret or new_secret()
         token = credential_of(self._secret, attempt)
         self._minted[attempt] = token.text
