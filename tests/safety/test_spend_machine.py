@@ -243,8 +243,9 @@ class Machine:
         clock = self.purse.world.clock
         now = clock.now() - timedelta(seconds=self.random.choice((10, 5_000, 100_000)))
         clock.set_now(now)
-        if self.reference.latest is not None and self.reference.latest - now > timedelta(hours=24):
-            self.reference.latest = None  # from here on that booking may count as one of a clock that was wrong
+        last = self.purse.world.state.spend.latest
+        if last is not None and last - now > timedelta(hours=24):
+            self.reference.latest = None  # the last booking counts as one of a clock that was wrong
             self.seen["clock set back by more than a day"] += 1
         self.seen["clock set back"] += 1
 
