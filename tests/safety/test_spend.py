@@ -16,6 +16,7 @@ from foundation.tokens import mint
 from services.safety.adapters.memory import MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.app.spend import Spend
+from services.safety.app.spend_lives import TERM
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.mode import Mode
 from services.safety.domain.renewal import RenewalKind
@@ -176,6 +177,7 @@ async def test_days_and_months_open_anew_and_never_backwards() -> None:
     clock = purse.world.clock
     token = await purse.start("t")
     clock.advance(timedelta(hours=23, minutes=59))
+    await purse.renewed("t")
     for name in "ab":
         await purse.call(token, name)
     with pytest.raises(Exhausted, match="opens at 2026-01-02 00:00 UTC"):
@@ -191,6 +193,7 @@ async def test_days_and_months_open_anew_and_never_backwards() -> None:
         await purse.call(token, "d")
     assert purse.balance("fleet", "2026-01-02")[:2] == (0, 1)
     clock.advance(31 * DAY)
+    await purse.renewed("t")
     await purse.call(token, "d")
 
 
@@ -250,6 +253,37 @@ async def test_a_reservation_outlives_its_running_attempt_only_while_somebody_re
     assert await purse.spend.sweep() == 1
     await purse.spend.settle(token, "a", 2 * DOLLAR)  # it lived after all
     assert purse.booked == (2, 0)
+
+
+async def test_an_attempt_that_nobody_renews_is_promised_nothing_new(store: SafetyStore) -> None:
+    purse = await Purse.open(store)
+    clock = purse.world.clock
+    clock.advance(DAY)
+    token = await purse.start("t")
+    held = await purse.call(token, "a")
+    await purse.call(token, "b")
+    for _ in range(5):
+        clock.advance(timedelta(seconds=30))
+        await purse.renewed("t")
+    clock.advance(TERM)
+    late = await purse.call(token, "c")
+    clock.advance(timedelta(seconds=1))
+    for refused in (purse.call(token, "d"), purse.spend.extend(token, "c", input_tokens=1, output_tokens=1)):
+        with pytest.raises(Unavailable, match="was not renewed") as said:
+            await refused
+        assert said.value.retry_after
+    assert await purse.call(token, "a") == held, "it was promised before"
+    await purse.spend.settle(token, "a", DOLLAR)
+    await purse.spend.release(token, "b")
+    assert (await purse.spend.settle(token, "c", DOLLAR)).micros == late.micros
+    await purse.renewed("t")
+    await purse.call(token, "d")
+    clock.advance(3 * DAY)
+    await purse.crash()
+    await purse.call(token, "e")  # after a restart of safety there is one full term
+    clock.advance(TERM + timedelta(seconds=1))
+    with pytest.raises(Unavailable):
+        await purse.call(token, "f")
 
 
 async def test_a_settle_above_its_reservation_is_booked_in_full_and_closes_the_scope() -> None:

@@ -46,11 +46,11 @@ async def test_a_cap_in_all_holds_however_long_nothing_was_spent() -> None:
     await purse.call(token, "a")
     await purse.spend.settle(token, "a", 2 * DOLLAR)
     await purse.end("t")
-    for _ in range(2):
+    for name in "ab":
         purse.world.clock.advance(100 * DAY)
         await purse.spend.sweep()
         assert await purse.start("u") == ""
-        await purse.call(await purse.start("v", "reader"), "a")
+        await purse.call(await purse.start("v", "reader"), name)
 
 
 async def test_a_clock_that_is_wrong_for_a_moment_frees_no_cap_and_keeps_no_reservation() -> None:

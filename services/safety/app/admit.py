@@ -91,7 +91,9 @@ class Admission:
                 credentials=self._spend.credentials(draft, candidates, decisions),
             )
 
-        return await self._state.change(work)
+        admissions = await self._state.change(work)
+        self._spend.begin(candidates, admissions.credentials)
+        return admissions
 
     async def renew(self, attempts: Sequence[AttemptKey]) -> Renewals:
         """Say for each running attempt whether it may go on; prolongs the permits that they hold."""

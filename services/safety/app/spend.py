@@ -15,6 +15,7 @@ from foundation.log import get_logger
 from foundation.money import format_dollars
 from services.safety.app.draft import Draft
 from services.safety.app.spend_calls import cost_of, require_estimate, require_key, usage_of
+from services.safety.app.spend_lives import RETRY_AFTER, Lives
 from services.safety.app.state import SafetyState
 from services.safety.domain.admission import Decision, mode_refusal
 from services.safety.domain.attempt import AttemptKey, Candidate, Outcome
@@ -32,8 +33,6 @@ log = get_logger("safety.spend")
 
 SPEND = "spend"
 """The one scope of an attempt's credential; no token can be issued with it."""
-RETRY_AFTER = timedelta(seconds=5)
-"""At a cap the caller is paused, so that this time stands still for it; when it goes on it is to try again soon."""
 
 
 class Spend:
@@ -46,7 +45,7 @@ class Spend:
         self._state = state
         self._tariff = tariff
         self._grace = grace
-        self._renewed: dict[AttemptKey, float] = {}
+        self._lives = Lives(state.clock)
 
     # -- admission and renewal
 
@@ -57,8 +56,7 @@ class Spend:
     def renewal(self, draft: Draft, attempts: Iterable[AttemptKey]) -> SpendRenewal:
         """Spend's part of a renewal; lets go those whose call would fit by now."""
         if self._state.spend.live:
-            boottime = self._state.clock.boottime()
-            self._renewed.update((attempt, boottime) for attempt in attempts if attempt in self._state.spend.grants)
+            self._lives.renew(attempt for attempt in attempts if attempt in self._state.spend.grants)
         renewal = SpendRenewal(draft.ledger, self._tariff, draft.now)
         if renewal.let_go:
             draft.book.epoch += 1  # what waits for the same room may ask again
@@ -79,6 +77,12 @@ class Spend:
             return ()
         pairs = zip(candidates, decisions, strict=True)
         return [draft.ledger.credential(one.attempt) if decision.admitted else "" for one, decision in pairs]
+
+    def begin(self, candidates: Sequence[Candidate], credentials: Sequence[str]) -> None:
+        """Those who have got a credential have their first term, now that it is durable."""
+        if credentials:
+            pairs = zip(candidates, credentials, strict=True)
+            self._lives.renew(candidate.attempt for candidate, credential in pairs if credential)
 
     # -- credentials
 
@@ -104,21 +108,24 @@ class Spend:
         """Promise money to one call before it is made; the same key with the same call gets the same answer.
 
         Tokens are the most that the call can use. Raises Exhausted, code `spend_cap`, where it does not fit (the
-        attempt is paused then until it would); Unavailable in a mode without new spend; Invalid for an unknown price
-        or an estimate without a bound; Conflict, Denied and Unauthenticated as the ledger says.
+        attempt is paused then until it would); Unavailable in a mode without new spend, and for an attempt whose lease
+        was not renewed; Invalid for an unknown price or an estimate without a bound; Conflict, Denied and
+        Unauthenticated as the ledger says.
         """
         require_key(key)
         ask = Ask(provider, model, usage_of(input_tokens, output_tokens))
 
         def work(draft: Draft) -> Reservation | CapReached:
+            grant = self._grant(draft, token_id)
+
             def price(at: datetime) -> Price:
                 # Asked for a new promise alone: one that was given is given again, whatever has changed since.
                 _require_new_spend(draft)
+                self._lives.require_renewed(grant.attempt)
                 found = self._usable_tariff().prices.of(provider, model, at.date())
                 require_estimate(found, input_tokens, output_tokens)
                 return found
 
-            grant = self._grant(draft, token_id)
             answer = draft.ledger.reserve(grant, key, ask, price, self._caps(draft.ledger), now=draft.now)
             return _noted(draft, answer)
 
@@ -134,6 +141,7 @@ class Spend:
         def work(draft: Draft) -> Reservation | CapReached:
             grant = self._grant(draft, token_id)
             _require_new_spend(draft)
+            self._lives.require_renewed(grant.attempt)
             self._usable_tariff()
             return _noted(draft, draft.ledger.extend(grant, key, usage, self._caps(draft.ledger), now=draft.now))
 
@@ -222,8 +230,7 @@ class Spend:
         """Charge what nobody settled in time, forget what nobody needs; returns how many were charged."""
         due = [name for name in self._state.spend.held if self._is_due(name)]
         tidy = what_to_forget(self._state.spend, self._state.clock.now(), self._grace)
-        for attempt in self._renewed.keys() - self._state.spend.live_attempts:
-            del self._renewed[attempt]
+        self._lives.keep(self._state.spend.live_attempts)
         if not due and not tidy:
             return 0
 
@@ -251,8 +258,7 @@ class Spend:
         if grant.ended_at is not None:
             # An end that lies ahead was booked by a clock that was wrong; nobody may wait until that day.
             return abs(self._state.clock.now() - grant.ended_at) >= self._grace
-        boottime = self._state.clock.boottime()
-        return boottime - self._renewed.setdefault(name.attempt, boottime) >= self._grace.total_seconds()
+        return self._lives.unrenewed(name.attempt) >= self._grace
 
     # -- shared
 
