@@ -1,4 +1,4 @@
-"""Spend: no call without a reservation, no reservation beyond a cap, and a credential that dies with its attempt."""
+"""Spend: no call without a reservation, and no reservation beyond a cap."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import apsw
 import pytest
 
 from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, Unauthenticated, Unavailable
-from foundation.ids import random_bytes
 from foundation.sqlite.database import Database
-from foundation.tokens import mint
 from services.safety.adapters.memory import MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.app.spend import Spend
-from services.safety.app.spend_lives import TERM
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.mode import Mode
 from services.safety.domain.renewal import RenewalKind
@@ -25,7 +22,6 @@ from services.safety.domain.spend_prices import PriceTable, Usage
 from services.safety.domain.spend_records import Stage
 from services.safety.ports import SafetyStore
 from tests.safety.spending import CALL, DOLLAR, GRACE, NO_CAPS, Purse
-from tests.safety.world import wants
 
 DAY = timedelta(days=1)
 
@@ -255,37 +251,6 @@ async def test_a_reservation_outlives_its_running_attempt_only_while_somebody_re
     assert purse.booked == (2, 0)
 
 
-async def test_an_attempt_that_nobody_renews_is_promised_nothing_new(store: SafetyStore) -> None:
-    purse = await Purse.open(store)
-    clock = purse.world.clock
-    clock.advance(DAY)
-    token = await purse.start("t")
-    held = await purse.call(token, "a")
-    await purse.call(token, "b")
-    for _ in range(5):
-        clock.advance(timedelta(seconds=30))
-        await purse.renewed("t")
-    clock.advance(TERM)
-    late = await purse.call(token, "c")
-    clock.advance(timedelta(seconds=1))
-    for refused in (purse.call(token, "d"), purse.spend.extend(token, "c", input_tokens=1, output_tokens=1)):
-        with pytest.raises(Unavailable, match="was not renewed") as said:
-            await refused
-        assert said.value.retry_after
-    assert await purse.call(token, "a") == held, "it was promised before"
-    await purse.spend.settle(token, "a", DOLLAR)
-    await purse.spend.release(token, "b")
-    assert (await purse.spend.settle(token, "c", DOLLAR)).micros == late.micros
-    await purse.renewed("t")
-    await purse.call(token, "d")
-    clock.advance(3 * DAY)
-    await purse.crash()
-    await purse.call(token, "e")  # after a restart of safety there is one full term
-    clock.advance(TERM + timedelta(seconds=1))
-    with pytest.raises(Unavailable):
-        await purse.call(token, "f")
-
-
 async def test_a_settle_above_its_reservation_is_booked_in_full_and_closes_the_scope() -> None:
     purse = await Purse.open(fleet=3)
     token = await purse.start("t")
@@ -296,66 +261,6 @@ async def test_a_settle_above_its_reservation_is_booked_in_full_and_closes_the_s
     with pytest.raises(Exhausted):
         await purse.call(token, "b")
     assert await purse.start("u", "reader") == ""
-
-
-async def test_an_attempts_credential_is_good_for_it_alone_and_dies_with_it(store: SafetyStore) -> None:
-    purse = await Purse.open(store)
-    token = await purse.start("t")
-    text = purse.credentials["t", 1]
-    caller = purse.spend.verify(text)
-    assert caller is not None and (caller.token_id, caller.scopes) == (token, frozenset({"spend"}))
-    await purse.start("t")
-    assert purse.credentials["t", 1] == text, "the same attempt hears the same"
-    await purse.crash()
-    assert purse.spend.verify(text) == caller
-    assert await purse.start("other") != token
-    assert purse.spend.verify(mint(random_bytes).text) is None
-    await purse.call(token, "a")
-    newer = await purse.start("t", fence=2)
-    for stale in (purse.call(token, "b"), purse.spend.settle(token, "a", 1)):
-        with pytest.raises(Unauthenticated, match="died with its attempt"):
-            await stale
-    with pytest.raises(NotFound):
-        await purse.spend.settle(newer, "a", 1)
-    with pytest.raises(Unauthenticated):
-        purse.spend.verify(text)
-    await purse.end("t", fence=2)
-    await purse.crash()
-    with pytest.raises(Unauthenticated):
-        purse.spend.verify(purse.credentials["t", 2])
-
-
-async def test_an_attempt_that_has_ended_or_was_followed_gets_no_credential_again(store: SafetyStore) -> None:
-    purse = await Purse.open(store)
-    await purse.start("t")
-    await purse.start("t", fence=3)
-    await purse.end("t", fence=3)
-    for _ in range(2):
-        for fence in (3, 2, 1):
-            again = await purse.admission.admit((), [wants("t", "writer", fence=fence, uses=("cloud:acme",))])
-            assert again.decisions[0].admitted and again.credentials == [""]
-        for text in purse.credentials.values():
-            with pytest.raises(Unauthenticated):
-                purse.spend.verify(text)
-        await purse.crash()
-    assert await purse.start("t", fence=4) != ""
-
-
-async def test_of_two_attempts_in_one_batch_the_newer_may_spend() -> None:
-    for first, second in ((1, 2), (2, 1)):
-        purse = await Purse.open()
-        wanted = [wants("t", "writer", fence=fence, uses=("cloud:acme",)) for fence in (first, second)]
-        texts = dict(zip((first, second), (await purse.admission.admit((), wanted)).credentials, strict=True))
-        assert texts[1] == "" and purse.spend.verify(texts[2]) is not None
-        assert purse.world.state.spend.live_attempts == {AttemptKey("t", 2)}
-
-
-async def test_agents_that_use_no_cloud_cost_no_commit_and_get_no_credential() -> None:
-    purse = await Purse.open()
-    revision = (await purse.world.store.load()).revision
-    answer = await purse.admission.admit((), [wants("plain", uses=("project:x",))])
-    assert answer.decisions[0].admitted and not any(answer.credentials)
-    assert (await purse.world.store.load()).revision == revision
 
 
 async def test_in_guarded_nothing_new_is_promised_and_what_was_is_settled() -> None:
