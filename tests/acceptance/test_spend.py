@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from clients.coordinator_values import TaskSpec, TaskState
 from foundation.money import parse_dollars
 from tests.acceptance.deployment import Deployment, deployed, tasks_of
 from tests.acceptance.system import free_port
+from tests.programs import require
 from tests.waiting import CLOCK, eventually, looks
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "spending.md"
@@ -153,8 +153,8 @@ async def test_paused_at_the_cap_within_one_call_and_the_same_process_goes_on(tm
     assert secret not in logs and secret not in "".join(environ.values())
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 async def test_the_lines_of_shell_in_the_documentation_reserve_and_settle(tmp_path: Path) -> None:
+    require("curl")
     printed = re.search(r"```sh\n(spend\(\).*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
     assert printed, "the documentation shows no lines of shell"
     async with cloud(tmp_path) as at, at.system.coordinator() as client:
