@@ -21,6 +21,7 @@ from clients.attachment_values import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    HostState,
     Lease,
     Leases,
     LeaseTerms,
@@ -32,6 +33,9 @@ from clients.attachment_values import (
     Result,
     ResultAcks,
     Returned,
+    Sandbox,
+    ServiceNews,
+    ServiceTerms,
     Started,
     Welcome,
 )
@@ -64,6 +68,11 @@ def request_of(message: FromRunner) -> Iterator[pb.AttachRequest]:
         case Events(events):
             for batch in _batches(events):
                 yield pb.AttachRequest(events=batch)
+        case HostState(held_reason, memory_available_bytes, cpu_share):
+            host = pb.HostState(
+                held_reason=held_reason, memory_available_bytes=memory_available_bytes, cpu_share=cpu_share
+            )
+            yield pb.AttachRequest(host=host)
         case LogChunk(follow_id, data, offset, end):
             yield pb.AttachRequest(log=pb.LogChunk(follow_id=follow_id, data=data, offset=offset, end=end))
         case _:
@@ -138,6 +147,8 @@ class _Batch:
                 return pb.AttemptEvent(attempt=ref, paused=pb.Paused())
             case Frozen():
                 return pb.AttemptEvent(attempt=ref, resumed=pb.Resumed())
+            case ServiceNews():
+                return pb.AttemptEvent(attempt=ref, service=_service_news(event))
             case _:
                 assert_never(event)
 
@@ -189,6 +200,17 @@ def _result(result: Result, limits: int) -> pb.Result:
     return wire
 
 
+def _service_news(news: ServiceNews) -> pb.ServiceNews:
+    return pb.ServiceNews(
+        restarts=news.restarts,
+        next_start_at_us=news.next_start_us,
+        last_end=news.last_end,
+        last_lines=news.last_lines,
+        escalated=news.escalated,
+        health=news.health,
+    )
+
+
 def _hello(hello: Hello) -> pb.RunnerHello:
     return pb.RunnerHello(
         name=hello.name,
@@ -198,6 +220,9 @@ def _hello(hello: Hello) -> pb.RunnerHello:
         labels=hello.labels,
         version=hello.version,
         held=map(_ref, hello.held),
+        services_max=hello.services_max,
+        memory_bytes=hello.memory_bytes,
+        enforcement=hello.enforcement,
     )
 
 
@@ -235,6 +260,29 @@ def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
         output_bytes_max=terms.output_bytes_max,
         required=tuple(terms.required),
         grace_seconds=_seconds(terms.grace),
+        cpu_cores=terms.cpu_cores,
+        cpu_seconds=_seconds(terms.cpu_time),
+        work_files_max=terms.work_files_max,
+        work_bytes_max=terms.work_bytes_max,
+        run_as=terms.run_as,
+        secrets=tuple(terms.secrets),
+        sandbox=_sandbox(terms.sandbox) if terms.HasField("sandbox") else None,
+        service=_service(terms.service) if terms.HasField("service") else None,
+    )
+
+
+def _sandbox(wire: pb.Sandbox) -> Sandbox:
+    return Sandbox(tuple(wire.write), tuple(wire.read), tuple(wire.hosts), wire.network)
+
+
+def _service(wire: pb.Service) -> ServiceTerms:
+    return ServiceTerms(
+        backoff_seconds=_seconds(wire.backoff),
+        backoff_seconds_max=_seconds(wire.backoff_max),
+        escalate=wire.escalate,
+        hold=wire.hold,
+        window_seconds=_seconds(wire.window),
+        health_seconds=_seconds(wire.health),
     )
 
 

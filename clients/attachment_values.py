@@ -6,7 +6,7 @@ Lengths of time are seconds unless a name says `us`, microseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -44,6 +44,10 @@ class EndCause(StrEnum):
     HANDED_BACK = "handed_back"
     SPAWN_RESOURCES = "spawn_resources"
     SPAWN_CONFIGURATION = "spawn_configuration"
+    CPU_TIME = "cpu_time"
+    FILES = "files"
+    DISK = "disk"
+    SERVICE_HELD = "service_held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,10 @@ class Hello:
     labels: Mapping[str, str]
     version: str
     held: Sequence[AttemptRef] = ()
+    services_max: int = 0
+    memory_bytes: int = 0
+    """Of its machine; 0: not known."""
+    enforcement: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,29 @@ class Welcome:
     lease_seconds: float
     heartbeat_seconds: float
     disowned: Sequence[AttemptRef]
+
+
+class Sandbox(NamedTuple):
+    """What a script may reach. It writes nowhere else; `read`, where there is any, narrows what it reads."""
+
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    """"host:port" that it reaches through a proxy."""
+    network: bool = False
+    """The network is open."""
+
+
+class ServiceTerms(NamedTuple):
+    """How a service is kept alive; its ends within the window are reported from `escalate` on and hold it at `hold`."""
+
+    backoff_seconds: float
+    backoff_seconds_max: float
+    escalate: int
+    hold: int
+    window_seconds: float
+    health_seconds: float = 0.0
+    """How often it is asked with --health; 0: never."""
 
 
 class LeaseTerms(NamedTuple):
@@ -86,6 +117,14 @@ class LeaseTerms(NamedTuple):
     output_bytes_max: int = 0
     required: tuple[str, ...] = ()
     grace_seconds: float = 10.0
+    cpu_cores: float = 0.0
+    cpu_seconds: float = 0.0
+    work_files_max: int = 0
+    work_bytes_max: int = 0
+    run_as: str = ""
+    secrets: tuple[str, ...] = ()
+    sandbox: Sandbox | None = None
+    service: ServiceTerms | None = None
 
 
 class Lease(NamedTuple):
@@ -206,6 +245,19 @@ class Frozen:
     frozen: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNews:
+    """A service has ended and waits for its next start (0: it has been started); its attempt goes on."""
+
+    ref: AttemptRef
+    restarts: int
+    next_start_us: int = 0
+    last_end: str = ""
+    last_lines: str = ""
+    escalated: bool = False
+    health: str = ""
+
+
 class Result(NamedTuple):
     """How an attempt ended; exit_code and signal are None when it was never spawned.
 
@@ -233,7 +285,7 @@ class Result(NamedTuple):
     epoch: int = 0
 
 
-AttemptEvent = Started | Returned | Frozen | Result
+AttemptEvent = Started | Returned | Frozen | ServiceNews | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +305,13 @@ class LogChunk:
     end: bool
 
 
-FromRunner = Hello | Credit | Heartbeat | Events | LogChunk
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """How the runner's machine fares. `held_reason`: why nothing new starts there, empty: it does; -1: not known."""
+
+    held_reason: str = ""
+    memory_available_bytes: int = -1
+    cpu_share: float = -1.0
+
+
+FromRunner = Hello | Credit | Heartbeat | Events | LogChunk | HostState

@@ -61,6 +61,14 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "timeout_seconds": _number(
             300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"
         ),
+        "idle_timeout_seconds": _number(0, 0, 30 * _DAY, "silence after which a task is ended; 0: never"),
+        "cpu_time_seconds": _number(0, 0, 30 * _DAY, "processor time of a task's tree in all; 0: no limit"),
+        "cpu_cores": _number(0, 0, 1_024, "cores that one tree may use at a time; 0: no limit"),
+        "processes_max": _integer(512, 0, 1_000_000, "processes and threads of one tree; 0: no limit"),
+        "open_files_max": _integer(0, 0, 1_000_000, "open files of each process; 0: as the system has it"),
+        "output_bytes_max": _size("1GB", "0B", "1PB", "output of one task; 0: no limit"),
+        "work_files_max": _integer(50_000, 0, 100_000_000, "files in a task's scratch folder; 0: no limit"),
+        "work_bytes_max": _size("10GB", "0B", "1PB", "room that a task's scratch folder may take; 0: no limit"),
         "max_services": _integer(100, 0, 10_000, "services that one runner keeps alive, beside its tasks"),
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
         "paused_attempts_max": _integer(10, 0, 1_000, "attempts that may stay paused on one runner"),
@@ -164,8 +172,6 @@ NOT_ACTED_ON = frozenset(
         "cpu_limit",
         "max_services",
         "paused_attempts_max",
-        *("service_backoff_seconds", "service_backoff_seconds_max"),
-        *("service_restarts_escalate", "service_restarts_hold", "service_restarts_window_seconds"),
     }
 )
 """Settings that are read and checked, and that nothing obeys yet; every list of settings says so."""

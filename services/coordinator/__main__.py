@@ -44,7 +44,7 @@ from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientGate
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
-from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes
+from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes, ServiceRule
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
@@ -92,6 +92,34 @@ class Surroundings:
     changes: Changes
 
 
+def _defaults(settings: CoordinatorSettings) -> Defaults:
+    """Limits of an attempt where neither the task nor its manifest says more."""
+    return Defaults(
+        timeout=settings.timeout,
+        memory_bytes=settings.memory_limit,
+        grace=timedelta(seconds=settings.stop_grace_seconds),
+        idle_timeout=_seconds_or_none(settings.idle_timeout_seconds),
+        cpu_cores=settings.cpu_cores,
+        cpu_time=_seconds_or_none(settings.cpu_time_seconds),
+        processes_max=settings.processes_max,
+        open_files_max=settings.open_files_max,
+        output_bytes_max=settings.output_bytes_max,
+        work_files_max=settings.work_files_max,
+        work_bytes_max=settings.work_bytes_max,
+        service=ServiceRule(
+            backoff=timedelta(seconds=settings.service_backoff_seconds),
+            backoff_max=timedelta(seconds=settings.service_backoff_seconds_max),
+            escalate=settings.service_restarts_escalate,
+            hold=settings.service_restarts_hold,
+            window=timedelta(seconds=settings.service_restarts_window_seconds),
+        ),
+    )
+
+
+def _seconds_or_none(seconds: float) -> timedelta | None:
+    return timedelta(seconds=seconds) if seconds else None
+
+
 class Coordinator:
     """All parts wired together; the wiring is the picture."""
 
@@ -120,11 +148,7 @@ class Coordinator:
             outbox,
             StopFile(workspace.stop_file),
             workspace_folder=str(workspace.root),
-            defaults=Defaults(
-                timeout=settings.timeout,
-                memory_bytes=settings.memory_limit,
-                grace=timedelta(seconds=settings.stop_grace_seconds),
-            ),
+            defaults=_defaults(settings),
             clock=clock,
         )
         self.renewal = Renewal(

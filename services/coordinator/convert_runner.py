@@ -9,9 +9,21 @@ from google.protobuf.duration_pb2 import Duration
 from foundation.errors import Invalid
 from protos.coordinator.v1 import runners_pb2 as pb
 from protos.coordinator.v1 import tasks_pb2
-from services.coordinator.app.attachments import Ack, Follow, Grant, HeartbeatAck, Hello, Message, Order, OrderKind
-from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, Started
+from services.coordinator.app.attachments import (
+    Ack,
+    Follow,
+    Grant,
+    HeartbeatAck,
+    Hello,
+    HostState,
+    Message,
+    Order,
+    OrderKind,
+    ServiceRule,
+)
+from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
 from services.coordinator.domain.failure import AttemptEnd, EndCause
+from services.coordinator.domain.manifest import Sandbox
 from services.coordinator.domain.task import LimitUse, Measured
 
 BATCH_BYTES = 1 << 20
@@ -38,7 +50,14 @@ def hello_from(message: pb.RunnerHello) -> Hello:
         labels=dict(message.labels),
         version=message.version,
         held=frozenset((ref.task_id, ref.fence) for ref in message.held),
+        services_max=message.services_max,
+        memory_bytes=message.memory_bytes,
+        enforcement=dict(message.enforcement),
     )
+
+
+def host_state_from(message: pb.HostState) -> HostState:
+    return HostState(message.held_reason, message.memory_available_bytes, message.cpu_share)
 
 
 def events_from(message: pb.AttemptEvents) -> list[AttemptEvent]:
@@ -62,6 +81,8 @@ def _event_from(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...]]) 
             return Frozen(task_id, fence, True)
         case "resumed":
             return Frozen(task_id, fence, False)
+        case "service":
+            return _service_news_from(task_id, fence, event.service)
     raise Invalid("empty_event", f"The runner sent an event of task {task_id} that says nothing.")
 
 
@@ -91,6 +112,19 @@ def _ended_from(task_id: str, fence: int, result: pb.Result, limits: Sequence[tu
         tree_dead=result.tree_dead,
         stragglers=result.stragglers,
         epoch=result.epoch,
+    )
+
+
+def _service_news_from(task_id: str, fence: int, news: pb.ServiceNews) -> ServiceNews:
+    return ServiceNews(
+        task_id=task_id,
+        fence=fence,
+        restarts=news.restarts,
+        next_start_at=_moment(news.next_start_at_us) if news.next_start_at_us else None,
+        last_end=news.last_end,
+        last_lines=news.last_lines,
+        escalated=news.escalated,
+        health=news.health,
     )
 
 
@@ -204,6 +238,12 @@ def _single(message: Order | HeartbeatAck | Follow) -> pb.AttachResponse:
 
 def _terms_of(grant: Grant) -> pb.LeaseTerms:
     task, agent, defaults = grant.task, grant.agent, grant.defaults
+    is_service = agent.kind == "service"
+    # Whatever runs for ever has neither a wall clock nor an end of its output and of its processor time by default.
+    timeout = task.timeout or agent.timeout or (None if is_service else defaults.timeout)
+    output = defaults.output_bytes_max if agent.output_bytes_max is None and not is_service else agent.output_bytes_max
+    cpu_time = agent.cpu_time or (None if is_service else defaults.cpu_time)
+    idle_timeout = agent.idle_timeout or (None if is_service else defaults.idle_timeout)
     return pb.LeaseTerms(
         agent=task.agent,
         project=task.project,
@@ -212,14 +252,46 @@ def _terms_of(grant: Grant) -> pb.LeaseTerms:
         folder=grant.folder,
         params_as_arguments=agent.params_as_arguments,
         env=agent.env,
-        timeout=_duration(task.timeout or agent.timeout or defaults.timeout),
-        idle_timeout=_duration(agent.idle_timeout) if agent.idle_timeout is not None else None,
-        memory_bytes=agent.memory_bytes if agent.memory_bytes is not None else defaults.memory_bytes,
-        processes_max=agent.processes_max or 0,
-        open_files_max=agent.open_files_max or 0,
+        timeout=_duration_or_none(timeout),
+        idle_timeout=_duration_or_none(idle_timeout),
+        memory_bytes=_either(agent.memory_bytes, defaults.memory_bytes),
+        processes_max=_either(agent.processes_max, defaults.processes_max),
+        open_files_max=_either(agent.open_files_max, defaults.open_files_max),
+        output_bytes_max=output or 0,
         required=agent.required,
         grace=_duration(defaults.grace),
+        cpu_cores=agent.cpu_cores or defaults.cpu_cores,
+        cpu_time=_duration_or_none(cpu_time),
+        work_files_max=_either(agent.work_files_max, defaults.work_files_max),
+        work_bytes_max=_either(agent.work_bytes_max, defaults.work_bytes_max),
+        run_as=agent.run_as,
+        secrets=agent.secrets,
+        sandbox=_sandbox(agent.sandbox) if agent.sandbox is not None else None,
+        service=_service(defaults.service, agent.health_every) if is_service and defaults.service else None,
     )
+
+
+def _sandbox(sandbox: Sandbox) -> pb.Sandbox:
+    return pb.Sandbox(write=sandbox.write, read=sandbox.read, hosts=sandbox.hosts, network=sandbox.network)
+
+
+def _service(rule: ServiceRule, health_every: timedelta | None) -> pb.Service:
+    return pb.Service(
+        backoff=_duration(rule.backoff),
+        backoff_max=_duration(rule.backoff_max),
+        escalate=rule.escalate,
+        hold=rule.hold,
+        window=_duration(rule.window),
+        health=_duration_or_none(health_every),
+    )
+
+
+def _either(declared: int | None, default: int) -> int:
+    return default if declared is None else declared
+
+
+def _duration_or_none(value: timedelta | None) -> Duration | None:
+    return None if value is None else _duration(value)
 
 
 def _moment(micros: int) -> datetime:

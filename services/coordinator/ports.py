@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeVar
 
+from services.coordinator.domain.manifest import Sandbox
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 
@@ -337,6 +338,16 @@ class AgentSpec:
     concurrency_max: int | None = None
     params_as_arguments: bool = False
     interpreter: tuple[str, ...] = ()
+    output_bytes_max: int | None = None
+    cpu_cores: float | None = None
+    cpu_time: timedelta | None = None
+    work_files_max: int | None = None
+    work_bytes_max: int | None = None
+    run_as: str = ""
+    secrets: tuple[str, ...] = ()
+    sandbox: Sandbox | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    health_every: timedelta | None = None
 
 
 class Catalogue(Protocol):

@@ -12,7 +12,7 @@ from services.coordinator.app.attachments import Attachment, LeaseTimes
 from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.renewal import Renewal
-from services.coordinator.convert_runner import events_from, hello_from, responses_of, welcome
+from services.coordinator.convert_runner import events_from, hello_from, host_state_from, responses_of, welcome
 
 Context = grpc.aio.ServicerContext[pb.AttachRequest, pb.AttachResponse]
 
@@ -63,6 +63,9 @@ class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
                 self._renewal.heartbeat(attachment, beat.sequence, held, beat.draining)
             case "events":
                 self._intake.put(attachment, events_from(request.events))
+                self._dispatch.wake()
+            case "host":
+                attachment.host = host_state_from(request.host)
                 self._dispatch.wake()
             case "log":
                 chunk = request.log

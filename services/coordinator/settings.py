@@ -13,6 +13,19 @@ class CoordinatorSettings:
     timeout_seconds: float
     memory_limit: int
     stop_grace_seconds: float
+    idle_timeout_seconds: float
+    cpu_time_seconds: float
+    cpu_cores: float
+    processes_max: int
+    open_files_max: int
+    output_bytes_max: int
+    work_files_max: int
+    work_bytes_max: int
+    service_backoff_seconds: float
+    service_backoff_seconds_max: float
+    service_restarts_escalate: int
+    service_restarts_hold: int
+    service_restarts_window_seconds: float
     lease_seconds: float
     heartbeat_seconds: float
     paused_seconds_max: float

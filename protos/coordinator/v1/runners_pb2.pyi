@@ -37,6 +37,10 @@ class EndCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_CAUSE_HANDED_BACK: _ClassVar[EndCause]
     END_CAUSE_SPAWN_RESOURCES: _ClassVar[EndCause]
     END_CAUSE_SPAWN_CONFIGURATION: _ClassVar[EndCause]
+    END_CAUSE_CPU_TIME: _ClassVar[EndCause]
+    END_CAUSE_FILES: _ClassVar[EndCause]
+    END_CAUSE_DISK: _ClassVar[EndCause]
+    END_CAUSE_SERVICE_HELD: _ClassVar[EndCause]
 ORDER_KIND_UNSPECIFIED: OrderKind
 ORDER_KIND_CANCEL: OrderKind
 ORDER_KIND_PAUSE: OrderKind
@@ -57,20 +61,26 @@ END_CAUSE_FENCE: EndCause
 END_CAUSE_HANDED_BACK: EndCause
 END_CAUSE_SPAWN_RESOURCES: EndCause
 END_CAUSE_SPAWN_CONFIGURATION: EndCause
+END_CAUSE_CPU_TIME: EndCause
+END_CAUSE_FILES: EndCause
+END_CAUSE_DISK: EndCause
+END_CAUSE_SERVICE_HELD: EndCause
 
 class AttachRequest(_message.Message):
-    __slots__ = ("hello", "credit", "heartbeat", "events", "log")
+    __slots__ = ("hello", "credit", "heartbeat", "events", "log", "host")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     LOG_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     hello: RunnerHello
     credit: Credit
     heartbeat: Heartbeat
     events: AttemptEvents
     log: LogChunk
-    def __init__(self, hello: _Optional[_Union[RunnerHello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., events: _Optional[_Union[AttemptEvents, _Mapping]] = ..., log: _Optional[_Union[LogChunk, _Mapping]] = ...) -> None: ...
+    host: HostState
+    def __init__(self, hello: _Optional[_Union[RunnerHello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., events: _Optional[_Union[AttemptEvents, _Mapping]] = ..., log: _Optional[_Union[LogChunk, _Mapping]] = ..., host: _Optional[_Union[HostState, _Mapping]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
     __slots__ = ("welcome", "leases", "heartbeat_ack", "result_acks", "orders", "follow")
@@ -97,8 +107,15 @@ class AttemptRef(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
 
 class RunnerHello(_message.Message):
-    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held")
+    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held", "services_max", "memory_bytes", "enforcement")
     class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class EnforcementEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +129,9 @@ class RunnerHello(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_MAX_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     host: str
     incarnation: str
@@ -119,7 +139,20 @@ class RunnerHello(_message.Message):
     labels: _containers.ScalarMap[str, str]
     version: str
     held: _containers.RepeatedCompositeFieldContainer[AttemptRef]
-    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ...) -> None: ...
+    services_max: int
+    memory_bytes: int
+    enforcement: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., enforcement: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class HostState(_message.Message):
+    __slots__ = ("held_reason", "memory_available_bytes", "cpu_share")
+    HELD_REASON_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_SHARE_FIELD_NUMBER: _ClassVar[int]
+    held_reason: str
+    memory_available_bytes: int
+    cpu_share: float
+    def __init__(self, held_reason: _Optional[str] = ..., memory_available_bytes: _Optional[int] = ..., cpu_share: _Optional[float] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("lease", "heartbeat", "disowned")
@@ -160,7 +193,7 @@ class Lease(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., terms: _Optional[int] = ..., params_json: _Optional[bytes] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ..., credential: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class LeaseTerms(_message.Message):
-    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace")
+    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace", "cpu_cores", "cpu_time", "work_files_max", "work_bytes_max", "run_as", "secrets", "sandbox", "service")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +209,14 @@ class LeaseTerms(_message.Message):
     OUTPUT_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
+    CPU_CORES_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_FIELD_NUMBER: _ClassVar[int]
+    WORK_FILES_MAX_FIELD_NUMBER: _ClassVar[int]
+    WORK_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    RUN_AS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    SANDBOX_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
     agent: str
     project: str
     script: str
@@ -191,7 +232,43 @@ class LeaseTerms(_message.Message):
     output_bytes_max: int
     required: _containers.RepeatedScalarFieldContainer[str]
     grace: _duration_pb2.Duration
-    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    cpu_cores: float
+    cpu_time: _duration_pb2.Duration
+    work_files_max: int
+    work_bytes_max: int
+    run_as: str
+    secrets: _containers.RepeatedScalarFieldContainer[str]
+    sandbox: Sandbox
+    service: Service
+    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_cores: _Optional[float] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., work_files_max: _Optional[int] = ..., work_bytes_max: _Optional[int] = ..., run_as: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., sandbox: _Optional[_Union[Sandbox, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ...) -> None: ...
+
+class Sandbox(_message.Message):
+    __slots__ = ("write", "read", "hosts", "network")
+    WRITE_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    write: _containers.RepeatedScalarFieldContainer[str]
+    read: _containers.RepeatedScalarFieldContainer[str]
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    network: bool
+    def __init__(self, write: _Optional[_Iterable[str]] = ..., read: _Optional[_Iterable[str]] = ..., hosts: _Optional[_Iterable[str]] = ..., network: _Optional[bool] = ...) -> None: ...
+
+class Service(_message.Message):
+    __slots__ = ("backoff", "backoff_max", "escalate", "hold", "window", "health")
+    BACKOFF_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_MAX_FIELD_NUMBER: _ClassVar[int]
+    ESCALATE_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    backoff: _duration_pb2.Duration
+    backoff_max: _duration_pb2.Duration
+    escalate: int
+    hold: int
+    window: _duration_pb2.Duration
+    health: _duration_pb2.Duration
+    def __init__(self, backoff: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., backoff_max: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., escalate: _Optional[int] = ..., hold: _Optional[int] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., health: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Leases(_message.Message):
     __slots__ = ("leases", "terms")
@@ -252,20 +329,22 @@ class Limits(_message.Message):
     def __init__(self, limits: _Optional[_Iterable[_Union[_tasks_pb2.Limit, _Mapping]]] = ...) -> None: ...
 
 class AttemptEvent(_message.Message):
-    __slots__ = ("attempt", "started", "result", "returned", "paused", "resumed")
+    __slots__ = ("attempt", "started", "result", "returned", "paused", "resumed", "service")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptRef
     started: Started
     result: Result
     returned: Returned
     paused: Paused
     resumed: Resumed
-    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., paused: _Optional[_Union[Paused, _Mapping]] = ..., resumed: _Optional[_Union[Resumed, _Mapping]] = ...) -> None: ...
+    service: ServiceNews
+    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., paused: _Optional[_Union[Paused, _Mapping]] = ..., resumed: _Optional[_Union[Resumed, _Mapping]] = ..., service: _Optional[_Union[ServiceNews, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("at_us", "pid")
@@ -288,6 +367,22 @@ class Paused(_message.Message):
 class Resumed(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ServiceNews(_message.Message):
+    __slots__ = ("restarts", "next_start_at_us", "last_end", "last_lines", "escalated", "health")
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_START_AT_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_END_FIELD_NUMBER: _ClassVar[int]
+    LAST_LINES_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    restarts: int
+    next_start_at_us: int
+    last_end: str
+    last_lines: str
+    escalated: bool
+    health: str
+    def __init__(self, restarts: _Optional[int] = ..., next_start_at_us: _Optional[int] = ..., last_end: _Optional[str] = ..., last_lines: _Optional[str] = ..., escalated: _Optional[bool] = ..., health: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("cause", "sentence", "exit_code", "signal", "started_at_us", "finished_at_us", "duration_us", "cpu_us", "memory_peak_bytes", "limits", "output_tail", "output_bytes", "output_cut", "report_json", "report_fault", "tree_dead", "stragglers", "epoch")

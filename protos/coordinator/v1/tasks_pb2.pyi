@@ -102,7 +102,7 @@ class TaskSpec(_message.Message):
     def __init__(self, agent: _Optional[str] = ..., params_json: _Optional[bytes] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., ref: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retries: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "agent", "project", "params_json", "priority", "state", "reason", "cancel_requested", "attempt", "attempts_max", "fence", "effects", "exit_code", "signal", "created_at", "ready_at", "not_before", "started_at", "finished_at", "duration", "usage", "limits", "output_tail", "output_bytes", "output_cut", "depends_on", "retry_of", "parent", "submitted_by", "labels", "timeout", "runner", "change", "report_fault")
+    __slots__ = ("id", "agent", "project", "params_json", "priority", "state", "reason", "cancel_requested", "attempt", "attempts_max", "fence", "effects", "exit_code", "signal", "created_at", "ready_at", "not_before", "started_at", "finished_at", "duration", "usage", "limits", "output_tail", "output_bytes", "output_cut", "depends_on", "retry_of", "parent", "submitted_by", "labels", "timeout", "runner", "change", "report_fault", "stragglers", "service")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +144,8 @@ class Task(_message.Message):
     RUNNER_FIELD_NUMBER: _ClassVar[int]
     CHANGE_FIELD_NUMBER: _ClassVar[int]
     REPORT_FAULT_FIELD_NUMBER: _ClassVar[int]
+    STRAGGLERS_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
     id: str
     agent: str
     project: str
@@ -178,7 +180,23 @@ class Task(_message.Message):
     runner: str
     change: int
     report_fault: str
-    def __init__(self, id: _Optional[str] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., params_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., cancel_requested: _Optional[bool] = ..., attempt: _Optional[int] = ..., attempts_max: _Optional[int] = ..., fence: _Optional[int] = ..., effects: _Optional[_Union[Effects, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., depends_on: _Optional[_Iterable[str]] = ..., retry_of: _Optional[str] = ..., parent: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., runner: _Optional[str] = ..., change: _Optional[int] = ..., report_fault: _Optional[str] = ...) -> None: ...
+    stragglers: int
+    service: ServiceStatus
+    def __init__(self, id: _Optional[str] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., params_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., cancel_requested: _Optional[bool] = ..., attempt: _Optional[int] = ..., attempts_max: _Optional[int] = ..., fence: _Optional[int] = ..., effects: _Optional[_Union[Effects, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ..., output_tail: _Optional[str] = ..., output_bytes: _Optional[int] = ..., output_cut: _Optional[bool] = ..., depends_on: _Optional[_Iterable[str]] = ..., retry_of: _Optional[str] = ..., parent: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., runner: _Optional[str] = ..., change: _Optional[int] = ..., report_fault: _Optional[str] = ..., stragglers: _Optional[int] = ..., service: _Optional[_Union[ServiceStatus, _Mapping]] = ...) -> None: ...
+
+class ServiceStatus(_message.Message):
+    __slots__ = ("restarts", "next_start_at", "last_end", "last_lines", "health")
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_START_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_END_FIELD_NUMBER: _ClassVar[int]
+    LAST_LINES_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    restarts: int
+    next_start_at: _timestamp_pb2.Timestamp
+    last_end: str
+    last_lines: str
+    health: str
+    def __init__(self, restarts: _Optional[int] = ..., next_start_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_end: _Optional[str] = ..., last_lines: _Optional[str] = ..., health: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("cpu", "memory_peak_bytes")
@@ -189,14 +207,16 @@ class Usage(_message.Message):
     def __init__(self, cpu: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_peak_bytes: _Optional[int] = ...) -> None: ...
 
 class Limit(_message.Message):
-    __slots__ = ("name", "value", "enforcement")
+    __slots__ = ("name", "value", "enforcement", "detail")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: float
     enforcement: Enforcement
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., enforcement: _Optional[_Union[Enforcement, str]] = ...) -> None: ...
+    detail: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., enforcement: _Optional[_Union[Enforcement, str]] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class SubmitTasksRequest(_message.Message):
     __slots__ = ("tasks", "idempotency_key")

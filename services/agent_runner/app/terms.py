@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from clients.attachment_values import LeaseTerms, LimitUse
+from clients.attachment_values import LeaseTerms, LimitUse, Sandbox
 from services.agent_runner.domain.orders import limits, missing_requirements, shared_arguments, shared_variables
 from services.agent_runner.warden.protocol import Terms
 
@@ -19,6 +19,12 @@ class Known(NamedTuple):
     number: int
     limits: tuple[LimitUse, ...]
     refusal: str  # why nothing is started on these terms here; empty: it is
+
+
+def _sandbox(sandbox: Sandbox | None) -> tuple[list[str], list[str], list[str], bool] | None:
+    if sandbox is None:
+        return None
+    return list(sandbox.write), list(sandbox.read), list(sandbox.hosts), sandbox.network
 
 
 class TermsBook:
@@ -60,4 +66,10 @@ class TermsBook:
             processes_max=terms.processes_max,
             open_files_max=terms.open_files_max,
             output_bytes_max=terms.output_bytes_max,
+            cpu_cores=terms.cpu_cores,
+            cpu_seconds=terms.cpu_seconds,
+            work_files_max=terms.work_files_max,
+            work_bytes_max=terms.work_bytes_max,
+            run_as=terms.run_as,
+            sandbox=_sandbox(terms.sandbox),
         )

@@ -50,6 +50,10 @@ def limits(terms: LeaseTerms, enforcement: Mapping[str, str]) -> tuple[LimitUse,
         ("processes", terms.processes_max),
         ("open_files", terms.open_files_max),
         ("output", terms.output_bytes_max),
+        ("cpu", terms.cpu_cores),
+        ("cpu_time", terms.cpu_seconds),
+        ("files", terms.work_files_max),
+        ("disk", terms.work_bytes_max),
     )
     return tuple([LimitUse(name, value, enforcement.get(name, "none")) for name, value in asked if value])
 

@@ -34,6 +34,12 @@ class Terms(NamedTuple):
     processes_max: int
     open_files_max: int
     output_bytes_max: int
+    cpu_cores: float = 0.0
+    cpu_seconds: float = 0.0
+    work_files_max: int = 0
+    work_bytes_max: int = 0
+    run_as: str = ""
+    sandbox: tuple[list[str], list[str], list[str], bool] | None = None  # fields of attachment_values.Sandbox
 
 
 class Start(NamedTuple):
@@ -49,6 +55,7 @@ class Start(NamedTuple):
     lease: float
     alone: bool  # nothing else may run meanwhile
     credential: str = ""  # for the file that QUANTUM_CREDENTIAL names; empty: none
+    beside: bool = False  # it takes no room from tasks (a service)
 
 
 class Withdraw(NamedTuple):

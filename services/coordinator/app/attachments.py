@@ -33,12 +33,32 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRule:
+    """How services are kept alive: their ends within `window` are reported from `escalate` on and hold at `hold`."""
+
+    backoff: timedelta
+    backoff_max: timedelta
+    escalate: int
+    hold: int
+    window: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
     """Limits of an attempt where neither the task nor the manifest says more."""
 
     timeout: timedelta
     memory_bytes: int
     grace: timedelta
+    idle_timeout: timedelta | None = None
+    cpu_cores: float = 0.0
+    cpu_time: timedelta | None = None
+    processes_max: int = 0
+    open_files_max: int = 0
+    output_bytes_max: int = 0
+    work_files_max: int = 0
+    work_bytes_max: int = 0
+    service: ServiceRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,18 @@ class Hello:
     labels: Mapping[str, str]
     version: str
     held: frozenset[tuple[str, int]] = frozenset()
+    services_max: int = 0
+    memory_bytes: int = 0
+    enforcement: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """How a runner's machine fares. `held_reason`: why nothing new starts there, "": it does; -1: not known."""
+
+    held_reason: str = ""
+    memory_available_bytes: int = -1
+    cpu_share: float = -1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +136,7 @@ class Attachment:
     attached_at: datetime
     last_heartbeat_at: datetime
     capacity: int = 0
+    host: HostState = HostState()
     draining: bool = False
     closed: bool = False
     _outgoing: list[Message] = field(default_factory=list)

@@ -19,7 +19,7 @@ from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
-from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, Started
+from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
@@ -156,6 +156,9 @@ class Intake:
                 return moves.pause(task, event.fence, reason=event.reason)
             case Frozen():
                 return moves.thaw(task, event.fence)
+            case ServiceNews():
+                moves.check_fence(task, event.fence)
+                return task
             case Ended():
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.

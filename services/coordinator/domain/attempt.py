@@ -53,7 +53,21 @@ class Frozen:
     reason: str = ""
 
 
-AttemptEvent = Started | Ended | Returned | Frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNews:
+    """A service has ended and waits for its next start (None: it has been started); its attempt goes on."""
+
+    task_id: str
+    fence: int
+    restarts: int
+    next_start_at: datetime | None = None
+    last_end: str = ""
+    last_lines: str = ""
+    escalated: bool = False
+    health: str = ""
+
+
+AttemptEvent = Started | Ended | Returned | Frozen | ServiceNews
 
 
 def unstartable(task: Task, sentence: str, now: datetime, *, epoch: int) -> Ended:

@@ -36,6 +36,10 @@ class EndCause(StrEnum):
     HANDED_BACK = "handed_back"
     SPAWN_RESOURCES = "spawn_resources"
     SPAWN_CONFIGURATION = "spawn_configuration"
+    CPU_TIME = "cpu_time"
+    FILES = "files"
+    DISK = "disk"
+    SERVICE_HELD = "service_held"
 
 
 class FailureClass(StrEnum):
@@ -48,6 +52,8 @@ class FailureClass(StrEnum):
     CONFIGURATION = "configuration"
     POLICY = "policy"
     CANCEL = "cancel"
+    SERVICE = "service"
+    """A service that ended too often: its restarts have a rule of their own, and feed no other."""
 
     @property
     def counted(self) -> bool:
@@ -69,11 +75,18 @@ _CLASS_OF_CAUSE = {
     EndCause.HANDED_BACK: FailureClass.INFRASTRUCTURE,
     EndCause.SPAWN_RESOURCES: FailureClass.INFRASTRUCTURE,
     EndCause.SPAWN_CONFIGURATION: FailureClass.CONFIGURATION,
+    EndCause.CPU_TIME: FailureClass.RESOURCE,
+    EndCause.FILES: FailureClass.RESOURCE,
+    EndCause.DISK: FailureClass.RESOURCE,
+    EndCause.SERVICE_HELD: FailureClass.SERVICE,
 }
 
 # An attempt that was never spawned cannot end like this.
 _ENDS_OF_A_PROCESS = frozenset(
-    {EndCause.EXIT, EndCause.TIMEOUT, EndCause.IDLE, EndCause.MEMORY, EndCause.PROCESSES, EndCause.OUTPUT}
+    {
+        *(EndCause.EXIT, EndCause.TIMEOUT, EndCause.IDLE, EndCause.MEMORY, EndCause.PROCESSES, EndCause.OUTPUT),
+        *(EndCause.CPU_TIME, EndCause.FILES, EndCause.DISK, EndCause.SERVICE_HELD),
+    }
 )
 
 
@@ -169,7 +182,7 @@ def settle(
             return _after_script(task, said, measured, rule, retries_halved, now)
         case FailureClass.TIMEOUT:
             return _after_timeout(task, said, measured, rule, now)
-        case FailureClass.RESOURCE:
+        case FailureClass.RESOURCE | FailureClass.SERVICE:
             return end(task, TaskState.FAILED, reason=said, measured=measured, now=now)
         case FailureClass.CONFIGURATION:
             return end(task, TaskState.DEAD, reason=said, measured=measured, now=now)

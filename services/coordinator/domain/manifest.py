@@ -9,7 +9,7 @@ from datetime import timedelta
 from foundation.errors import QuantumError, did_you_mean
 from foundation.quantities import parse_duration, parse_size
 from services.coordinator.domain.names import NAME_RULE, is_name
-from services.coordinator.domain.request import TIMEOUT_MAX, TIMEOUT_MIN
+from services.coordinator.domain.request import LABEL_LENGTH_MAX, LABELS_MAX, TIMEOUT_MAX, TIMEOUT_MIN
 from services.coordinator.domain.task import Effects
 
 RETRIES_MAX = 100
@@ -17,13 +17,28 @@ COUNT_MAX = 1_000_000
 DESCRIPTION_LENGTH_MAX = 500
 LIST_MAX = 100
 MEMORY_MIN = 1024 * 1024
-LIMIT_NAMES = ("timeout", "memory", "processes", "open_files", "output")
+DISK_MIN = 4096
+LIMIT_NAMES = (
+    *("timeout", "idle_timeout", "memory", "processes", "open_files", "output"),
+    *("cpu", "cpu_time", "files", "disk", "sandbox"),
+)
 
 _OPEN = re.compile(r"^# /// (?P<type>[a-zA-Z0-9-]+)[ \t]*$", re.MULTILINE)
 _BLOCK = re.compile(r"^# /// script[ \t]*$\n(?P<content>(?:^#(?:| .*)$\n)*?)^# ///[ \t]*$", re.MULTILINE)
 _TABLE = re.compile(r"^#[ \t]*\[tool\.quantum\][ \t]*$", re.MULTILINE)
 _USE = re.compile(r"[a-z0-9][a-z0-9_-]*:[a-z0-9][a-z0-9_.-]*")
+_HOST = re.compile(r"(?:[A-Za-z0-9*](?:[A-Za-z0-9.*-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """What a script may reach: it writes nowhere else; `read`, where there is any, narrows what it reads."""
+
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    network: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +63,16 @@ class Manifest:
     interpreter: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     script: str = ""
+    output_bytes_max: int | None = None
+    cpu_cores: float | None = None
+    cpu_time: timedelta | None = None
+    work_files_max: int | None = None
+    work_bytes_max: int | None = None
+    run_as: str = ""
+    secrets: tuple[str, ...] = ()
+    sandbox: Sandbox | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    health_every: timedelta | None = None
     faults: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -197,13 +222,16 @@ def _duration(value: object) -> timedelta:
     return duration
 
 
-def _size(value: object) -> int:
-    if not isinstance(value, str):
-        raise _Wrong(f'must be a size in quotes like "512MB" or "2GB", not {_shown(value)}.')
-    size = parse_size(value)
-    if size < MEMORY_MIN:
-        raise _Wrong(f"must be at least 1MB, not {value}.")
-    return size
+def _size(least: int, shown: str) -> Reader:
+    def read(value: object) -> int:
+        if not isinstance(value, str):
+            raise _Wrong(f'must be a size in quotes like "512MB" or "2GB", not {_shown(value)}.')
+        size = parse_size(value)
+        if size < least:
+            raise _Wrong(f"must be at least {shown}, not {value}.")
+        return size
+
+    return read
 
 
 def _count(least: int, most: int) -> Reader:
@@ -241,6 +269,38 @@ def _list(good: Callable[[str], bool], example: str) -> Reader:
     return read
 
 
+def _sandbox(value: object) -> Sandbox:
+    if not isinstance(value, dict):
+        raise _Wrong('must be a table like { write = ["build"], network = "none" }.')
+    if unknown := sorted(value.keys() - {"write", "read", "network"}):
+        raise _Wrong(f"has no key “{unknown[0]}”; known are network, read, write.")
+    network = value.get("network", "none")
+    paths = _list(_path, '["build", "/var/cache/build"]')
+    if isinstance(network, str):
+        network = _one_of("none", "all")(network)
+        hosts: object = ()
+    else:
+        hosts = _list(lambda host: _HOST.fullmatch(host) is not None, '["api.openai.com:443"]')(network)
+    return Sandbox(
+        write=paths(value.get("write", [])),  # type: ignore[arg-type]
+        read=paths(value.get("read", [])),  # type: ignore[arg-type]
+        hosts=hosts,  # type: ignore[arg-type]
+        network=network == "all",
+    )
+
+
+def _path(text: str) -> bool:
+    return text != "" and "\0" not in text and len(text) <= 4096
+
+
+def _labels(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):
+        raise _Wrong('must be a table of texts like { os = "darwin" }.')
+    if len(value) > LABELS_MAX or any(len(text) > LABEL_LENGTH_MAX for pair in value.items() for text in pair):
+        raise _Wrong(f"has more than {LABELS_MAX} entries, or one of over {LABEL_LENGTH_MAX} characters.")
+    return dict(value)
+
+
 def _shown(value: object) -> str:
     text = f"“{value}”" if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:79] + "…"
@@ -263,7 +323,7 @@ _KEYS: dict[str, _Key] = {
     "effects": _Key(lambda value: Effects(str(_one_of(*Effects)(value))), "effects"),
     "timeout": _Key(_duration, "timeout"),
     "idle_timeout": _Key(_duration, "idle_timeout"),
-    "memory": _Key(_size, "memory_bytes"),
+    "memory": _Key(_size(MEMORY_MIN, "1MB"), "memory_bytes"),
     "max_processes": _Key(_count(1, COUNT_MAX), "processes_max"),
     "max_open_files": _Key(_count(8, COUNT_MAX), "open_files_max"),
     "max_concurrent": _Key(_count(1, 10_000), "concurrency_max"),
@@ -275,13 +335,20 @@ _KEYS: dict[str, _Key] = {
     "interpreter": _Key(_list(bool, '["/usr/bin/env", "swift"]'), "interpreter"),
     "aliases": _Key(_list(is_name, f'["short"] ({NAME_RULE})'), "aliases"),
     "schedule": _Key(_text(200), "schedule", "there is no scheduler yet, so nothing starts it by itself."),
-    "cpu": _Key(_number, None, "its share of the processors is not limited."),
-    "secrets": _Key(_list(is_name, '["openai"]'), None, "no secret is handed to the script."),
+    "cpu": _Key(_number, "cpu_cores"),
+    "cpu_time": _Key(_duration, "cpu_time"),
+    "max_output": _Key(_size(DISK_MIN, "4KB"), "output_bytes_max"),
+    "max_files": _Key(_count(1, COUNT_MAX), "work_files_max"),
+    "disk": _Key(_size(DISK_MIN, "4KB"), "work_bytes_max"),
+    "secrets": _Key(_list(is_name, '["openai"]'), "secrets"),
+    "sandbox": _Key(_sandbox, "sandbox"),
+    "labels": _Key(_labels, "labels"),
+    "health_every": _Key(_duration, "health_every"),
     "secret_params": _Key(
         _list(bool, '["password"]'),
         None,
         "all params are encrypted at rest and kept out of exports and logs, but readers of the task see these too.",
     ),
-    "run_as": _Key(_one_of("user"), None, "it runs as the runner does."),
+    "run_as": _Key(_one_of("user"), "run_as"),
 }
 _FILE_KEYS: dict[str, _Key] = {"script": _Key(_inside, "script")}
