@@ -12,6 +12,9 @@ class RunnerSettings:
     """See foundation/known_settings."""
 
     max_concurrent_agents: int
+    max_services: int
+    paused_attempts_max: int
+    runner_labels: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float
