@@ -61,7 +61,7 @@ class Warden:
         self._clock = clock
         self._queue = Queue(at_once)
         self._news = News(lambda: len(self._trees.attempts) + len(self._queue))
-        self._trees = Trees(host, slots, self._news)
+        self._trees = Trees(host, slots, self._news, clock)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False

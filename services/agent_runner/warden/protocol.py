@@ -154,7 +154,8 @@ class Ended(NamedTuple):
     output_bytes: int
     reported: bool  # the script wrote a report
     tree_dead: bool
-    stragglers: int
+    stragglers: int  # processes that outlived the script, or had left its tree
+    straggler_names: tuple[str, ...] = ()  # the first of them: "sleep (1234)"
 
 
 class Halted(NamedTuple):
