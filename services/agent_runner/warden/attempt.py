@@ -35,6 +35,7 @@ class Attempt:
         "pid",
         "renewed_at",
         "slot",
+        "stands_back",
         "start",
         "started_at",
         "status",
@@ -70,6 +71,7 @@ class Attempt:
         self.output_seen = 0
         self.output_changed_at = now
         self.stragglers: set[int] = set()
+        self.stands_back = not terms.nice  # also where processors are shared out by session
 
     @property
     def ending(self) -> bool:

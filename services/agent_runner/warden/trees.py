@@ -188,6 +188,9 @@ class Trees:
         self._freeze_or_thaw(attempt, now, freeze=attempt.paused or stage is Stage.FREEZE)
         if attempt.frozen_at:
             return
+        if not attempt.stands_back and attempt.status is None and now - attempt.started_at >= SAMPLE_SECONDS:
+            # Dearer than a nice value, so that what is short never pays for it.
+            attempt.stands_back = self._host.stand_back_as_session(attempt.pid, attempt.terms.nice)
         breach = limits.overtime(attempt, now)
         if breach is None and now - attempt.started_at >= SAMPLE_SECONDS:
             breach = limits.output_breach(attempt, now)
