@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
+from services.agent_runner.domain.host_guard import HostReading
 from services.agent_runner.warden.protocol import Message
 
 
@@ -12,6 +14,16 @@ class WardenLink(Protocol):
 
     def tell(self, *orders: Message) -> None:
         """Queue orders for the warden."""
+
+
+class HostGauges(Protocol):
+    """How busy the machine is, and how much of that is ours."""
+
+    def read(self, now: float, trees: Collection[int]) -> HostReading:
+        """Look now (boottime); `trees` are the main processes of what runs.
+
+        What cannot be read is told as not known.
+        """
 
 
 class AgentLogs(Protocol):

@@ -13,6 +13,7 @@ from clients.attachment_values import (
     Frozen,
     Heartbeat,
     HeartbeatAck,
+    HostState,
     Lease,
     Order,
     OrderKind,
@@ -34,6 +35,7 @@ from services.agent_runner.warden.protocol import (
     End,
     Ended,
     Halted,
+    Hold,
     Message,
     Pause,
     Paused,
@@ -59,6 +61,7 @@ class Runner:
         enforcement: dict[str, str],
         workspace: str,
         gateway: str,
+        nice: int = 0,
         warden: WardenLink,
         reading: Reading,
         outbox: Outbox,
@@ -71,9 +74,10 @@ class Runner:
         self.draining = False
         self.halted = False
         self.attached = False
+        self.host = HostState()
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, gateway, enforcement, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell)
         self._reading = reading
         self._outbox = outbox
         self._clock = clock
@@ -111,6 +115,7 @@ class Runner:
             elif held.result is not None:
                 self._outbox.events(held.result)
         self._renew(hello_sent_at, list(self._held))
+        self._outbox.host(self.host)
         self._say_credit()
 
     def detached(self) -> None:
@@ -128,8 +133,8 @@ class Runner:
             if key in self._held:
                 continue
             held = self._held[key] = Held(key, lease, self._terms.look_up(lease.terms), self._certain_at)
-            if self.draining or self.halted:
-                self._hand_back(held, "the runner takes no work")
+            if self.draining or self.halted or self.host.held_reason:
+                self._hand_back(held, self.host.held_reason or "the runner takes no work")
             elif held.known.refusal:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:
@@ -303,6 +308,18 @@ class Runner:
 
     # -- giving back
 
+    def fares(self, host: HostState) -> None:
+        """The machine fares like this; while there is a reason to hold, no more starts, and what waits goes back."""
+        before, self.host = self.host, host
+        if bool(before.held_reason) != bool(host.held_reason):
+            self._warden.tell(Hold(host.held_reason))
+            self._say_credit()
+            self._log.info(
+                host.held_reason or "The machine has room again: new starts go on.",
+                action="host_holds" if host.held_reason else "host_has_room",
+            )
+        self._outbox.host(host)
+
     def drain(self) -> None:
         """Take no more work; what is not spawned yet goes back, the rest runs to its end."""
         self.draining = True
@@ -362,7 +379,7 @@ class Runner:
                 self._settled.set()
 
     def _say_credit(self) -> None:
-        takes = not (self.draining or self.halted)
+        takes = not (self.draining or self.halted or self.host.held_reason)
         self._outbox.credit(Credit(self.slots + self._pace.at_hand if takes else 0))
 
     async def busy(self) -> None:
@@ -372,6 +389,10 @@ class Runner:
     async def idle(self) -> None:
         """Return when nothing runs."""
         await self._idle.wait()
+
+    def trees(self) -> Sequence[int]:
+        """The main process of everything that runs."""
+        return [held.pid for held in self._active if held.phase is Phase.RUNNING]
 
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""

@@ -38,6 +38,7 @@ class Attempt:
         "pid",
         "renewed_at",
         "slot",
+        "stands_back",
         "start",
         "started_at",
         "status",
@@ -74,11 +75,11 @@ class Attempt:
         self.peak_bytes = -1
         self.output_seen = 0
         self.output_changed_at = now
-        self.adopted: set[int] = (
-            set()
-        )  # children of the warden that are, or may be, of its tree; its first one left out
+        # Children of the warden that are, or may be, of its tree; its first one left out.
+        self.adopted: set[int] = set()
         self.stragglers: dict[int, str] = {}  # what outlived the script or had left its tree, with its name
         self.cell: Holder | None = None  # the kernel's own place for its tree, where there is one
+        self.stands_back = not terms.nice  # also where processors are shared out by session
 
     @property
     def ending(self) -> bool:

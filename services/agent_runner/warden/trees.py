@@ -248,6 +248,9 @@ class Trees:
                 attempt.kill_at = min(now + attempt.lease, attempt.renewed_at + KILL_AT * attempt.lease)
 
     def _breach(self, attempt: Attempt, now: float) -> Breach | None:
+        if not attempt.stands_back and attempt.status is None and now - attempt.started_at >= SAMPLE_SECONDS:
+            # Dearer than a nice value, so that what is short never pays for it.
+            attempt.stands_back = self._host.stand_back_as_session(attempt.pid, attempt.terms.nice)
         breach = limits.overtime(attempt, now)
         if breach is None and now - attempt.started_at >= SAMPLE_SECONDS:
             breach = limits.output_breach(attempt, now)
