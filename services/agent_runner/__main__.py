@@ -30,6 +30,7 @@ from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.outbox import Outbox
@@ -123,6 +124,7 @@ class _Parts:
             warden=self._warden,
             reading=self._reading,
             outbox=self._outbox,
+            scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
         )
@@ -156,19 +158,20 @@ class _Parts:
         await server.set_serving(True)
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
+        services = asyncio.create_task(runner.services.keep_alive())
         following = asyncio.create_task(verifier.follow(safety.watch_revocations))
         stopping = asyncio.create_task(stop.wait())
         try:
-            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, self._warden.gone]
+            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, services, self._warden.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
-            for loop in (keeping, reading):
+            for loop in (keeping, reading, services):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, following, stopping):
+            for end in (keeping, reading, services, following, stopping):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()
