@@ -31,6 +31,7 @@ from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
 from services.agent_runner.adapters.own_services import OwnServices
+from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
 from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
@@ -127,6 +128,7 @@ class _Parts:
             warden=self._warden,
             reading=self._reading,
             outbox=self._outbox,
+            scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
         )
@@ -161,19 +163,20 @@ class _Parts:
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
         watching = asyncio.create_task(watch_host_for_ever(self._host_watch(runner)))
+        services = asyncio.create_task(runner.services.keep_alive())
         following = asyncio.create_task(verifier.follow(safety.watch_revocations))
         stopping = asyncio.create_task(stop.wait())
         try:
-            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, watching, self._warden.gone]
+            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, watching, services, self._warden.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
-            for loop in (keeping, reading, watching):
+            for loop in (keeping, reading, watching, services):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, watching, following, stopping):
+            for end in (keeping, reading, watching, services, following, stopping):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()

@@ -26,6 +26,13 @@ class HostGauges(Protocol):
         """
 
 
+class ScriptFiles(Protocol):
+    """The scripts on the disk, looked at again and again for changes."""
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        """Changes when the file does; None while there is none."""
+
+
 class AgentLogs(Protocol):
     """`logs/agent_<name>.log` of every agent."""
 
@@ -68,6 +75,12 @@ class Outputs(Protocol):
 
     def open(self, slot: int, agent: str, task_id: str, fence: int) -> Output:
         """The output that is being written to a slot."""
+
+    def go_on(self, output: Output, slot: int) -> None:
+        """What follows of this output is written to another slot."""
+
+    def peek(self, slot: int, size: int) -> bytes:
+        """The first bytes of the raw output in a slot; raises OSError."""
 
     def report(self, slot: int) -> bytes:
         """What the script left at QUANTUM_REPORT, cut one byte after the limit; raises OSError."""

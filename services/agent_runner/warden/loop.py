@@ -61,7 +61,7 @@ class Warden:
         self._stop_file = str(stop_file)
         self._clock = clock
         self._queue = Queue(at_once)
-        self._news = News(lambda: len(self._trees.attempts) + len(self._queue))
+        self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
         self._trees = Trees(host, slots, self._news, clock)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0

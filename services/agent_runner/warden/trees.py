@@ -47,6 +47,7 @@ class Trees:
         self._by_tag: dict[int, Attempt] = {}
         self._adopted: dict[int, tuple[Attempt, ...]] = {}  # orphans, and whose they are, or may be
         self.attempts: dict[str, Attempt] = {}
+        self.beside = 0  # of these: services, which are no sign of load
         self.unproved: list[Attempt] = []
         self.look_at = NEVER
         self._again = _KILL_AGAIN_SECONDS
@@ -54,6 +55,7 @@ class Trees:
     def add(self, attempt: Attempt) -> None:
         """Take charge of a tree that was just spawned."""
         self.attempts[attempt.start.key] = attempt
+        self.beside += attempt.start.beside
         self._by_pid[attempt.pid] = attempt
         self._by_tag[attempt.tag] = attempt
         self.look_at = min(self.look_at, attempt.started_at + SAMPLE_SECONDS)
@@ -173,6 +175,7 @@ class Trees:
     def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
         slot, key = attempt.slot, attempt.start.key
         del self.attempts[key]
+        self.beside -= attempt.start.beside
         attempt.output_seen = slot.output_bytes()
         if tree_dead:
             del self._by_tag[attempt.tag]
