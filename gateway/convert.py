@@ -22,6 +22,7 @@ from clients.safety_values import BreakerView, ModeChange, ModeStatus
 from foundation.errors import Invalid
 from foundation.quantities import parse_duration
 from gateway.schemas import answers, requests
+from gateway.schemas.runners import Runner
 
 
 def specs_of(submission: requests.Submission) -> tuple[list[TaskSpec], bool]:
@@ -135,16 +136,26 @@ def agents(views: Iterable[AgentView]) -> answers.Agents:
     return answers.Agents(agents=listed, counts=dict(Counter(one.state for one in listed)))
 
 
-def runner(view: RunnerView) -> answers.Runner:
-    """A runner that is attached."""
-    return answers.Runner(
+def runner(view: RunnerView) -> Runner:
+    """One runner."""
+    return Runner(
         name=view.name,
-        host=view.host,
+        host=view.host or None,
         slots=view.slots,
         running=view.running,
         draining=view.draining,
         attached_at=view.attached_at,
         last_heartbeat_at=view.last_heartbeat_at,
+        labels=dict(view.labels),
+        services=view.services,
+        services_max=view.services_max,
+        paused=view.paused,
+        memory_bytes=view.memory_bytes,
+        memory_available_bytes=view.memory_available_bytes,
+        memory_expected_bytes=view.memory_expected_bytes,
+        cpu_share=view.cpu_share,
+        held_reason=view.held_reason or None,
+        drained=view.drained or None,
     )
 
 

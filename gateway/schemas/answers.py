@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, RootModel
 
 from gateway.schemas.base import Output, WithUnknown
+from gateway.schemas.runners import Runner
 
 
 class Fault(Output):
@@ -175,18 +176,6 @@ class Agents(Output):
 
     agents: list[Agent]
     counts: dict[str, int] = Field(description="Agents per state.")
-
-
-class Runner(Output):
-    """A runner that is attached."""
-
-    name: str
-    host: str
-    slots: int
-    running: int
-    draining: bool
-    attached_at: datetime | None
-    last_heartbeat_at: datetime | None
 
 
 class Store(Output):

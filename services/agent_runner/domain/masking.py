@@ -28,8 +28,8 @@ _WRAPS = (b"a" * _WRAPPED_AFTER + b"\n", b"a" * _WRAPPED_AFTER + b"\r\n")
 # What must stay known of what was passed on already, to tell whether a line end is a wrap.
 _CONTEXT_BYTES = _WRAPPED_AFTER + 2
 _SHORT_ESCAPES = {
-    **{'"': '\\"', "\\": "\\\\", "/": "\\/", "'": "\\'"},
-    **{"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"},
+    '"': '\\"', "\\": "\\\\", "/": "\\/", "'": "\\'",
+    "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f",
 }
 
 # No encoder escapes these, unless it escapes everything.
