@@ -57,6 +57,11 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         # Agents and their limits. The first four are the runbook's own.
         "max_concurrent_agents": _integer(10, 1, 10_000, "tasks that one runner runs at a time"),
         "cpu_limit": _integer(80, 1, 100, "per cent of the machine that all agents together may use"),
+        "kernel_limits": _text(
+            "auto",
+            "auto: the kernel holds limits where cgroups may be written; off: the warden alone looks after them",
+            *("auto", "off"),
+        ),
         "memory_limit": _size("2GB", "1MB", "1PB", "memory of one task's tree unless its manifest says otherwise"),
         "timeout_seconds": _number(
             300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"
@@ -169,7 +174,6 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 NOT_ACTED_ON = frozenset(
     {
-        "cpu_limit",
         "max_services",
         "paused_attempts_max",
     }

@@ -30,7 +30,7 @@ from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
-from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
@@ -102,7 +102,7 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            self._settings.max_concurrent_agents,
+            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
             self._on_news,
         )
         ready = self._warden.ready.result()
