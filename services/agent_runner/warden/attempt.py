@@ -43,6 +43,7 @@ class Attempt:
         "reaped_cpu_seconds",
         "renewed_at",
         "slot",
+        "stands_back",
         "start",
         "started_at",
         "status",
@@ -92,12 +93,12 @@ class Attempt:
         self.peak_bytes = -1
         self.output_seen = 0
         self.output_changed_at = now
-        self.adopted: set[int] = (
-            set()
-        )  # children of the warden that are, or may be, of its tree; its first one left out
+        # Children of the warden that are, or may be, of its tree; its first one left out.
+        self.adopted: set[int] = set()
         self.stragglers: dict[int, str] = {}  # what outlived the script or had left its tree, with its name
         self.work: WorkWatch | None = None  # once it was seen to use its scratch folder
         self.last_look: Iterator[None] | None = None  # at its scratch folder, after its end
+        self.stands_back = not terms.nice  # also where processors are shared out by session
 
     @property
     def ending(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -165,6 +166,26 @@ class LinuxHost:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+
+    def stand_back(self, pid: int, nice: int) -> None:
+        """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PGRP, pid, nice)
+
+    def stand_back_as_session(self, pid: int, nice: int) -> bool:
+        """See `Host`. With autogroups a nice value counts within its session alone."""
+        try:
+            handle = os.open(f"/proc/{pid}/autogroup", os.O_WRONLY)
+        except OSError:
+            return True  # the system has none, or it is not ours to change
+        try:
+            os.write(handle, str(nice).encode())
+        except OSError as error:
+            # Who is not privileged may do it ten times a second, all users together.
+            return error.errno != errno.EAGAIN
+        finally:
+            os.close(handle)
+        return True
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""

@@ -97,6 +97,8 @@ class Spawner:
             if cell:
                 cell.leave()
             self._host.limited(pid, open_files_max=terms.open_files_max)
+        if terms.nice:
+            self._host.stand_back(pid, terms.nice)
         return pid, tag
 
     def _enter(self, folder: str) -> None:

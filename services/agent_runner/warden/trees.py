@@ -50,6 +50,7 @@ class Trees:
         self._by_tag: dict[int, Attempt] = {}
         self._adopted: dict[int, tuple[Attempt, ...]] = {}  # orphans, and whose they are, or may be
         self.attempts: dict[str, Attempt] = {}
+        self.beside = 0  # of these: services, which are no sign of load
         self.unproved: list[Attempt] = []
         self.look_at = NEVER
         self._again = _KILL_AGAIN_SECONDS
@@ -57,6 +58,7 @@ class Trees:
     def add(self, attempt: Attempt) -> None:
         """Take charge of a tree that was just spawned."""
         self.attempts[attempt.start.key] = attempt
+        self.beside += attempt.start.beside
         self._by_pid[attempt.pid] = attempt
         self._by_tag[attempt.tag] = attempt
         self.look_at = min(self.look_at, attempt.started_at + SAMPLE_SECONDS)
@@ -186,6 +188,7 @@ class Trees:
             self._read_cell(attempt, attempt.cell)
         else:
             attempt.cpu_seconds += attempt.reaped_cpu_seconds
+        self.beside -= attempt.start.beside
         attempt.output_seen = slot.output_bytes()
         if tree_dead:
             del self._by_tag[attempt.tag]
@@ -287,6 +290,9 @@ class Trees:
                 attempt.kill_at = min(now + attempt.lease, attempt.renewed_at + KILL_AT * attempt.lease)
 
     def _breach(self, attempt: Attempt, now: float) -> Breach | None:
+        if not attempt.stands_back and attempt.status is None and now - attempt.started_at >= SAMPLE_SECONDS:
+            # Dearer than a nice value, so that what is short never pays for it.
+            attempt.stands_back = self._host.stand_back_as_session(attempt.pid, attempt.terms.nice)
         breach = limits.overtime(attempt, now)
         if breach is None and now - attempt.started_at >= SAMPLE_SECONDS:
             breach = limits.output_breach(attempt, now)
