@@ -56,7 +56,12 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
     {
         # Agents and their limits. The first four are the runbook's own.
         "max_concurrent_agents": _integer(10, 1, 10_000, "tasks that one runner runs at a time"),
-        "cpu_limit": _integer(80, 1, 100, "per cent of the machine from which new starts wait"),
+        "cpu_limit": _integer(80, 1, 100, "per cent of the machine that agents get together; at it new starts wait"),
+        "kernel_limits": _text(
+            "auto",
+            "auto: the kernel holds limits where cgroups may be written; off: the warden alone looks after them",
+            *("auto", "off"),
+        ),
         "memory_limit": _size("2GB", "1MB", "1PB", "memory of one task's tree unless its manifest says otherwise"),
         "timeout_seconds": _number(
             300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"

@@ -33,7 +33,7 @@ from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
-from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
@@ -106,7 +106,7 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            self._settings.max_concurrent_agents,
+            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
             self._on_news,
         )
         ready = self._warden.ready.result()

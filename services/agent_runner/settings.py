@@ -13,6 +13,8 @@ class RunnerSettings:
     """See foundation/known_settings."""
 
     max_concurrent_agents: int
+    cpu_limit: int
+    kernel_limits: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float
