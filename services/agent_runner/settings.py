@@ -21,6 +21,8 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
+    agent_log_bytes_max: int
+    agent_log_files_max: int
     gateway_host: str
     gateway_port: int
 

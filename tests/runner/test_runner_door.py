@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +60,14 @@ class TokenIsScope:
         return Caller(token_id="t", name="test", scopes=frozenset({token}))
 
 
+class NoSecrets:
+    """A keychain with nothing in it."""
+
+    async def fetch(self, names: Sequence[str]) -> Mapping[str, str]:
+        """See `SecretSource`."""
+        raise NotFound("no_such_secret", f"There is no {names}.")
+
+
 class Door:
     """A runner with one slot behind its own door."""
 
@@ -68,7 +76,7 @@ class Door:
         self.outbox = Outbox()
         self.warden = SilentWarden()
         log = get_logger("agent_runner")
-        logs = LogFiles(folder / "logs", CLOCK, asyncio.get_running_loop())
+        logs = LogFiles(folder / "logs", CLOCK, asyncio.get_running_loop(), bytes_max=10**7, files_max=1)
         bounds = OutputBounds(result=1000, head=1000, tail=1000, line=1000, report=1000)
         self.reading = Reading(SlotOutputs(folder / "slots", folder / "kept", logs, bounds), 1000, log)
         self.runner = Runner(
@@ -80,6 +88,7 @@ class Door:
             gateway="http://127.0.0.1:5005",
             warden=self.warden,
             reading=self.reading,
+            secrets=NoSecrets(),
             outbox=self.outbox,
             clock=CLOCK,
             log=log,

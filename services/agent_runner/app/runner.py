@@ -24,12 +24,14 @@ from clients.wire_values import micros_of
 from foundation.clock import Clock
 from foundation.log import Logger
 from services.agent_runner.app.attempt_messages import result_of, start_order, started_of, unspawned
+from services.agent_runner.app.gathering import Gathering
 from services.agent_runner.app.held import Held, Phase, key_of
+from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
-from services.agent_runner.ports import WardenLink
+from services.agent_runner.ports import SecretSource, WardenLink
 from services.agent_runner.warden.protocol import (
     End,
     Ended,
@@ -46,6 +48,8 @@ from services.agent_runner.warden.protocol import (
     Withdraw,
 )
 
+_DRAINS = "the runner drains"
+
 
 class Runner:
     """One loop owns it; nothing in it blocks. `terms` are the coordinator's, from its last welcome."""
@@ -61,6 +65,7 @@ class Runner:
         gateway: str,
         warden: WardenLink,
         reading: Reading,
+        secrets: SecretSource,
         outbox: Outbox,
         clock: Clock,
         log: Logger,
@@ -75,6 +80,8 @@ class Runner:
         self._warden = warden
         self._terms = TermsBook(workspace, gateway, enforcement, warden.tell)
         self._reading = reading
+        self._gathering = Gathering(secrets, ready=self._start, failed=self._fail)
+        self._lateness = Lateness(reading, self._ended_late)
         self._outbox = outbox
         self._clock = clock
         self._log = log
@@ -134,8 +141,11 @@ class Runner:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:
                 self._active[held] = None
-                self._warden.tell(start_order(held, self.terms.lease_seconds))
+                self._gathering.begin(held) if lease.terms.secrets else self._start(held)
         self._note_work()
+
+    def _start(self, held: Held) -> None:
+        self._warden.tell(start_order(held, self.terms.lease_seconds))
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Carry out orders about attempts."""
@@ -147,6 +157,8 @@ class Runner:
     def _obey(self, held: Held, order: Order) -> None:
         # Only the warden knows whether it is spawned; what it says then decides between a result and a return.
         match order.kind:
+            case OrderKind.RECALL | OrderKind.CANCEL | OrderKind.STOP if self._gathering.drop(held):
+                self._hand_back(held, order.reason)
             case OrderKind.DISOWN:
                 self._disown(held.ref)
             case OrderKind.RECALL:
@@ -239,8 +251,12 @@ class Runner:
             case Paused():
                 held.paused = message.paused
                 self._outbox.events(Frozen(held.ref, message.paused))
-            case Ended():
+            case Ended() if not self._lateness.takes(held, message):
                 self._ended(held, message, boot_us)
+
+    def _ended_late(self, held: Held, ended: Ended) -> None:
+        self._ended(held, ended, self._boot_us())
+        self._note_work()
 
     def _halt(self, stopped: bool) -> None:
         # The warden refuses by itself what waits there.
@@ -265,6 +281,7 @@ class Runner:
         held.phase = Phase.ENDED
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
         self._report(held)
+        self._note_work()
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
@@ -306,9 +323,12 @@ class Runner:
     def drain(self) -> None:
         """Take no more work; what is not spawned yet goes back, the rest runs to its end."""
         self.draining = True
+        for held in self._waiting():
+            if self._gathering.drop(held):
+                self._hand_back(held, _DRAINS)
         if waiting := self._waiting():
             self._decided.clear()
-            self._warden.tell(Withdraw([held.key for held in waiting], "the runner drains"))
+            self._warden.tell(Withdraw([held.key for held in waiting], _DRAINS))
         self._say_credit()
 
     async def drain_and_count(self) -> tuple[int, int]:
@@ -342,6 +362,7 @@ class Runner:
         self._active.pop(held, None)
         self._held.pop(held.key, None)
         held.notify()
+        self._note_work()
         if not held.disowned:
             self._outbox.events(Returned(held.ref, reason))
 
@@ -350,7 +371,10 @@ class Runner:
         # A result that is there already is handed in all the same: the fence decides.
         if held is not None and held.phase is not Phase.ENDED:
             held.disowned = True
-            self._warden.tell(End(held.key, "disowned", "its lease is no longer this runner's"))
+            if self._gathering.drop(held):
+                self._hand_back(held, "")
+            else:
+                self._warden.tell(End(held.key, "disowned", "its lease is no longer this runner's"))
 
     def _forget(self, held: Held) -> None:
         self._held.pop(held.key, None)

@@ -196,7 +196,7 @@ class Warden:
         except OSError as error:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
-            slot.prepare(start.params, start.last_report, start.credential)
+            slot.prepare(start.params, start.last_report, start.credential, start.secrets)
             pid, tag = self._spawner.spawn(start, prepared, slot)
         except OSError as error:
             self._slots.retire(slot.index)
