@@ -14,7 +14,7 @@ from pathlib import Path
 from foundation.tokens import mask
 from services.agent_runner.domain.masking import Forms, Masker
 from services.agent_runner.domain.text import Cleaner, last_bytes
-from services.agent_runner.ports import AgentLogs
+from services.agent_runner.ports import AgentLogs, Output
 
 # Taken in at one go, in 5 ms or less: between two pieces the runner's loop does other things.
 _READ_BYTES = 1 << 17
@@ -97,6 +97,11 @@ class SlotOutput:
             pass
         self._take(self._clean(b"", final=True))
         self._raw = -1
+
+    def go_on(self, open_raw: Callable[[], int]) -> None:
+        """What follows comes from another slot file, from its beginning."""
+        self._open_raw = open_raw
+        self._raw, self._raw_offset, self._punched = -1, 0, 0
 
     def take_all(self, raw: bytes) -> None:
         """See `Output`."""
@@ -213,6 +218,15 @@ class SlotOutputs:
         if handle < 0:
             handle = self._raw[slot] = os.open(f"{self._slots}/{slot}/out", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         return handle
+
+    def go_on(self, output: Output, slot: int) -> None:
+        """See `Outputs`."""
+        assert isinstance(output, SlotOutput), "it was opened here"
+        output.go_on(lambda: self._open_raw(slot))
+
+    def peek(self, slot: int, size: int) -> bytes:
+        """See `Outputs`."""
+        return os.pread(self._open_raw(slot), size, 0)
 
     def report(self, slot: int) -> bytes:
         """See `Outputs`."""

@@ -26,7 +26,10 @@ class Gathering:
         self._under_way: dict[Held, asyncio.Task[None]] = {}
 
     def begin(self, held: Held) -> None:
-        """Fetch the secrets of an attempt."""
+        """Fetch the secrets of an attempt, if it asks for any."""
+        if not held.lease.terms.secrets:
+            self._ready(held)
+            return
         self._under_way[held] = asyncio.create_task(self._gather(held))
 
     def drop(self, held: Held) -> bool:

@@ -49,6 +49,25 @@ class Reading:
             held.notify()
             await asyncio.sleep(0)
 
+    def go_on(self, held: Held, slot: int) -> None:
+        """A service's next process writes to this slot; what it prints follows what the one before has printed."""
+        held.slot = slot
+        if held.output is not None:
+            self._outputs.go_on(held.output, slot)
+
+    def peek(self, slot: int, size: int) -> bytes:
+        """The beginning of the raw output in a slot, kept by nobody; empty when it cannot be read."""
+        try:
+            return self._outputs.peek(slot, size)
+        except OSError as error:
+            self._log.warning(f"The output of slot {slot} cannot be read: {error}.", action="output_unreadable")
+            return b""
+
+    def without_secrets(self, held: Held, raw: bytes) -> bytes:
+        """A whole text, read elsewhere than in its output, with what the attempt must not show masked."""
+        forms = _forms(held)
+        return raw if forms is None else masked(raw, forms)
+
     def finish(self, held: Held, ended: Ended) -> tuple[Output, ReportReading]:
         """Take in the rest of an ended attempt's output, and its report."""
         held.slot = ended.slot
@@ -58,7 +77,6 @@ class Reading:
         else:
             self._finish(held, output, ended.output_bytes)
         report = self._read_report(held, ended) if ended.reported else _NO_REPORT
-        held.secrets = {}
         if report.fault:
             self._log.warning(
                 f"The report of task {held.ref.task_id} was not taken: {report.fault}.",
@@ -71,7 +89,7 @@ class Reading:
         """Take in a piece of what each running script has written; says whether one has more."""
         more = False
         for held in attempts:
-            if held.phase is Phase.RUNNING:
+            if held.readable:
                 before = held.output.total_bytes if held.output is not None else 0
                 if self._take_in(held):
                     more = True
@@ -86,7 +104,7 @@ class Reading:
         try:
             while True:
                 change = held.next_change()
-                if held.phase is Phase.RUNNING:
+                if held.readable:
                     self._take_in(held)
                 data = b""
                 if held.output is not None:
@@ -149,9 +167,7 @@ class Reading:
             raw = self._outputs.report(ended.slot)
         except OSError as error:
             return ReportReading("", f"the report cannot be read: {error.strerror}")
-        if forms := _forms(held):
-            raw = masked(raw, forms)
-        report = read_report(raw, self._report_bytes_max)
+        report = read_report(self.without_secrets(held, raw), self._report_bytes_max)
         return report._replace(text=mask(report.text))
 
 
