@@ -97,6 +97,8 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "output_head_bytes": _size("8MB", "1KB", "1GB", "output kept from the beginning of an attempt"),
         "output_tail_bytes": _size("8MB", "1KB", "1GB", "output kept from the end of an attempt"),
         "output_line_bytes_max": _size("64KB", "80B", "1MB", "longer lines are cut"),
+        "agent_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/agent_<name>.log is rotated"),
+        "agent_log_files_max": _integer(5, 1, 100, "rotated logs that are kept of each agent"),
         "report_bytes_max": _size("1MB", "1KB", "16MB", "a larger report is refused"),
         # Lease and fence.
         "lease_seconds": _number(20, 0.2, 3_600, "how long a lease lasts without renewal"),

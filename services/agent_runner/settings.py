@@ -24,7 +24,8 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
-    cpu_limit: int
+    agent_log_bytes_max: int
+    agent_log_files_max: int
     host_guard: str
     host_guard_seconds: float
     memory_available_percent_min: float

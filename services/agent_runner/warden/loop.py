@@ -216,7 +216,7 @@ class Warden:
         except OSError as error:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
-            slot.prepare(start.params, start.last_report, start.credential)
+            slot.prepare(start.params, start.last_report, start.credential, start.secrets)
             cell = self._cells.cell(slot.index)
             pid, tag = self._spawner.spawn(start, prepared, slot, cell)
         except OSError as error:
