@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from foundation.errors import NotFound
+
 
 class NoSecrets:
     """A keychain with nothing in it."""
