@@ -17,19 +17,21 @@ from typing import Any
 from clients.attachment import Attachment
 from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
+from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
 from foundation.errors import Invalid, NotFound, QuantumError
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
 from foundation.log import Logger, configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account, wait_for_secret
+from foundation.secrets import SERVICE_TOKEN, SecretStore, open_secret_store, service_account, wait_for_secret
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.keychain import KeychainSecrets
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
@@ -44,8 +46,10 @@ from services.agent_runner.domain.names import require_name
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
+from services.agent_runner.warden.slots import forget_secrets
 from services.agent_runner.warden.this_host import this_host
 
 _TOKEN_WITHIN = timedelta(seconds=5)
@@ -99,7 +103,13 @@ class _Parts:
         self._log = log
         self._incarnation = SystemIds(clock).new()
         self._outbox = Outbox()
-        self._logs = LogFiles(workspace.logs, clock, asyncio.get_running_loop())
+        self._logs = LogFiles(
+            workspace.logs,
+            clock,
+            asyncio.get_running_loop(),
+            bytes_max=settings.agent_log_bytes_max,
+            files_max=settings.agent_log_files_max,
+        )
         bounds = OutputBounds(
             result=settings.result_output_bytes,
             head=settings.output_head_bytes,
@@ -108,6 +118,7 @@ class _Parts:
             report=settings.report_bytes_max,
         )
         outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
+        self._secrets = open_secret_store(workspace, os.environ)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
 
@@ -117,8 +128,12 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            self._settings.max_concurrent_agents,
-            self._settings.paused_attempts_max,
+            WardenFacts(
+                at_once=self._settings.max_concurrent_agents,
+                paused_max=self._settings.paused_attempts_max,
+                kernel_limits=self._settings.kernel_limits,
+                cpu_limit=self._settings.cpu_limit,
+            ),
             self._on_news,
         )
         ready = self._warden.ready.result()
@@ -139,6 +154,7 @@ class _Parts:
             nice=self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
+            secrets=KeychainSecrets(AgentSecrets(self._workspace, self._secrets, self._clock)),
             outbox=self._outbox,
             scripts=LocalScripts(),
             clock=self._clock,
@@ -153,7 +169,7 @@ class _Parts:
         """Attach, answer, and end cleanly; returns the exit code."""
         runner = self._runner
         assert runner is not None, "the warden is started first"
-        token = _Credential(self._workspace)
+        token = _Credential(self._workspace, self._secrets)
         safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
         verifier = CachingTokenVerifier(safety, self._clock)
         server = RpcServer(
@@ -239,14 +255,15 @@ class _Parts:
         dead = end_orphans(this_host(), self._mark, self._clock, self._settings.stop_grace_seconds)
         if not dead:
             self._log.error("Some processes could not be ended.", action="orphans_left")
+        forget_secrets(self._folder / "slots")
         return _EXIT_WARDEN_LOST
 
 
 class _Credential:
     """The runner's own token, looked up anew for each call: rotation replaces it under a running process."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._store = open_secret_store(workspace, os.environ)
+    def __init__(self, workspace: Workspace, store: SecretStore) -> None:
+        self._store = store
         self._account = service_account(workspace, "runner")
         token = wait_for_secret(self._store, SERVICE_TOKEN, self._account, within=_TOKEN_WITHIN, clock=SystemClock())
         if token is None:

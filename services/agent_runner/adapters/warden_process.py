@@ -15,6 +15,7 @@ import services
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from services.agent_runner.warden import reaping
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.protocol import Decoder, Message, Ready, encode
 
@@ -23,14 +24,14 @@ _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
 
 
-def spawn(folder: Path, stop_file: Path, run: str, at_once: int, paused_max: int) -> tuple[int, socket.socket]:
+def spawn(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> tuple[int, socket.socket]:
     """Start a warden in a session of its own; returns its pid and our end of the link.
 
     posix_spawn, never fork: this process has gRPC loaded, and a fork of it goes wrong.
     """
     ours, theirs = socket.socketpair()
-    module = ("-P", "-m", "services.agent_runner.warden")
-    argv = [sys.executable, *module, str(folder), str(stop_file), run, str(at_once), str(paused_max)]
+    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run]
+    argv.append(facts.argument())
     pid = os.posix_spawn(
         sys.executable,
         argv,
@@ -59,21 +60,14 @@ class WardenProcess(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls,
-        folder: Path,
-        stop_file: Path,
-        run: str,
-        at_once: int,
-        paused_max: int,
-        on_news: Callable[[Sequence[Message]], None],
+        cls, folder: Path, stop_file: Path, run: str, facts: WardenFacts, on_news: Callable[[Sequence[Message]], None]
     ) -> WardenProcess:
-        """Spawn a warden that runs so many attempts at once, beside so many paused ones, and wait until it is ready,
-        which it is once an earlier run's processes are dead.
+        """Spawn a warden and wait until it is ready, which it is once an earlier run's processes are dead.
 
         Raises Unavailable when it ends before.
         """
         loop = asyncio.get_running_loop()
-        pid, link = spawn(folder, stop_file, run, at_once, paused_max)
+        pid, link = spawn(folder, stop_file, run, facts)
         link.setblocking(False)
         _, process = await loop.create_connection(lambda: cls(on_news, loop), sock=link)
         process.pid = pid
