@@ -13,7 +13,6 @@ class RunnerSettings:
     """See foundation/known_settings."""
 
     max_concurrent_agents: int
-    cpu_limit: int
     kernel_limits: str
     prefetch: int
     lease_seconds: float
