@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.system import PLAIN, SCRIPT, System, running
-from benchmarks.throughput import AT_ONCE, run_all, shell, plain_script
+from benchmarks.throughput import AT_ONCE, plain_script, run_all, shell
 from services.agent_runner.warden.cgroups import Bounds
 from services.agent_runner.warden.host_linux import LinuxHost
 from services.agent_runner.warden.this_host import open_cells
@@ -85,7 +85,7 @@ def throughput_and_leak(
         rates: dict[str, list[float]] = {name: [] for name in (*systems, "xargs")}
         for _ in range(rounds):
             for name, system in systems.items():
-                rates[name].append(_rate(lambda system=system: run_all(system, tasks), tasks))  # type: ignore[misc]
+                rates[name].append(_rate(lambda system=system: run_all(system, tasks), tasks))
             rates["xargs"].append(
                 _rate(lambda: shell(f"seq {tasks} | xargs -P{AT_ONCE} -n1 {script} > /dev/null"), tasks)
             )

@@ -23,24 +23,23 @@ LOOK_SECONDS = 0.005
 
 def measure(rounds: int, tasks: int) -> Mapping[str, list[float]]:
     """Interleave the contestants round by round and return their rates in tasks/s."""
-    with plain_script(PLAIN) as script:
-        with running({"noop.sh": SCRIPT}, max_concurrent_agents=str(AT_ONCE)) as system:
-            contestants: dict[str, Callable[[], None]] = {
-                "quantum": lambda: run_all(system, tasks),
-                "xargs": lambda: shell(f"seq {tasks} | xargs -P{AT_ONCE} -n1 {script} > /dev/null"),
-            }
-            if shutil.which("parallel"):
-                contestants["parallel"] = lambda: shell(
-                    f"seq {tasks} | parallel --will-cite -j{AT_ONCE} {script} > /dev/null"
-                )
-            run_all(system, tasks)  # warm: imports, statement caches, slot files
-            rates: dict[str, list[float]] = {name: [] for name in contestants}
-            for _ in range(rounds):
-                for name, contest in contestants.items():
-                    begun = time.perf_counter()
-                    contest()
-                    rates[name].append(tasks / (time.perf_counter() - begun))
-            return rates
+    with plain_script(PLAIN) as script, running({"noop.sh": SCRIPT}, max_concurrent_agents=str(AT_ONCE)) as system:
+        contestants: dict[str, Callable[[], None]] = {
+            "quantum": lambda: run_all(system, tasks),
+            "xargs": lambda: shell(f"seq {tasks} | xargs -P{AT_ONCE} -n1 {script} > /dev/null"),
+        }
+        if shutil.which("parallel"):
+            contestants["parallel"] = lambda: shell(
+                f"seq {tasks} | parallel --will-cite -j{AT_ONCE} {script} > /dev/null"
+            )
+        run_all(system, tasks)  # warm: imports, statement caches, slot files
+        rates: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(rounds):
+            for name, contest in contestants.items():
+                begun = time.perf_counter()
+                contest()
+                rates[name].append(tasks / (time.perf_counter() - begun))
+        return rates
 
 
 @contextmanager

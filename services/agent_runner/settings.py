@@ -13,6 +13,7 @@ class RunnerSettings:
     """See foundation/known_settings."""
 
     max_concurrent_agents: int
+    cpu_limit: int
     kernel_limits: str
     max_services: int
     paused_attempts_max: int
