@@ -40,12 +40,17 @@ def spawn_warden(
     *,
     at_once: int = 10,
     module: str = "services.agent_runner.warden",
+    kernel_limits: str = "auto",
+    cpu_limit: int = 100,
 ) -> tuple[int, socket.socket]:
     """Start a warden as the runner does; returns its pid and the runner's end of the link."""
     ours, theirs = socket.socketpair()
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", module, str(folder), str(stop_file), run, str(at_once)],
+        [
+            *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
+            *(str(at_once), kernel_limits, str(cpu_limit)),
+        ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
         setsid=True,
@@ -65,12 +70,20 @@ class WardenUnderTest:
         *,
         at_once: int = 10,
         module: str = "services.agent_runner.warden",
+        kernel_limits: str = "auto",
+        cpu_limit: int = 100,
     ) -> None:
         self.folder = folder / "runner"
         self.stop_file = folder / "STOP"
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
-        self.pid, self._link = spawn_warden(self.folder, self.stop_file, run, environ, at_once=at_once, module=module)
+        self.pid, self._link = spawn_warden(
+            *(self.folder, self.stop_file, run, environ),
+            at_once=at_once,
+            module=module,
+            kernel_limits=kernel_limits,
+            cpu_limit=cpu_limit,
+        )
         self._decoder = Decoder()
         self._seen: list[Message] = []
         self._terms = 0

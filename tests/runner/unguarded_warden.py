@@ -23,4 +23,4 @@ class Unguarded(LinuxHost):
 
 if __name__ == "__main__":
     setattr(warden, "this_host", Unguarded)  # noqa: B010 - it is not the module's own
-    warden.main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    warden.main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5])

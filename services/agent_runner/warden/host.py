@@ -24,7 +24,8 @@ class TreeUse(NamedTuple):
     """What a tree holds now."""
 
     resident_bytes: int  # shared pages counted in every process that maps them
-    processes: int
+    processes: int  # and threads, where the system tells them cheaply
+    cpu_seconds: float  # of those that live, and of children that they have waited for
 
 
 class About(NamedTuple):
@@ -63,6 +64,12 @@ class Host(Protocol):
 
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """To be called once the process of `limit_next` was spawned, or (None) was not."""
+
+    def stand_back(self, pid: int, nice: int) -> None:
+        """Let everything in the group of a process that was just spawned stand back for other work."""
+
+    def stand_back_as_session(self, pid: int, nice: int) -> bool:
+        """The same for its whole session, where the system shares processors out by session; false: not just now."""
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """This process's children that are not in `known`, with their tags: adopted orphans. Tag -1:

@@ -12,13 +12,15 @@ from itertools import islice
 from foundation.clock import Clock
 from services.agent_runner.warden import limits
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
+from services.agent_runner.warden.cgroups import Cell
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
-from services.agent_runner.warden.host import Host
+from services.agent_runner.warden.host import About, Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
 from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import Ended, Paused, Spawned
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.sweep import Sweep
+from services.agent_runner.warden.watching import Watch
 
 # Everything is stopped, or the runner is: nobody is given longer than this, whatever the manifest says.
 STOP_GRACE_SECONDS_MAX = 10.0
@@ -40,6 +42,7 @@ class Trees:
     def __init__(self, host: Host, slots: Slots, news: News, clock: Clock) -> None:
         self._host = host
         self._sweep = Sweep(host, clock)
+        self._limits = Watch(host)
         self._slots = slots
         self._own_peak = 0
         self._news = news
@@ -47,6 +50,7 @@ class Trees:
         self._by_tag: dict[int, Attempt] = {}
         self._adopted: dict[int, tuple[Attempt, ...]] = {}  # orphans, and whose they are, or may be
         self.attempts: dict[str, Attempt] = {}
+        self.beside = 0  # of these: services, which are no sign of load
         self.unproved: list[Attempt] = []
         self.look_at = NEVER
         self._again = _KILL_AGAIN_SECONDS
@@ -54,6 +58,7 @@ class Trees:
     def add(self, attempt: Attempt) -> None:
         """Take charge of a tree that was just spawned."""
         self.attempts[attempt.start.key] = attempt
+        self.beside += attempt.start.beside
         self._by_pid[attempt.pid] = attempt
         self._by_tag[attempt.tag] = attempt
         self.look_at = min(self.look_at, attempt.started_at + SAMPLE_SECONDS)
@@ -71,8 +76,10 @@ class Trees:
 
     def _end(self, ends: Sequence[tuple[Attempt, Breach]], *, now: float, grace_max: float = NEVER) -> None:
         new = [(attempt, breach) for attempt, breach in ends if not attempt.ending]
-        for attempt, _ in ends:
-            attempt.kill_at = min(attempt.kill_at, now + min(attempt.terms.grace, grace_max))
+        for attempt, breach in ends:
+            # What is too large already is given no time in which it could grow on.
+            grace = 0.0 if breach.cause in limits.KILLING else min(attempt.terms.grace, grace_max)
+            attempt.kill_at = min(attempt.kill_at, now + grace)
             self.look_at = min(self.look_at, attempt.kill_at)
         if not new:
             return
@@ -80,7 +87,8 @@ class Trees:
         for attempt, breach in new:
             if attempt.status is None:
                 attempt.breach = breach
-        self._sweep.terminate([attempt.tree for attempt, _ in new])
+        self._sweep.kill([attempt.tree for attempt, _ in new if attempt.kill_at <= now])
+        self._sweep.terminate([attempt.tree for attempt, _ in new if attempt.kill_at > now])
         for attempt, _ in new:
             attempt.swept = True
             if attempt.frozen_at:
@@ -109,6 +117,7 @@ class Trees:
                 continue
             orphans = True
             for owner in self._adopted.pop(pid, ()):
+                owner.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
                 owner.adopted.discard(pid)
                 if owner.status is None and not owner.swept:
                     # A process of a script that still runs: it has outlived nothing.
@@ -138,7 +147,7 @@ class Trees:
             about = self._host.about(pid)
             if about is None:
                 continue
-            owner = self._by_tag.get(tag) or self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+            owner = self._by_tag.get(tag) or self._owner_of(pid, about)
             owners = (owner,) if owner is not None else tuple(ended)
             self._adopted[pid] = owners
             for each in owners:
@@ -155,6 +164,13 @@ class Trees:
             for each in ended:
                 each.adopted.add(pid)
 
+    def _owner_of(self, pid: int, about: About) -> Attempt | None:
+        """Whose an orphan without a tag of ours is: anybody may lower the limit that the tag is in."""
+        owner = self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+        if owner is None and len(self.attempts) == 1:
+            return next(iter(self.attempts.values()))
+        return owner or next((one for one in self.attempts.values() if one.cell and pid in one.cell.members()), None)
+
     def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
         """Finish those of which nothing is left; whatever outlived its script is ended now."""
         attempts = [each for each in attempts if each.start.key in self.attempts]
@@ -162,7 +178,7 @@ class Trees:
         living = self._sweep.living([each.tree for each in unsure]) if unsure else set()
         stragglers = []
         for attempt in attempts:
-            if attempt.adopted or attempt.tag in living:
+            if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
                 if not attempt.ending:
                     stragglers.append((attempt, Breach("exit", "")))
                 self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
@@ -171,8 +187,15 @@ class Trees:
         self._end(stragglers, now=now)
 
     def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
+        if tree_dead and self._looks_once_more(attempt, now):
+            return
         slot, key = attempt.slot, attempt.start.key
         del self.attempts[key]
+        if attempt.cell:
+            self._read_cell(attempt, attempt.cell)
+        else:
+            attempt.cpu_seconds += attempt.reaped_cpu_seconds
+        self.beside -= attempt.start.beside
         attempt.output_seen = slot.output_bytes()
         if tree_dead:
             del self._by_tag[attempt.tag]
@@ -209,17 +232,43 @@ class Trees:
             now,
         )
 
+    def _read_cell(self, attempt: Attempt, cell: Cell) -> None:
+        """What the kernel counted of the whole tree; a limit that it held may have ended the script by itself."""
+        seconds = cell.cpu_seconds()
+        if seconds >= 0:
+            attempt.cpu_seconds = seconds
+        if attempt.breach.cause == "exit" and (breach := limits.hit(attempt, cell)):
+            attempt.breach = breach
+
+    def _looks_once_more(self, attempt: Attempt, now: float) -> bool:
+        """Whether what an ended tree left in its scratch folder is still being looked at; a slice per turn."""
+        work = attempt.watched_work() if attempt.breach.cause == "exit" else None
+        if work is None:
+            return False
+        if attempt.last_look is None:
+            attempt.last_look = work.look_once_more()
+        if next(attempt.last_look, self) is not self:
+            self.look_at = min(self.look_at, now)
+            return True
+        attempt.breach = limits.work_breach(attempt, work) or attempt.breach
+        return False
+
     # -- ends that we bring about ------------------------------------------------------------------
 
     def keep_deadlines(self, now: float) -> None:
         """Act on every deadline that has come, and find out when the next one may."""
         self.look_at = NEVER
-        self._sample(now)
+        active = [attempt for attempt in self.attempts.values() if not attempt.frozen_at and not attempt.last_look]
+        self._end(self._limits.look(active, now), now=now)
+        self._settle([attempt for attempt in self.attempts.values() if attempt.last_look and not attempt.ending], now)
         attempts = list(self.attempts.values())
-        self._watch([attempt for attempt in attempts if not attempt.ending], now)
+        self._watch([attempt for attempt in attempts if not attempt.ending and not attempt.last_look], now)
         self._follow_up([attempt for attempt in attempts if attempt.ending], now)
         for attempt in self.attempts.values():
-            due = attempt.kill_at if attempt.ending else self._due(attempt, now)
+            if attempt.last_look:
+                self.look_at = now
+                break
+            due = min(attempt.kill_at, now + SAMPLE_SECONDS) if attempt.ending else self._due(attempt, now)
             # The grace has run out and it is still there: not proved dead yet.
             self.look_at = min(self.look_at, due if due > now else now + self._again)
         if self.unproved:
@@ -248,6 +297,9 @@ class Trees:
                 attempt.kill_at = min(now + attempt.lease, attempt.renewed_at + KILL_AT * attempt.lease)
 
     def _breach(self, attempt: Attempt, now: float) -> Breach | None:
+        if not attempt.stands_back and attempt.status is None and now - attempt.started_at >= SAMPLE_SECONDS:
+            # Dearer than a nice value, so that what is short never pays for it.
+            attempt.stands_back = self._host.stand_back_as_session(attempt.pid, attempt.terms.nice)
         breach = limits.overtime(attempt, now)
         if breach is None and now - attempt.started_at >= SAMPLE_SECONDS:
             breach = limits.output_breach(attempt, now)
@@ -290,26 +342,6 @@ class Trees:
         timeout = attempt.terms.timeout
         time_left = timeout - attempt.active_seconds(now) if timeout else NEVER
         return min(next_stage, now + time_left, now + SAMPLE_SECONDS)
-
-    def _sample(self, now: float) -> None:
-        """Look at memory and processes of what has run for a while; short tasks never cost a pass over
-        /proc."""
-        old = {
-            attempt.tag: attempt
-            for attempt in self.attempts.values()
-            if now - attempt.started_at >= SAMPLE_SECONDS
-            and not attempt.frozen_at
-            and not attempt.ending
-            and (attempt.terms.memory_bytes or attempt.terms.processes_max)
-        }
-        if not old:
-            return
-        ends = []
-        for tag, use in self._host.use(old).items():
-            breach = limits.tree_breach(old[tag], use, self._host.proportional_bytes)
-            if breach is not None:
-                ends.append((old[tag], breach))
-        self._end(ends, now=now)
 
     def _freeze(self, attempts: Sequence[Attempt], now: float) -> None:
         """A storm that cannot be brought to a halt at once is not called frozen; the next look goes on with it."""
