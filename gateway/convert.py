@@ -12,6 +12,7 @@ from clients.coordinator_values import (
     QueueStats,
     ReportView,
     RunnerView,
+    ServiceStatus,
     TaskFilter,
     TaskPage,
     TaskSpec,
@@ -77,7 +78,20 @@ def task(view: TaskView) -> answers.Task:
         labels=dict(view.labels),
         timeout_seconds=_seconds(view.timeout),
         runner=view.runner or None,
+        service=_service(view.service),
         unknown=_unknown_of_task(view),
+    )
+
+
+def _service(view: ServiceStatus | None) -> answers.Service | None:
+    if view is None:
+        return None
+    return answers.Service(
+        restarts=view.restarts,
+        next_start_at=view.next_start_at,
+        last_end=view.last_end or None,
+        last_lines=view.last_lines or None,
+        health=view.health or None,
     )
 
 
@@ -124,6 +138,7 @@ def agent(view: AgentView) -> answers.Agent:
         held_until=view.held_until,
         restarts=view.restarts,
         concurrency_max=view.concurrency_max or None,
+        service=_service(view.service),
         unknown=_unknown_of_agent(view),
     )
 

@@ -46,6 +46,16 @@ class Limit(Output):
     enforcement: Literal["kernel", "supervised", "none"]
 
 
+class Service(Output):
+    """How a service has fared since its attempt began, or how it has ended that is held."""
+
+    restarts: int
+    next_start_at: datetime | None = Field(description="Null: a process exists, or it is held.")
+    last_end: str | None
+    last_lines: str | None
+    health: str | None = Field(description="What it answered to --health last: healthy or unhealthy.")
+
+
 class Task(WithUnknown):
     """A task as it stands."""
 
@@ -85,6 +95,7 @@ class Task(WithUnknown):
     labels: dict[str, str]
     timeout_seconds: float | None
     runner: str | None
+    service: Service | None = Field(description="Of a service that runs and has ended before. Only in GET /tasks/<id>.")
 
 
 class OneTask(Output):
@@ -164,6 +175,7 @@ class Agent(WithUnknown):
     held_until: datetime | None
     restarts: int
     concurrency_max: int | None
+    service: Service | None = Field(description="Null: it is no service, or has not ended.")
 
 
 class Agents(Output):

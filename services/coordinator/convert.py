@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from foundation.errors import FieldFault, Invalid
 from protos.coordinator.v1 import tasks_pb2 as pb
 from services.coordinator.app.selection import Selection
+from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Decision, Effects, LimitUse, Measured, Task, TaskState
 from services.coordinator.ports import TaskFilter
@@ -180,7 +181,18 @@ def tasks_to(tasks: Iterable[Task]) -> list[pb.Task]:
     return [task_to(task) for task in tasks]
 
 
-def task_to(task: Task, output: str = "", report_fault: str = "") -> pb.Task:
+def service_to(news: ServiceNews) -> pb.ServiceStatus:
+    """How a service has fared since its attempt began."""
+    return pb.ServiceStatus(
+        restarts=news.restarts,
+        next_start_at=optional_timestamp(news.next_start_at),
+        last_end=news.last_end,
+        last_lines=news.last_lines,
+        health=news.health,
+    )
+
+
+def task_to(task: Task, output: str = "", report_fault: str = "", service: pb.ServiceStatus | None = None) -> pb.Task:
     """One task; a figure that is not known stays absent."""
     message = _accepted(task)
     message.change = task.change
@@ -193,6 +205,8 @@ def task_to(task: Task, output: str = "", report_fault: str = "") -> pb.Task:
         message.started_at.CopyFrom(timestamp(task.started_at))
     if task.finished_at is not None:
         message.finished_at.CopyFrom(timestamp(task.finished_at))
+    if service is not None:
+        message.service.CopyFrom(service)
     _add_measured(message, task.measured)
     return message
 

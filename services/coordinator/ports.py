@@ -311,6 +311,15 @@ class AuditLog(Protocol):
         """Have acts recorded; told again, none is recorded twice. Raises Unavailable when they are not."""
 
 
+class Alarm(Protocol):
+    """Safety's alerts, one voice per cause. Raises Unavailable when it cannot be told."""
+
+    async def raise_(self, cause: str, *, level: str, sentence: str, remedy: str) -> None: ...
+
+    async def resolve(self, cause: str) -> None:
+        """The cause is gone; nothing happens when it was never there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
     """One agent of the catalogue, as its manifest declares it."""
@@ -348,6 +357,13 @@ class AgentSpec:
     sandbox: Sandbox | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None
+    changed_at: datetime | None = None
+    """When its files last changed, as the file system has it."""
+
+    @property
+    def is_service(self) -> bool:
+        """Kept alive, instead of run to an end."""
+        return self.kind == "service"
 
 
 class Catalogue(Protocol):

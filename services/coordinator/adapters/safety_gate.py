@@ -27,6 +27,19 @@ class ClientAuditLog:
         await self._client.audit.record(map(_told, acts), deadline=AUDIT_DEADLINE)
 
 
+class ClientAlarm:
+    """Implements `ports.Alarm`."""
+
+    def __init__(self, client: SafetyClient) -> None:
+        self._client = client
+
+    async def raise_(self, cause: str, *, level: str, sentence: str, remedy: str) -> None:
+        await self._client.alerts.raise_(cause, level=level, sentence=sentence, remedy=remedy, deadline=AUDIT_DEADLINE)
+
+    async def resolve(self, cause: str) -> None:
+        await self._client.alerts.resolve(cause, deadline=AUDIT_DEADLINE)
+
+
 class ClientGate:
     """Implements `ports.SafetyGate`. Raises Unavailable or TimedOut when safety cannot be asked."""
 

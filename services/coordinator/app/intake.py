@@ -17,6 +17,7 @@ from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.outbox import Outbox
+from services.coordinator.app.services import Services
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
@@ -47,6 +48,7 @@ class Settled:
     changed: list[Task]
     accepted: list[bool]
     posted: Sequence[OutboxEntry]
+    services: Sequence[tuple[Task, ServiceNews]] = ()
 
 
 class Intake:
@@ -60,6 +62,7 @@ class Intake:
         rule: RetryRule,
         outbox: Outbox,
         holdings: Holdings,
+        services: Services,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -70,6 +73,7 @@ class Intake:
         self._rule = rule
         self._outbox = outbox
         self._holdings = holdings
+        self._services = services
         self._clock = clock
         self._randomness = randomness
         self._all_in = asyncio.Event()
@@ -116,13 +120,15 @@ class Intake:
                 attachment.send(Ack(event.task_id, event.fence, accepted))
         _warn_of_killing([event for _, event in batch])
         self._changes.announce(settled.changed)
+        for task, news in settled.services:
+            self._services.hear(task, news)
 
     def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
         """Apply (runner, event) pairs in order; a stale one is refused and recorded, and harms no other."""
         now = self._clock.now()
         before = tx.tasks(list({event.task_id for _, event in events}))
         current = dict(before)
-        accepted, outcomes, ends = [], [], []
+        accepted, outcomes, ends, services = [], [], [], []
         for runner, event in events:
             task = current.get(event.task_id)
             try:
@@ -137,6 +143,8 @@ class Intake:
             current[event.task_id] = after
             if isinstance(event, Ended):
                 ends.append((after, event))
+            elif isinstance(event, ServiceNews):
+                services.append(event)
             if isinstance(event, Ended | Returned):
                 outcomes.append(self._outcome(task, event))
         moved = [(old, current[id]) for id, old in before.items() if current[id] is not old]
@@ -144,7 +152,7 @@ class Intake:
         changed = [after for _, after in moved]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
         self._keep_results(tx, ends)
-        return Settled(changed, accepted, tx.post(outcomes))
+        return Settled(changed, accepted, tx.post(outcomes), [(current[news.task_id], news) for news in services])
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
         match event:
@@ -163,11 +171,18 @@ class Intake:
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.
                     task = moves.start(task, event.fence, at=event.started_at)
+                if task.deferrals and self._was_calm(task, event):
+                    task = task._replace(deferrals=0)
                 chance = 0.0 if event.end.measured.exit_code == 0 else self._randomness.uniform()
                 halved = bool(self.retries_halved) and self._halves(task)
                 return failure.settle(
                     task, event.fence, event.end, self._rule, chance=chance, now=now, retries_halved=halved
                 )
+
+    def _was_calm(self, task: Task, event: Ended) -> bool:
+        """Whether it is a service that ran for long: what deferred its earlier attempts has nothing to do with it."""
+        ran = event.end.measured.duration
+        return ran is not None and ran >= failure.SERVICE_CALM and is_service(self._catalogue, task.agent)
 
     def _halves(self, task: Task) -> bool:
         spec = self._catalogue.agents().get(task.agent)
@@ -196,7 +211,8 @@ class Intake:
             if event.report:
                 publish(tx, task, event)
             kind = failure.classify(event.end)
-            marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
+            if not is_service(self._catalogue, task.agent):
+                marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
             last[task.agent] = task.id
         histories = tx.histories()
         for agent, task_id in last.items():
@@ -205,11 +221,18 @@ class Intake:
             tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id))
 
 
+def is_service(catalogue: Catalogue, agent: str) -> bool:
+    """Whether an agent is kept alive, as its manifest says now."""
+    spec = catalogue.agents().get(agent)
+    return spec is not None and spec.is_service
+
+
 def outcome_of(
     task: Task, fence: int, kind: FailureClass | None, *, detail: str, catalogue: Catalogue, now: datetime
 ) -> OutboxEntry:
-    """What safety is to hear of an attempt's end."""
+    """What safety is to hear of an attempt's end. How a service fares has a rule of its own, and counts nowhere."""
     spec = catalogue.agents().get(task.agent)
+    counted = kind is not None and kind.counted and not (spec is not None and spec.is_service)
     return OutboxEntry(
         task_id=task.id,
         fence=fence,
@@ -217,7 +240,7 @@ def outcome_of(
         project=task.project,
         uses=spec.uses if spec is not None else (),
         failure_class="" if kind is None else kind.value,
-        counted=kind is not None and kind.counted,
+        counted=counted,
         detail="" if kind is None else detail,
         finished_at=now,
     )
