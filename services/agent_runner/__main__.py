@@ -17,31 +17,37 @@ from typing import Any
 from clients.attachment import Attachment
 from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
+from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
 from foundation.errors import Invalid, NotFound, QuantumError
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
 from foundation.log import Logger, configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account, wait_for_secret
+from foundation.secrets import SERVICE_TOKEN, SecretStore, open_secret_store, service_account, wait_for_secret
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.keychain import KeychainSecrets
+from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
-from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.adapters.this_machine import gauges_of
+from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
+from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.names import require_name
-from services.agent_runner.loops import Stream, read_behind_for_ever
+from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
+from services.agent_runner.warden.slots import forget_secrets
 from services.agent_runner.warden.this_host import this_host
 
 _TOKEN_WITHIN = timedelta(seconds=5)
@@ -85,7 +91,13 @@ class _Parts:
         self._log = log
         self._incarnation = SystemIds(clock).new()
         self._outbox = Outbox()
-        self._logs = LogFiles(workspace.logs, clock, asyncio.get_running_loop())
+        self._logs = LogFiles(
+            workspace.logs,
+            clock,
+            asyncio.get_running_loop(),
+            bytes_max=settings.agent_log_bytes_max,
+            files_max=settings.agent_log_files_max,
+        )
         bounds = OutputBounds(
             result=settings.result_output_bytes,
             head=settings.output_head_bytes,
@@ -94,6 +106,7 @@ class _Parts:
             report=settings.report_bytes_max,
         )
         outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
+        self._secrets = open_secret_store(workspace, os.environ)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
 
@@ -103,7 +116,7 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            self._settings.max_concurrent_agents,
+            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
             self._on_news,
         )
         ready = self._warden.ready.result()
@@ -121,8 +134,10 @@ class _Parts:
             enforcement=ready.enforcement,
             workspace=str(self._workspace.root),
             gateway=self._settings.gateway_url,
+            nice=self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
+            secrets=KeychainSecrets(AgentSecrets(self._workspace, self._secrets, self._clock)),
             outbox=self._outbox,
             scripts=LocalScripts(),
             clock=self._clock,
@@ -137,7 +152,7 @@ class _Parts:
         """Attach, answer, and end cleanly; returns the exit code."""
         runner = self._runner
         assert runner is not None, "the warden is started first"
-        token = _Credential(self._workspace)
+        token = _Credential(self._workspace, self._secrets)
         safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
         verifier = CachingTokenVerifier(safety, self._clock)
         server = RpcServer(
@@ -158,25 +173,30 @@ class _Parts:
         await server.set_serving(True)
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
+        watching = asyncio.create_task(watch_host_for_ever(self._host_watch(runner)))
         services = asyncio.create_task(runner.services.keep_alive())
         following = asyncio.create_task(verifier.follow(safety.watch_revocations))
         stopping = asyncio.create_task(stop.wait())
         try:
-            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, services, self._warden.gone]
+            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, watching, services, self._warden.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
-            for loop in (keeping, reading, services):
+            for loop in (keeping, reading, watching, services):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, services, following, stopping):
+            for end in (keeping, reading, watching, services, following, stopping):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()
             self._logs.flush()
             self._warden.close()
+
+    def _host_watch(self, runner: Runner) -> HostWatch:
+        gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime).pids)
+        return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
 
     def _stream(self, runner: Runner, token: _Credential) -> Stream:
         followers = Followers(
@@ -215,14 +235,15 @@ class _Parts:
         dead = end_orphans(this_host(), self._mark, self._clock, self._settings.stop_grace_seconds)
         if not dead:
             self._log.error("Some processes could not be ended.", action="orphans_left")
+        forget_secrets(self._folder / "slots")
         return _EXIT_WARDEN_LOST
 
 
 class _Credential:
     """The runner's own token, looked up anew for each call: rotation replaces it under a running process."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._store = open_secret_store(workspace, os.environ)
+    def __init__(self, workspace: Workspace, store: SecretStore) -> None:
+        self._store = store
         self._account = service_account(workspace, "runner")
         token = wait_for_secret(self._store, SERVICE_TOKEN, self._account, within=_TOKEN_WITHIN, clock=SystemClock())
         if token is None:

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from foundation.errors import FieldFault, Invalid
 from protos.coordinator.v1 import tasks_pb2 as pb
 from services.coordinator.app.selection import Selection
+from services.coordinator.app.tasks import TaskInFull
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Decision, Effects, LimitUse, Measured, Task, TaskState
@@ -192,21 +193,28 @@ def service_to(news: ServiceNews) -> pb.ServiceStatus:
     )
 
 
-def task_to(task: Task, output: str = "", report_fault: str = "", service: pb.ServiceStatus | None = None) -> pb.Task:
+def task_in_full_to(found: TaskInFull, service: ServiceNews | None = None) -> pb.Task:
+    """A task with what its newest attempt left."""
+    message = task_to(found.task)
+    message.output_tail = found.output
+    message.report_fault = found.report_fault
+    message.stragglers = found.stragglers
+    if service is not None:
+        message.service.CopyFrom(service_to(service))
+    return message
+
+
+def task_to(task: Task) -> pb.Task:
     """One task; a figure that is not known stays absent."""
     message = _accepted(task)
     message.change = task.change
     message.cancel_requested = task.cancel_requested
     message.attempt = task.attempt
     message.runner = task.runner
-    message.output_tail = output
-    message.report_fault = report_fault
     if task.started_at is not None:
         message.started_at.CopyFrom(timestamp(task.started_at))
     if task.finished_at is not None:
         message.finished_at.CopyFrom(timestamp(task.finished_at))
-    if service is not None:
-        message.service.CopyFrom(service)
     _add_measured(message, task.measured)
     return message
 

@@ -39,8 +39,8 @@ from services.coordinator.convert import (
     optional_timestamp,
     requests_from,
     selection_from,
-    service_to,
     submitted_to,
+    task_in_full_to,
     task_to,
     tasks_to,
 )
@@ -84,10 +84,8 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return submitted_to(done.tasks, done.position)
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
-        task, output, report_fault = await get_task(self._store, request.id)
-        news = self._services.status(task.id)
-        service = None if news is None else service_to(news)
-        return tasks_pb2.GetTaskResponse(task=task_to(task, output, report_fault, service))
+        found = await get_task(self._store, request.id)
+        return tasks_pb2.GetTaskResponse(task=task_in_full_to(found, self._services.status(found.task.id)))
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Context) -> tasks_pb2.ListTasksResponse:
         wanted = filter_from(request.filter)

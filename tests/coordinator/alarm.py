@@ -1,5 +1,7 @@
 """Safety's alerts, as a test hears them."""
 
+from services.coordinator.ports import PersonalAlert
+
 
 class FakeAlarm:
     """Keeps what people would be told."""
@@ -7,8 +9,8 @@ class FakeAlarm:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    async def raise_(self, cause: str, *, level: str, sentence: str, remedy: str) -> None:
-        self.told.append((cause, f"{level}: {sentence} {remedy}"))
+    async def ring(self, alert: PersonalAlert) -> None:
+        self.told.append((alert.cause, f"{alert.level}: {alert.sentence}"))
 
     async def resolve(self, cause: str) -> None:
         self.told.append((cause, ""))

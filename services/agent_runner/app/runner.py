@@ -13,6 +13,7 @@ from clients.attachment_values import (
     Frozen,
     Heartbeat,
     HeartbeatAck,
+    HostState,
     Lease,
     Order,
     OrderKind,
@@ -25,17 +26,20 @@ from foundation.clock import Clock
 from foundation.log import Logger
 from services.agent_runner.app.attempt_messages import boot_us_of, result_of, start_order, started_of, unspawned
 from services.agent_runner.app.beats import Beats
+from services.agent_runner.app.gathering import Gathering
 from services.agent_runner.app.held import Held, Phase, key_of
+from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.services import Services
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
-from services.agent_runner.ports import ScriptFiles, WardenLink
+from services.agent_runner.ports import ScriptFiles, SecretSource, WardenLink
 from services.agent_runner.warden.protocol import (
     End,
     Ended,
     Halted,
+    Hold,
     Message,
     Pause,
     Paused,
@@ -61,8 +65,10 @@ class Runner:
         enforcement: dict[str, str],
         workspace: str,
         gateway: str,
+        nice: int = 0,
         warden: WardenLink,
         reading: Reading,
+        secrets: SecretSource,
         outbox: Outbox,
         scripts: ScriptFiles,
         clock: Clock,
@@ -74,10 +80,13 @@ class Runner:
         self.draining = False
         self.halted = False
         self.attached = False
+        self.host = HostState()
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, gateway, enforcement, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell)
         self._reading = reading
+        self._gathering = Gathering(secrets, ready=self._start, failed=self._fail)
+        self._lateness = Lateness(reading, self._ended_late)
         self._outbox = outbox
         self._clock = clock
         self._log = log
@@ -116,6 +125,7 @@ class Runner:
             elif held.result is not None:
                 self._outbox.events(held.result)
         self._renew(hello_sent_at, list(self._held))
+        self._outbox.host(self.host)
         self._say_credit()
 
     def detached(self) -> None:
@@ -133,17 +143,20 @@ class Runner:
             if key in self._held:
                 continue
             held = self._held[key] = Held(key, lease, self._terms.look_up(lease.terms), self._certain_at)
-            if self.draining or self.halted:
-                self._hand_back(held, "the runner takes no work")
+            if self.draining or self.halted or self.host.held_reason:
+                self._hand_back(held, self.host.held_reason or "the runner takes no work")
             elif held.known.refusal:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:
                 self._active[held] = None
-                if lease.terms.service is not None:
-                    self.services.take(held)
-                else:
-                    self._warden.tell(start_order(held, self.terms.lease_seconds))
+                self._gathering.begin(held)
         self._note_work()
+
+    def _start(self, held: Held) -> None:
+        if held.lease.terms.service is not None:
+            self.services.take(held)
+        else:
+            self._warden.tell(start_order(held, self.terms.lease_seconds))
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Carry out orders about attempts."""
@@ -155,6 +168,8 @@ class Runner:
     def _obey(self, held: Held, order: Order) -> None:
         # Only the warden knows whether it is spawned; what it says then decides between a result and a return.
         match order.kind:
+            case OrderKind.RECALL | OrderKind.CANCEL | OrderKind.STOP if self._gathering.drop(held):
+                self._hand_back(held, order.reason)
             case OrderKind.DISOWN:
                 self._disown(held.ref)
             case _ if self.services.holds(held):
@@ -246,8 +261,12 @@ class Runner:
             case Paused():
                 held.paused = message.paused
                 self._outbox.events(Frozen(held.ref, message.paused))
-            case Ended():
+            case Ended() if not self._lateness.takes(held, message):
                 self._ended(held, message, boot_us)
+
+    def _ended_late(self, held: Held, ended: Ended) -> None:
+        self._ended(held, ended, boot_us_of(self._clock))
+        self._note_work()
 
     def _halt(self, stopped: bool) -> None:
         # The warden refuses by itself what waits there.
@@ -275,6 +294,7 @@ class Runner:
         held.phase = Phase.ENDED
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
         self._report(held)
+        self._note_work()
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
@@ -290,7 +310,7 @@ class Runner:
     def finish(self, held: Held, result: Result) -> None:
         """Its attempt has ended: told until it is acknowledged, unless nobody wants to know."""
         self._active.pop(held, None)
-        held.phase = Phase.ENDED
+        held.phase, held.secrets = Phase.ENDED, {}
         if held.disowned:
             self._forget(held)
         else:
@@ -318,9 +338,24 @@ class Runner:
 
     # -- giving back
 
+    def fares(self, host: HostState) -> None:
+        """The machine fares like this; while there is a reason to hold, no more starts, and what waits goes back."""
+        before, self.host = self.host, host
+        if bool(before.held_reason) != bool(host.held_reason):
+            self._warden.tell(Hold(host.held_reason))
+            self._say_credit()
+            self._log.info(
+                host.held_reason or "The machine has room again: new starts go on.",
+                action="host_holds" if host.held_reason else "host_has_room",
+            )
+        self._outbox.host(host)
+
     def drain(self, why: str = "the runner drains") -> None:
         """Take no more work; what is not spawned yet goes back, the rest runs to its end, but services have none."""
         self.draining = True
+        for held in self._waiting():
+            if self._gathering.drop(held):
+                self._hand_back(held, why)
         if waiting := self._waiting():
             self._decided.clear()
             self._warden.tell(Withdraw([held.key for held in waiting], why))
@@ -358,6 +393,7 @@ class Runner:
         self._active.pop(held, None)
         self._held.pop(held.key, None)
         held.notify()
+        self._note_work()
         if not held.disowned:
             self._outbox.events(Returned(held.ref, reason))
 
@@ -366,7 +402,9 @@ class Runner:
         # A result that is there already is handed in all the same: the fence decides.
         if held is not None and held.phase is not Phase.ENDED:
             held.disowned, why = True, "its lease is no longer this runner's"
-            if self.services.holds(held):
+            if self._gathering.drop(held):
+                self._hand_back(held, "")
+            elif self.services.holds(held):
                 self.services.obey(held, OrderKind.DISOWN, why)
             else:
                 self._warden.tell(End(held.key, "disowned", why))
@@ -381,7 +419,7 @@ class Runner:
                 self._settled.set()
 
     def _say_credit(self) -> None:
-        takes = not (self.draining or self.halted)
+        takes = not (self.draining or self.halted or self.host.held_reason)
         self._outbox.credit(Credit(self.slots + self._pace.at_hand if takes else 0))
 
     async def busy(self) -> None:
@@ -391,6 +429,10 @@ class Runner:
     async def idle(self) -> None:
         """Return when nothing runs."""
         await self._idle.wait()
+
+    def trees(self) -> Sequence[int]:
+        """The main process of everything that runs."""
+        return [held.pid for held in self._active if held.phase is Phase.RUNNING]
 
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""
