@@ -34,6 +34,7 @@ VERBS = {
     "projects": "the projects, and how to add one",
     "reports": "what agents have reported",
     "queue": "figures, pause, resume, clear, undo",
+    "runner": "the runners: list, drain, resume",
     "stop": "stop everything, and keep it stopped",
     "mode": "show the operating mode, tighten or loosen it",
     "resume": "start again after a stop",

@@ -23,6 +23,7 @@ from clients.safety_values import BreakerView, ModeChange, ModeStatus
 from foundation.errors import Invalid
 from foundation.quantities import parse_duration
 from gateway.schemas import answers, requests
+from gateway.schemas.service import Service
 
 
 def specs_of(submission: requests.Submission) -> tuple[list[TaskSpec], bool]:
@@ -84,10 +85,10 @@ def task(view: TaskView) -> answers.Task:
     )
 
 
-def _service(view: ServiceStatus | None) -> answers.Service | None:
+def _service(view: ServiceStatus | None) -> Service | None:
     if view is None:
         return None
-    return answers.Service(
+    return Service(
         restarts=view.restarts,
         next_start_at=view.next_start_at,
         last_end=view.last_end or None,

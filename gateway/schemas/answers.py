@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, RootModel
 
 from gateway.schemas.base import Output, WithUnknown
+from gateway.schemas.service import Service
 
 
 class Fault(Output):
@@ -44,16 +45,6 @@ class Limit(Output):
 
     value: float
     enforcement: Literal["kernel", "supervised", "none"]
-
-
-class Service(Output):
-    """How a service has fared since its attempt began, or how it has ended that is held."""
-
-    restarts: int
-    next_start_at: datetime | None = Field(description="Null: a process exists, or it is held.")
-    last_end: str | None
-    last_lines: str | None
-    health: str | None = Field(description="What it answered to --health last: healthy or unhealthy.")
 
 
 class Task(WithUnknown):

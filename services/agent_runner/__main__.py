@@ -1,4 +1,4 @@
-"""Starts a runner: `python -m services.agent_runner --name NAME [--workspace PATH] [--debug]`."""
+"""Starts a runner: `python -m services.agent_runner --name NAME [--label KEY=VALUE]… [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib import metadata
@@ -35,16 +35,18 @@ from services.agent_runner.adapters.keychain import KeychainSecrets
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
-from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
+from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
+from services.agent_runner.domain.labels import labels_of
 from services.agent_runner.domain.names import require_name
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
 from services.agent_runner.warden.slots import forget_secrets
@@ -58,13 +60,15 @@ _STOP_GRACE = timedelta(seconds=1)
 _EXIT_WARDEN_LOST = 70
 
 
-async def serve(workspace: Workspace, name: str, settings: RunnerSettings, stop: asyncio.Event) -> int:
+async def serve(
+    workspace: Workspace, name: str, labels: Mapping[str, str], settings: RunnerSettings, stop: asyncio.Event
+) -> int:
     """Run attempts until `stop` is set; returns the exit code."""
     log, clock = get_logger("agent_runner"), SystemClock()
     folder = workspace.state / f"runner-{name}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WorkspaceLock(folder / "lock"):
-        parts = _Parts(workspace, name, settings, folder, clock, log)
+        parts = _Parts(workspace, name, labels, settings, folder, clock, log)
         starting, stopping = asyncio.create_task(parts.start_warden()), asyncio.create_task(stop.wait())
         # Reaping what an earlier run left may take a while; whoever wants us gone need not wait for it.
         ends: list[asyncio.Future[Any]] = [starting, stopping]
@@ -81,10 +85,18 @@ class _Parts:
     """The wiring of one runner."""
 
     def __init__(
-        self, workspace: Workspace, name: str, settings: RunnerSettings, folder: Path, clock: SystemClock, log: Logger
+        self,
+        workspace: Workspace,
+        name: str,
+        labels: Mapping[str, str],
+        settings: RunnerSettings,
+        folder: Path,
+        clock: SystemClock,
+        log: Logger,
     ) -> None:
         self._workspace = workspace
         self._name = name
+        self._labels = labels
         self._settings = settings
         self._folder = folder
         self._clock = clock
@@ -116,7 +128,12 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
+            WardenFacts(
+                at_once=self._settings.max_concurrent_agents,
+                paused_max=self._settings.paused_attempts_max,
+                kernel_limits=self._settings.kernel_limits,
+                cpu_limit=self._settings.cpu_limit,
+            ),
             self._on_news,
         )
         ready = self._warden.ready.result()
@@ -209,9 +226,12 @@ class _Parts:
                 host=platform.node(),
                 incarnation=self._incarnation,
                 slots=runner.slots,
-                labels={"os": platform.system().lower(), "machine": platform.machine()},
+                labels=self._labels,
                 version=metadata_version(),
                 held=runner.refs(),
+                services_max=self._settings.max_services,
+                memory_bytes=memory_bytes(),
+                enforcement=runner.enforcement,
             ),
             runner=runner,
             followers=followers,
@@ -261,6 +281,24 @@ class _Credential:
         return self._last
 
 
+def own_labels(name: str) -> dict[str, str]:
+    """What is true of this machine by itself."""
+    return {
+        "os": platform.system().lower(),
+        "machine": platform.machine(),
+        "host": platform.node(),
+        "runner": name,
+    }
+
+
+def memory_bytes() -> int:
+    """Memory of this machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 0
+
+
 def metadata_version() -> str:
     """The version of this installation; `0` in a bare checkout."""
     try:
@@ -274,6 +312,9 @@ def main(arguments: list[str] | None = None) -> int:
     setting."""
     parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
     parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="what tasks may ask for; may be repeated"
+    )
     parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
     parser.add_argument("--debug", action="store_true", help="say more, on standard error")
     given = parser.parse_args(arguments)
@@ -284,8 +325,9 @@ def main(arguments: list[str] | None = None) -> int:
             workspace = Workspace(given.workspace.resolve())
         require_name(given.name)
         settings = load(RunnerSettings, workspace=workspace)
+        labels = labels_of(own_labels(given.name), settings.runner_labels, given.label)
         configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
-        return run(lambda stop: serve(workspace, given.name, settings, stop))
+        return run(lambda stop: serve(workspace, given.name, labels, settings, stop))
     except QuantumError as error:
         print(f"agent_runner: {error}", file=sys.stderr)
         return 78 if isinstance(error, Invalid) else 1

@@ -15,6 +15,9 @@ class RunnerSettings:
     max_concurrent_agents: int
     cpu_limit: int
     kernel_limits: str
+    max_services: int
+    paused_attempts_max: int
+    runner_labels: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float

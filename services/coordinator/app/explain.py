@@ -38,5 +38,9 @@ class Explain:
         if spec.faults or not spec.script:
             said = " ".join(spec.faults) or "It has no script."
             return AgentFacts(missing=f"Agent “{spec.name}” cannot be run: {said}")
-        news = self._services.status(task.id)
-        return AgentFacts(concurrency_max=spec.concurrency_max, is_service=spec.is_service, service=news)
+        return AgentFacts(
+            concurrency_max=spec.concurrency_max,
+            need=self._dispatch.need_of(task),
+            is_service=spec.is_service,
+            service=self._services.status(task.id),
+        )
