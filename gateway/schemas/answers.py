@@ -9,6 +9,7 @@ from pydantic import Field, RootModel
 
 from gateway.schemas.base import Output, WithUnknown
 from gateway.schemas.runners import Runner
+from gateway.schemas.service import Service
 
 
 class Fault(Output):
@@ -90,6 +91,7 @@ class Task(WithUnknown):
     labels: dict[str, str]
     timeout_seconds: float | None
     runner: str | None
+    service: Service | None = Field(description="Of a service that runs and has ended before. Only in GET /tasks/<id>.")
 
 
 class OneTask(Output):
@@ -169,6 +171,7 @@ class Agent(WithUnknown):
     held_until: datetime | None
     restarts: int
     concurrency_max: int | None
+    service: Service | None = Field(description="Null: it is no service, or has not ended.")
 
 
 class Agents(Output):
