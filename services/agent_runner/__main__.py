@@ -36,6 +36,7 @@ from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.names import require_name
+from services.agent_runner.domain.reach import Confinement
 from services.agent_runner.loops import Stream, read_behind_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
@@ -104,6 +105,7 @@ class _Parts:
             random_bytes(16).hex(),
             self._settings.max_concurrent_agents,
             self._on_news,
+            {"QUANTUM_RUN_AS_USER": self._settings.run_as_user},
         )
         ready = self._warden.ready.result()
         self._mark = RunMark(*ready.mark)
@@ -125,6 +127,7 @@ class _Parts:
             outbox=self._outbox,
             clock=self._clock,
             log=self._log,
+            confinement=Confinement(*ready.confinement),
         )
 
     def _on_news(self, messages: Sequence[Message]) -> None:

@@ -21,6 +21,7 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
+    run_as_user: str
     gateway_host: str
     gateway_port: int
 

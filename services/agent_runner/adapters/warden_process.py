@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 import services
@@ -23,8 +24,10 @@ _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
 
 
-def spawn(folder: Path, stop_file: Path, run: str, at_once: int) -> tuple[int, socket.socket]:
-    """Start a warden in a session of its own; returns its pid and our end of the link.
+def spawn(
+    folder: Path, stop_file: Path, run: str, at_once: int, variables: Mapping[str, str]
+) -> tuple[int, socket.socket]:
+    """Start a warden in a session of its own, with these variables over ours; returns its pid and our end of the link.
 
     posix_spawn, never fork: this process has gRPC loaded, and a fork of it goes wrong.
     """
@@ -33,7 +36,7 @@ def spawn(folder: Path, stop_file: Path, run: str, at_once: int) -> tuple[int, s
     pid = os.posix_spawn(
         sys.executable,
         argv,
-        {**os.environ, "PYTHONPATH": str(_ROOT)},
+        {**os.environ, **variables, "PYTHONPATH": str(_ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), LINK_FD)],
         setsid=True,
         setsigmask=[],
@@ -58,7 +61,13 @@ class WardenProcess(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls, folder: Path, stop_file: Path, run: str, at_once: int, on_news: Callable[[Sequence[Message]], None]
+        cls,
+        folder: Path,
+        stop_file: Path,
+        run: str,
+        at_once: int,
+        on_news: Callable[[Sequence[Message]], None],
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> WardenProcess:
         """Spawn a warden that runs so many attempts at once, and wait until it is ready, which it is once an earlier
         run's processes are dead.
@@ -66,7 +75,7 @@ class WardenProcess(asyncio.Protocol):
         Raises Unavailable when it ends before.
         """
         loop = asyncio.get_running_loop()
-        pid, link = spawn(folder, stop_file, run, at_once)
+        pid, link = spawn(folder, stop_file, run, at_once, variables)
         link.setblocking(False)
         _, process = await loop.create_connection(lambda: cls(on_news, loop), sock=link)
         process.pid = pid

@@ -29,6 +29,7 @@ from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
+from services.agent_runner.domain.reach import UNCONFINED, Confinement
 from services.agent_runner.ports import WardenLink
 from services.agent_runner.warden.protocol import (
     End,
@@ -64,6 +65,7 @@ class Runner:
         outbox: Outbox,
         clock: Clock,
         log: Logger,
+        confinement: Confinement = UNCONFINED,
     ) -> None:
         self.slots = slots
         self.terms = terms
@@ -73,7 +75,7 @@ class Runner:
         self.attached = False
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, gateway, enforcement, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, warden.tell, confinement)
         self._reading = reading
         self._outbox = outbox
         self._clock = clock

@@ -11,9 +11,15 @@ import sys
 from pathlib import Path
 
 from foundation.clock import SystemClock
+from foundation.workspace import Workspace
 from services.agent_runner.warden import reaping
+from services.agent_runner.warden.boxes import Boxes, Means, find_means, places_of
+from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.loop import Warden
+from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protocol import Ready
+from services.agent_runner.warden.proxies import Proxies
+from services.agent_runner.warden.sandbox import Places
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.spawn import Spawner
 from services.agent_runner.warden.this_host import this_host
@@ -21,6 +27,7 @@ from services.agent_runner.warden.this_host import this_host
 LINK_FD = 3
 _REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
+_RUN_AS_USER = "nobody"
 
 
 def main(folder: Path, stop_file: Path, run: str, at_once: int) -> None:
@@ -40,16 +47,44 @@ def main(folder: Path, stop_file: Path, run: str, at_once: int) -> None:
     reaped = 0
     if earlier := reaping.read_mark(folder):
         reaped, _ = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS)
+    means = find_means()
     host.adopt_orphans()
     mark = host.mark(run)
     reaping.write_mark(folder, mark)
     slots = Slots(folder / "slots")
-    spawner = Spawner(host, run, os.environ)
+    helpers: set[int] = set()
+    boxes = _boxes(folder, stop_file, host, means, helpers)
+    spawner = Spawner(host, run, os.environ, boxes)
     warden = Warden(
-        link=link, host=host, spawner=spawner, slots=slots, at_once=at_once, stop_file=stop_file, clock=clock
+        link=link,
+        host=host,
+        spawner=spawner,
+        slots=slots,
+        at_once=at_once,
+        stop_file=stop_file,
+        clock=clock,
+        helpers=helpers,
     )
-    warden.run(Ready(mark[:], reaped, dict(host.enforcement())))
+    enforcement = {**host.enforcement(), "sandbox": "kernel" if means.level else "none"}
+    warden.run(Ready(mark[:], reaped, enforcement, (means.level.value, means.missing, means.root)))
     slots.remove_all()
+    boxes.close()
+
+
+def _boxes(folder: Path, stop_file: Path, host: Host, means: Means, helpers: set[int]) -> Boxes:
+    def places() -> Places:
+        return places_of(stop_file, folder, hidden)
+
+    def hidden() -> list[str]:
+        """Folders of sockets: of this workspace, and of any other."""
+        found = [Workspace(stop_file.parent.parent).sockets, Path.home() / ".quantum" / "run"]
+        if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+            found.append(Path(runtime) / "quantum")
+        return [str(path) for path in found]
+
+    proxies = Proxies(folder / "proxy", started=helpers.add, mark=host.tag_next)
+    run_as = os.environ.get("QUANTUM_RUN_AS_USER") or _RUN_AS_USER
+    return Boxes(means, places, run_as, Placeholders(folder), proxies)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Attempt:
         "ended_at",
         "frozen_at",
         "frozen_seconds",
+        "init",
         "kill_at",
         "lease",
         "output_changed_at",
@@ -43,6 +44,7 @@ class Attempt:
         "terms",
         "told_paused",
         "unproved_at",
+        "waiter",
     )
 
     def __init__(
@@ -70,6 +72,8 @@ class Attempt:
         self.output_seen = 0
         self.output_changed_at = now
         self.stragglers: set[int] = set()
+        self.waiter = False  # `pid` is not the script: it waits for it, and says how it ended
+        self.init = 0  # the first process in the tree's own numbering, once `pid` has ended before it
 
     @property
     def ending(self) -> bool:

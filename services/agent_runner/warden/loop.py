@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from foundation.clock import Clock
@@ -52,6 +53,7 @@ class Warden:
         at_once: int,
         stop_file: Path,
         clock: Clock,
+        helpers: Collection[int] = (),
     ) -> None:
         """At most `at_once` attempts run at the same time, paused ones not counted."""
         self._host = host
@@ -61,7 +63,7 @@ class Warden:
         self._clock = clock
         self._queue = Queue(at_once)
         self._news = News(lambda: len(self._trees.attempts) + len(self._queue))
-        self._trees = Trees(host, slots, self._news)
+        self._trees = Trees(host, slots, self._news, helpers)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False
@@ -207,4 +209,6 @@ class Warden:
             raise
         now = self._clock.boottime()
         renewed_at, lease = waiting.renewed_at, waiting.lease
-        self._trees.add(Attempt(start, prepared.terms, slot, pid, tag, renewed_at=renewed_at, lease=lease, now=now))
+        attempt = Attempt(start, prepared.terms, slot, pid, tag, renewed_at=renewed_at, lease=lease, now=now)
+        attempt.waiter = prepared.asked is not None and self._spawner.waits
+        self._trees.add(attempt)

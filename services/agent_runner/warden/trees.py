@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Collection
 
-from services.agent_runner.warden import limits
+from services.agent_runner.warden import limits, waiter
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
 from services.agent_runner.warden.host import Host
@@ -30,7 +31,8 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class Trees:
     """All attempts of one warden. `look_at` is the boottime at which some deadline may have come."""
 
-    def __init__(self, host: Host, slots: Slots, news: News) -> None:
+    def __init__(self, host: Host, slots: Slots, news: News, helpers: Collection[int] = ()) -> None:
+        """`helpers` are children of this process that serve it, at any moment."""
         self._host = host
         self._slots = slots
         self._own_peak = 0
@@ -39,6 +41,7 @@ class Trees:
         self._by_tag: dict[int, Attempt] = {}
         self._adopted: dict[int, int] = {}  # orphans, with their tags
         self.attempts: dict[str, Attempt] = {}
+        self._helpers = helpers
         self.unproved: list[Attempt] = []
         self.look_at = NEVER
 
@@ -86,10 +89,16 @@ class Trees:
             attempt = self._by_pid.pop(pid, None)
             if attempt is not None:
                 attempt.status, attempt.ended_at = status, now
-                attempt.cpu_seconds = usage.ru_utime + usage.ru_stime
-                attempt.peak_bytes = max(attempt.peak_bytes, self._peak_bytes(usage.ru_maxrss))
+                if attempt.waiter:
+                    attempt.status = waiter.script_status(status)
+                    # Before the first process of its tree is reaped, too, and nobody knows any more whose it was.
+                    self._adopt()
             else:
                 attempt = self._by_tag.get(self._adopted.pop(pid, -1))
+            if attempt is not None and pid in (attempt.pid, attempt.init):
+                # What the first process of a tree had waited for is not counted with the waiter outside.
+                attempt.cpu_seconds += usage.ru_utime + usage.ru_stime
+                attempt.peak_bytes = max(attempt.peak_bytes, self._peak_bytes(usage.ru_maxrss))
             if attempt is not None and attempt.status is not None:
                 touched[attempt] = None
         if touched:
@@ -110,10 +119,13 @@ class Trees:
         A tree whose main process was reaped is empty when none of our children is of it: whatever lives on of
         it either has a living parent of the tree, or has become our child.
         """
-        for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys()):
+        for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys() | set(self._helpers)):
             owner = self._by_tag.get(tag)
             self._adopted[pid] = tag
-            if owner is not None:
+            if owner is not None and owner.waiter and not owner.init:
+                owner.init = pid
+                owner.stragglers.update(set(self._host.members(tag)) - {pid, owner.pid})
+            elif owner is not None:
                 owner.stragglers.add(pid)
             else:
                 # Of an attempt that was settled, or marked anew by a system of ours that ran inside a script.
@@ -121,6 +133,9 @@ class Trees:
 
     def _settle(self, attempt: Attempt, now: float) -> None:
         if attempt.start.key not in self.attempts:
+            return
+        if attempt.init in self._adopted and not attempt.stragglers and not attempt.ending:
+            # It has nobody left to wait for, and ends now.
             return
         if attempt.tag in self._adopted.values() or (attempt.ending and self._host.members(attempt.tag)):
             if not attempt.ending:
@@ -133,6 +148,8 @@ class Trees:
         slot, key = attempt.slot, attempt.start.key
         del self.attempts[key]
         attempt.output_seen = slot.output_bytes()
+        if attempt.waiter:
+            attempt.breach = waiter.breach(attempt)
         if tree_dead:
             del self._by_tag[attempt.tag]
             slot.tidy()
@@ -265,6 +282,12 @@ class Trees:
     def _signal_tree(self, attempt: Attempt, signum: signal.Signals) -> None:
         """Signal the group at once, so that no fork slips through, then what has left the group."""
         group = -1
+        if attempt.waiter and signum == signal.SIGTERM:
+            # The script is asked to end; who waits for it has to go on until it has.
+            for pid in self._host.members(attempt.tag):
+                if pid != attempt.pid:
+                    self._host.signal(pid, attempt.tag, signum)
+            return
         if attempt.status is None:
             # Not reaped yet, so nobody else can have this number.
             group = attempt.pid
