@@ -73,6 +73,7 @@ def task(view: TaskView) -> answers.Task:
         secrets=_detail(view, "secrets"),
         output_tail=view.output_tail or None,
         report_fault=view.report_fault or None,
+        stragglers=view.stragglers or None,
         output_bytes=view.output_bytes,
         output_cut=view.output_cut,
         depends_on=list(view.depends_on),

@@ -94,6 +94,12 @@ def _usage(usage: Usage) -> str:
     return f"{took(usage.cpu)} of CPU, memory {memory}"
 
 
+def _stragglers(number: int) -> str:
+    if not number:
+        return ""
+    return f"{number} process{'es' if number > 1 else ''} outlived the script and had to be ended"
+
+
 def _say_one(task: TaskView) -> None:
     limits = ", ".join(f"{one.name} {_limit(one)} ({one.enforcement})" for one in task.limits if one.name not in _REACH)
     reach = {one.name: one.detail for one in task.limits if one.name in _REACH}
@@ -118,6 +124,7 @@ def _say_one(task: TaskView) -> None:
         "limits": limits,
         "sandbox": reach.get("sandbox", ""),
         "secrets": reach.get("secrets", ""),
+        "stragglers": _stragglers(task.stragglers),
         "report": f"not taken: {task.report_fault}." if task.report_fault else "",
         "effects": task.effects.value,
         "waits for": " ".join(task.depends_on),

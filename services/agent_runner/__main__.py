@@ -30,14 +30,18 @@ from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.own_services import OwnServices
+from services.agent_runner.adapters.script_files import LocalScripts
+from services.agent_runner.adapters.this_machine import gauges_of
 from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
+from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.names import require_name
 from services.agent_runner.domain.reach import Confinement
-from services.agent_runner.loops import Stream, read_behind_for_ever
+from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
 from services.agent_runner.warden.host import RunMark
@@ -122,9 +126,11 @@ class _Parts:
             enforcement=ready.enforcement,
             workspace=str(self._workspace.root),
             gateway=self._settings.gateway_url,
+            nice=self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
             outbox=self._outbox,
+            scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
             confinement=Confinement(*ready.confinement),
@@ -159,24 +165,30 @@ class _Parts:
         await server.set_serving(True)
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
+        watching = asyncio.create_task(watch_host_for_ever(self._host_watch(runner)))
+        services = asyncio.create_task(runner.services.keep_alive())
         following = asyncio.create_task(verifier.follow(safety.watch_revocations))
         stopping = asyncio.create_task(stop.wait())
         try:
-            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, self._warden.gone]
+            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, watching, services, self._warden.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
-            for loop in (keeping, reading):
+            for loop in (keeping, reading, watching, services):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, following, stopping):
+            for end in (keeping, reading, watching, services, following, stopping):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()
             self._logs.flush()
             self._warden.close()
+
+    def _host_watch(self, runner: Runner) -> HostWatch:
+        gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime).pids)
+        return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
 
     def _stream(self, runner: Runner, token: _Credential) -> Stream:
         followers = Followers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foundation.addresses import is_loopback, is_wildcard
+from services.agent_runner.domain.host_guard import HostLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +23,26 @@ class RunnerSettings:
     output_line_bytes_max: int
     report_bytes_max: int
     run_as_user: str
+    cpu_limit: int
+    host_guard: str
+    host_guard_seconds: float
+    memory_available_percent_min: float
+    memory_stalls_percent_max: float
+    agents_nice: int
     gateway_host: str
     gateway_port: int
+
+    @property
+    def host_limits(self) -> HostLimits | None:
+        """From where on new starts wait; None: never."""
+        if self.host_guard == "off":
+            return None
+        return HostLimits(
+            cpu_share=self.cpu_limit / 100,
+            memory_available_share=self.memory_available_percent_min / 100,
+            memory_stalls_percent=self.memory_stalls_percent_max,
+            dwell_seconds=self.host_guard_seconds,
+        )
 
     @property
     def gateway_url(self) -> str:

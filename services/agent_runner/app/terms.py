@@ -36,12 +36,14 @@ class TermsBook:
         workspace: str,
         gateway: str,
         enforcement: Mapping[str, str],
+        nice: int,
         tell: Callable[[Terms], None],
         confinement: Confinement = UNCONFINED,
     ) -> None:
         self._workspace = workspace
         self._gateway = gateway
         self._enforcement = enforcement
+        self._nice = nice
         self._tell = tell
         self._confinement = confinement
         self._known: dict[LeaseTerms, Known] = {}
@@ -81,4 +83,5 @@ class TermsBook:
             work_bytes_max=terms.work_bytes_max,
             run_as=terms.run_as,
             sandbox=_sandbox(terms.sandbox),
+            nice=self._nice,
         )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from services.agent_runner.warden.protocol import Start, Terms
 from services.agent_runner.warden.slots import Slot
+from services.agent_runner.warden.sweep import Holder, Tree
 
 NEVER = float("inf")
 
@@ -21,7 +22,9 @@ class Attempt:
     """Mutable, owned by the warden's loop alone. Every time is boottime in seconds."""
 
     __slots__ = (
+        "adopted",
         "breach",
+        "cell",
         "cpu_seconds",
         "ended_at",
         "frozen_at",
@@ -36,10 +39,12 @@ class Attempt:
         "pid",
         "renewed_at",
         "slot",
+        "stands_back",
         "start",
         "started_at",
         "status",
         "stragglers",
+        "swept",
         "tag",
         "terms",
         "told_paused",
@@ -63,6 +68,7 @@ class Attempt:
         self.frozen_at = 0.0  # 0: not frozen
         self.frozen_seconds = 0.0
         self.breach = Breach("exit", "")  # why we end it, if we do
+        self.swept = False  # SIGTERM was sent to all of its tree
         self.kill_at = NEVER
         self.unproved_at = NEVER
         self.status: int | None = None  # of the main process, once it has been reaped
@@ -71,7 +77,11 @@ class Attempt:
         self.peak_bytes = -1
         self.output_seen = 0
         self.output_changed_at = now
-        self.stragglers: set[int] = set()
+        # Children of the warden that are, or may be, of its tree; its first one left out.
+        self.adopted: set[int] = set()
+        self.stragglers: dict[int, str] = {}  # what outlived the script or had left its tree, with its name
+        self.cell: Holder | None = None  # the kernel's own place for its tree, where there is one
+        self.stands_back = not terms.nice  # also where processors are shared out by session
         self.waiter = False  # `pid` is not the script: it waits for it, and says how it ended
         self.init = 0  # the first process in the tree's own numbering, once `pid` has ended before it
 
@@ -79,6 +89,18 @@ class Attempt:
     def ending(self) -> bool:
         """Whether SIGTERM was sent to its tree."""
         return self.kill_at != NEVER
+
+    @property
+    def tree(self) -> Tree:
+        """What is known of its processes. A pid that was not reaped cannot be used again."""
+        first = (self.pid,) if self.status is None else ()
+        return Tree(
+            self.tag,
+            self.pid if first else 0,
+            {*first, *self.adopted},
+            self.cell,
+            self.pid if self.waiter and first else 0,
+        )
 
     def active_seconds(self, now: float) -> float:
         """Time that it could run; frozen time counts for no limit."""

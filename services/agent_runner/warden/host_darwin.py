@@ -3,6 +3,7 @@ at hand."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -87,6 +88,15 @@ class DarwinHost:
 
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """Nothing was limited."""
+
+    def stand_back(self, pid: int, nice: int) -> None:
+        """See `Host`."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PGRP, pid, nice)
+
+    def stand_back_as_session(self, pid: int, nice: int) -> bool:
+        """Processors are not shared out by session here."""
+        return True
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""

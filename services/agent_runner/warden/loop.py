@@ -19,6 +19,7 @@ from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import (
     End,
     Halted,
+    Hold,
     Message,
     Pause,
     Ready,
@@ -62,12 +63,13 @@ class Warden:
         self._stop_file = str(stop_file)
         self._clock = clock
         self._queue = Queue(at_once)
-        self._news = News(lambda: len(self._trees.attempts) + len(self._queue))
-        self._trees = Trees(host, slots, self._news, helpers)
+        self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
+        self._trees = Trees(host, slots, self._news, clock, helpers)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False
         self._closing = ""  # why no more is started; empty: starts are welcome
+        self._held = ""  # the same, of the machine, and not for ever
         self._selector = selectors.DefaultSelector()
         self._link = Link(link, self._selector)
         self._link_fd = link.fileno()
@@ -115,16 +117,15 @@ class Warden:
                 self._terms[message.number] = self._spawner.prepare(message)
             case Withdraw(keys, sentence):
                 self._withdraw(keys, sentence)
+            case Hold(sentence):
+                self._held = sentence
             case Release(slot):
                 self._slots.release(slot)
             case Renew(sent_at, lease, keys):
                 for key in keys:
                     self._renew(key, sent_at, lease)
             case End(key, cause, sentence):
-                if attempt := self._trees.attempts.get(key):
-                    self._trees.end(attempt, Breach(cause, sentence), now=self._clock.boottime())
-                else:
-                    self._withdraw([key], sentence)
+                self._end(key, Breach(cause, sentence))
             case Pause(key) | Resume(key):
                 if attempt := self._trees.attempts.get(key):
                     attempt.paused = isinstance(message, Pause)
@@ -133,6 +134,12 @@ class Warden:
                 self._shut_down(sentence)
             case _:
                 raise ValueError(f"{type(message).__name__} is not an order")
+
+    def _end(self, key: str, breach: Breach) -> None:
+        if attempt := self._trees.attempts.get(key):
+            self._trees.end(attempt, breach, now=self._clock.boottime())
+        else:
+            self._withdraw([key], breach.sentence)
 
     def _renew(self, key: str, sent_at: float, lease: float) -> None:
         held = self._trees.attempts.get(key) or self._queue.find(key)
@@ -149,9 +156,9 @@ class Warden:
             if self._queue.withdraw(key):
                 self._news.tell(Refused(key, "withdrawn", sentence))
 
-    def _refuse_waiting(self, sentence: str) -> None:
+    def _refuse_waiting(self, sentence: str, cause: str = "mode") -> None:
         for key in self._queue.withdraw_all():
-            self._news.tell(Refused(key, "mode", sentence))
+            self._news.tell(Refused(key, cause, sentence))
 
     def _shut_down(self, sentence: str) -> None:
         self._closing = self._closing or sentence
@@ -175,6 +182,8 @@ class Warden:
             self._queue.withdraw_all()
         if self._closing:
             self._refuse_waiting(self._closing)
+        if self._held:
+            self._refuse_waiting(self._held, "host")
         if self._trees.unproved:
             # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
             return

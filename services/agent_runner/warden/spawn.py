@@ -112,6 +112,8 @@ class Spawner:
             raise _refusal(program, error) from error
         finally:
             self._host.limited(pid, open_files_max=terms.open_files_max)
+        if terms.nice:
+            self._host.stand_back(pid, terms.nice)
         return pid, tag
 
     def _wrapping(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapping:
