@@ -39,7 +39,9 @@ Span = tuple[int, int]
 
 
 class _Escaped:
-    """A secret as an encoder writes it that leaves some characters alone and escapes others; which ones, varies."""
+    """A secret as an encoder writes it that leaves some characters alone and escapes others; which ones, varies.
+
+    """
 
     def __init__(self, elements: Sequence[tuple[bytes, ...]]) -> None:
         """For each piece of the secret, in order, what may stand for it; none of these begins another."""
@@ -110,6 +112,7 @@ class Forms(NamedTuple):
         elif len(whole) < len(text):
             ends += [cut for form in self.wrapped if (cut := _cut_off(whole, form)) < len(whole)]
         return min(ends, default=len(text))
+
 
     @property
     def reach(self) -> int:
