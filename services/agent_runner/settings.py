@@ -13,6 +13,11 @@ class RunnerSettings:
     """See foundation/known_settings."""
 
     max_concurrent_agents: int
+    cpu_limit: int
+    kernel_limits: str
+    max_services: int
+    paused_attempts_max: int
+    runner_labels: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float
@@ -23,7 +28,8 @@ class RunnerSettings:
     output_line_bytes_max: int
     report_bytes_max: int
     run_as_user: str
-    cpu_limit: int
+    agent_log_bytes_max: int
+    agent_log_files_max: int
     host_guard: str
     host_guard_seconds: float
     memory_available_percent_min: float

@@ -59,7 +59,7 @@ async def test_the_check_sees_figures_that_are_not_true(tmp_path: Path) -> None:
     database = store._database
     await database.write(lambda connection: connection.execute("update figures set number = 3 where name = 'queued'"))
     await database.write(lambda connection: connection.execute("update figures set number = 1 where name = 'position'"))
-    await database.write(lambda connection: connection.execute("insert into outputs values ('gone', 'x', '')"))
+    await database.write(lambda connection: connection.execute("insert into outputs values ('gone', 'x', '', 0)"))
     faults = await store.check()
     assert len(faults) == 3, faults
     await store.close()
@@ -123,8 +123,11 @@ def test_no_statement_reads_every_task_or_sorts_them(plain: apsw.Connection, nam
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("ready", "COVERING INDEX tasks_ready (agent=?)"),
-        ("ready_after", "COVERING INDEX tasks_ready (agent=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("ready", "COVERING INDEX tasks_ready (agent=? AND labels=?)"),
+        ("ready_after", "COVERING INDEX tasks_ready (agent=? AND labels=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("ready_labelled", "COVERING INDEX tasks_ready (agent=? AND labels=?)"),
+        ("ready_labelled_after", "COVERING INDEX tasks_ready (agent=? AND labels=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("next_ready_labels", "COVERING INDEX tasks_ready (agent=? AND labels>?)"),
         ("due", "tasks_due"),
         ("next_due", "tasks_due"),
         ("held", "tasks_held (id>?)"),

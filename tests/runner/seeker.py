@@ -146,7 +146,9 @@ def network() -> None:
 
 
 look("own environ", "", open("/proc/self/environ", "rb").read())
-look("own files", "", b"".join(os.readlink(f"/proc/self/fd/{name}").encode() for name in os.listdir("/proc/self/fd")[:3]))
+look(
+    "own files", "", b"".join(os.readlink(f"/proc/self/fd/{name}").encode() for name in os.listdir("/proc/self/fd")[:3])
+)
 processes()
 for folder in FOLDERS:
     below("file", folder)

@@ -49,7 +49,9 @@ class Planted:
     def seek(self, sandbox: Sandbox | None, run_as: str) -> list[str]:
         """Let the seeker loose while another task on the same terms runs; returns its lines."""
         warden = self.box.warden
-        other = warden.shell('read -r params < "$QUANTUM_PARAMS"; read -r key < "$QUANTUM_CREDENTIAL"; echo on; sleep 60')
+        other = warden.shell(
+            'read -r params < "$QUANTUM_PARAMS"; read -r key < "$QUANTUM_CREDENTIAL"; echo on; sleep 60'
+        )
         params = json.dumps({"password": self.words["params"]})
         shared = {"folder": str(self.box.project), "sandbox": sandbox, "run_as": run_as}
         warden.send(warden.order(other, "other", params=params, credential=self.words["credential"], **shared))
@@ -153,5 +155,3 @@ def test_while_it_may_write_nearly_everything_the_secrets_are_not_found(planted:
     lines = planted.seek(wide, "")
     assert [line for line in lines if line.startswith("FOUND")] == []
     assert f"WROTE {planted.outside}" in lines and f"WROTE {planted.box.state}" not in lines
-
-

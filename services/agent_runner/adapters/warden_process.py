@@ -7,15 +7,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import cast
 
 import services
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from services.agent_runner.warden import reaping
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.protocol import Decoder, Message, Ready, encode
 
@@ -24,19 +24,18 @@ _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
 
 
-def spawn(
-    folder: Path, stop_file: Path, run: str, at_once: int, variables: Mapping[str, str]
-) -> tuple[int, socket.socket]:
-    """Start a warden in a session of its own, with these variables over ours; returns its pid and our end of the link.
+def spawn(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> tuple[int, socket.socket]:
+    """Start a warden in a session of its own; returns its pid and our end of the link.
 
     posix_spawn, never fork: this process has gRPC loaded, and a fork of it goes wrong.
     """
     ours, theirs = socket.socketpair()
-    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run, str(at_once)]
+    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run]
+    argv.append(facts.argument())
     pid = os.posix_spawn(
         sys.executable,
         argv,
-        {**os.environ, **variables, "PYTHONPATH": str(_ROOT)},
+        {**os.environ, "PYTHONPATH": str(_ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), LINK_FD)],
         setsid=True,
         setsigmask=[],
@@ -61,21 +60,14 @@ class WardenProcess(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls,
-        folder: Path,
-        stop_file: Path,
-        run: str,
-        at_once: int,
-        on_news: Callable[[Sequence[Message]], None],
-        variables: Mapping[str, str] = MappingProxyType({}),
+        cls, folder: Path, stop_file: Path, run: str, facts: WardenFacts, on_news: Callable[[Sequence[Message]], None]
     ) -> WardenProcess:
-        """Spawn a warden that runs so many attempts at once, and wait until it is ready, which it is once an earlier
-        run's processes are dead.
+        """Spawn a warden and wait until it is ready, which it is once an earlier run's processes are dead.
 
         Raises Unavailable when it ends before.
         """
         loop = asyncio.get_running_loop()
-        pid, link = spawn(folder, stop_file, run, at_once, variables)
+        pid, link = spawn(folder, stop_file, run, facts)
         link.setblocking(False)
         _, process = await loop.create_connection(lambda: cls(on_news, loop), sock=link)
         process.pid = pid

@@ -1,5 +1,5 @@
-"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN AT_ONCE`, its link to the runner
-on fd 3."""
+"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN FACTS`, its link to the runner on
+fd 3."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from foundation.clock import SystemClock
 from foundation.workspace import Workspace
 from services.agent_runner.warden import reaping
 from services.agent_runner.warden.boxes import Boxes, Means, find_means, places_of
+from services.agent_runner.warden.cgroups import NoCells
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.loop import Warden
 from services.agent_runner.warden.placeholders import Placeholders
@@ -22,15 +24,14 @@ from services.agent_runner.warden.proxies import Proxies
 from services.agent_runner.warden.sandbox import Places
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.spawn import Spawner
-from services.agent_runner.warden.this_host import this_host
+from services.agent_runner.warden.this_host import open_cells, this_host
 
 LINK_FD = 3
 _REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
-_RUN_AS_USER = "nobody"
 
 
-def main(folder: Path, stop_file: Path, run: str, at_once: int) -> None:
+def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
     """Reap what an earlier run left, then serve the runner on the other end of the link."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         # A terminal's Ctrl-C is the runner's business, which then tells us.
@@ -51,27 +52,31 @@ def main(folder: Path, stop_file: Path, run: str, at_once: int) -> None:
     host.adopt_orphans()
     mark = host.mark(run)
     reaping.write_mark(folder, mark)
+    cells = open_cells(run, cpu_share=facts.cpu_limit / 100) if facts.kernel_limits == "auto" else NoCells()
     slots = Slots(folder / "slots")
     helpers: set[int] = set()
-    boxes = _boxes(folder, stop_file, host, means, helpers)
+    boxes = _boxes(folder, stop_file, facts.run_as_user, host, means, helpers)
     spawner = Spawner(host, run, os.environ, boxes)
     warden = Warden(
         link=link,
         host=host,
         spawner=spawner,
         slots=slots,
-        at_once=at_once,
+        cells=cells,
+        at_once=facts.at_once,
+        paused_max=facts.paused_max,
         stop_file=stop_file,
         clock=clock,
         helpers=helpers,
     )
-    enforcement = {**host.enforcement(), "sandbox": "kernel" if means.level else "none"}
+    enforcement = {**host.enforcement(), **cells.enforcement(), "sandbox": "kernel" if means.level else "none"}
     warden.run(Ready(mark[:], reaped, enforcement, (means.level.value, means.missing, means.root)))
+    cells.close()
     slots.remove_all()
     boxes.close()
 
 
-def _boxes(folder: Path, stop_file: Path, host: Host, means: Means, helpers: set[int]) -> Boxes:
+def _boxes(folder: Path, stop_file: Path, run_as_user: str, host: Host, means: Means, helpers: set[int]) -> Boxes:
     def places() -> Places:
         return places_of(stop_file, folder, hidden)
 
@@ -83,9 +88,8 @@ def _boxes(folder: Path, stop_file: Path, host: Host, means: Means, helpers: set
         return [str(path) for path in found]
 
     proxies = Proxies(folder / "proxy", started=helpers.add, mark=host.tag_next)
-    run_as = os.environ.get("QUANTUM_RUN_AS_USER") or _RUN_AS_USER
-    return Boxes(means, places, run_as, Placeholders(folder), proxies)
+    return Boxes(means, places, run_as_user, Placeholders(folder), proxies)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], WardenFacts.of(sys.argv[4]))

@@ -20,6 +20,9 @@ from services.agent_runner.warden.sandbox_linux import Entry
 from services.agent_runner.warden.slots import Slot
 
 _SHEBANG_BYTES = 512
+_BUBBLEWRAP_PROCESSES = 2
+# Itself, one thread that accepts, and two for each of its connections at the most.
+_PROXY_PROCESSES = 2 + 2 * 64
 
 
 class Means(NamedTuple):
@@ -112,6 +115,13 @@ class Boxes:
     def supervised(self) -> bool:
         """Whether what is spawned is not the script itself but a process that waits for it."""
         return self._means.level is Level.BUBBLEWRAP
+
+    def own_processes(self, asked: Asked | None) -> int:
+        """How many processes, threads included, are there beside the script's own."""
+        if asked is None:
+            return 0
+        through_proxy = _PROXY_PROCESSES if asked.hosts and not asked.network else 0
+        return through_proxy + (_BUBBLEWRAP_PROCESSES if self.supervised else 0)
 
     def wrap(self, asked: Asked, program: str, argv: Sequence[str], slot: Slot) -> Wrapped:
         """Raises Unavailable for what cannot be granted, OSError for what could not be made just now."""

@@ -24,7 +24,8 @@ class TreeUse(NamedTuple):
     """What a tree holds now."""
 
     resident_bytes: int  # shared pages counted in every process that maps them
-    processes: int
+    processes: int  # and threads, where the system tells them cheaply
+    cpu_seconds: float  # of those that live, and of children that they have waited for
 
 
 class About(NamedTuple):

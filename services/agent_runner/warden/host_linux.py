@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 
 from services.agent_runner.warden.host import About, RunMark, TreeUse
+from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -22,7 +23,6 @@ TAGS_PER_RUN = 1 << 30
 _TAG_CEILING_MAX = 1 << 62
 _SIGSET_BYTES = 128
 _SIGNALFD_INFO_BYTES = 128
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 # RLIMIT_DATA also counts the stacks of threads and the heaps that Java and Node only reserve: 256 MB keeps
 # Java from starting and 512 MB cuts Python at 63 threads (tried). So it only stops what outruns the sampler,
 # with ample room.
@@ -98,6 +98,7 @@ class LinuxHost:
         self._ceiling = 0
         self._next = 0
         self._children = -1
+        self._sampler = Sampler(_tag_of)
         self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -237,13 +238,7 @@ class LinuxHost:
 
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """See `Host`."""
-        found: dict[int, TreeUse] = {}
-        for pid in _others():
-            tag = _tag_of(pid)
-            if tag in tags and (fields := _stat_fields(pid)) and len(fields) > 21:
-                before = found.get(tag, TreeUse(0, 0))
-                found[tag] = TreeUse(before.resident_bytes + int(fields[21]) * _PAGE, before.processes + 1)
-        return found
+        return self._sampler.use(tags)
 
     def proportional_bytes(self, tag: int) -> int:
         """See `Host`."""
@@ -288,6 +283,9 @@ class LinuxHost:
             "open_files": "kernel",  # per process, as everywhere
             "output": "supervised",
             "cpu": "none",
+            "cpu_time": "supervised",
+            "files": "supervised",
+            "disk": "supervised",
         }
 
 

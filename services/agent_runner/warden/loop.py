@@ -12,6 +12,7 @@ from pathlib import Path
 
 from foundation.clock import Clock
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
+from services.agent_runner.warden.cgroups import Cells
 from services.agent_runner.warden.fence import Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.link import Link
@@ -51,18 +52,21 @@ class Warden:
         host: Host,
         spawner: Spawner,
         slots: Slots,
+        cells: Cells,
         at_once: int,
+        paused_max: int,
         stop_file: Path,
         clock: Clock,
         helpers: Collection[int] = (),
     ) -> None:
-        """At most `at_once` attempts run at the same time, paused ones not counted."""
+        """At most `at_once` attempts run at the same time, up to `paused_max` paused ones not counted."""
         self._host = host
         self._spawner = spawner
         self._slots = slots
+        self._cells = cells
         self._stop_file = str(stop_file)
         self._clock = clock
-        self._queue = Queue(at_once)
+        self._queue = Queue(at_once, paused_max)
         self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
         self._trees = Trees(host, slots, self._news, clock, helpers)
         self._terms: dict[int, Prepared] = {}
@@ -75,6 +79,8 @@ class Warden:
         self._link_fd = link.fileno()
         self._bell = host.listen({signal.SIGCHLD, signal.SIGTERM})
         self._selector.register(self._bell, selectors.EVENT_READ)
+        if cells.bell >= 0:
+            self._selector.register(cells.bell, selectors.EVENT_READ)
 
     def run(self, ready: Ready) -> None:
         """Serve until the runner has gone or said goodbye, and every tree has ended."""
@@ -91,12 +97,17 @@ class Warden:
     def _turn(self) -> None:
         now = self._clock.boottime()
         pause = max(0.0, min(self._trees.look_at, self._stop_look_at, self._news.due) - now)
+        if self._slots.sweeping:
+            pause = 0.0
         ready = [key.fd for key, events in self._selector.select(pause) if events & selectors.EVENT_READ]
         now = self._clock.boottime()
         if self._bell in ready:
             if signal.SIGTERM in self._host.heard(self._bell):
                 self._shut_down("its warden was told to end")
             self._trees.reap(now)
+        if self._cells.bell in ready:
+            self._cells.heard()
+            self._trees.look_at = 0.0
         if self._link_fd in ready and self._link.up:
             for message in self._link.receive():
                 self._obey(message)
@@ -106,6 +117,7 @@ class Warden:
             os.chdir("/")
         if now >= self._trees.look_at:
             self._trees.keep_deadlines(now)
+        self._slots.sweep()
         if self._queue:
             self._start_waiting(now)
 
@@ -207,10 +219,12 @@ class Warden:
         except OSError as error:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
-            slot.prepare(start.params, start.last_report, start.credential)
-            pid, tag = self._spawner.spawn(start, prepared, slot)
+            slot.prepare(start.params, start.last_report, start.credential, start.secrets)
+            cell = self._cells.cell(slot.index)
+            pid, tag = self._spawner.spawn(start, prepared, slot, cell)
         except OSError as error:
             self._slots.retire(slot.index)
+            self._cells.retire(slot.index)
             raise SpawnRefused("resources", f"its slot could not be made ready: {error}") from error
         except SpawnRefused:
             slot.tidy()
@@ -218,6 +232,8 @@ class Warden:
             raise
         now = self._clock.boottime()
         renewed_at, lease = waiting.renewed_at, waiting.lease
-        attempt = Attempt(start, prepared.terms, slot, pid, tag, renewed_at=renewed_at, lease=lease, now=now)
+        attempt = Attempt(start, prepared.terms, slot, cell, pid, tag, renewed_at=renewed_at, lease=lease, now=now)
         attempt.waiter = prepared.asked is not None and self._spawner.waits
+        if cell and start.beside:
+            cell.rest()
         self._trees.add(attempt)

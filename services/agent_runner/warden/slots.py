@@ -1,9 +1,9 @@
 """Slots: one folder per attempt that runs at the same time, used again and again because making files is
 dear.
 
-A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json` and
-the scratch folder `work`. Only the warden writes here; the runner reads `out` and `report.json` until it releases the
-slot.
+A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json`,
+the scratch folder `work`, and for those that ask for them `credential` and the folder `secrets`. Only the warden writes
+here; the runner reads `out` and `report.json` until it releases the slot.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from foundation.files import write_all
+from services.agent_runner.warden.trash import Trash
 
 NO_PARAMS = "{}"
 
@@ -46,23 +49,24 @@ class Slot:
 
     __slots__ = (
         "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
-        "_named", "_out", "_owner", "_size", "_tidied", "credential", "environment", "folder", "index",
-        "last_report", "output", "params", "report",
-        "work",
+        "_has_secrets", "_named", "_out", "_owner", "_size", "_tidied", "_trash", "credential", "environment", "folder",
+        "index", "last_report", "output", "params", "report", "secrets", "work",
     )  # fmt: skip
 
-    def __init__(self, root: Path, index: int) -> None:
+    def __init__(self, root: Path, index: int, trash: Trash) -> None:
         folder = root / str(index)
         folder.mkdir(mode=0o700, exist_ok=True)
         self.folder = str(folder)
         self._owner = (-1, -1)
         self._tidied: Callable[[], None] | None = None
+        self._trash = trash
         self.index = index
         self._out = f"{folder}/out"
         self.params = f"{folder}/params.json"
         self.report = f"{folder}/report.json"
         self.last_report = f"{folder}/last_report.json"
         self.credential = f"{folder}/credential"
+        self.secrets = f"{folder}/secrets"
         self.work = f"{folder}/work"
         paths = {"QUANTUM_PARAMS": self.params, "QUANTUM_REPORT": self.report, "QUANTUM_WORKDIR": self.work}
         self.environment = {name.encode(): os.fsencode(path) for name, path in paths.items()}
@@ -74,9 +78,12 @@ class Slot:
         self._clean_work: _Seen | None = None
         self._has_last_report = False
         self._has_credential = False
+        self._has_secrets = False
         self._has_report = False
 
-    def prepare(self, params: str, last_report: str, credential: str = "") -> None:
+    def prepare(
+        self, params: str, last_report: str, credential: str = "", secrets: Iterable[tuple[str, str]] = ()
+    ) -> None:
         """Make the slot ready for an attempt; raises OSError (disk full, no rights)."""
         self._prepare_output()
         self._prepare_params(params)
@@ -86,10 +93,19 @@ class Slot:
         if credential:
             _write_private(self.credential, credential)
             self._has_credential = True
+        if secrets:
+            self._prepare_secrets(secrets)
         if self._clean_work is None:
             _remove(self.work)
             os.mkdir(self.work, 0o700)
             self._clean_work = _Seen.stamp(self.work)
+
+    def _prepare_secrets(self, secrets: Iterable[tuple[str, str]]) -> None:
+        _remove(self.secrets)
+        os.mkdir(self.secrets, 0o700)
+        self._has_secrets = True
+        for name, secret in secrets:
+            _write_private(f"{self.secrets}/{name}", secret)
 
     def _prepare_output(self) -> None:
         # Who shares a descriptor may switch off appending for all who do.
@@ -141,6 +157,10 @@ class Slot:
         """Have this called when the tree of the attempt is dead, or it was not started at all."""
         self._tidied = tidied
 
+    def work_used(self) -> bool:
+        """Whether anything was put into the scratch folder, or it was taken away."""
+        return not _unchanged(self.work, self._clean_work)
+
     def tidy(self) -> None:
         """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
         read."""
@@ -153,12 +173,22 @@ class Slot:
         if self._has_last_report:
             _remove(self.last_report)
             self._has_last_report = False
+        self.take_secrets_away()
+        if not _unchanged(self.work, self._clean_work):
+            if os.path.isdir(self.work) and not os.path.islink(self.work):
+                self._trash.take(self.work)
+            else:
+                _remove(self.work)
+            self._clean_work = None
+
+    def take_secrets_away(self) -> None:
+        """What was for this attempt alone is good for nothing and nobody after it."""
         if self._has_credential:
             _remove(self.credential)
             self._has_credential = False
-        if not _unchanged(self.work, self._clean_work):
-            _remove(self.work)
-            self._clean_work = None
+        if self._has_secrets:
+            _remove(self.secrets)
+            self._has_secrets = False
 
     def release(self) -> None:
         """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
@@ -193,16 +223,26 @@ class Slots:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(mode=0o700, parents=True)
         self._root = root
+        self._trash = Trash(f"{root}/trash")
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
         self._made = 0
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether scratch folders are still on their way out."""
+        return self._trash.busy
+
+    def sweep(self) -> None:
+        """Take a little more of them away."""
+        self._trash.step()
 
     def take(self) -> Slot:
         """A free slot, a new one if need be; raises OSError when it cannot be made."""
         if self._free:
             slot = self._free.pop()
         else:
-            slot = Slot(self._root, self._made)
+            slot = Slot(self._root, self._made, self._trash)
             self._made += 1
         self._held[slot.index] = slot
         return slot
@@ -226,6 +266,14 @@ class Slots:
             slot.remove()
         self._free.clear()
         self._held.clear()
+        shutil.rmtree(self._root / "trash", ignore_errors=True)
+
+
+def forget_secrets(root: Path) -> None:
+    """Take away what a warden that has died left in its slots of attempts' secrets."""
+    for folder in root.iterdir() if root.is_dir() else ():
+        _remove(str(folder / "secrets"))
+        _remove(str(folder / "credential"))
 
 
 def _unchanged(path: str, seen: _Seen | None) -> bool:
@@ -243,7 +291,7 @@ def _write_private(path: str, text: str) -> None:
         os.unlink(path)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.write(handle, text.encode())
+        write_all(handle, text.encode())
     finally:
         os.close(handle)
 

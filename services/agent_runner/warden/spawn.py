@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.agent_runner.warden.boxes import Boxes, first_line_interpreter
+from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.protocol import Start, Terms
@@ -48,6 +49,7 @@ class Prepared(NamedTuple):
 
     terms: Terms
     environment: dict[bytes, bytes]
+    bounds: Bounds
     asked: Asked | None = None  # what the script is wrapped in
     refusal: str = ""  # why nothing starts on these terms here; empty: it does
 
@@ -78,13 +80,20 @@ class Spawner:
         """What all starts on these terms share."""
         variables = {**self._base, **let_through(self._own, terms.names), **terms.variables}
         environment = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+        asked, refusal = None, ""
         try:
-            return Prepared(terms, environment, self._boxes.asked(terms))
+            asked = self._boxes.asked(terms)
         except Unavailable as missing:
-            return Prepared(terms, environment, refusal=str(missing))
+            refusal = str(missing)
+        # What a sandbox needs for itself is not the script's.
+        most = terms.processes_max + self._boxes.own_processes(asked) if terms.processes_max else 0
+        return Prepared(terms, environment, Bounds(terms.memory_bytes, most, terms.cpu_cores), asked, refusal)
 
-    def spawn(self, order: Start, prepared: Prepared, slot: Slot) -> tuple[int, int]:
-        """Start the script; returns its pid and tag. Raises SpawnRefused; nothing runs then."""
+    def spawn(self, order: Start, prepared: Prepared, slot: Slot, cell: Cell | None) -> tuple[int, int]:
+        """Start the script, inside the cell where there is one; returns its pid and tag.
+
+        Raises SpawnRefused, or OSError for what is not the script's fault; nothing runs then.
+        """
         terms = prepared.terms
         if prepared.refusal:
             raise SpawnRefused("configuration", prepared.refusal)
@@ -100,6 +109,8 @@ class Spawner:
         if wrap is not None:
             program, argv, environment = wrap(environment)
         try:
+            if cell:
+                cell.enter(prepared.bounds)
             pid = os.posix_spawn(
                 program,
                 argv,
@@ -111,6 +122,8 @@ class Spawner:
         except OSError as error:
             raise _refusal(program, error) from error
         finally:
+            if cell:
+                cell.leave()
             self._host.limited(pid, open_files_max=terms.open_files_max)
         if terms.nice:
             self._host.stand_back(pid, terms.nice)
@@ -150,6 +163,8 @@ class Spawner:
             environment[b"QUANTUM_LAST_REPORT"] = slot.last_report.encode()
         if order.credential:
             environment[b"QUANTUM_CREDENTIAL"] = slot.credential.encode()
+        if order.secrets:
+            environment[b"QUANTUM_SECRETS"] = slot.secrets.encode()
         return environment
 
 

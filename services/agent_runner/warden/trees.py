@@ -12,6 +12,7 @@ from itertools import islice
 from foundation.clock import Clock
 from services.agent_runner.warden import limits, waiter
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
+from services.agent_runner.warden.cgroups import Cell
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
@@ -19,6 +20,7 @@ from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import Ended, Paused, Spawned
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.sweep import Sweep
+from services.agent_runner.warden.watching import Watch
 
 # Everything is stopped, or the runner is: nobody is given longer than this, whatever the manifest says.
 STOP_GRACE_SECONDS_MAX = 10.0
@@ -41,6 +43,7 @@ class Trees:
         """`helpers` are children of this process that serve it, at any moment."""
         self._host = host
         self._sweep = Sweep(host, clock)
+        self._limits = Watch(host)
         self._slots = slots
         self._own_peak = 0
         self._news = news
@@ -75,8 +78,10 @@ class Trees:
 
     def _end(self, ends: Sequence[tuple[Attempt, Breach]], *, now: float, grace_max: float = NEVER) -> None:
         new = [(attempt, breach) for attempt, breach in ends if not attempt.ending]
-        for attempt, _ in ends:
-            attempt.kill_at = min(attempt.kill_at, now + min(attempt.terms.grace, grace_max))
+        for attempt, breach in ends:
+            # What is too large already is given no time in which it could grow on.
+            grace = 0.0 if breach.cause in limits.KILLING else min(attempt.terms.grace, grace_max)
+            attempt.kill_at = min(attempt.kill_at, now + grace)
             self.look_at = min(self.look_at, attempt.kill_at)
         if not new:
             return
@@ -84,7 +89,8 @@ class Trees:
         for attempt, breach in new:
             if attempt.status is None:
                 attempt.breach = breach
-        self._sweep.terminate([attempt.tree for attempt, _ in new])
+        self._sweep.kill([attempt.tree for attempt, _ in new if attempt.kill_at <= now])
+        self._sweep.terminate([attempt.tree for attempt, _ in new if attempt.kill_at > now])
         for attempt, _ in new:
             attempt.swept = True
             if attempt.frozen_at:
@@ -117,10 +123,10 @@ class Trees:
                 continue
             orphans = True
             for owner in self._adopted.pop(pid, ()):
+                owner.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
                 owner.adopted.discard(pid)
                 if pid == owner.init:
                     # What it had waited for, the script, is not counted with the waiter outside.
-                    owner.cpu_seconds += usage.ru_utime + usage.ru_stime
                     owner.peak_bytes = max(owner.peak_bytes, self._peak_bytes(usage.ru_maxrss))
                 if owner.status is None and not owner.swept:
                     # A process of a script that still runs: it has outlived nothing.
@@ -188,7 +194,7 @@ class Trees:
             if attempt.adopted == {attempt.init} and not attempt.stragglers and not attempt.ending:
                 # It has nobody left to wait for, and ends now.
                 continue
-            if attempt.adopted or attempt.tag in living:
+            if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
                 if not attempt.ending:
                     stragglers.append((attempt, Breach("exit", "")))
                 self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
@@ -197,8 +203,14 @@ class Trees:
         self._end(stragglers, now=now)
 
     def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
+        if tree_dead and self._looks_once_more(attempt, now):
+            return
         slot, key = attempt.slot, attempt.start.key
         del self.attempts[key]
+        if attempt.cell:
+            self._read_cell(attempt, attempt.cell)
+        else:
+            attempt.cpu_seconds += attempt.reaped_cpu_seconds
         self.beside -= attempt.start.beside
         attempt.output_seen = slot.output_bytes()
         if attempt.waiter:
@@ -208,6 +220,7 @@ class Trees:
             slot.tidy()
         else:
             self.unproved.append(attempt)
+            slot.take_secrets_away()
         reported = slot.has_report()
         # Nobody reads its output yet, and it is short: told here, it needs no reader, and the slot is free at once.
         told_whole = tree_dead and not reported and attempt.output_seen <= _TOLD_BYTES_MAX and self._news.untold(key)
@@ -238,17 +251,43 @@ class Trees:
             now,
         )
 
+    def _read_cell(self, attempt: Attempt, cell: Cell) -> None:
+        """What the kernel counted of the whole tree; a limit that it held may have ended the script by itself."""
+        seconds = cell.cpu_seconds()
+        if seconds >= 0:
+            attempt.cpu_seconds = seconds
+        if attempt.breach.cause == "exit" and (breach := limits.hit(attempt, cell)):
+            attempt.breach = breach
+
+    def _looks_once_more(self, attempt: Attempt, now: float) -> bool:
+        """Whether what an ended tree left in its scratch folder is still being looked at; a slice per turn."""
+        work = attempt.watched_work() if attempt.breach.cause == "exit" else None
+        if work is None:
+            return False
+        if attempt.last_look is None:
+            attempt.last_look = work.look_once_more()
+        if next(attempt.last_look, self) is not self:
+            self.look_at = min(self.look_at, now)
+            return True
+        attempt.breach = limits.work_breach(attempt, work) or attempt.breach
+        return False
+
     # -- ends that we bring about ------------------------------------------------------------------
 
     def keep_deadlines(self, now: float) -> None:
         """Act on every deadline that has come, and find out when the next one may."""
         self.look_at = NEVER
-        self._sample(now)
+        active = [attempt for attempt in self.attempts.values() if not attempt.frozen_at and not attempt.last_look]
+        self._end(self._limits.look(active, now), now=now)
+        self._settle([attempt for attempt in self.attempts.values() if attempt.last_look and not attempt.ending], now)
         attempts = list(self.attempts.values())
-        self._watch([attempt for attempt in attempts if not attempt.ending], now)
+        self._watch([attempt for attempt in attempts if not attempt.ending and not attempt.last_look], now)
         self._follow_up([attempt for attempt in attempts if attempt.ending], now)
         for attempt in self.attempts.values():
-            due = attempt.kill_at if attempt.ending else self._due(attempt, now)
+            if attempt.last_look:
+                self.look_at = now
+                break
+            due = min(attempt.kill_at, now + SAMPLE_SECONDS) if attempt.ending else self._due(attempt, now)
             # The grace has run out and it is still there: not proved dead yet.
             self.look_at = min(self.look_at, due if due > now else now + self._again)
         if self.unproved:
@@ -322,26 +361,6 @@ class Trees:
         timeout = attempt.terms.timeout
         time_left = timeout - attempt.active_seconds(now) if timeout else NEVER
         return min(next_stage, now + time_left, now + SAMPLE_SECONDS)
-
-    def _sample(self, now: float) -> None:
-        """Look at memory and processes of what has run for a while; short tasks never cost a pass over
-        /proc."""
-        old = {
-            attempt.tag: attempt
-            for attempt in self.attempts.values()
-            if now - attempt.started_at >= SAMPLE_SECONDS
-            and not attempt.frozen_at
-            and not attempt.ending
-            and (attempt.terms.memory_bytes or attempt.terms.processes_max)
-        }
-        if not old:
-            return
-        ends = []
-        for tag, use in self._host.use(old).items():
-            breach = limits.tree_breach(old[tag], use, self._host.proportional_bytes)
-            if breach is not None:
-                ends.append((old[tag], breach))
-        self._end(ends, now=now)
 
     def _freeze(self, attempts: Sequence[Attempt], now: float) -> None:
         """A storm that cannot be brought to a halt at once is not called frozen; the next look goes on with it."""
