@@ -67,8 +67,13 @@ def task(view: TaskView) -> answers.Task:
         if view.usage is None
         else answers.Usage(cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes),
         limits={
-            limit.name: answers.Limit(value=limit.value, enforcement=limit.enforcement.value) for limit in view.limits
+            limit.name: answers.Limit(
+                value=limit.value, enforcement=limit.enforcement.value, detail=limit.detail or None
+            )
+            for limit in view.limits
         },
+        sandbox=_detail(view, "sandbox"),
+        secrets=_detail(view, "secrets"),
         output_tail=view.output_tail or None,
         report_fault=view.report_fault or None,
         stragglers=view.stragglers or None,
@@ -96,6 +101,10 @@ def _service(view: ServiceStatus | None) -> Service | None:
         last_lines=view.last_lines or None,
         health=view.health or None,
     )
+
+
+def _detail(view: TaskView, name: str) -> str | None:
+    return next((limit.detail for limit in view.limits if limit.name == name), None)
 
 
 def page(value: TaskPage) -> answers.TaskPage:

@@ -43,6 +43,7 @@ from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.labels import labels_of
 from services.agent_runner.domain.names import require_name
+from services.agent_runner.domain.reach import Confinement
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
@@ -133,6 +134,7 @@ class _Parts:
                 paused_max=self._settings.paused_attempts_max,
                 kernel_limits=self._settings.kernel_limits,
                 cpu_limit=self._settings.cpu_limit,
+                run_as_user=self._settings.run_as_user,
             ),
             self._on_news,
         )
@@ -159,6 +161,7 @@ class _Parts:
             scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
+            confinement=Confinement(*ready.confinement),
         )
 
     def _on_news(self, messages: Sequence[Message]) -> None:
