@@ -44,6 +44,7 @@ VERBS = {
     "spend": "what is spent, promised and left; prices and caps",
     "audit": "what was done with privilege, and the proof of it",
     "token": "your token, and those of others",
+    "runner": "runners: invite one on another host, join from there, start, stop, remove",
     "ca": "the workspace's own authority and its certificates",
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",

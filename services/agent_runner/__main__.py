@@ -7,20 +7,21 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clients.attachment import Attachment
 from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
 from foundation.clock import SystemClock
-from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.errors import Denied, Invalid, NotFound, QuantumError, Unauthenticated
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
 from foundation.log import Logger, configure, get_logger
+from foundation.rpc.channel import Target
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
 from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account, wait_for_secret
@@ -29,8 +30,10 @@ from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
+from services.agent_runner.adapters.fetched_scripts import FetchedScripts, ProjectsHere
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
 from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
@@ -43,21 +46,28 @@ from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
 from services.agent_runner.warden.this_host import this_host
 
+if TYPE_CHECKING:
+    from services.agent_runner.adapters.membership import Membership, SafetyElsewhere
+
+Tell = Callable[[], None]
 _TOKEN_WITHIN = timedelta(seconds=5)
 # A running attempt is handed back once its tree is proved dead, 12 s at the most.
 _SHUT_DOWN_PATIENCE = timedelta(seconds=12)
 _ACKNOWLEDGED_WITHIN_SECONDS = 1.0
 _STOP_GRACE = timedelta(seconds=1)
 _EXIT_WARDEN_LOST = 70
+_EXIT_NOT_LET_IN = 77
 
 
-async def serve(workspace: Workspace, name: str, settings: RunnerSettings, stop: asyncio.Event) -> int:
-    """Run attempts until `stop` is set; returns the exit code."""
+async def serve(
+    workspace: Workspace, name: str, settings: RunnerSettings, stop: asyncio.Event, tell: Tell | None = None
+) -> int:
+    """Run attempts until `stop` is set; returns the exit code. `tell` hears that it is attached."""
     log, clock = get_logger("agent_runner"), SystemClock()
     folder = workspace.state / f"runner-{name}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WorkspaceLock(folder / "lock"):
-        parts = _Parts(workspace, name, settings, folder, clock, log)
+        parts = _Parts(workspace, name, settings, folder, clock, log, tell or (lambda: None))
         starting, stopping = asyncio.create_task(parts.start_warden()), asyncio.create_task(stop.wait())
         # Reaping what an earlier run left may take a while; whoever wants us gone need not wait for it.
         ends: list[asyncio.Future[Any]] = [starting, stopping]
@@ -74,8 +84,16 @@ class _Parts:
     """The wiring of one runner."""
 
     def __init__(
-        self, workspace: Workspace, name: str, settings: RunnerSettings, folder: Path, clock: SystemClock, log: Logger
+        self,
+        workspace: Workspace,
+        name: str,
+        settings: RunnerSettings,
+        folder: Path,
+        clock: SystemClock,
+        log: Logger,
+        tell: Tell,
     ) -> None:
+        self._tell = tell
         self._workspace = workspace
         self._name = name
         self._settings = settings
@@ -95,6 +113,7 @@ class _Parts:
         outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
+        self._membership = _membership(workspace, name, clock) if settings.is_elsewhere else None
 
     async def start_warden(self) -> None:
         """Have what an earlier run left behind ended, then be ready to spawn."""
@@ -136,7 +155,13 @@ class _Parts:
         runner = self._runner
         assert runner is not None, "the warden is started first"
         token = _Credential(self._workspace)
-        safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
+        young: list[asyncio.Task[None]] = []
+        safety: SafetyClient | SafetyElsewhere
+        if self._membership is None:
+            safety = SafetyClient.dial(self._target("safety"), token=token)
+        else:
+            safety, renewing = self._elsewhere(self._membership, token)
+            young.append(asyncio.create_task(renewing))
         verifier = CachingTokenVerifier(safety, self._clock)
         server = RpcServer(
             f"runner-{self._name}",
@@ -163,30 +188,67 @@ class _Parts:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
+            if keeping.done() and isinstance(error := keeping.exception(), QuantumError):
+                return await self._leave(runner, error)
             for loop in (keeping, reading):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, following, stopping):
+            for end in (keeping, reading, following, stopping, *young):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()
             self._logs.flush()
             self._warden.close()
 
+    def _target(self, service: str) -> Target:
+        """Where a service is: at its socket, or for a runner that joined, where it joined."""
+        if self._membership is None:
+            return self._workspace.socket(service)
+        addresses = {"coordinator": self._settings.coordinator_address, "safety": self._settings.safety_address}
+        return self._membership.target(addresses[service], service)
+
+    def _elsewhere(
+        self, membership: Membership, token: _Credential
+    ) -> tuple[SafetyElsewhere, Coroutine[Any, Any, None]]:
+        """Safety on another host, and what keeps this runner known there."""
+        from services.agent_runner.adapters.membership import SafetyElsewhere, keep_young
+
+        safety = SafetyElsewhere(lambda: SafetyClient.dial(self._target("safety"), token=token))
+        renewing = keep_young(
+            membership,
+            safety,
+            age=timedelta(seconds=self._settings.token_rotation_seconds),
+            overlap=timedelta(seconds=self._settings.token_overlap_seconds),
+            log=self._log,
+        )
+        return safety, renewing
+
+    async def _leave(self, runner: Runner, error: QuantumError) -> int:
+        """It is of the fleet no more: end what runs, which belongs to others now, and say why."""
+        self._log.error(f"This runner is not let in any more: {error.message}", action="runner_refused")
+        await runner.shut_down(_SHUT_DOWN_PATIENCE)
+        print(f"agent_runner: {error.message}", *([f"→ {error.remedy}"] if error.remedy else []), file=sys.stderr)
+        return _EXIT_NOT_LET_IN
+
     def _stream(self, runner: Runner, token: _Credential) -> Stream:
         followers = Followers(
             self._reading, lambda ref: self._reading.find(runner.view(), ref.task_id, ref.fence), self._outbox
         )
         return Stream(
-            dial=lambda: Attachment.dial(self._workspace.socket("coordinator"), token=token),
+            dial=lambda: Attachment.dial(self._target("coordinator"), token=token),
             hello=lambda: Hello(
                 name=self._name,
                 host=platform.node(),
                 incarnation=self._incarnation,
                 slots=runner.slots,
-                labels={"os": platform.system().lower(), "machine": platform.machine()},
+                labels={
+                    "os": platform.system().lower(),
+                    "machine": platform.machine(),
+                    "host": platform.node(),
+                    **self._settings.labels,
+                },
                 version=metadata_version(),
                 held=runner.refs(),
             ),
@@ -196,7 +258,18 @@ class _Parts:
             clock=self._clock,
             randomness=SystemRandomness(),
             log=self._log,
+            elsewhere=self._leases_elsewhere(),
+            # A runner of this workspace waits for better times; one that joined has lost its place for good.
+            final=(Unauthenticated, Denied) if self._membership is not None else (),
+            on_attached=self._tell,
         )
+
+    def _leases_elsewhere(self) -> Elsewhere | None:
+        if self._membership is None:
+            return None
+        workspace = self._workspace
+        scripts = FetchedScripts(workspace.root / "scripts" / self._name)
+        return Elsewhere(str(workspace.root), scripts, ProjectsHere(workspace.projects_file))
 
     async def _end(self, runner: Runner) -> int:
         if not await runner.shut_down(_SHUT_DOWN_PATIENCE):
@@ -213,6 +286,13 @@ class _Parts:
         if not dead:
             self._log.error("Some processes could not be ended.", action="orphans_left")
         return _EXIT_WARDEN_LOST
+
+
+def _membership(workspace: Workspace, name: str, clock: SystemClock) -> Membership:
+    # It brings a library for certificates, which a runner of this workspace does without.
+    from services.agent_runner.adapters.membership import Membership
+
+    return Membership(workspace, name, open_secret_store(workspace, os.environ), clock)
 
 
 class _Credential:
@@ -245,12 +325,26 @@ def metadata_version() -> str:
         return "0"
 
 
+def _teller(descriptor: int) -> Tell:
+    """Says once, to whoever waits for it, that this runner is attached."""
+    os.set_inheritable(descriptor, False)
+    waiting = [os.fdopen(descriptor, "wb", buffering=0)]
+
+    def tell() -> None:
+        if waiting:
+            with waiting.pop() as pipe, suppress(BrokenPipeError):
+                pipe.write(b"attached\n")
+
+    return tell
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 78 for a bad
-    setting."""
+    """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 77 when a runner that joined
+    is let in no more, 78 for a bad setting."""
     parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
     parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
     parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
+    parser.add_argument("--tell", type=int, help="descriptor that is closed after one line, once it is attached")
     parser.add_argument("--debug", action="store_true", help="say more, on standard error")
     given = parser.parse_args(arguments)
     try:
@@ -261,7 +355,8 @@ def main(arguments: list[str] | None = None) -> int:
         require_name(given.name)
         settings = load(RunnerSettings, workspace=workspace)
         configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
-        return run(lambda stop: serve(workspace, given.name, settings, stop))
+        tell = None if given.tell is None else _teller(given.tell)
+        return run(lambda stop: serve(workspace, given.name, settings, stop, tell))
     except QuantumError as error:
         print(f"agent_runner: {error}", file=sys.stderr)
         return 78 if isinstance(error, Invalid) else 1

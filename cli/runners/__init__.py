@@ -1,0 +1,1 @@
+"""`quantum runner …`: one file per verb about runners on other hosts."""
