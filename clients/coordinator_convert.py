@@ -123,6 +123,7 @@ def task_from(wire: tasks_pb2.Task) -> TaskView:
         limits=tuple(_limit_from(limit) for limit in wire.limits),
         output_tail=wire.output_tail,
         report_fault=wire.report_fault,
+        stragglers=wire.stragglers,
         output_bytes=wire.output_bytes,
         output_cut=wire.output_cut,
         depends_on=tuple(wire.depends_on),

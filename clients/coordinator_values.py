@@ -135,6 +135,8 @@ class TaskView:
     """Only from `get_task`."""
     report_fault: str
     """Why the newest attempt's report was not taken. Only from `get_task`."""
+    stragglers: int
+    """Processes of the newest attempt that outlived its first one, and were ended. Only from `get_task`."""
     output_bytes: int
     output_cut: bool
     depends_on: tuple[str, ...]

@@ -44,6 +44,8 @@ class RunnerView:
     warden_pid: int
     attempts: Sequence[HeldAttempt]
     enforcement: Mapping[str, str]
+    held_reason: str = ""
+    """Why nothing new starts on its machine; empty: it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class RunnerClient:
             warden_pid=answer.warden_pid,
             attempts=[_attempt(attempt) for attempt in answer.attempts],
             enforcement=dict(answer.enforcement),
+            held_reason=answer.held_reason,
         )
 
     async def follow_log(self, task_id: str, *, offset: int = 0) -> AsyncGenerator[tuple[bytes, int], None]:

@@ -56,7 +56,12 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
     {
         # Agents and their limits. The first four are the runbook's own.
         "max_concurrent_agents": _integer(10, 1, 10_000, "tasks that one runner runs at a time"),
-        "cpu_limit": _integer(80, 1, 100, "per cent of the machine that all agents together may use"),
+        "cpu_limit": _integer(80, 1, 100, "per cent of the machine that agents get together; at it new starts wait"),
+        "kernel_limits": _text(
+            "auto",
+            "auto: the kernel holds limits where cgroups may be written; off: the warden alone looks after them",
+            *("auto", "off"),
+        ),
         "memory_limit": _size("2GB", "1MB", "1PB", "memory of one task's tree unless its manifest says otherwise"),
         "timeout_seconds": _number(
             300, 0.05, 30 * _DAY, "wall clock of one attempt unless its manifest says otherwise"
@@ -79,6 +84,14 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "service_restarts_escalate": _integer(3, 1, 1_000, "restarts within the window that are reported"),
         "service_restarts_hold": _integer(6, 1, 1_000, "restarts within the window that hold the service"),
         "service_restarts_window_seconds": _number(600, 1, _DAY, "the window in which restarts are counted"),
+        # The machine, for the sake of the other work on it.
+        "host_guard": _text("auto", "auto: new starts wait while the machine is over its limits; off", "auto", "off"),
+        "host_guard_seconds": _number(5, 0.5, 3_600, "how long processors must be over cpu_limit; no hold is shorter"),
+        "memory_available_percent_min": _number(10, 0, 99, "per cent of memory below which new starts wait"),
+        "memory_stalls_percent_max": _number(
+            10, 0.1, 100, "per cent of 10 s waited for scarce memory that hold starts"
+        ),
+        "agents_nice": _integer(10, 0, 19, "how far scripts stand back for other work, as nice(1) has it; 0: not"),
         # Output.
         "result_output_bytes": _size("64KB", "1KB", "1MB", "output kept in the result itself"),
         "output_head_bytes": _size("8MB", "1KB", "1GB", "output kept from the beginning of an attempt"),
@@ -175,7 +188,6 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 NOT_ACTED_ON = frozenset(
     {
-        "cpu_limit",
         "max_services",
         "paused_attempts_max",
     }

@@ -68,6 +68,7 @@ def task(view: TaskView) -> answers.Task:
         },
         output_tail=view.output_tail or None,
         report_fault=view.report_fault or None,
+        stragglers=view.stragglers or None,
         output_bytes=view.output_bytes,
         output_cut=view.output_cut,
         depends_on=list(view.depends_on),

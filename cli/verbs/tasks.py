@@ -91,6 +91,12 @@ def _usage(usage: Usage) -> str:
     return f"{took(usage.cpu)} of CPU, memory {memory}"
 
 
+def _stragglers(number: int) -> str:
+    if not number:
+        return ""
+    return f"{number} process{'es' if number > 1 else ''} outlived the script and had to be ended"
+
+
 def _say_one(task: TaskView) -> None:
     limits = ", ".join(f"{one.name} {_limit(one)} ({one.enforcement})" for one in task.limits)
     facts = {
@@ -112,6 +118,7 @@ def _say_one(task: TaskView) -> None:
         "took": took(task.duration) if task.duration is not None else "",
         "used": _usage(task.usage) if task.usage else "",
         "limits": limits,
+        "stragglers": _stragglers(task.stragglers),
         "report": f"not taken: {task.report_fault}." if task.report_fault else "",
         "effects": task.effects.value,
         "waits for": " ".join(task.depends_on),

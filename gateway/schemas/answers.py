@@ -76,6 +76,10 @@ class Task(WithUnknown):
         description="Why the newest attempt's report was not taken; null: it was, or it wrote none. Only in GET"
         " /tasks/<id>."
     )
+    stragglers: int | None = Field(
+        description="Processes of the newest attempt that outlived the script and were ended; null: none did. Only in"
+        " GET /tasks/<id>."
+    )
     output_bytes: int
     output_cut: bool
     depends_on: list[str]

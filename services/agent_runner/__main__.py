@@ -32,14 +32,18 @@ from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.fetched_scripts import FetchedScripts, ProjectsHere
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
-from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.adapters.own_services import OwnServices
+from services.agent_runner.adapters.script_files import LocalScripts
+from services.agent_runner.adapters.this_machine import gauges_of
+from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
 from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
+from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.names import require_name
-from services.agent_runner.loops import Stream, read_behind_for_ever
+from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
 from services.agent_runner.warden.host import RunMark
@@ -121,7 +125,7 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            self._settings.max_concurrent_agents,
+            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
             self._on_news,
         )
         ready = self._warden.ready.result()
@@ -139,9 +143,11 @@ class _Parts:
             enforcement=ready.enforcement,
             workspace=str(self._workspace.root),
             gateway=self._settings.gateway_url,
+            nice=self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
             outbox=self._outbox,
+            scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
         )
@@ -181,21 +187,23 @@ class _Parts:
         await server.set_serving(True)
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
+        watching = asyncio.create_task(watch_host_for_ever(self._host_watch(runner)))
+        services = asyncio.create_task(runner.services.keep_alive())
         following = asyncio.create_task(verifier.follow(safety.watch_revocations))
         stopping = asyncio.create_task(stop.wait())
         try:
-            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, self._warden.gone]
+            ends: list[asyncio.Future[Any]] = [stopping, keeping, reading, watching, services, self._warden.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
             if keeping.done() and isinstance(error := keeping.exception(), QuantumError):
                 return await self._leave(runner, error)
-            for loop in (keeping, reading):
+            for loop in (keeping, reading, watching, services):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, following, stopping, *young):
+            for end in (keeping, reading, watching, services, following, stopping, *young):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()
@@ -231,6 +239,10 @@ class _Parts:
         await runner.shut_down(_SHUT_DOWN_PATIENCE)
         print(f"agent_runner: {error.message}", *([f"→ {error.remedy}"] if error.remedy else []), file=sys.stderr)
         return _EXIT_NOT_LET_IN
+
+    def _host_watch(self, runner: Runner) -> HostWatch:
+        gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime).pids)
+        return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
 
     def _stream(self, runner: Runner, token: _Credential) -> Stream:
         followers = Followers(

@@ -20,6 +20,7 @@ def description(
     warden_pid: int,
     attempts: Sequence[Held],
     enforcement: Mapping[str, str],
+    held_reason: str,
     lease_seconds: float,
     now: datetime,
     boottime: float,
@@ -33,6 +34,7 @@ def description(
         warden_pid=warden_pid,
         attempts=[_attempt(held, lease_seconds, now, boottime) for held in attempts],
         enforcement=enforcement,
+        held_reason=held_reason,
     )
 
 

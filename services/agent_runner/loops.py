@@ -23,6 +23,7 @@ from foundation.ids import Randomness
 from foundation.log import Logger
 from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
+from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
@@ -31,6 +32,7 @@ _BACKOFF_SECONDS = 0.1
 _BACKOFF_SECONDS_MAX = 5.0
 _READ_SECONDS = 0.25
 _READ_SECONDS_WATCHED = 0.05
+_LOOK_AT_HOST_SECONDS = 1.0
 
 Dial = Callable[[], AbstractAsyncContextManager[Attachment]]
 
@@ -149,3 +151,10 @@ async def read_behind_for_ever(runner: Runner, reading: Reading) -> None:
         await runner.busy()
         await asyncio.sleep(_READ_SECONDS_WATCHED if reading.watched else _READ_SECONDS)
         reading.read_behind(runner.view())
+
+
+async def watch_host_for_ever(watch: HostWatch) -> None:
+    """Look at the machine once a second."""
+    while True:
+        watch.look()
+        await asyncio.sleep(_LOOK_AT_HOST_SECONDS)

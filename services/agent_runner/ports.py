@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
+from services.agent_runner.domain.host_guard import HostReading
 from services.agent_runner.warden.protocol import Message
 
 
@@ -12,6 +14,23 @@ class WardenLink(Protocol):
 
     def tell(self, *orders: Message) -> None:
         """Queue orders for the warden."""
+
+
+class HostGauges(Protocol):
+    """How busy the machine is, and how much of that is ours."""
+
+    def read(self, now: float, trees: Collection[int]) -> HostReading:
+        """Look now (boottime); `trees` are the main processes of what runs.
+
+        What cannot be read is told as not known.
+        """
+
+
+class ScriptFiles(Protocol):
+    """The scripts on the disk, looked at again and again for changes."""
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        """Changes when the file does; None while there is none."""
 
 
 class AgentLogs(Protocol):
@@ -57,11 +76,17 @@ class Outputs(Protocol):
     def open(self, slot: int, agent: str, task_id: str, fence: int) -> Output:
         """The output that is being written to a slot."""
 
+    def go_on(self, output: Output, slot: int) -> None:
+        """What follows of this output is written to another slot."""
+
+    def peek(self, slot: int, size: int) -> bytes:
+        """The first bytes of the raw output in a slot; raises OSError."""
+
     def report(self, slot: int) -> bytes:
         """What the script left at QUANTUM_REPORT, cut one byte after the limit; raises OSError."""
 
 
-class ScriptFiles(Protocol):
+class FetchedFiles(Protocol):
     """Scripts of a coordinator on another host, kept here by their SHA-256."""
 
     def find(self, sha256: str, name: str) -> str | None:

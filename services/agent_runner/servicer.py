@@ -39,6 +39,7 @@ class AgentRunnerServicer(agent_runner_pb2_grpc.AgentRunnerServiceServicer):
             warden_pid=self._warden_pid,
             attempts=self._runner.view(),
             enforcement=self._runner.enforcement,
+            held_reason=self._runner.host.held_reason,
             lease_seconds=self._runner.terms.lease_seconds,
             now=self._clock.now(),
             boottime=self._clock.boottime(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from foundation.addresses import is_loopback, is_wildcard
 from foundation.errors import Invalid
 from foundation.labels import labels_in
+from services.agent_runner.domain.host_guard import HostLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,8 @@ class RunnerSettings:
     """See foundation/known_settings."""
 
     max_concurrent_agents: int
+    cpu_limit: int
+    kernel_limits: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float
@@ -23,6 +26,12 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
+    cpu_limit: int
+    host_guard: str
+    host_guard_seconds: float
+    memory_available_percent_min: float
+    memory_stalls_percent_max: float
+    agents_nice: int
     gateway_host: str
     gateway_port: int
     coordinator_address: str
@@ -46,6 +55,18 @@ class RunnerSettings:
     def labels(self) -> dict[str, str]:
         """The labels that people gave to the runners of this machine. Raises Invalid for what is none."""
         return labels_in(self.runner_labels)
+
+    @property
+    def host_limits(self) -> HostLimits | None:
+        """From where on new starts wait; None: never."""
+        if self.host_guard == "off":
+            return None
+        return HostLimits(
+            cpu_share=self.cpu_limit / 100,
+            memory_available_share=self.memory_available_percent_min / 100,
+            memory_stalls_percent=self.memory_stalls_percent_max,
+            dwell_seconds=self.host_guard_seconds,
+        )
 
     @property
     def gateway_url(self) -> str:

@@ -40,10 +40,11 @@ from protos.coordinator.v1 import (
 from protos.scopes import scopes_of
 from services.coordinator.adapters.catalogue_files import FileCatalogue
 from services.coordinator.adapters.exports import ExportFile
-from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientGate
+from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientBell, ClientGate
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
+from services.coordinator.app.alerts import TellAlerts
 from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes, ServiceRule
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
@@ -63,7 +64,7 @@ from services.coordinator.app.retention import Retention, RetentionRules
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.submit import Submit, SubmitRules
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
-from services.coordinator.ports import AuditLog, SafetyGate, Store
+from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
 from services.coordinator.runner_servicer import RunnerServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
 from services.coordinator.settings import CoordinatorSettings
@@ -90,6 +91,7 @@ class Surroundings:
     catalogue: FileCatalogue
     gate: SafetyGate
     audit_log: AuditLog
+    bell: AlertBell
     clock: SystemClock
     changes: Changes
 
@@ -170,6 +172,7 @@ class Coordinator:
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
         self.retention = Retention(store, _retention_rules(settings), clock=clock)
         self.tell_acts = TellActs(store, around.audit_log)
+        self.tell_alerts = TellAlerts(store, around.bell)
         self.exports = Exports(
             store,
             self.agents,
@@ -229,6 +232,7 @@ class Coordinator:
             every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
             every(TELL_ACTS_SECONDS, self.tell_acts.step, name="acts"),
+            every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
             every(
@@ -297,6 +301,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                     catalogue=FileCatalogue(workspace.agents, workspace.projects_file),
                     gate=ClientGate(safety),
                     audit_log=ClientAuditLog(safety),
+                    bell=ClientBell(safety),
                     clock=clock,
                     changes=Changes(),
                 )

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from foundation.errors import FieldFault, Invalid
 from protos.coordinator.v1 import tasks_pb2 as pb
 from services.coordinator.app.selection import Selection
+from services.coordinator.app.tasks import TaskInFull
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Decision, Effects, LimitUse, Measured, Task, TaskState
 from services.coordinator.ports import TaskFilter
@@ -180,15 +181,22 @@ def tasks_to(tasks: Iterable[Task]) -> list[pb.Task]:
     return [task_to(task) for task in tasks]
 
 
-def task_to(task: Task, output: str = "", report_fault: str = "") -> pb.Task:
+def task_in_full_to(found: TaskInFull) -> pb.Task:
+    """A task with what its newest attempt left."""
+    message = task_to(found.task)
+    message.output_tail = found.output
+    message.report_fault = found.report_fault
+    message.stragglers = found.stragglers
+    return message
+
+
+def task_to(task: Task) -> pb.Task:
     """One task; a figure that is not known stays absent."""
     message = _accepted(task)
     message.change = task.change
     message.cancel_requested = task.cancel_requested
     message.attempt = task.attempt
     message.runner = task.runner
-    message.output_tail = output
-    message.report_fault = report_fault
     if task.started_at is not None:
         message.started_at.CopyFrom(timestamp(task.started_at))
     if task.finished_at is not None:

@@ -151,12 +151,15 @@ class StoreTransaction(Protocol):
     def changes(self, *, after: int, limit: int) -> Sequence[Task]:
         """Tasks whose latest change is after a position, in the order of `change`."""
 
-    # -- output of the newest attempt, and why its report was not taken ("": it was, or there was none)
-    def put_output(self, task_id: str, text: str, report_fault: str = "") -> None: ...
+    # -- output of the newest attempt, why its report was not taken ("": it was, or there was none), and how many
+    # processes outlived its first one
+    def put_output(self, task_id: str, text: str, report_fault: str = "", stragglers: int = 0) -> None: ...
 
     def output(self, task_id: str) -> str: ...
 
     def report_fault(self, task_id: str) -> str: ...
+
+    def stragglers(self, task_id: str) -> int: ...
 
     # -- idempotency keys
     def accepted(self, token_id: str, key: str) -> Accepted | None: ...
@@ -309,6 +312,22 @@ class AuditLog(Protocol):
 
     async def record(self, acts: Sequence[Act]) -> None:
         """Have acts recorded; told again, none is recorded twice. Raises Unavailable when they are not."""
+
+
+class PersonalAlert(NamedTuple):
+    """Something that a person has to see to; `level` is info, warning or critical. One voice per cause."""
+
+    cause: str
+    level: str
+    sentence: str
+    remedy: str = ""
+
+
+class AlertBell(Protocol):
+    """Safety's alerts, as whoever raises one sees them."""
+
+    async def ring(self, alert: PersonalAlert) -> None:
+        """Have people told. Raises Unavailable when they are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

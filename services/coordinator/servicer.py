@@ -39,6 +39,7 @@ from services.coordinator.convert import (
     requests_from,
     selection_from,
     submitted_to,
+    task_in_full_to,
     task_to,
     tasks_to,
 )
@@ -80,8 +81,8 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return submitted_to(done.tasks, done.position)
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
-        task, output, report_fault = await get_task(self._store, request.id)
-        return tasks_pb2.GetTaskResponse(task=task_to(task, output, report_fault))
+        found = await get_task(self._store, request.id)
+        return tasks_pb2.GetTaskResponse(task=task_in_full_to(found))
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Context) -> tasks_pb2.ListTasksResponse:
         wanted = filter_from(request.filter)

@@ -56,6 +56,7 @@ A_TASK = TaskView(
     limits=(),
     output_tail="",
     report_fault="",
+    stragglers=0,
     output_bytes=0,
     output_cut=False,
     depends_on=(),

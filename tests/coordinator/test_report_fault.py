@@ -1,4 +1,4 @@
-"""Why a report was not taken is kept with the attempt that wrote it, and goes with the next one."""
+"""What an attempt left beside its output, such as why its report was not taken, goes with the next one."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,9 +15,10 @@ async def test_why_a_report_was_not_taken_stays_until_the_next_attempt(tmp_path:
     runner = await fleet.runner()
     await fleet.round()
     [lease] = granted(sent(runner))
-    end = replace(ended(lease, fleet.now(), code=75), report_fault="the report is not JSON in UTF-8")
+    end = replace(ended(lease, fleet.now(), code=75), report_fault="the report is not JSON in UTF-8", stragglers=2)
     await fleet.tell(runner, started(lease, fleet.now()), end)
     assert await fleet.store.read(lambda tx: tx.report_fault(task.id)) == "the report is not JSON in UTF-8"
+    assert await fleet.store.read(lambda tx: tx.stragglers(task.id)) == 2
     fleet.clock.advance(timedelta(minutes=11))
     await Due(fleet.store, fleet.changes, clock=fleet.clock).release()
     await fleet.round()
@@ -25,3 +26,4 @@ async def test_why_a_report_was_not_taken_stays_until_the_next_attempt(tmp_path:
     end = replace(ended(lease, fleet.now()), output_tail="")
     await fleet.tell(runner, started(lease, fleet.now()), end)
     assert await fleet.store.read(lambda tx: (tx.report_fault(task.id), tx.output(task.id))) == ("", "")
+    assert await fleet.store.read(lambda tx: tx.stragglers(task.id)) == 0

@@ -59,7 +59,7 @@ async def test_the_check_sees_figures_that_are_not_true(tmp_path: Path) -> None:
     database = store._database
     await database.write(lambda connection: connection.execute("update figures set number = 3 where name = 'queued'"))
     await database.write(lambda connection: connection.execute("update figures set number = 1 where name = 'position'"))
-    await database.write(lambda connection: connection.execute("insert into outputs values ('gone', 'x', '')"))
+    await database.write(lambda connection: connection.execute("insert into outputs values ('gone', 'x', '', 0)"))
     faults = await store.check()
     assert len(faults) == 3, faults
     await store.close()

@@ -32,6 +32,15 @@ async def test_why_a_report_was_not_taken_is_kept_beside_the_output_and_goes_wit
         assert await store.read(lambda tx: (tx.output(each.id), tx.report_fault(each.id))) == (text, fault)
 
 
+async def test_stragglers_are_counted_beside_the_output_and_go_with_it(store: Store) -> None:
+    each = task()
+    await put(store, each)
+    assert await store.read(lambda tx: tx.stragglers(each.id)) == 0
+    for text, number in (("one", 3), ("", 2), ("two", 0), ("", 0)):
+        await store.write(lambda tx, t=text, n=number: tx.put_output(each.id, t, stragglers=n))  # type: ignore[misc]
+        assert await store.read(lambda tx: (tx.output(each.id), tx.stragglers(each.id))) == (text, number)
+
+
 async def test_an_idempotency_key_is_one_token_s_own(store: Store) -> None:
     accepted = Accepted(digest="d", task_ids=("1", "2"), at=NOW)
     assert await store.read(lambda tx: tx.accepted("t", "k")) is None

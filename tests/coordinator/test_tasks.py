@@ -13,8 +13,8 @@ from tests.coordinator.desk import Desk
 async def test_a_task_comes_with_its_output(desk: Desk) -> None:
     [task] = await desk.add()
     await desk.end(task, output="all is well")
-    found, output, fault = await get_task(desk.store, task.id)
-    assert (found.state, output, fault) == (TaskState.SUCCEEDED, "all is well", "")
+    found, output, fault, stragglers = await get_task(desk.store, task.id)
+    assert (found.state, output, fault, stragglers) == (TaskState.SUCCEEDED, "all is well", "", 0)
 
 
 @pytest.mark.parametrize("name", ["", "0" * 26, "../../etc", "x" * 10_000])

@@ -41,6 +41,13 @@ def test_says_why_a_report_was_not_taken(front: Front) -> None:
     assert front.get(f"/tasks/{task['id']}").get_json()["task"]["report_fault"] == "the report is not JSON in UTF-8"
 
 
+def test_says_how_many_processes_outlived_the_script(front: Front) -> None:
+    task = front.submit()
+    assert task["stragglers"] is None
+    front.world.tasks[task["id"]].stragglers = 3
+    assert front.get(f"/tasks/{task['id']}").get_json()["task"]["stragglers"] == 3
+
+
 def test_speaks_of_objects_as_json_does(front: Front) -> None:
     refused = front.post("/tasks/queue", json={"agent": "hello", "params": [1]})
     assert refused.get_json()["fields"] == [{"path": "params", "message": "Input should be an object."}]

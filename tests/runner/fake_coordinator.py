@@ -218,6 +218,8 @@ class RunnerUnderTest:
             **os.environ,
             "XDG_RUNTIME_DIR": self.run_dir,
             "QUANTUM_KEYCHAIN": "file",
+            # Tests keep the machine busy, and the guard would rightly hold starts; its own tests switch it on.
+            "QUANTUM_HOST_GUARD": "off",
             "PYTHONPATH": str(ROOT),
         }
         (root / "config").mkdir(parents=True)

@@ -33,13 +33,23 @@ M = TypeVar("M", bound=Message)
 
 
 def spawn_warden(
-    folder: Path, stop_file: Path, run: str, environ: dict[str, str] | None = None, *, at_once: int = 10
+    folder: Path,
+    stop_file: Path,
+    run: str,
+    environ: dict[str, str] | None = None,
+    *,
+    at_once: int = 10,
+    kernel_limits: str = "auto",
+    cpu_limit: int = 100,
 ) -> tuple[int, socket.socket]:
     """Start a warden as the runner does; returns its pid and the runner's end of the link."""
     ours, theirs = socket.socketpair()
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run, str(at_once)],
+        [
+            *(sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run),
+            *(str(at_once), kernel_limits, str(cpu_limit)),
+        ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
         setsid=True,
@@ -52,13 +62,22 @@ class WardenUnderTest:
     """Drives one warden; `close` ends it and whatever it still holds."""
 
     def __init__(
-        self, folder: Path, run: str = "run-1", environ: dict[str, str] | None = None, *, at_once: int = 10
+        self,
+        folder: Path,
+        run: str = "run-1",
+        environ: dict[str, str] | None = None,
+        *,
+        at_once: int = 10,
+        kernel_limits: str = "auto",
+        cpu_limit: int = 100,
     ) -> None:
         self.folder = folder / "runner"
         self.stop_file = folder / "STOP"
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
-        self.pid, self._link = spawn_warden(self.folder, self.stop_file, run, environ, at_once=at_once)
+        self.pid, self._link = spawn_warden(
+            self.folder, self.stop_file, run, environ, at_once=at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit
+        )
         self._decoder = Decoder()
         self._seen: list[Message] = []
         self._terms = 0

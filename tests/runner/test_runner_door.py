@@ -23,6 +23,7 @@ from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
@@ -81,6 +82,7 @@ class Door:
             warden=self.warden,
             reading=self.reading,
             outbox=self.outbox,
+            scripts=LocalScripts(),
             clock=CLOCK,
             log=log,
         )

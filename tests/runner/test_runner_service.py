@@ -104,7 +104,7 @@ async def test_pause_and_continue(runner: RunnerUnderTest) -> None:
 
 async def test_spawn_errors_and_required_limits_are_configuration(runner: RunnerUnderTest) -> None:
     await runner.start()
-    missing, required = runner.lease("true"), runner.lease("true", required=["memory"])
+    missing, required = runner.lease("true"), runner.lease("true", required=["timeout"])
     Path(missing.script).unlink()
     runner.coordinator.lease(missing, required)
     for lease, words in ((missing, "does not exist"), (required, "requires")):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.agent_runner.warden.fence import Stage, fence
 from services.agent_runner.warden.protocol import Refused, Renew, Spawned
+from tests.runner.frozen import stands_still
 from tests.runner.support import CLOCK, PATIENCE_SECONDS, WardenUnderTest, alive, wait_until
 
 
@@ -39,7 +40,7 @@ def test_renewals_keep_it_and_thaw_it(warden: WardenUnderTest) -> None:
     warden.send(warden.order(warden.shell("echo ready; sleep 1.2; echo done"), lease=1.2))
     spawned = warden.expect(Spawned)
     stat = Path(f"/proc/{spawned.pid}/stat")
-    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the freeze")
+    wait_until(lambda: stands_still(spawned.pid), "the freeze")
     warden.send(Renew(CLOCK.boottime(), 20.0, ["a"]))
     ended = warden.ended()
     assert ended.cause == "exit" and ended.status == 0

@@ -16,7 +16,7 @@ class DescribeRunnerRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeRunnerResponse(_message.Message):
-    __slots__ = ("name", "slots", "attached", "draining", "warden_pid", "attempts", "enforcement")
+    __slots__ = ("name", "slots", "attached", "draining", "warden_pid", "attempts", "enforcement", "held_reason")
     class EnforcementEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class DescribeRunnerResponse(_message.Message):
     WARDEN_PID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    HELD_REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     slots: int
     attached: bool
@@ -38,7 +39,8 @@ class DescribeRunnerResponse(_message.Message):
     warden_pid: int
     attempts: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
     enforcement: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., slots: _Optional[int] = ..., attached: _Optional[bool] = ..., draining: _Optional[bool] = ..., warden_pid: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., enforcement: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    held_reason: str
+    def __init__(self, name: _Optional[str] = ..., slots: _Optional[int] = ..., attached: _Optional[bool] = ..., draining: _Optional[bool] = ..., warden_pid: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., held_reason: _Optional[str] = ...) -> None: ...
 
 class HeldAttempt(_message.Message):
     __slots__ = ("task_id", "fence", "agent", "pid", "started_at", "time_left")

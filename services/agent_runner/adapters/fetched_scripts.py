@@ -17,7 +17,7 @@ _Stamp = tuple[int, int, int]
 
 
 class FetchedScripts:
-    """A ScriptFiles. The folder belongs to it, and begins empty.
+    """A FetchedFiles. The folder belongs to it, and begins empty.
 
     It is no part of `.quantum`, which sandboxes hide and other users cannot enter; what was changed in it is fetched
     again before it is run.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from foundation.tokens import mask
 from services.agent_runner.domain.text import Cleaner, last_bytes
-from services.agent_runner.ports import AgentLogs
+from services.agent_runner.ports import AgentLogs, Output
 
 _READ_BYTES = 1 << 20
 # What has been read of a long output gives its room on the disk back in steps of this size.
@@ -85,6 +85,11 @@ class SlotOutput:
         if final:
             self._take(self._cleaner.feed(b"", final=True))
             self._raw = -1
+
+    def go_on(self, open_raw: Callable[[], int]) -> None:
+        """What follows comes from another slot file, from its beginning."""
+        self._open_raw = open_raw
+        self._raw, self._raw_offset, self._punched = -1, 0, 0
 
     def take_all(self, raw: bytes) -> None:
         """See `Output`."""
@@ -195,6 +200,15 @@ class SlotOutputs:
         if handle < 0:
             handle = self._raw[slot] = os.open(f"{self._slots}/{slot}/out", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         return handle
+
+    def go_on(self, output: Output, slot: int) -> None:
+        """See `Outputs`."""
+        assert isinstance(output, SlotOutput), "it was opened here"
+        output.go_on(lambda: self._open_raw(slot))
+
+    def peek(self, slot: int, size: int) -> bytes:
+        """See `Outputs`."""
+        return os.pread(self._open_raw(slot), size, 0)
 
     def report(self, slot: int) -> bytes:
         """See `Outputs`."""

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import services
 from foundation.clock import Clock
@@ -23,13 +23,22 @@ _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
 
 
-def spawn(folder: Path, stop_file: Path, run: str, at_once: int) -> tuple[int, socket.socket]:
+class WardenFacts(NamedTuple):
+    """What a warden is told at its start; settings of the same names."""
+
+    at_once: int
+    kernel_limits: str
+    cpu_limit: int
+
+
+def spawn(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> tuple[int, socket.socket]:
     """Start a warden in a session of its own; returns its pid and our end of the link.
 
     posix_spawn, never fork: this process has gRPC loaded, and a fork of it goes wrong.
     """
     ours, theirs = socket.socketpair()
-    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run, str(at_once)]
+    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run]
+    argv += map(str, facts)
     pid = os.posix_spawn(
         sys.executable,
         argv,
@@ -58,15 +67,14 @@ class WardenProcess(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls, folder: Path, stop_file: Path, run: str, at_once: int, on_news: Callable[[Sequence[Message]], None]
+        cls, folder: Path, stop_file: Path, run: str, facts: WardenFacts, on_news: Callable[[Sequence[Message]], None]
     ) -> WardenProcess:
-        """Spawn a warden that runs so many attempts at once, and wait until it is ready, which it is once an earlier
-        run's processes are dead.
+        """Spawn a warden and wait until it is ready, which it is once an earlier run's processes are dead.
 
         Raises Unavailable when it ends before.
         """
         loop = asyncio.get_running_loop()
-        pid, link = spawn(folder, stop_file, run, at_once)
+        pid, link = spawn(folder, stop_file, run, facts)
         link.setblocking(False)
         _, process = await loop.create_connection(lambda: cls(on_news, loop), sock=link)
         process.pid = pid

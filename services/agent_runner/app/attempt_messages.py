@@ -7,6 +7,7 @@ from datetime import datetime
 
 from clients.attachment_values import EndCause, Lease, Result, Started
 from clients.wire_values import micros_of
+from foundation.clock import Clock
 from services.agent_runner.app.held import Held
 from services.agent_runner.domain.orders import arguments, variables
 from services.agent_runner.domain.report import ReportReading
@@ -29,7 +30,15 @@ _CAUSES = {
     "fence": EndCause.FENCE,
     "disowned": EndCause.FENCE,
     "handed_back": EndCause.HANDED_BACK,
+    # Of a service, which is started again: never what its attempt ends by.
+    "health": EndCause.EXIT,
+    "changed": EndCause.EXIT,
 }
+
+
+def boot_us_of(clock: Clock) -> int:
+    """The zero of boottime in microseconds since 1970, as the clock of the day has it now."""
+    return micros_of(clock.now()) - round(clock.boottime() * 1e6)
 
 
 def start_order(held: Held, lease_seconds: float) -> Start:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from clients.attachment_values import AttemptRef, EndCause, Lease, LeaseTerms
 from foundation.errors import NotFound, QuantumError
-from services.agent_runner.ports import ProjectFolders, ScriptFiles
+from services.agent_runner.ports import ProjectFolders, FetchedFiles
 
 Fetch = Callable[[str, str], Awaitable[bytes]]
 """The text of a script by its agent and its SHA-256."""
@@ -32,7 +32,7 @@ class _Refused(Exception):
 class Elsewhere:
     """What the paths of the coordinator's machine mean on this one. `root` is this runner's own workspace."""
 
-    def __init__(self, root: str, scripts: ScriptFiles, projects: ProjectFolders) -> None:
+    def __init__(self, root: str, scripts: FetchedFiles, projects: ProjectFolders) -> None:
         self._root = root
         self._scripts = scripts
         self._projects = projects

@@ -15,7 +15,7 @@ class Phase(Enum):
     """How far an attempt has come; each is left for the next, never back."""
 
     WAITING = auto()  # with the warden, not spawned as far as it has told
-    RUNNING = auto()
+    RUNNING = auto()  # of a service: from its first process on, also while it has none
     ENDED = auto()  # its result waits for the acknowledgement
     RETURNED = auto()  # never spawned
 
@@ -24,7 +24,7 @@ class Phase(Enum):
 class Held:
     """Mutable, owned by the runner's loop. Times are boottime in seconds."""
 
-    key: str  # how the warden calls it
+    key: str  # how the warden calls it; of a service the beginning of that
     lease: Lease
     known: Known
     renewed_at: float
@@ -38,6 +38,11 @@ class Held:
     result: Result | None = None
     reported_at: float = 0.0
     _changed: asyncio.Event | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether a process of it writes to a slot just now."""
+        return self.phase is Phase.RUNNING and self.slot >= 0
 
     @property
     def ref(self) -> AttemptRef:

@@ -11,6 +11,7 @@ from clients.attachment_values import (
     Events,
     FromRunner,
     Heartbeat,
+    HostState,
     LogChunk,
 )
 
@@ -23,6 +24,7 @@ class Outbox:
     def __init__(self) -> None:
         self._credit: Credit | None = None
         self._heartbeat: Heartbeat | None = None
+        self._host: HostState | None = None
         self._events: list[AttemptEvent] = []
         self._log: list[LogChunk] = []
         self._wake = asyncio.Event()
@@ -44,6 +46,11 @@ class Outbox:
         self._heartbeat = heartbeat
         self._wake.set()
 
+    def host(self, host: HostState) -> None:
+        """Only the newest counts."""
+        self._host = host
+        self._wake.set()
+
     async def log(self, chunk: LogChunk) -> None:
         """Send a piece of output, once there is room: a slow reader holds back its own follower alone."""
         await self._room.wait()
@@ -57,7 +64,7 @@ class Outbox:
         self._take_over()
 
     def _take_over(self) -> None:
-        self._credit = self._heartbeat = None
+        self._credit = self._heartbeat = self._host = None
         self._events, self._log = [], []
         self._room.set()
 
@@ -65,7 +72,8 @@ class Outbox:
         """Wait for something to say and return all of it."""
         await self._wake.wait()
         self._wake.clear()
-        messages: list[FromRunner] = [part for part in (self._heartbeat, self._credit) if part is not None]
+        newest = (self._heartbeat, self._host, self._credit)
+        messages: list[FromRunner] = [part for part in newest if part is not None]
         if self._events:
             messages.append(Events(self._events))
         messages += self._log

@@ -32,6 +32,20 @@ class Reading:
         """Whether somebody follows an output just now."""
         return self._watchers > 0
 
+    def go_on(self, held: Held, slot: int) -> None:
+        """A service's next process writes to this slot; what it prints follows what the one before has printed."""
+        held.slot = slot
+        if held.output is not None:
+            self._outputs.go_on(held.output, slot)
+
+    def peek(self, slot: int, size: int) -> bytes:
+        """The beginning of the raw output in a slot, kept by nobody; empty when it cannot be read."""
+        try:
+            return self._outputs.peek(slot, size)
+        except OSError as error:
+            self._log.warning(f"The output of slot {slot} cannot be read: {error}.", action="output_unreadable")
+            return b""
+
     def finish(self, held: Held, ended: Ended) -> tuple[Output, ReportReading]:
         """Take in the rest of an ended attempt's output, and its report."""
         held.slot = ended.slot
@@ -52,7 +66,7 @@ class Reading:
     def read_behind(self, attempts: Iterable[Held]) -> None:
         """Take in what running scripts have written."""
         for held in attempts:
-            if held.phase is Phase.RUNNING:
+            if held.readable:
                 before = held.output.total_bytes if held.output is not None else 0
                 if self._take_in(held).total_bytes != before:
                     held.notify()
@@ -63,7 +77,7 @@ class Reading:
         try:
             while True:
                 change = held.next_change()
-                if held.phase is Phase.RUNNING:
+                if held.readable:
                     self._take_in(held)
                 data = b""
                 if held.output is not None:

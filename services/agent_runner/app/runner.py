@@ -14,27 +14,31 @@ from clients.attachment_values import (
     Frozen,
     Heartbeat,
     HeartbeatAck,
+    HostState,
     Lease,
     Order,
     OrderKind,
+    Result,
     ResultAcks,
     Returned,
     Welcome,
 )
-from clients.wire_values import micros_of
 from foundation.clock import Clock
 from foundation.log import Logger
-from services.agent_runner.app.attempt_messages import result_of, start_order, started_of, unspawned
+from services.agent_runner.app.attempt_messages import boot_us_of, result_of, start_order, started_of, unspawned
+from services.agent_runner.app.beats import Beats
 from services.agent_runner.app.held import Held, Phase, key_of
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
+from services.agent_runner.app.services import Services
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
-from services.agent_runner.ports import WardenLink
+from services.agent_runner.ports import ScriptFiles, WardenLink
 from services.agent_runner.warden.protocol import (
     End,
     Ended,
     Halted,
+    Hold,
     Message,
     Pause,
     Paused,
@@ -62,9 +66,11 @@ class Runner:
         enforcement: dict[str, str],
         workspace: str,
         gateway: str,
+        nice: int = 0,
         warden: WardenLink,
         reading: Reading,
         outbox: Outbox,
+        scripts: ScriptFiles,
         clock: Clock,
         log: Logger,
     ) -> None:
@@ -74,18 +80,19 @@ class Runner:
         self.draining = False
         self.halted = False
         self.attached = False
+        self.host = HostState()
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, gateway, enforcement, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell)
         self._reading = reading
         self._outbox = outbox
         self._clock = clock
         self._log = log
+        self.services = Services(self, warden, self._terms, reading, outbox, scripts, clock=clock, log=log)
         self._held: dict[str, Held] = {}
         self._active: dict[Held, None] = {}  # with the warden: WAITING or RUNNING
         self._owed = 0  # results that were not acknowledged
-        self._beats: dict[int, tuple[float, list[str]]] = {}
-        self._sequence = 0
+        self._beats = Beats()
         self._certain_at = clock.boottime()  # leases that arrive now are no older than this
         self._busy = asyncio.Event()
         self._idle = asyncio.Event()
@@ -102,18 +109,21 @@ class Runner:
         self.terms = terms
         self.attached = True
         self._certain_at = hello_sent_at
-        self._beats.clear()
+        self._beats.forget()
         self._outbox.clear()
         for ref in terms.disowned:
             self._disown(ref)
-        boot_us = self._boot_us()
+        boot_us = boot_us_of(self._clock)
         for held in self._held.values():
             if held.phase is Phase.RUNNING:
                 self._outbox.events(started_of(held, boot_us))
                 self._outbox.events(Frozen(held.ref, held.paused))
+                if self.services.holds(held):
+                    self.services.say(held, boot_us)
             elif held.result is not None:
                 self._outbox.events(held.result)
         self._renew(hello_sent_at, list(self._held))
+        self._outbox.host(self.host)
         self._say_credit()
 
     def detached(self) -> None:
@@ -131,15 +141,18 @@ class Runner:
             if key in self._held:
                 continue
             held = self._held[key] = Held(key, lease, self._terms.look_up(lease.terms), self._certain_at)
-            if self.draining or self.halted:
-                self._hand_back(held, "the runner takes no work")
+            if self.draining or self.halted or self.host.held_reason:
+                self._hand_back(held, self.host.held_reason or "the runner takes no work")
             elif lease.ref in refused:
                 self._fail(held, *refused[lease.ref])
             elif held.known.refusal:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:
                 self._active[held] = None
-                self._warden.tell(start_order(held, self.terms.lease_seconds))
+                if lease.terms.service is not None:
+                    self.services.take(held)
+                else:
+                    self._warden.tell(start_order(held, self.terms.lease_seconds))
         self._note_work()
 
     def obey(self, orders: Iterable[Order]) -> None:
@@ -154,6 +167,8 @@ class Runner:
         match order.kind:
             case OrderKind.DISOWN:
                 self._disown(held.ref)
+            case _ if self.services.holds(held):
+                self.services.obey(held, order.kind, order.reason)
             case OrderKind.RECALL:
                 self._warden.tell(Withdraw([held.key], order.reason))
             case OrderKind.CANCEL:
@@ -175,9 +190,8 @@ class Runner:
     def heartbeat(self) -> None:
         """Name all attempts in hand; also say results again that were never acknowledged."""
         boottime = self._clock.boottime()
-        self._sequence += 1
-        self._beats[self._sequence] = (boottime, list(self._held))
-        self._outbox.heartbeat(Heartbeat(self._sequence, self.refs(), self.draining))
+        sequence = self._beats.send(boottime, list(self._held))
+        self._outbox.heartbeat(Heartbeat(sequence, self.refs(), self.draining))
         overdue = boottime - 2 * self.terms.heartbeat_seconds
         for held in self._held.values():
             if held.result is not None and held.reported_at < overdue:
@@ -186,21 +200,21 @@ class Runner:
 
     def renewed(self, ack: HeartbeatAck) -> None:
         """The coordinator has taken a heartbeat: deadlines count from when it was sent."""
-        sent_at, keys = self._beats.pop(ack.sequence, (0.0, []))
-        for earlier in [sequence for sequence in self._beats if sequence < ack.sequence]:
-            del self._beats[earlier]
+        beat = self._beats.acknowledged(ack.sequence)
         self.obey(ack.orders)
-        if sent_at:
-            self._certain_at = sent_at
-            self._renew(sent_at, keys)
+        if beat is not None:
+            self._certain_at = beat[0]
+            self._renew(*beat)
 
-    def _renew(self, sent_at: float, keys: list[str]) -> None:
-        active = []
+    def _renew(self, sent_at: float, keys: Sequence[str]) -> None:
+        active: list[str] = []
         for key in keys:
             held = self._held.get(key)
             if held is not None and not held.disowned:
                 held.renewed_at = max(held.renewed_at, sent_at)
-                if held in self._active:
+                if self.services.holds(held):
+                    active += self.services.keys(held)
+                elif held in self._active:
                     active.append(key)
         if active:
             self._warden.tell(Renew(sent_at, self.terms.lease_seconds, active))
@@ -217,7 +231,7 @@ class Runner:
 
     def news(self, messages: Sequence[Message]) -> None:
         """What the warden saw, in order."""
-        boot_us = self._boot_us()
+        boot_us = boot_us_of(self._clock)
         for message in messages:
             match message:
                 case Halted(stopped):
@@ -226,13 +240,11 @@ class Runner:
                     held = self._held.get(key)
                     if held is not None:
                         self._take_news(held, message, boot_us)
+                    else:
+                        self.services.news(key, message, boot_us)
         self._note_work()
         if not self._decided.is_set() and not self._waiting():
             self._decided.set()
-
-    def _boot_us(self) -> int:
-        """The zero of boottime in microseconds since 1970, as the clock of the day has it now."""
-        return micros_of(self._clock.now()) - round(self._clock.boottime() * 1e6)
 
     def _take_news(self, held: Held, message: Spawned | Refused | Ended | Paused, boot_us: int) -> None:
         match message:
@@ -240,7 +252,7 @@ class Runner:
                 held.phase, held.slot, held.pid, held.started_at = Phase.RUNNING, message.slot, message.pid, message.at
                 self._outbox.events(started_of(held, boot_us))
             case Refused():
-                self._refused(held, message)
+                self.refused(held, message)
             case Paused():
                 held.paused = message.paused
                 self._outbox.events(Frozen(held.ref, message.paused))
@@ -254,9 +266,12 @@ class Runner:
             "The STOP file is there: everything ends." if stopped else "The STOP file is gone: work goes on.",
             action="runner_halted" if stopped else "runner_resumed",
         )
+        if stopped:
+            self.services.halt("everything is stopped: the workspace has a STOP file")
         self._say_credit()
 
-    def _refused(self, held: Held, refusal: Refused) -> None:
+    def refused(self, held: Held, refusal: Refused) -> None:
+        """It was not spawned."""
         match refusal.cause:
             case "configuration":
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, refusal.sentence)
@@ -273,22 +288,26 @@ class Runner:
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
-        self._active.pop(held, None)
-        held.phase, held.started_at = Phase.ENDED, ended.started_at
-        held.paused = False
-        held.result = result_of(held, ended, output, report, boot_us=boot_us)
+        held.started_at, held.paused = ended.started_at, False
         if self._pace.observe(ended.active_seconds):
             self._say_credit()
+        self.finish(held, result_of(held, ended, output, report, boot_us=boot_us))
         if not ended.tree_dead:
-            self._drain_for_unproved(held)
+            self.unproved(held)
         elif ended.slot >= 0:
             self._warden.tell(Release(ended.slot))
+
+    def finish(self, held: Held, result: Result) -> None:
+        """Its attempt has ended: told until it is acknowledged, unless nobody wants to know."""
+        self._active.pop(held, None)
+        held.phase = Phase.ENDED
         if held.disowned:
-            held.result = None
             self._forget(held)
         else:
+            held.result = result
             self._report(held)
         held.notify()
+        self._note_work()
 
     def _report(self, held: Held) -> None:
         assert held.result is not None
@@ -297,7 +316,8 @@ class Runner:
         held.reported_at = self._clock.boottime()
         self._outbox.events(held.result)
 
-    def _drain_for_unproved(self, held: Held) -> None:
+    def unproved(self, held: Held) -> None:
+        """Its processes cannot be proved dead: nothing more is started beside them."""
         self._log.error(
             f"The processes of task {held.ref.task_id} cannot be proved dead; this runner takes no more work.",
             action="tree_not_dead",
@@ -308,12 +328,25 @@ class Runner:
 
     # -- giving back
 
-    def drain(self) -> None:
-        """Take no more work; what is not spawned yet goes back, the rest runs to its end."""
+    def fares(self, host: HostState) -> None:
+        """The machine fares like this; while there is a reason to hold, no more starts, and what waits goes back."""
+        before, self.host = self.host, host
+        if bool(before.held_reason) != bool(host.held_reason):
+            self._warden.tell(Hold(host.held_reason))
+            self._say_credit()
+            self._log.info(
+                host.held_reason or "The machine has room again: new starts go on.",
+                action="host_holds" if host.held_reason else "host_has_room",
+            )
+        self._outbox.host(host)
+
+    def drain(self, why: str = "the runner drains") -> None:
+        """Take no more work; what is not spawned yet goes back, the rest runs to its end, but services have none."""
         self.draining = True
         if waiting := self._waiting():
             self._decided.clear()
-            self._warden.tell(Withdraw([held.key for held in waiting], "the runner drains"))
+            self._warden.tell(Withdraw([held.key for held in waiting], why))
+        self.services.give_back(why)
         self._say_credit()
 
     async def drain_and_count(self) -> tuple[int, int]:
@@ -324,11 +357,11 @@ class Runner:
         return sum(held.phase is Phase.RETURNED for held in waiting), len(self._active)
 
     def _waiting(self) -> list[Held]:
-        return [held for held in self._active if held.phase is Phase.WAITING]
+        return [held for held in self._active if held.phase is Phase.WAITING and not self.services.holds(held)]
 
     async def shut_down(self, patience: timedelta) -> bool:
         """Hand back what waits, end what runs, and report it; false when that took too long."""
-        self.drain()
+        self.drain("the runner was stopped")
         self._warden.tell(Shutdown("the runner was stopped"))
         try:
             async with asyncio.timeout(patience.total_seconds()):
@@ -354,8 +387,11 @@ class Runner:
         held = self._held.get(key_of(ref))
         # A result that is there already is handed in all the same: the fence decides.
         if held is not None and held.phase is not Phase.ENDED:
-            held.disowned = True
-            self._warden.tell(End(held.key, "disowned", "its lease is no longer this runner's"))
+            held.disowned, why = True, "its lease is no longer this runner's"
+            if self.services.holds(held):
+                self.services.obey(held, OrderKind.DISOWN, why)
+            else:
+                self._warden.tell(End(held.key, "disowned", why))
 
     def _forget(self, held: Held) -> None:
         self._held.pop(held.key, None)
@@ -367,7 +403,7 @@ class Runner:
                 self._settled.set()
 
     def _say_credit(self) -> None:
-        takes = not (self.draining or self.halted)
+        takes = not (self.draining or self.halted or self.host.held_reason)
         self._outbox.credit(Credit(self.slots + self._pace.at_hand if takes else 0))
 
     async def busy(self) -> None:
@@ -377,6 +413,10 @@ class Runner:
     async def idle(self) -> None:
         """Return when nothing runs."""
         await self._idle.wait()
+
+    def trees(self) -> Sequence[int]:
+        """The main process of everything that runs."""
+        return [held.pid for held in self._active if held.phase is Phase.RUNNING]
 
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""

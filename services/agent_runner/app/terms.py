@@ -31,11 +31,17 @@ class TermsBook:
     """Numbers terms as they come."""
 
     def __init__(
-        self, workspace: str, gateway: str, enforcement: Mapping[str, str], tell: Callable[[Terms], None]
+        self,
+        workspace: str,
+        gateway: str,
+        enforcement: Mapping[str, str],
+        nice: int,
+        tell: Callable[[Terms], None],
     ) -> None:
         self._workspace = workspace
         self._gateway = gateway
         self._enforcement = enforcement
+        self._nice = nice
         self._tell = tell
         self._known: dict[LeaseTerms, Known] = {}
 
@@ -72,4 +78,5 @@ class TermsBook:
             work_bytes_max=terms.work_bytes_max,
             run_as=terms.run_as,
             sandbox=_sandbox(terms.sandbox),
+            nice=self._nice,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import NamedTuple, Protocol
 
 
@@ -24,7 +24,18 @@ class TreeUse(NamedTuple):
     """What a tree holds now."""
 
     resident_bytes: int  # shared pages counted in every process that maps them
-    processes: int
+    processes: int  # and threads, where the system tells them cheaply
+    cpu_seconds: float  # of those that live, and of children that they have waited for
+
+
+class About(NamedTuple):
+    """What is told of a process that outlived its parent."""
+
+    name: str
+    ended: bool  # it is a zombie
+    group: int
+    session: int
+    tag: int  # by its environment; 0: that does not say
 
 
 class Host(Protocol):
@@ -54,12 +65,31 @@ class Host(Protocol):
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """To be called once the process of `limit_next` was spawned, or (None) was not."""
 
+    def stand_back(self, pid: int, nice: int) -> None:
+        """Let everything in the group of a process that was just spawned stand back for other work."""
+
+    def stand_back_as_session(self, pid: int, nice: int) -> bool:
+        """The same for its whole session, where the system shares processors out by session; false: not just now."""
+
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """This process's children that are not in `known`, with their tags: adopted orphans. Tag -1:
         unreadable."""
 
-    def members(self, tag: int) -> list[int]:
-        """Every process that carries the tag, zombies included."""
+    @property
+    def adopts(self) -> bool:
+        """Whether orphans become children of this process, so that a tree without one of those is empty."""
+
+    def tagged(self, tags: Collection[int]) -> Mapping[int, list[int]]:
+        """Every process that carries one of these tags, by tag, zombies included; one pass for all of them."""
+
+    def children(self, pid: int, known: Container[int]) -> list[tuple[int, int]]:
+        """The children of a process that are not in `known`, each with its start time."""
+
+    def started(self, pid: int) -> int:
+        """When a process started, in the system's own unit; 0 when it has gone."""
+
+    def about(self, pid: int) -> About | None:
+        """What there is to say about a process; None when it has gone."""
 
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """What each of the tagged trees holds, in one pass over the processes of the machine."""
@@ -70,6 +100,9 @@ class Host(Protocol):
     def signal(self, pid: int, tag: int, signum: int) -> bool:
         """Signal a process if it (still) carries the tag; false when it has gone. -1 matches any own
         child."""
+
+    def signal_started(self, pid: int, started: int, signum: int) -> bool:
+        """Signal a process if it is (still) the one that started then; false when it has gone."""
 
     def of_run(self, mark: RunMark) -> list[int]:
         """Every process that belongs to a run, the warden itself left out."""

@@ -3,6 +3,7 @@ at hand."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -39,6 +40,13 @@ class _RusageV2(ctypes.Structure):
     _fields_ = (("uuid", ctypes.c_uint8 * 16), ("counters", ctypes.c_uint64 * 17))
 
     PHYS_FOOTPRINT = 7
+    CPU_TIMES = (0, 1, 10, 11)  # user and system, own and of children; in units of the machine's own clock
+
+
+class _Timebase(ctypes.Structure):
+    """`struct mach_timebase_info`: nanoseconds per unit, as a fraction."""
+
+    _fields_ = (("numer", ctypes.c_uint32), ("denom", ctypes.c_uint32))
 
 
 def _library() -> ctypes.CDLL:
@@ -53,6 +61,9 @@ class DarwinHost:
         self._libc = _library()
         self._run = ""
         self._next = 0
+        timebase = _Timebase()
+        self._libc.mach_timebase_info(ctypes.byref(timebase))
+        self._seconds_per_unit = timebase.numer / (timebase.denom or 1) / 1e9
 
     def adopt_orphans(self) -> None:
         """Orphans go to launchd here; they are found by their token instead."""
@@ -88,6 +99,15 @@ class DarwinHost:
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """Nothing was limited."""
 
+    def stand_back(self, pid: int, nice: int) -> None:
+        """See `Host`."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PGRP, pid, nice)
+
+    def stand_back_as_session(self, pid: int, nice: int) -> bool:
+        """Processors are not shared out by session here."""
+        return True
+
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""
         found = ((pid, self._tag(pid)) for pid in self._pids() if pid not in known)
@@ -103,13 +123,16 @@ class DarwinHost:
         for pid in self._pids():
             tag = self._tag(pid)
             if tag in tags:
-                before = found.get(tag, TreeUse(0, 0))
-                found[tag] = TreeUse(before.resident_bytes + self._footprint(pid), before.processes + 1)
+                before = found.get(tag, TreeUse(0, 0, 0.0))
+                footprint, cpu_seconds = self._usage(pid)
+                found[tag] = TreeUse(
+                    before.resident_bytes + footprint, before.processes + 1, before.cpu_seconds + cpu_seconds
+                )
         return found
 
     def proportional_bytes(self, tag: int) -> int:
         """See `Host`."""
-        return sum(self._footprint(pid) for pid in self.members(tag))
+        return sum(self._usage(pid)[0] for pid in self.members(tag))
 
     def signal(self, pid: int, tag: int, signum: int) -> bool:
         """See `Host`. Without a pidfd a moment remains between the look and the signal; pids here wrap at
@@ -144,6 +167,9 @@ class DarwinHost:
             "open_files": "none",
             "output": "supervised",
             "cpu": "none",
+            "cpu_time": "supervised",
+            "files": "supervised",
+            "disk": "supervised",
         }
 
     def _belongs(self, pid: int, mark: RunMark) -> bool:
@@ -175,11 +201,13 @@ class DarwinHost:
             return None
         return int(info.start_seconds) * 1_000_000 + int(info.start_micros)
 
-    def _footprint(self, pid: int) -> int:
+    def _usage(self, pid: int) -> tuple[int, float]:
+        """Footprint in bytes and processor seconds of a process and of the children that it has waited for."""
         usage = _RusageV2()
         if self._libc.proc_pid_rusage(pid, _RUSAGE_INFO_V2, ctypes.byref(usage)) != 0:
-            return 0
-        return int(usage.counters[_RusageV2.PHYS_FOOTPRINT])
+            return 0, 0.0
+        units = sum(int(usage.counters[index]) for index in _RusageV2.CPU_TIMES)
+        return int(usage.counters[_RusageV2.PHYS_FOOTPRINT]), units * self._seconds_per_unit
 
     def _token(self, pid: int) -> str:
         """The value of QUANTUM_RUN in a process's environment; empty when it has none or is not ours to

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 
-from services.agent_runner.warden.host import RunMark, TreeUse
+from services.agent_runner.warden.host import About, RunMark, TreeUse
+from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -21,7 +23,6 @@ TAGS_PER_RUN = 1 << 30
 _TAG_CEILING_MAX = 1 << 62
 _SIGSET_BYTES = 128
 _SIGNALFD_INFO_BYTES = 128
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 # RLIMIT_DATA also counts the stacks of threads and the heaps that Java and Node only reserve: 256 MB keeps
 # Java from starting and 512 MB cuts Python at 63 threads (tried). So it only stops what outruns the sampler,
 # with ample room.
@@ -97,6 +98,8 @@ class LinuxHost:
         self._ceiling = 0
         self._next = 0
         self._children = -1
+        self._sampler = Sampler(_tag_of)
+        self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -127,6 +130,7 @@ class LinuxHost:
         pid = os.getpid()
         ticks = started_ticks(pid)
         assert ticks is not None, "a process that asks exists"
+        self._run = run
         self._ceiling = self._next = _new_ceiling()
         self._children = os.open(f"/proc/self/task/{pid}/children", os.O_RDONLY)
         return RunMark(run, self._ceiling, boot_id(), pid, ticks)
@@ -163,6 +167,26 @@ class LinuxHost:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
+    def stand_back(self, pid: int, nice: int) -> None:
+        """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PGRP, pid, nice)
+
+    def stand_back_as_session(self, pid: int, nice: int) -> bool:
+        """See `Host`. With autogroups a nice value counts within its session alone."""
+        try:
+            handle = os.open(f"/proc/{pid}/autogroup", os.O_WRONLY)
+        except OSError:
+            return True  # the system has none, or it is not ours to change
+        try:
+            os.write(handle, str(nice).encode())
+        except OSError as error:
+            # Who is not privileged may do it ten times a second, all users together.
+            return error.errno != errno.EAGAIN
+        finally:
+            os.close(handle)
+        return True
+
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""
         # The kernel lists children reliably as long as none is reaped during the read, and only we reap ours.
@@ -176,27 +200,57 @@ class LinuxHost:
             text += more
         return text
 
-    def members(self, tag: int) -> list[int]:
+    @property
+    def adopts(self) -> bool:
         """See `Host`."""
-        return [pid for pid in _others() if _tag_of(pid) == tag]
+        return True
+
+    def tagged(self, tags: Collection[int]) -> Mapping[int, list[int]]:
+        """See `Host`."""
+        found: dict[int, list[int]] = {tag: [] for tag in tags}
+        if found:
+            for pid in _others():
+                if (pids := found.get(_tag_of(pid))) is not None:
+                    pids.append(pid)
+        return found
+
+    def children(self, pid: int, known: Container[int]) -> list[tuple[int, int]]:
+        """See `Host`."""
+        found = []
+        for child in _children_of(pid):
+            # Gone, or given to another parent meanwhile: then its new parent is asked.
+            if child not in known and (fields := _stat_fields(child)) and int(fields[1]) == pid:
+                found.append((child, int(fields[19])))
+        return found
+
+    def started(self, pid: int) -> int:
+        """See `Host`."""
+        return started_ticks(pid) or 0
+
+    def about(self, pid: int) -> About | None:
+        """See `Host`."""
+        fields = _stat_fields(pid)
+        if fields is None:
+            return None
+        tag = _token(pid).removeprefix(f"{self._run}.") if self._run else ""
+        ended = fields[0] in (b"Z", b"X")
+        return About(_name_of(pid), ended, int(fields[2]), int(fields[3]), int(tag) if tag.isdecimal() else 0)
 
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """See `Host`."""
-        found: dict[int, TreeUse] = {}
-        for pid in _others():
-            tag = _tag_of(pid)
-            if tag in tags and (fields := _stat_fields(pid)) and len(fields) > 21:
-                before = found.get(tag, TreeUse(0, 0))
-                found[tag] = TreeUse(before.resident_bytes + int(fields[21]) * _PAGE, before.processes + 1)
-        return found
+        return self._sampler.use(tags)
 
     def proportional_bytes(self, tag: int) -> int:
         """See `Host`."""
-        return sum(_pss(pid) for pid in self.members(tag))
+        return sum(_pss(pid) for pid in self.tagged({tag})[tag])
 
     def signal(self, pid: int, tag: int, signum: int) -> bool:
         """See `Host`."""
         return _signal_if(pid, signum, lambda: tag == -1 or _tag_of(pid) == tag)
+
+    def signal_started(self, pid: int, started: int, signum: int) -> bool:
+        """See `Host`."""
+        return _signal_if(pid, signum, lambda: started_ticks(pid) == started)
 
     def of_run(self, mark: RunMark) -> list[int]:
         """See `Host`."""
@@ -229,6 +283,9 @@ class LinuxHost:
             "open_files": "kernel",  # per process, as everywhere
             "output": "supervised",
             "cpu": "none",
+            "cpu_time": "supervised",
+            "files": "supervised",
+            "disk": "supervised",
         }
 
 
@@ -241,8 +298,10 @@ def _signal_if(pid: int, signum: int, still_meant: Callable[[], bool]) -> bool:
         # Looked at after the handle was taken: from here on the handle cannot come to mean another process.
         if not still_meant():
             return False
-        signal.pidfd_send_signal(handle, signum)
-    except (ProcessLookupError, PermissionError):
+        # Whom we may not signal is there all the same; that it does not end will show.
+        with contextlib.suppress(PermissionError):
+            signal.pidfd_send_signal(handle, signum)
+    except ProcessLookupError:
         return False
     else:
         return True
@@ -261,13 +320,40 @@ def _belongs(pid: int, mark: RunMark) -> bool:
 
 
 def _has_token(pid: int, run: str) -> bool:
+    # The value goes on with the attempt's tag.
+    return _token(pid).startswith(f"{run}.")
+
+
+def _token(pid: int) -> str:
+    """The value of QUANTUM_RUN that a process was started with; empty when it had none or cannot be read."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-            environ = file.read()
+            environ = file.readall()
     except OSError:
-        return False
-    # The value goes on with the attempt's tag.
-    return f"\0QUANTUM_RUN={run}.".encode() in b"\0" + environ
+        return ""
+    _, _, after = (b"\0" + environ).partition(b"\0QUANTUM_RUN=")
+    return after.partition(b"\0")[0].decode("ascii", "replace")
+
+
+def _name_of(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read(64).decode("utf-8", "replace").strip()
+    except OSError:
+        return "?"
+
+
+def _children_of(pid: int) -> list[int]:
+    """The children of all threads of a process."""
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+            found += map(int, file.readall().split())
+    return found
 
 
 def _pss(pid: int) -> int:

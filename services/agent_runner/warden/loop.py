@@ -11,6 +11,7 @@ from pathlib import Path
 
 from foundation.clock import Clock
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
+from services.agent_runner.warden.cgroups import Cells
 from services.agent_runner.warden.fence import Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.link import Link
@@ -18,6 +19,7 @@ from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import (
     End,
     Halted,
+    Hold,
     Message,
     Pause,
     Ready,
@@ -49,6 +51,7 @@ class Warden:
         host: Host,
         spawner: Spawner,
         slots: Slots,
+        cells: Cells,
         at_once: int,
         stop_file: Path,
         clock: Clock,
@@ -57,20 +60,24 @@ class Warden:
         self._host = host
         self._spawner = spawner
         self._slots = slots
+        self._cells = cells
         self._stop_file = str(stop_file)
         self._clock = clock
         self._queue = Queue(at_once)
-        self._news = News(lambda: len(self._trees.attempts) + len(self._queue))
-        self._trees = Trees(host, slots, self._news)
+        self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
+        self._trees = Trees(host, slots, self._news, clock)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False
         self._closing = ""  # why no more is started; empty: starts are welcome
+        self._held = ""  # the same, of the machine, and not for ever
         self._selector = selectors.DefaultSelector()
         self._link = Link(link, self._selector)
         self._link_fd = link.fileno()
         self._bell = host.listen({signal.SIGCHLD, signal.SIGTERM})
         self._selector.register(self._bell, selectors.EVENT_READ)
+        if cells.bell >= 0:
+            self._selector.register(cells.bell, selectors.EVENT_READ)
 
     def run(self, ready: Ready) -> None:
         """Serve until the runner has gone or said goodbye, and every tree has ended."""
@@ -87,12 +94,17 @@ class Warden:
     def _turn(self) -> None:
         now = self._clock.boottime()
         pause = max(0.0, min(self._trees.look_at, self._stop_look_at, self._news.due) - now)
+        if self._slots.sweeping:
+            pause = 0.0
         ready = [key.fd for key, events in self._selector.select(pause) if events & selectors.EVENT_READ]
         now = self._clock.boottime()
         if self._bell in ready:
             if signal.SIGTERM in self._host.heard(self._bell):
                 self._shut_down("its warden was told to end")
             self._trees.reap(now)
+        if self._cells.bell in ready:
+            self._cells.heard()
+            self._trees.look_at = 0.0
         if self._link_fd in ready and self._link.up:
             for message in self._link.receive():
                 self._obey(message)
@@ -102,6 +114,7 @@ class Warden:
             os.chdir("/")
         if now >= self._trees.look_at:
             self._trees.keep_deadlines(now)
+        self._slots.sweep()
         if self._queue:
             self._start_waiting(now)
 
@@ -113,16 +126,15 @@ class Warden:
                 self._terms[message.number] = self._spawner.prepare(message)
             case Withdraw(keys, sentence):
                 self._withdraw(keys, sentence)
+            case Hold(sentence):
+                self._held = sentence
             case Release(slot):
                 self._slots.release(slot)
             case Renew(sent_at, lease, keys):
                 for key in keys:
                     self._renew(key, sent_at, lease)
             case End(key, cause, sentence):
-                if attempt := self._trees.attempts.get(key):
-                    self._trees.end(attempt, Breach(cause, sentence), now=self._clock.boottime())
-                else:
-                    self._withdraw([key], sentence)
+                self._end(key, Breach(cause, sentence))
             case Pause(key) | Resume(key):
                 if attempt := self._trees.attempts.get(key):
                     attempt.paused = isinstance(message, Pause)
@@ -131,6 +143,12 @@ class Warden:
                 self._shut_down(sentence)
             case _:
                 raise ValueError(f"{type(message).__name__} is not an order")
+
+    def _end(self, key: str, breach: Breach) -> None:
+        if attempt := self._trees.attempts.get(key):
+            self._trees.end(attempt, breach, now=self._clock.boottime())
+        else:
+            self._withdraw([key], breach.sentence)
 
     def _renew(self, key: str, sent_at: float, lease: float) -> None:
         held = self._trees.attempts.get(key) or self._queue.find(key)
@@ -147,9 +165,9 @@ class Warden:
             if self._queue.withdraw(key):
                 self._news.tell(Refused(key, "withdrawn", sentence))
 
-    def _refuse_waiting(self, sentence: str) -> None:
+    def _refuse_waiting(self, sentence: str, cause: str = "mode") -> None:
         for key in self._queue.withdraw_all():
-            self._news.tell(Refused(key, "mode", sentence))
+            self._news.tell(Refused(key, cause, sentence))
 
     def _shut_down(self, sentence: str) -> None:
         self._closing = self._closing or sentence
@@ -173,6 +191,8 @@ class Warden:
             self._queue.withdraw_all()
         if self._closing:
             self._refuse_waiting(self._closing)
+        if self._held:
+            self._refuse_waiting(self._held, "host")
         if self._trees.unproved:
             # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
             return
@@ -197,9 +217,11 @@ class Warden:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
             slot.prepare(start.params, start.last_report, start.credential)
-            pid, tag = self._spawner.spawn(start, prepared, slot)
+            cell = self._cells.cell(slot.index)
+            pid, tag = self._spawner.spawn(start, prepared, slot, cell)
         except OSError as error:
             self._slots.retire(slot.index)
+            self._cells.retire(slot.index)
             raise SpawnRefused("resources", f"its slot could not be made ready: {error}") from error
         except SpawnRefused:
             slot.tidy()
@@ -207,4 +229,7 @@ class Warden:
             raise
         now = self._clock.boottime()
         renewed_at, lease = waiting.renewed_at, waiting.lease
-        self._trees.add(Attempt(start, prepared.terms, slot, pid, tag, renewed_at=renewed_at, lease=lease, now=now))
+        attempt = Attempt(start, prepared.terms, slot, cell, pid, tag, renewed_at=renewed_at, lease=lease, now=now)
+        if cell and start.beside:
+            cell.rest()
+        self._trees.add(attempt)

@@ -40,6 +40,7 @@ class Terms(NamedTuple):
     work_bytes_max: int = 0
     run_as: str = ""
     sandbox: tuple[list[str], list[str], list[str], bool] | None = None  # fields of attachment_values.Sandbox
+    nice: int = 0  # how far it stands back for other work
 
 
 class Start(NamedTuple):
@@ -105,6 +106,12 @@ class Shutdown(NamedTuple):
     sentence: str
 
 
+class Hold(NamedTuple):
+    """Start nothing, and refuse what waits and what comes, with this sentence; empty: starts are welcome again."""
+
+    sentence: str
+
+
 class Ready(NamedTuple):
     """The warden owns its folder, what an earlier run left behind is dead, and spawning may begin."""
 
@@ -130,7 +137,8 @@ class Paused(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An attempt was not spawned, and why: `configuration`, `resources`, `mode`, `fence` or `withdrawn`."""
+    """An attempt was not spawned, and why: `configuration`, `resources`, `mode`, `host`, `fence` or
+    `withdrawn`."""
 
     key: str
     cause: str
@@ -154,7 +162,8 @@ class Ended(NamedTuple):
     output_bytes: int
     reported: bool  # the script wrote a report
     tree_dead: bool
-    stragglers: int
+    stragglers: int  # processes that outlived the script, or had left its tree
+    straggler_names: tuple[str, ...] = ()  # the first of them: "sleep (1234)"
 
 
 class Halted(NamedTuple):
@@ -179,11 +188,12 @@ Message = (
     | Refused
     | Ended
     | Halted
+    | Hold
 )
 
 _KINDS: tuple[type[Message], ...] = (
     Terms, Start, Withdraw, Renew, End, Pause, Resume, Release, Shutdown,
-    Ready, Spawned, Paused, Refused, Ended, Halted,
+    Ready, Spawned, Paused, Refused, Ended, Halted, Hold,
 )  # fmt: skip
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 

@@ -16,6 +16,8 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from services.agent_runner.warden.trash import Trash
+
 NO_PARAMS = "{}"
 
 
@@ -45,14 +47,15 @@ class Slot:
 
     __slots__ = (
         "_clean_params", "_clean_work", "_flags", "_folder", "_has_credential", "_has_last_report", "_has_report",
-        "_named", "_out", "_size", "credential", "environment", "index", "last_report", "output", "params", "report",
-        "work",
+        "_named", "_out", "_size", "_trash", "credential", "environment", "index", "last_report", "output", "params",
+        "report", "work",
     )  # fmt: skip
 
-    def __init__(self, root: Path, index: int) -> None:
+    def __init__(self, root: Path, index: int, trash: Trash) -> None:
         folder = root / str(index)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = str(folder)
+        self._trash = trash
         self.index = index
         self._out = f"{folder}/out"
         self.params = f"{folder}/params.json"
@@ -122,6 +125,10 @@ class Slot:
         self._has_report = os.path.lexists(self.report)
         return self._has_report
 
+    def work_used(self) -> bool:
+        """Whether anything was put into the scratch folder, or it was taken away."""
+        return not _unchanged(self.work, self._clean_work)
+
     def tidy(self) -> None:
         """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
         read."""
@@ -135,7 +142,10 @@ class Slot:
             _remove(self.credential)
             self._has_credential = False
         if not _unchanged(self.work, self._clean_work):
-            _remove(self.work)
+            if os.path.isdir(self.work) and not os.path.islink(self.work):
+                self._trash.take(self.work)
+            else:
+                _remove(self.work)
             self._clean_work = None
 
     def release(self) -> None:
@@ -168,16 +178,26 @@ class Slots:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(mode=0o700, parents=True)
         self._root = root
+        self._trash = Trash(f"{root}/trash")
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
         self._made = 0
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether scratch folders are still on their way out."""
+        return self._trash.busy
+
+    def sweep(self) -> None:
+        """Take a little more of them away."""
+        self._trash.step()
 
     def take(self) -> Slot:
         """A free slot, a new one if need be; raises OSError when it cannot be made."""
         if self._free:
             slot = self._free.pop()
         else:
-            slot = Slot(self._root, self._made)
+            slot = Slot(self._root, self._made, self._trash)
             self._made += 1
         self._held[slot.index] = slot
         return slot
@@ -201,6 +221,7 @@ class Slots:
             slot.remove()
         self._free.clear()
         self._held.clear()
+        shutil.rmtree(self._root / "trash", ignore_errors=True)
 
 
 def _unchanged(path: str, seen: _Seen | None) -> bool:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.protocol import Start, Terms
@@ -41,6 +42,7 @@ class Prepared(NamedTuple):
 
     terms: Terms
     environment: dict[bytes, bytes]
+    bounds: Bounds
 
 
 class Spawner:
@@ -62,10 +64,14 @@ class Spawner:
     def prepare(self, terms: Terms) -> Prepared:
         """What all starts on these terms share."""
         variables = {**self._base, **let_through(self._own, terms.names), **terms.variables}
-        return Prepared(terms, {os.fsencode(name): os.fsencode(value) for name, value in variables.items()})
+        environment = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+        return Prepared(terms, environment, Bounds(terms.memory_bytes, terms.processes_max, terms.cpu_cores))
 
-    def spawn(self, order: Start, prepared: Prepared, slot: Slot) -> tuple[int, int]:
-        """Start the script; returns its pid and tag. Raises SpawnRefused; nothing runs then."""
+    def spawn(self, order: Start, prepared: Prepared, slot: Slot, cell: Cell | None) -> tuple[int, int]:
+        """Start the script, inside the cell where there is one; returns its pid and tag.
+
+        Raises SpawnRefused, or OSError for what is not the script's fault; nothing runs then.
+        """
         terms = prepared.terms
         self._enter(terms.folder)
         program = self._resolve(terms.argv[0])
@@ -75,6 +81,8 @@ class Spawner:
         pid = None
         tag = self._host.tag_next()
         try:
+            if cell:
+                cell.enter(prepared.bounds)
             pid = os.posix_spawn(
                 program,
                 [*terms.argv, *order.arguments],
@@ -86,7 +94,11 @@ class Spawner:
         except OSError as error:
             raise _refusal(program, error) from error
         finally:
+            if cell:
+                cell.leave()
             self._host.limited(pid, open_files_max=terms.open_files_max)
+        if terms.nice:
+            self._host.stand_back(pid, terms.nice)
         return pid, tag
 
     def _enter(self, folder: str) -> None:

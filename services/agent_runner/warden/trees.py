@@ -6,22 +6,31 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from itertools import islice
 
+from foundation.clock import Clock
 from services.agent_runner.warden import limits
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
+from services.agent_runner.warden.cgroups import Cell
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
 from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import Ended, Paused, Spawned
 from services.agent_runner.warden.slots import Slots
+from services.agent_runner.warden.sweep import Sweep
+from services.agent_runner.warden.watching import Watch
 
 # Everything is stopped, or the runner is: nobody is given longer than this, whatever the manifest says.
 STOP_GRACE_SECONDS_MAX = 10.0
 _KILL_AGAIN_SECONDS = 0.05
 # A process that is still there this long after SIGKILL waits for a device; it is reported, and killed on.
 _UNPROVED_AFTER_SECONDS = 5.0
-_FREEZE_PASSES_MAX = 5
+# A storm is ahead of us: there is no time to lose, and some for everybody else.
+_CHASE_AGAIN_SECONDS = 0.005
+# So many stragglers are told by name.
+_NAMED_MAX = 10
 # Output up to this size travels with the news of the end.
 _TOLD_BYTES_MAX = 1 << 14
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -30,45 +39,60 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class Trees:
     """All attempts of one warden. `look_at` is the boottime at which some deadline may have come."""
 
-    def __init__(self, host: Host, slots: Slots, news: News) -> None:
+    def __init__(self, host: Host, slots: Slots, news: News, clock: Clock) -> None:
         self._host = host
+        self._sweep = Sweep(host, clock)
+        self._limits = Watch(host)
         self._slots = slots
         self._own_peak = 0
         self._news = news
         self._by_pid: dict[int, Attempt] = {}  # main processes that were not reaped: their pids cannot be used again
         self._by_tag: dict[int, Attempt] = {}
-        self._adopted: dict[int, int] = {}  # orphans, with their tags
+        self._adopted: dict[int, tuple[Attempt, ...]] = {}  # orphans, and whose they are, or may be
         self.attempts: dict[str, Attempt] = {}
+        self.beside = 0  # of these: services, which are no sign of load
         self.unproved: list[Attempt] = []
         self.look_at = NEVER
+        self._again = _KILL_AGAIN_SECONDS
 
     def add(self, attempt: Attempt) -> None:
         """Take charge of a tree that was just spawned."""
         self.attempts[attempt.start.key] = attempt
+        self.beside += attempt.start.beside
         self._by_pid[attempt.pid] = attempt
         self._by_tag[attempt.tag] = attempt
         self.look_at = min(self.look_at, attempt.started_at + SAMPLE_SECONDS)
         spawned = Spawned(attempt.start.key, attempt.pid, attempt.started_at, attempt.slot.index)
         self._news.spawned(spawned)
 
-    def end(self, attempt: Attempt, breach: Breach, *, now: float, grace_seconds_max: float = NEVER) -> None:
+    def end(self, attempt: Attempt, breach: Breach, *, now: float) -> None:
         """SIGTERM to the tree, SIGKILL after its grace. The first cause stands; a later end can only shorten
         the grace."""
-        kill_at = now + min(attempt.terms.grace, grace_seconds_max)
-        if not attempt.ending:
-            if attempt.status is None:
-                attempt.breach = breach
-            self._signal_tree(attempt, signal.SIGTERM)
-            self._signal_tree(attempt, signal.SIGCONT)
-            if attempt.frozen_at:
-                attempt.note_thawed(now)
-        attempt.kill_at = min(attempt.kill_at, kill_at)
-        self.look_at = min(self.look_at, attempt.kill_at)
+        self._end([(attempt, breach)], now=now)
 
     def end_all(self, breach: Breach, *, now: float) -> None:
         """End every tree within `STOP_GRACE_SECONDS_MAX`."""
-        for attempt in self.attempts.values():
-            self.end(attempt, breach, now=now, grace_seconds_max=STOP_GRACE_SECONDS_MAX)
+        self._end([(each, breach) for each in self.attempts.values()], now=now, grace_max=STOP_GRACE_SECONDS_MAX)
+
+    def _end(self, ends: Sequence[tuple[Attempt, Breach]], *, now: float, grace_max: float = NEVER) -> None:
+        new = [(attempt, breach) for attempt, breach in ends if not attempt.ending]
+        for attempt, breach in ends:
+            # What is too large already is given no time in which it could grow on.
+            grace = 0.0 if breach.cause in limits.KILLING else min(attempt.terms.grace, grace_max)
+            attempt.kill_at = min(attempt.kill_at, now + grace)
+            self.look_at = min(self.look_at, attempt.kill_at)
+        if not new:
+            return
+        self._adopt([attempt for attempt, _ in new])
+        for attempt, breach in new:
+            if attempt.status is None:
+                attempt.breach = breach
+        self._sweep.kill([attempt.tree for attempt, _ in new if attempt.kill_at <= now])
+        self._sweep.terminate([attempt.tree for attempt, _ in new if attempt.kill_at > now])
+        for attempt, _ in new:
+            attempt.swept = True
+            if attempt.frozen_at:
+                attempt.note_thawed(now)
 
     # -- ends that happen --------------------------------------------------------------------------
 
@@ -76,6 +100,7 @@ class Trees:
         """Collect every child that has ended, ours or adopted, and settle the attempts that this may
         complete."""
         touched: dict[Attempt, None] = {}
+        orphans = False
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -88,14 +113,22 @@ class Trees:
                 attempt.status, attempt.ended_at = status, now
                 attempt.cpu_seconds = usage.ru_utime + usage.ru_stime
                 attempt.peak_bytes = max(attempt.peak_bytes, self._peak_bytes(usage.ru_maxrss))
-            else:
-                attempt = self._by_tag.get(self._adopted.pop(pid, -1))
-            if attempt is not None and attempt.status is not None:
                 touched[attempt] = None
+                continue
+            orphans = True
+            for owner in self._adopted.pop(pid, ()):
+                owner.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
+                owner.adopted.discard(pid)
+                if owner.status is None and not owner.swept:
+                    # A process of a script that still runs: it has outlived nothing.
+                    owner.stragglers.pop(pid, None)
+                elif owner.status is not None:
+                    touched[owner] = None
+        if touched or orphans:
+            # Also after the end of one that was nobody's: what it leaves behind is ours from now on.
+            self._adopt(list(touched))
         if touched:
-            self._adopt()
-            for attempt in touched:
-                self._settle(attempt, now)
+            self._settle(list(touched), now)
 
     def _peak_bytes(self, maxrss: int) -> int:
         """The child's peak; -1 when it cannot be told: until its exec a child is counted with our own memory."""
@@ -103,35 +136,59 @@ class Trees:
             self._own_peak = self._host.own_peak()  # it may have grown since we last looked
         return maxrss * _MAXRSS_UNIT if maxrss > self._own_peak else -1
 
-    def _adopt(self) -> None:
+    def _adopt(self, ended: Sequence[Attempt]) -> None:
         """Look at children that we did not spawn: what outlived its parent, whose tag says of which attempt
-        it is.
+        it is. `ended` are the attempts of which it may be when nothing says so.
 
         A tree whose main process was reaped is empty when none of our children is of it: whatever lives on of
         it either has a living parent of the tree, or has become our child.
         """
         for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys()):
-            owner = self._by_tag.get(tag)
-            self._adopted[pid] = tag
-            if owner is not None:
-                owner.stragglers.add(pid)
-            else:
-                # Of an attempt that was settled, or marked anew by a system of ours that ran inside a script.
-                self._host.signal(pid, tag, signal.SIGKILL)
+            about = self._host.about(pid)
+            if about is None:
+                continue
+            owner = self._by_tag.get(tag) or self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+            owners = (owner,) if owner is not None else tuple(ended)
+            self._adopted[pid] = owners
+            for each in owners:
+                each.adopted.add(pid)
+                # What was told to end together with the script, and does, is no straggler.
+                if not about.ended and not (each.swept and about.group == each.pid):
+                    each.stragglers[pid] = about.name
+            if owner is None:
+                # Of an attempt that was settled, or it has put off its tag and its environment.
+                self._host.signal(pid, -1, signal.SIGKILL)
+        # What is nobody's and dies just now may still have children, which nobody has seen.
+        for pid in [pid for pid, owners in self._adopted.items() if ended and not owners]:
+            self._adopted[pid] = tuple(ended)
+            for each in ended:
+                each.adopted.add(pid)
 
-    def _settle(self, attempt: Attempt, now: float) -> None:
-        if attempt.start.key not in self.attempts:
-            return
-        if attempt.tag in self._adopted.values() or (attempt.ending and self._host.members(attempt.tag)):
-            if not attempt.ending:
-                self.end(attempt, Breach("exit", ""), now=now)
-            self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
-            return
-        self._finish(attempt, now, tree_dead=True)
+    def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
+        """Finish those of which nothing is left; whatever outlived its script is ended now."""
+        attempts = [each for each in attempts if each.start.key in self.attempts]
+        unsure = [each for each in attempts if each.ending or not self._host.adopts]
+        living = self._sweep.living([each.tree for each in unsure]) if unsure else set()
+        stragglers = []
+        for attempt in attempts:
+            if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
+                if not attempt.ending:
+                    stragglers.append((attempt, Breach("exit", "")))
+                self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
+            else:
+                self._finish(attempt, now, tree_dead=True)
+        self._end(stragglers, now=now)
 
     def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
+        if tree_dead and self._looks_once_more(attempt, now):
+            return
         slot, key = attempt.slot, attempt.start.key
         del self.attempts[key]
+        if attempt.cell:
+            self._read_cell(attempt, attempt.cell)
+        else:
+            attempt.cpu_seconds += attempt.reaped_cpu_seconds
+        self.beside -= attempt.start.beside
         attempt.output_seen = slot.output_bytes()
         if tree_dead:
             del self._by_tag[attempt.tag]
@@ -161,59 +218,112 @@ class Trees:
                 reported=reported,
                 tree_dead=tree_dead,
                 stragglers=len(attempt.stragglers),
+                straggler_names=tuple(
+                    f"{name} ({pid})" for pid, name in islice(attempt.stragglers.items(), _NAMED_MAX)
+                ),
             ),
             now,
         )
+
+    def _read_cell(self, attempt: Attempt, cell: Cell) -> None:
+        """What the kernel counted of the whole tree; a limit that it held may have ended the script by itself."""
+        seconds = cell.cpu_seconds()
+        if seconds >= 0:
+            attempt.cpu_seconds = seconds
+        if attempt.breach.cause == "exit" and (breach := limits.hit(attempt, cell)):
+            attempt.breach = breach
+
+    def _looks_once_more(self, attempt: Attempt, now: float) -> bool:
+        """Whether what an ended tree left in its scratch folder is still being looked at; a slice per turn."""
+        work = attempt.watched_work() if attempt.breach.cause == "exit" else None
+        if work is None:
+            return False
+        if attempt.last_look is None:
+            attempt.last_look = work.look_once_more()
+        if next(attempt.last_look, self) is not self:
+            self.look_at = min(self.look_at, now)
+            return True
+        attempt.breach = limits.work_breach(attempt, work) or attempt.breach
+        return False
 
     # -- ends that we bring about ------------------------------------------------------------------
 
     def keep_deadlines(self, now: float) -> None:
         """Act on every deadline that has come, and find out when the next one may."""
         self.look_at = NEVER
-        self._sample(now)
-        for attempt in list(self.attempts.values()):
-            self._follow_up(attempt, now) if attempt.ending else self._watch(attempt, now)
-            due = attempt.kill_at if attempt.ending else self._due(attempt, now)
+        active = [attempt for attempt in self.attempts.values() if not attempt.frozen_at and not attempt.last_look]
+        self._end(self._limits.look(active, now), now=now)
+        self._settle([attempt for attempt in self.attempts.values() if attempt.last_look and not attempt.ending], now)
+        attempts = list(self.attempts.values())
+        self._watch([attempt for attempt in attempts if not attempt.ending and not attempt.last_look], now)
+        self._follow_up([attempt for attempt in attempts if attempt.ending], now)
+        for attempt in self.attempts.values():
+            if attempt.last_look:
+                self.look_at = now
+                break
+            due = min(attempt.kill_at, now + SAMPLE_SECONDS) if attempt.ending else self._due(attempt, now)
             # The grace has run out and it is still there: not proved dead yet.
-            self.look_at = min(self.look_at, due if due > now else now + _KILL_AGAIN_SECONDS)
-        for attempt in list(self.unproved):
-            self._kill_on(attempt)
-            self.look_at = min(self.look_at, now + SAMPLE_SECONDS)
+            self.look_at = min(self.look_at, due if due > now else now + self._again)
+        if self.unproved:
+            self._kill_on(now)
 
-    def _watch(self, attempt: Attempt, now: float) -> None:
-        stage = fence(attempt.renewed_at, attempt.lease, now).stage
-        if stage >= Stage.END:
-            self._end_by_fence(attempt, now)
-            return
-        self._freeze_or_thaw(attempt, now, freeze=attempt.paused or stage is Stage.FREEZE)
-        if attempt.frozen_at:
-            return
+    def _watch(self, attempts: Sequence[Attempt], now: float) -> None:
+        ends, to_freeze, to_thaw = [], [], []
+        for attempt in attempts:
+            stage = fence(attempt.renewed_at, attempt.lease, now).stage
+            freeze = attempt.paused or stage is Stage.FREEZE
+            if stage >= Stage.END:
+                ends.append((attempt, Breach("fence", f"its lease of {attempt.lease:g} s was not renewed")))
+            elif freeze and not attempt.frozen_at:
+                to_freeze.append(attempt)
+            elif attempt.frozen_at and not freeze:
+                to_thaw.append(attempt)
+            elif not attempt.frozen_at and (breach := self._breach(attempt, now)):
+                ends.append((attempt, breach))
+        self._freeze(to_freeze, now)
+        self._thaw(to_thaw, now)
+        for attempt in attempts:
+            self._tell_paused(attempt)
+        self._end(ends, now=now)
+        for attempt, breach in ends:
+            if breach.cause == "fence":
+                attempt.kill_at = min(now + attempt.lease, attempt.renewed_at + KILL_AT * attempt.lease)
+
+    def _breach(self, attempt: Attempt, now: float) -> Breach | None:
+        if not attempt.stands_back and attempt.status is None and now - attempt.started_at >= SAMPLE_SECONDS:
+            # Dearer than a nice value, so that what is short never pays for it.
+            attempt.stands_back = self._host.stand_back_as_session(attempt.pid, attempt.terms.nice)
         breach = limits.overtime(attempt, now)
         if breach is None and now - attempt.started_at >= SAMPLE_SECONDS:
             breach = limits.output_breach(attempt, now)
-        if breach is not None:
-            self.end(attempt, breach, now=now)
+        return breach
 
-    def _end_by_fence(self, attempt: Attempt, now: float) -> None:
-        self.end(attempt, Breach("fence", f"its lease of {attempt.lease:g} s was not renewed"), now=now)
-        attempt.kill_at = min(now + attempt.lease, attempt.renewed_at + KILL_AT * attempt.lease)
-        if attempt.kill_at <= now:
-            self._follow_up(attempt, now)
-
-    def _follow_up(self, attempt: Attempt, now: float) -> None:
-        attempt.kill_at = min(attempt.kill_at, attempt.renewed_at + KILL_AT * attempt.lease)
-        if attempt.status is not None and not self._host.members(attempt.tag):
-            self._finish(attempt, now, tree_dead=True)
-        elif now >= attempt.kill_at:
-            self._signal_tree(attempt, signal.SIGKILL)
+    def _follow_up(self, attempts: Sequence[Attempt], now: float) -> None:
+        """What was told to end: has it, or is it to be killed?"""
+        if not attempts:
+            return
+        living = self._sweep.living([attempt.tree for attempt in attempts])
+        to_kill = []
+        for attempt in attempts:
+            attempt.kill_at = min(attempt.kill_at, attempt.renewed_at + KILL_AT * attempt.lease)
+            if attempt.status is not None and not attempt.adopted and attempt.tag not in living:
+                self._finish(attempt, now, tree_dead=True)
+            elif now >= attempt.kill_at:
+                to_kill.append(attempt)
+        self._again = _KILL_AGAIN_SECONDS
+        if to_kill and not self._sweep.kill([attempt.tree for attempt in to_kill]):
+            self._again = _CHASE_AGAIN_SECONDS
+        for attempt in to_kill:
             attempt.unproved_at = min(attempt.unproved_at, now + _UNPROVED_AFTER_SECONDS)
             if now >= attempt.unproved_at:
                 attempt.ended_at = attempt.ended_at or now
                 self._finish(attempt, now, tree_dead=False)
 
-    def _kill_on(self, attempt: Attempt) -> None:
-        self._signal_tree(attempt, signal.SIGKILL)
-        if not self._host.members(attempt.tag):
+    def _kill_on(self, now: float) -> None:
+        self.look_at = min(self.look_at, now + SAMPLE_SECONDS)
+        self._sweep.kill([attempt.tree for attempt in self.unproved])
+        living = self._sweep.living([attempt.tree for attempt in self.unproved])
+        for attempt in [each for each in self.unproved if each.tag not in living and each.status is not None]:
             self.unproved.remove(attempt)
             del self._by_tag[attempt.tag]
 
@@ -226,56 +336,22 @@ class Trees:
         time_left = timeout - attempt.active_seconds(now) if timeout else NEVER
         return min(next_stage, now + time_left, now + SAMPLE_SECONDS)
 
-    def _sample(self, now: float) -> None:
-        """Look at memory and processes of what has run for a while; short tasks never cost a pass over
-        /proc."""
-        old = {
-            attempt.tag: attempt
-            for attempt in self.attempts.values()
-            if now - attempt.started_at >= SAMPLE_SECONDS
-            and not attempt.frozen_at
-            and not attempt.ending
-            and (attempt.terms.memory_bytes or attempt.terms.processes_max)
-        }
-        if not old:
-            return
-        for tag, use in self._host.use(old).items():
-            breach = limits.tree_breach(old[tag], use, self._host.proportional_bytes)
-            if breach is not None:
-                self.end(old[tag], breach, now=now)
+    def _freeze(self, attempts: Sequence[Attempt], now: float) -> None:
+        """A storm that cannot be brought to a halt at once is not called frozen; the next look goes on with it."""
+        if attempts and self._sweep.stop([attempt.tree for attempt in attempts]):
+            for attempt in attempts:
+                attempt.frozen_at = now
+        elif attempts:
+            self.look_at = min(self.look_at, now + _CHASE_AGAIN_SECONDS)
 
-    def _freeze_or_thaw(self, attempt: Attempt, now: float, *, freeze: bool) -> None:
-        if freeze and not attempt.frozen_at:
-            seen: set[int] = set()
-            for _ in range(_FREEZE_PASSES_MAX):
-                self._signal_tree(attempt, signal.SIGSTOP)
-                # A process may have been born between the look and the signal; it shows in the next look.
-                found = set(self._host.members(attempt.tag))
-                if found <= seen:
-                    break
-                seen = found
-            attempt.frozen_at = now
-        elif attempt.frozen_at and not freeze:
-            self._signal_tree(attempt, signal.SIGCONT)
+    def _thaw(self, attempts: Sequence[Attempt], now: float) -> None:
+        if attempts:
+            self._sweep.thaw([attempt.tree for attempt in attempts])
+        for attempt in attempts:
             attempt.note_thawed(now)
-        if attempt.paused != attempt.told_paused:
-            attempt.told_paused = attempt.paused
-            self._news.tell(Paused(attempt.start.key, attempt.paused))
 
-    def _signal_tree(self, attempt: Attempt, signum: signal.Signals) -> None:
-        """Signal the group at once, so that no fork slips through, then what has left the group."""
-        group = -1
-        if attempt.status is None:
-            # Not reaped yet, so nobody else can have this number.
-            group = attempt.pid
-            os.killpg(group, signum)
-        for pid in self._host.members(attempt.tag):
-            if group == -1 or _group_of(pid) != group:
-                self._host.signal(pid, attempt.tag, signum)
-
-
-def _group_of(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
+    def _tell_paused(self, attempt: Attempt) -> None:
+        paused = bool(attempt.paused and attempt.frozen_at)
+        if paused != attempt.told_paused:
+            attempt.told_paused = paused
+            self._news.tell(Paused(attempt.start.key, paused))

@@ -27,6 +27,8 @@ class Queue:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._waiting: dict[str, Waiting] = {}
+        self.beside = 0
+        """How many of them take no room from tasks."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -34,6 +36,7 @@ class Queue:
     def put(self, waiting: Waiting) -> None:
         """Behind all others."""
         self._waiting[waiting.start.key] = waiting
+        self.beside += waiting.start.beside
 
     def find(self, key: str) -> Waiting | None:
         """The waiting start of an attempt."""
@@ -41,27 +44,42 @@ class Queue:
 
     def withdraw(self, key: str) -> bool:
         """Take one out; false when it does not wait here."""
-        return self._waiting.pop(key, None) is not None
+        waiting = self._waiting.pop(key, None)
+        if waiting is not None:
+            self.beside -= waiting.start.beside
+        return waiting is not None
 
     def withdraw_all(self) -> list[str]:
         """Take all out; returns their keys."""
         keys = list(self._waiting)
         self._waiting.clear()
+        self.beside = 0
         return keys
 
     def next_up(self, attempts: Collection[Attempt]) -> list[Waiting]:
-        """Take out what may begin beside these attempts, longest waiting first; a paused one gives its slot back."""
-        active = [attempt.start.alone for attempt in attempts if not attempt.told_paused]
+        """Take out what may begin beside these attempts, longest waiting first.
+
+        A paused one gives its slot back, and what runs beside the tasks (a service) never takes one, nor waits for one.
+        """
+        chosen = [waiting for waiting in self._waiting.values() if waiting.start.beside] if self.beside else []
+        chosen += self._next_tasks(attempts)
+        for waiting in chosen:
+            del self._waiting[waiting.start.key]
+            self.beside -= waiting.start.beside
+        return chosen
+
+    def _next_tasks(self, attempts: Collection[Attempt]) -> list[Waiting]:
+        active = [attempt.start.alone for attempt in attempts if not (attempt.told_paused or attempt.start.beside)]
         if True in active:
             return []
         chosen: list[Waiting] = []
         for waiting in self._waiting.values():
+            if waiting.start.beside:
+                continue
             at_once = 1 if waiting.start.alone else self._slots
             if len(active) + len(chosen) >= at_once:
                 break
             chosen.append(waiting)
             if waiting.start.alone:
                 break
-        for waiting in chosen:
-            del self._waiting[waiting.start.key]
         return chosen

@@ -36,6 +36,7 @@ class _Data:
     position: int = 0
     outputs: dict[str, str] = field(default_factory=dict)
     report_faults: dict[str, str] = field(default_factory=dict)
+    stragglers: dict[str, int] = field(default_factory=dict)
     accepted: dict[tuple[str, str], Accepted] = field(default_factory=dict)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     acts: dict[int, Act] = field(default_factory=dict)
@@ -200,7 +201,10 @@ class MemoryTransaction:
 
     # -- records
 
-    def put_output(self, task_id: str, text: str, report_fault: str = "") -> None:
+    def put_output(self, task_id: str, text: str, report_fault: str = "", stragglers: int = 0) -> None:
+        self._data.stragglers.pop(task_id, None)
+        if stragglers:
+            self._data.stragglers[task_id] = stragglers
         for kept, said in ((self._data.outputs, text), (self._data.report_faults, report_fault)):
             kept.pop(task_id, None)
             if said:
@@ -211,6 +215,9 @@ class MemoryTransaction:
 
     def report_fault(self, task_id: str) -> str:
         return self._data.report_faults.get(task_id, "")
+
+    def stragglers(self, task_id: str) -> int:
+        return self._data.stragglers.get(task_id, 0)
 
     def accepted(self, token_id: str, key: str) -> Accepted | None:
         return self._data.accepted.get((token_id, key))

@@ -132,8 +132,9 @@ select id from limit_sets where limits = ?
 insert into limit_sets (limits) select ?1 where (select coalesce(max(id), 0) from limit_sets) < ?2 returning id
 
 -- name: put_output
-insert into outputs (task_id, output, report_fault) values (?, ?, ?)
-on conflict (task_id) do update set output = excluded.output, report_fault = excluded.report_fault
+insert into outputs (task_id, output, report_fault, stragglers) values (?, ?, ?, ?)
+on conflict (task_id) do update
+set output = excluded.output, report_fault = excluded.report_fault, stragglers = excluded.stragglers
 
 -- name: delete_output
 delete from outputs where task_id = ?
@@ -143,6 +144,9 @@ select output from outputs where task_id = ?
 
 -- name: report_fault
 select report_fault from outputs where task_id = ?
+
+-- name: stragglers
+select stragglers from outputs where task_id = ?
 
 -- name: accepted
 select digest, task_ids, at from idempotency_keys where token_id = ? and key = ?

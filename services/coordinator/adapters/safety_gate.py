@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from clients import safety_values as values
 from clients.safety import SafetyClient
 from clients.safety_audit_values import ToldAct
-from services.coordinator.ports import Act, Admission, Candidate, OutboxEntry, Renewal, Verdict
+from services.coordinator.ports import Act, Admission, Candidate, OutboxEntry, PersonalAlert, Renewal, Verdict
 
 # Dispatch waits for the answer, so a safety that hangs must not hold it for long: it is as good as gone.
 ADMIT_DEADLINE = timedelta(seconds=5)
@@ -25,6 +25,18 @@ class ClientAuditLog:
 
     async def record(self, acts: Sequence[Act]) -> None:
         await self._client.audit.record(map(_told, acts), deadline=AUDIT_DEADLINE)
+
+
+class ClientBell:
+    """Implements `ports.AlertBell`."""
+
+    def __init__(self, client: SafetyClient) -> None:
+        self._client = client
+
+    async def ring(self, alert: PersonalAlert) -> None:
+        await self._client.alerts.raise_(
+            alert.cause, level=alert.level, sentence=alert.sentence, remedy=alert.remedy, deadline=AUDIT_DEADLINE
+        )
 
 
 class ClientGate:

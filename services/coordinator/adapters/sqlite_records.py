@@ -20,9 +20,9 @@ class SqliteRecords:
         self._execute = connection.execute
         self._executemany = connection.executemany
 
-    def put_output(self, task_id: str, text: str, report_fault: str = "") -> None:
-        if text or report_fault:
-            self._execute(SQL["put_output"], (task_id, text, report_fault))
+    def put_output(self, task_id: str, text: str, report_fault: str = "", stragglers: int = 0) -> None:
+        if text or report_fault or stragglers:
+            self._execute(SQL["put_output"], (task_id, text, report_fault, stragglers))
         else:
             self._execute(SQL["delete_output"], (task_id,))
 
@@ -31,6 +31,9 @@ class SqliteRecords:
 
     def report_fault(self, task_id: str) -> str:
         return self._execute(SQL["report_fault"], (task_id,)).get or ""
+
+    def stragglers(self, task_id: str) -> int:
+        return self._execute(SQL["stragglers"], (task_id,)).get or 0
 
     def accepted(self, token_id: str, key: str) -> Accepted | None:
         found = fetch(self._connection, "accepted", (token_id, key))

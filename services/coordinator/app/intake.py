@@ -12,6 +12,7 @@ from foundation.clock import Clock
 from foundation.errors import Conflict, QuantumError, Stale
 from foundation.ids import Randomness
 from foundation.log import get_logger
+from services.coordinator.app.alerts import note_alerts, tree_not_dead
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
@@ -144,6 +145,10 @@ class Intake:
         changed = [after for _, after in moved]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
         self._keep_results(tx, ends)
+        # Also of a result that is refused: its processes are there all the same.
+        note_alerts(
+            tx, [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]
+        )
         return Settled(changed, accepted, tx.post(outcomes))
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
@@ -191,8 +196,8 @@ class Intake:
         last: dict[str, str] = {}
         for task, event in ends:
             # What an earlier attempt left goes, also when this one left nothing.
-            if event.output_tail or event.report_fault or task.attempt > 1:
-                tx.put_output(task.id, event.output_tail, event.report_fault)
+            if event.output_tail or event.report_fault or event.stragglers or task.attempt > 1:
+                tx.put_output(task.id, event.output_tail, event.report_fault, event.stragglers)
             if event.report:
                 publish(tx, task, event)
             kind = failure.classify(event.end)

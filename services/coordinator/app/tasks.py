@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from foundation.errors import Invalid, NotFound
 from foundation.ids import is_id
@@ -35,10 +36,22 @@ def require_task(tx: StoreTransaction, task_id: str) -> Task:
     return task
 
 
-async def get_task(store: Store, task_id: str) -> tuple[Task, str, str]:
-    """The task as it stands, the output that its newest attempt left, and why its report was not taken ("": nothing
-    to say). Raises NotFound."""
-    return await store.read(lambda tx: (require_task(tx, task_id), tx.output(task_id), tx.report_fault(task_id)))
+class TaskInFull(NamedTuple):
+    """A task as it stands, and what its newest attempt left."""
+
+    task: Task
+    output: str
+    report_fault: str  # why its report was not taken; empty: it was, or there was none
+    stragglers: int  # processes that outlived its first one
+
+
+async def get_task(store: Store, task_id: str) -> TaskInFull:
+    """The task with all that there is to tell of it. Raises NotFound."""
+    return await store.read(
+        lambda tx: TaskInFull(
+            require_task(tx, task_id), tx.output(task_id), tx.report_fault(task_id), tx.stragglers(task_id)
+        )
+    )
 
 
 async def list_tasks(store: Store, wanted: TaskFilter, *, size: int, token: str) -> TaskPage:

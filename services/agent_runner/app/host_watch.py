@@ -1,0 +1,41 @@
+"""Looks at the machine and has the runner hold new starts, or go on."""
+
+from __future__ import annotations
+
+from clients.attachment_values import HostState
+from foundation.clock import Clock
+from services.agent_runner.app.runner import Runner
+from services.agent_runner.domain.host_guard import HostGuard, HostLimits, HostReading
+from services.agent_runner.ports import HostGauges
+
+_CPU_NOTICED = 0.1
+_MEMORY_NOTICED_PART = 0.02
+
+
+class HostWatch:
+    """The guard of one runner's machine; without limits it only tells how the machine fares."""
+
+    def __init__(self, gauges: HostGauges, limits: HostLimits | None, runner: Runner, clock: Clock) -> None:
+        self._gauges = gauges
+        self._guard = HostGuard(limits) if limits else None
+        self._runner = runner
+        self._clock = clock
+
+    def look(self) -> None:
+        """Take one reading and act on it."""
+        reading = self._gauges.read(self._clock.boottime(), self._runner.trees())
+        if self._guard is not None:
+            self._guard = self._guard.observe(reading)
+        reason = self._guard.held_reason if self._guard else ""
+        state = HostState(reason, reading.memory_available_bytes, reading.busy)
+        if _noticeably(self._runner.host, state, reading):
+            self._runner.fares(state)
+
+
+def _noticeably(before: HostState, now: HostState, reading: HostReading) -> bool:
+    if bool(before.held_reason) != bool(now.held_reason):
+        return True
+    memory = abs(now.memory_available_bytes - before.memory_available_bytes)
+    return abs(now.cpu_share - before.cpu_share) >= _CPU_NOTICED or memory > (
+        _MEMORY_NOTICED_PART * max(reading.memory_total_bytes, 0)
+    )

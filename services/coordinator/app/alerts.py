@@ -1,0 +1,70 @@
+"""What people are to be told of: written with what gave rise to it, told to safety until it has answered."""
+
+import json
+from collections.abc import Sequence
+
+from foundation.errors import Exhausted, TimedOut, Unavailable
+from foundation.log import get_logger
+from services.coordinator.domain.attempt import Ended
+from services.coordinator.ports import AlertBell, PersonalAlert, Store, StoreTransaction
+
+WAITING = "alerts_waiting"
+"""The fact that holds what safety has not answered for."""
+WAITING_MAX = 100
+
+_log = get_logger("coordinator")
+
+
+def note_alerts(tx: StoreTransaction, alerts: Sequence[PersonalAlert]) -> None:
+    """Have people told of these once the transaction stands; of one cause the newest counts."""
+    if not alerts:
+        return
+    waiting = {alert.cause: alert for alert in (*_waiting(tx), *alerts)}
+    _keep(tx, list(waiting.values())[-WAITING_MAX:])
+
+
+def tree_not_dead(runner: str, event: Ended) -> PersonalAlert:
+    """An attempt is over and its processes are not: the runner has taken itself out of work, and a person must look."""
+    return PersonalAlert(
+        cause=f"tree_not_dead:{runner}",
+        level="critical",
+        sentence=(
+            f"Processes of task {event.task_id} cannot be ended, so runner {runner} takes no more work: they wait for a"
+            " device, or belong to somebody whom the runner may not signal."
+        ),
+        remedy=f"logs/system.log names them (action tree_not_dead); once they are gone, start runner {runner} again.",
+    )
+
+
+class TellAlerts:
+    """Tells safety what waits. What it has not answered for is told again: of one cause safety makes one alert."""
+
+    def __init__(self, store: Store, bell: AlertBell) -> None:
+        self._store = store
+        self._bell = bell
+        self._away = False
+
+    async def step(self) -> None:
+        """Tell everything that waits; while safety cannot be asked, or cannot write, it waits on."""
+        for alert in await self._store.read(_waiting):
+            try:
+                await self._bell.ring(alert)
+            except (Unavailable, TimedOut, Exhausted) as error:
+                if not self._away:
+                    _log.warning(f"An alert is told later: {error.message}", action="alert_waits", cause=alert.cause)
+                self._away = True
+                return
+            self._away = False
+            await self._store.write(lambda tx, told=alert: _forget(tx, told))  # type: ignore[misc]
+
+
+def _waiting(tx: StoreTransaction) -> list[PersonalAlert]:
+    return [PersonalAlert(*each) for each in json.loads(tx.fact(WAITING) or "[]")]
+
+
+def _forget(tx: StoreTransaction, told: PersonalAlert) -> None:
+    _keep(tx, [alert for alert in _waiting(tx) if alert != told])
+
+
+def _keep(tx: StoreTransaction, alerts: Sequence[PersonalAlert]) -> None:
+    tx.set_fact(WAITING, json.dumps(alerts) if alerts else None)

@@ -1,0 +1,117 @@
+"""Scripts stand back for other work: nice from their first moment, and as a session where sessions share processors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.agent_runner.warden.host_linux import LinuxHost
+from services.agent_runner.warden.protocol import Spawned
+from tests.runner.support import WardenUnderTest, wait_until
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+LOOP = "while :; do :; done"
+AGENTS = 4
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def _nice_of(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def _autogroup_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/autogroup").read_text().strip()
+
+
+def test_a_script_is_nice_and_all_that_it_starts(warden: WardenUnderTest) -> None:
+    out = warden.run(warden.shell("sh -c 'nice'; setsid -w nice"), nice=10)
+    assert warden.output(out.slot) == b"10\n10\n"
+    assert _nice_of(warden.pid) == 0, "the warden keeps its deadlines, whatever its scripts do"
+
+
+def test_without_the_setting_it_is_not(warden: WardenUnderTest) -> None:
+    out = warden.run(warden.shell("nice"))
+    assert warden.output(out.slot) == b"0\n"
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel shares no processors out by session")
+def test_what_runs_for_longer_stands_back_as_a_session(warden: WardenUnderTest) -> None:
+    warden.send(warden.order(warden.shell("sleep 100"), "a", nice=10), warden.order(warden.shell("sleep 100"), "b"))
+    nice = warden.expect(Spawned, lambda spawned: spawned.key == "a").pid
+    plain = warden.expect(Spawned, lambda spawned: spawned.key == "b").pid
+    wait_until(lambda: _autogroup_of(nice).endswith("nice 10"), "the session to stand back")
+    assert _autogroup_of(plain).endswith("nice 0")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel shares no processors out by session")
+def test_who_is_not_privileged_asks_again_when_all_have_asked_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, answers = LinuxHost(), [errno.EAGAIN, errno.EPERM]
+
+    def write(handle: int, data: bytes) -> int:
+        raise OSError(answers.pop(0), "")
+
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as process:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", write)
+            assert not host.stand_back_as_session(process.pid, 10)
+            assert host.stand_back_as_session(process.pid, 10), "what will never be allowed is not asked again"
+        assert host.stand_back_as_session(process.pid, 10)
+        process.kill()
+    assert host.stand_back_as_session(process.pid, 10), "who has gone needs nothing"
+    host.stand_back(process.pid, 10)
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """What is started meanwhile shares one processor with us."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def _times_an_agent(folder: Path, nice: int) -> float:
+    """How many times as much as one agent a user's busy loop gets, beside four agents that are busy loops too."""
+    folder.mkdir()
+    with _on_one_processor():
+        warden = WardenUnderTest(folder)
+        user = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+    try:
+        warden.send(*(warden.order(warden.shell(LOOP), f"a{number}", nice=nice) for number in range(AGENTS)))
+        agents = [warden.expect(Spawned).pid for _ in range(AGENTS)]
+        if nice and AUTOGROUP.exists():
+            wait_until(lambda: all(_autogroup_of(pid).endswith(f"nice {nice}") for pid in agents), "all to stand back")
+        pids = [user.pid, *agents]
+        before = [_cpu_seconds(pid) for pid in pids]
+
+        def used() -> list[float] | None:
+            passed = [_cpu_seconds(pid) - seconds for pid, seconds in zip(pids, before, strict=True)]
+            return passed if sum(passed) >= 1.2 else None
+
+        of_user, *of_agents = wait_until(used, "a good second of processor time")
+        return of_user / max(sum(of_agents) / AGENTS, 1 / TICKS_PER_SECOND)
+    finally:
+        user.kill()
+        user.wait()
+        warden.close()
+
+
+def test_the_work_of_the_user_goes_before_that_of_the_agents(tmp_path: Path) -> None:
+    fair, ahead = _times_an_agent(tmp_path / "control", 0), _times_an_agent(tmp_path / "nice", 10)
+    print(f"a user's loop beside {AGENTS} agents gets {ahead:.1f} × an agent's time; without nice {fair:.1f} ×")
+    assert fair < 2.0, "the control: without nice it gets what everybody gets"
+    assert ahead > 3.0
