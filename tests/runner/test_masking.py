@@ -18,10 +18,12 @@ from services.agent_runner.domain.masking import MARK, Forms, Masker, forms_of, 
 from services.agent_runner.domain.text import Cleaner
 
 KEY = "sk-proj-Ab3dEf9hIjKl"
-ODD = 'pä"ss/w\\o rd%+=\'&🔑'
-PEM = "-----BEGIN KEY-----\n" + "\n".join(
-    textwrap.wrap(base64.b64encode(bytes(range(7, 199))).decode(), 64)
-) + "\n-----END KEY-----"
+ODD = "pä\"ss/w\\o rd%+='&🔑"
+PEM = (
+    "-----BEGIN KEY-----\n"
+    + "\n".join(textwrap.wrap(base64.b64encode(bytes(range(7, 199))).decode(), 64))
+    + "\n-----END KEY-----"
+)
 
 Write = Callable[[str], str]
 
@@ -38,7 +40,9 @@ def _base64(before: int, after: int, *, url: bool = False, width: int = 0) -> Wr
 
 def _percent(safe: str, *, lower: bool = False) -> Write:
     def write(secret: str) -> str:
-        text = "".join(char if char in safe or char.isascii() and char.isalnum() else quote(char, safe="") for char in secret)
+        text = "".join(
+            char if char in safe or char.isascii() and char.isalnum() else quote(char, safe="") for char in secret
+        )
         return "".join(part.lower() if part[:1] == "%" else part for part in _cut_escapes(text)) if lower else text
 
     return write
@@ -55,7 +59,7 @@ def _cut_escapes(text: str) -> list[str]:
 
 def _units(secret: str) -> str:
     encoded = secret.encode("utf-16-be")
-    return "".join(f"\\u{encoded[at:at + 2].hex()}" for at in range(0, len(encoded), 2))
+    return "".join(f"\\u{encoded[at : at + 2].hex()}" for at in range(0, len(encoded), 2))
 
 
 def _slashes(secret: str) -> str:
@@ -209,7 +213,9 @@ def test_a_short_line_of_a_secret_is_no_secret_by_itself() -> None:
 def test_a_credential_is_masked_beside_the_secrets() -> None:
     credential = "qtm_0123456789ab_" + "C" * 43 + "_abcdef"
     forms = _forms(KEY, credential=credential)
-    assert masked(f"{credential} {KEY} {base64.b64encode(credential.encode()).decode()}".encode(), forms).count(MARK) == 3
+    assert (
+        masked(f"{credential} {KEY} {base64.b64encode(credential.encode()).decode()}".encode(), forms).count(MARK) == 3
+    )
     assert forms_of(()) is None
 
 
