@@ -180,7 +180,7 @@ def stats_from(wire: queue_pb2.GetQueueStatsResponse) -> QueueStats:
         paused=wire.paused,
         paused_reason=wire.paused_reason,
         oldest_ready_at=moment_in(wire, "oldest_ready_at"),
-        runners=tuple(_runner_from(runner) for runner in wire.runners),
+        runners=tuple(runner_from(runner) for runner in wire.runners),
         parked=tuple(_parked_from(scope) for scope in wire.parked),
         throughput_per_minute=wire.throughput_per_minute,
         wait_p50_seconds=wire.wait_p50_seconds if wire.HasField("wait_p50_seconds") else None,
@@ -242,7 +242,8 @@ def _limit_from(wire: tasks_pb2.Limit) -> Limit:
     return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement))
 
 
-def _runner_from(wire: queue_pb2.Runner) -> RunnerView:
+def runner_from(wire: queue_pb2.Runner) -> RunnerView:
+    """A runner."""
     return RunnerView(
         name=wire.name,
         host=wire.host,
@@ -251,6 +252,16 @@ def _runner_from(wire: queue_pb2.Runner) -> RunnerView:
         draining=wire.draining,
         attached_at=moment_in(wire, "attached_at"),
         last_heartbeat_at=moment_in(wire, "last_heartbeat_at"),
+        labels=dict(wire.labels),
+        services=wire.services,
+        services_max=wire.services_max,
+        paused=wire.paused,
+        memory_bytes=wire.memory_bytes or None,
+        memory_available_bytes=wire.memory_available_bytes if wire.memory_available_bytes >= 0 else None,
+        memory_expected_bytes=wire.memory_expected_bytes,
+        cpu_share=wire.cpu_share if wire.cpu_share >= 0 else None,
+        held_reason=wire.held_reason,
+        drained=wire.drained,
     )
 
 

@@ -234,7 +234,7 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerView:
-    """A runner that is attached."""
+    """A runner that is attached, or one that is drained and away: then `host` is empty and `attached_at` None."""
 
     name: str
     host: str
@@ -243,6 +243,27 @@ class RunnerView:
     draining: bool
     attached_at: datetime | None
     last_heartbeat_at: datetime | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    services: int = 0
+    services_max: int = 0
+    paused: int = 0
+    memory_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    memory_expected_bytes: int = 0
+    """What it holds is expected to take, by past runs."""
+    cpu_share: float | None = None
+    held_reason: str = ""
+    """Why nothing new starts there; empty: it does."""
+    drained: str = ""
+    """Who drained it, when and why; empty: nobody did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerDrain:
+    """What a drain did: whether it changed anything, and how many tasks and services run there still."""
+
+    changed: bool
+    running: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,30 +1,46 @@
-"""Labels as people write them: `k=v`."""
+"""What a runner has that tasks may ask for: what is true of its machine by itself, and what its operator says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from foundation.errors import Invalid
 
 LABELS_MAX = 32
 LABEL_LENGTH_MAX = 64
+OWN = ("os", "machine", "host", "runner")
+"""They say what is so; nobody can say otherwise."""
 
 
-def labels_in(text: str) -> dict[str, str]:
-    """The labels of a text like `gpu=yes,site=attic`. Raises Invalid for a part that is none."""
-    labels = {}
-    for part in text.split(","):
-        if not part.strip():
-            continue
-        key, equals, value = (word.strip() for word in part.partition("="))
-        if not equals or not key or not value or len(key) > LABEL_LENGTH_MAX or len(value) > LABEL_LENGTH_MAX:
-            raise Invalid("bad_label", f"“{part.strip()[:80]}” is no label.", remedy="Write it like gpu=yes.")
-        labels[key] = value
-    if len(labels) > LABELS_MAX:
-        raise Invalid("too_many_labels", f"There are {len(labels)} labels; at most {LABELS_MAX} are taken.")
-    return labels
+def labels_of(own: Mapping[str, str], setting: str, given: Iterable[str]) -> dict[str, str]:
+    """All labels; those of the command line go before those of the setting. Raises Invalid for what is none."""
+    named = dict(_pair(text) for text in (*_split(setting), *given))
+    for key in named:
+        if key in OWN:
+            raise Invalid(
+                "label_taken",
+                f"The label “{key}” says by itself what is so, and cannot be given.",
+                remedy="Choose another key for runner_labels or --label.",
+            )
+    if len(named) > LABELS_MAX:
+        raise Invalid("too_many_labels", f"A runner has at most {LABELS_MAX} labels of its own, not {len(named)}.")
+    return {**named, **{key: value for key, value in own.items() if value}}
 
 
 def text_of(labels: Mapping[str, str]) -> str:
-    """Labels as one text, as `labels_in` reads it."""
+    """Labels as the setting `runner_labels` has them."""
     return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _split(setting: str) -> list[str]:
+    return [part.strip() for part in setting.split(",") if part.strip()]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (equals and key and value) or max(len(key), len(value)) > LABEL_LENGTH_MAX:
+        raise Invalid(
+            "bad_label",
+            f"“{text[:80]}” is no label: it is written key=value, each of at most {LABEL_LENGTH_MAX} characters.",
+        )
+    return key, value

@@ -14,7 +14,7 @@ from cli.runners.invitation import Invitation
 from cli.session import Session
 from foundation.addresses import is_loopback, is_wildcard
 from foundation.errors import Invalid
-from foundation.labels import labels_in, text_of
+from foundation.labels import labels_of
 from foundation.rpc.tls import parse_listen
 from foundation.settings import load
 
@@ -50,7 +50,7 @@ def command(
     settings = load(ReachableSettings, environ=session.environ, workspace=session.workspace)
     coordinator = reached_at(settings.coordinator_listen, "coordinator_listen", address)
     safety = reached_at(settings.safety_listen, "safety_listen", address)
-    wanted = labels_in(text_of(dict(labels)))
+    wanted = labels_of({}, "", [f"{key}={value}" for key, value in labels])
     with session.connected() as connected:
         made = connected.call(connected.safety.runners.invite(name, expires, replace=replace))
     expires_at = made.issued.token.expires_at

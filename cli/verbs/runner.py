@@ -1,15 +1,120 @@
-"""`quantum runner`: the runners of the fleet."""
+"""`quantum runner`: the runners: list, drain, resume; and those of other hosts."""
 
 from __future__ import annotations
 
 import click
 
+from cli.documents import documents
+from cli.options import json_option, reason_option
+from cli.printing import emit, printable, table
 from cli.runners import invite, join, remove, start
+from cli.session import Session
+from clients.coordinator_values import RunnerView
+from foundation.quantities import format_size
 
 
 @click.group()
 def command() -> None:
-    """The runners of the fleet, here and on other hosts."""
+    """The runners of the fleet: who is there, what each may get, and which takes no new work."""
+
+
+@command.command("list")
+@json_option
+@click.pass_obj
+def list_runners(session: Session, as_json: bool) -> None:
+    """List the runners that are attached, and those that are drained and away."""
+    with session.connected() as connected:
+        runners = connected.call(connected.coordinator.list_runners())
+    if as_json:
+        emit({"runners": documents(runners)})
+        return
+    if not runners:
+        click.echo("No runner is attached, so that nothing can run.  (quantum up)")
+        return
+    rows = [
+        (one.name, one.host or "-", state_of(one), taken(one), services(one), memory(one), labels(one))
+        for one in runners
+    ]
+    table(("RUNNER", "HOST", "STATE", "TASKS", "SERVICES", "MEMORY", "LABELS"), rows)
+    for one in runners:
+        if why := why_held(one):
+            click.echo(f"{one.name}: {why}")
+
+
+@command.command()
+@click.argument("name")
+@reason_option
+@json_option
+@click.pass_obj
+def drain(session: Session, name: str, reason: str, as_json: bool) -> None:
+    """Let nothing new start on the runner NAME; what runs there runs on. Kept over restarts until `resume`."""
+    with session.connected() as connected:
+        done = connected.call(connected.coordinator.drain_runner(name, reason=reason))
+    undo = f"quantum runner resume {name}"
+    if as_json:
+        emit({"runner": name, "drained": True, "changed": done.changed, "running": done.running, "undo": undo})
+        return
+    click.echo(f"Runner {name} {'gets nothing new' if done.changed else 'was drained already'}.")
+    if done.running:
+        click.echo(f"  still running there: {done.running:,}")
+    click.echo(f"  undo: {undo}")
+
+
+@command.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def resume(session: Session, name: str, as_json: bool) -> None:
+    """Undo `quantum runner drain`."""
+    with session.connected() as connected:
+        changed = connected.call(connected.coordinator.resume_runner(name))
+    if as_json:
+        emit({"runner": name, "drained": False, "changed": changed})
+    else:
+        click.echo(f"Runner {name} takes work again." if changed else f"Nobody had drained runner {name}.")
+
+
+def state_of(runner: RunnerView) -> str:
+    """In a word."""
+    if runner.attached_at is None:
+        return "drained, away"
+    if runner.drained:
+        return "drained"
+    if runner.draining:
+        return "draining"
+    return "held" if runner.held_reason else "open"
+
+
+def why_held(runner: RunnerView) -> str:
+    """Why it gets nothing new, as a sentence and the line that undoes it; empty: it does."""
+    if runner.drained:
+        return f"{printable(runner.drained)}  (quantum runner resume {runner.name})"
+    if runner.draining:
+        return "it has processes that it cannot end, and takes no more work  (quantum doctor)"
+    return printable(runner.held_reason)
+
+
+def taken(runner: RunnerView) -> str:
+    """Its tasks, of how many; paused ones named apart."""
+    paused = f", {runner.paused} paused" if runner.paused else ""
+    return f"{runner.running} of {runner.slots}{paused}"
+
+
+def services(runner: RunnerView) -> str:
+    """Its services, of how many."""
+    return f"{runner.services} of {runner.services_max}"
+
+
+def memory(runner: RunnerView) -> str:
+    """What is expected to be taken, of what its machine has."""
+    whole = format_size(runner.memory_bytes) if runner.memory_bytes is not None else "not known"
+    free = f", {format_size(runner.memory_available_bytes)} free" if runner.memory_available_bytes is not None else ""
+    return f"{format_size(runner.memory_expected_bytes)} of {whole}{free}"
+
+
+def labels(runner: RunnerView) -> str:
+    """As they are asked for."""
+    return " ".join(f"{key}={value}" for key, value in sorted(runner.labels.items())) or "-"
 
 
 command.add_command(invite.command, "invite")

@@ -1,4 +1,4 @@
-"""Starts a runner: `python -m services.agent_runner --name NAME [--workspace PATH] [--debug]`."""
+"""Starts a runner: `python -m services.agent_runner --name NAME [--label KEY=VALUE]… [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib import metadata
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 from clients.attachment import Attachment
 from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
+from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
-from foundation.errors import Denied, Invalid, NotFound, QuantumError, Unauthenticated
+from foundation.errors import Denied, Invalid, QuantumError, Unauthenticated
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
+from foundation.labels import labels_of
 from foundation.log import Logger, configure, get_logger
 from foundation.rpc.channel import Target
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account, wait_for_secret
+from foundation.secrets import open_secret_store
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
@@ -32,10 +34,12 @@ from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.fetched_scripts import FetchedScripts, ProjectsHere
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.keychain import KeychainSecrets
+from services.agent_runner.adapters.own_credential import OwnCredential, teller
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
-from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
+from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.host_watch import HostWatch
@@ -46,15 +50,16 @@ from services.agent_runner.domain.names import require_name
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
+from services.agent_runner.warden.slots import forget_secrets
 from services.agent_runner.warden.this_host import this_host
 
 if TYPE_CHECKING:
     from services.agent_runner.adapters.membership import Membership, SafetyElsewhere
 
 Tell = Callable[[], None]
-_TOKEN_WITHIN = timedelta(seconds=5)
 # A running attempt is handed back once its tree is proved dead, 12 s at the most.
 _SHUT_DOWN_PATIENCE = timedelta(seconds=12)
 _ACKNOWLEDGED_WITHIN_SECONDS = 1.0
@@ -64,14 +69,19 @@ _EXIT_NOT_LET_IN = 77
 
 
 async def serve(
-    workspace: Workspace, name: str, settings: RunnerSettings, stop: asyncio.Event, tell: Tell | None = None
+    workspace: Workspace,
+    name: str,
+    labels: Mapping[str, str],
+    settings: RunnerSettings,
+    stop: asyncio.Event,
+    tell: Tell | None = None,
 ) -> int:
     """Run attempts until `stop` is set; returns the exit code. `tell` hears that it is attached."""
     log, clock = get_logger("agent_runner"), SystemClock()
     folder = workspace.state / f"runner-{name}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WorkspaceLock(folder / "lock"):
-        parts = _Parts(workspace, name, settings, folder, clock, log, tell or (lambda: None))
+        parts = _Parts(workspace, name, labels, settings, folder, clock, log, tell or (lambda: None))
         starting, stopping = asyncio.create_task(parts.start_warden()), asyncio.create_task(stop.wait())
         # Reaping what an earlier run left may take a while; whoever wants us gone need not wait for it.
         ends: list[asyncio.Future[Any]] = [starting, stopping]
@@ -91,6 +101,7 @@ class _Parts:
         self,
         workspace: Workspace,
         name: str,
+        labels: Mapping[str, str],
         settings: RunnerSettings,
         folder: Path,
         clock: SystemClock,
@@ -100,13 +111,20 @@ class _Parts:
         self._tell = tell
         self._workspace = workspace
         self._name = name
+        self._labels = labels
         self._settings = settings
         self._folder = folder
         self._clock = clock
         self._log = log
         self._incarnation = SystemIds(clock).new()
         self._outbox = Outbox()
-        self._logs = LogFiles(workspace.logs, clock, asyncio.get_running_loop())
+        self._logs = LogFiles(
+            workspace.logs,
+            clock,
+            asyncio.get_running_loop(),
+            bytes_max=settings.agent_log_bytes_max,
+            files_max=settings.agent_log_files_max,
+        )
         bounds = OutputBounds(
             result=settings.result_output_bytes,
             head=settings.output_head_bytes,
@@ -115,6 +133,7 @@ class _Parts:
             report=settings.report_bytes_max,
         )
         outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
+        self._secrets = open_secret_store(workspace, os.environ)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
         self._membership = _membership(workspace, name, clock) if settings.is_elsewhere else None
@@ -125,7 +144,12 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
+            WardenFacts(
+                at_once=self._settings.max_concurrent_agents,
+                paused_max=self._settings.paused_attempts_max,
+                kernel_limits=self._settings.kernel_limits,
+                cpu_limit=self._settings.cpu_limit,
+            ),
             self._on_news,
         )
         ready = self._warden.ready.result()
@@ -146,6 +170,7 @@ class _Parts:
             nice=self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
+            secrets=KeychainSecrets(AgentSecrets(self._workspace, self._secrets, self._clock)),
             outbox=self._outbox,
             scripts=LocalScripts(),
             clock=self._clock,
@@ -160,7 +185,7 @@ class _Parts:
         """Attach, answer, and end cleanly; returns the exit code."""
         runner = self._runner
         assert runner is not None, "the warden is started first"
-        token = _Credential(self._workspace)
+        token = OwnCredential(self._workspace, self._secrets)
         young: list[asyncio.Task[None]] = []
         safety: SafetyClient | SafetyElsewhere
         if self._membership is None:
@@ -218,7 +243,7 @@ class _Parts:
         return self._membership.target(addresses[service], service)
 
     def _elsewhere(
-        self, membership: Membership, token: _Credential
+        self, membership: Membership, token: OwnCredential
     ) -> tuple[SafetyElsewhere, Coroutine[Any, Any, None]]:
         """Safety on another host, and what keeps this runner known there."""
         from services.agent_runner.adapters.membership import SafetyElsewhere, keep_young
@@ -244,7 +269,7 @@ class _Parts:
         gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime).pids)
         return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
 
-    def _stream(self, runner: Runner, token: _Credential) -> Stream:
+    def _stream(self, runner: Runner, token: OwnCredential) -> Stream:
         followers = Followers(
             self._reading, lambda ref: self._reading.find(runner.view(), ref.task_id, ref.fence), self._outbox
         )
@@ -255,14 +280,12 @@ class _Parts:
                 host=platform.node(),
                 incarnation=self._incarnation,
                 slots=runner.slots,
-                labels={
-                    "os": platform.system().lower(),
-                    "machine": platform.machine(),
-                    "host": platform.node(),
-                    **self._settings.labels,
-                },
+                labels=self._labels,
                 version=metadata_version(),
                 held=runner.refs(),
+                services_max=self._settings.max_services,
+                memory_bytes=memory_bytes(),
+                enforcement=runner.enforcement,
             ),
             runner=runner,
             followers=followers,
@@ -297,6 +320,7 @@ class _Parts:
         dead = end_orphans(this_host(), self._mark, self._clock, self._settings.stop_grace_seconds)
         if not dead:
             self._log.error("Some processes could not be ended.", action="orphans_left")
+        forget_secrets(self._folder / "slots")
         return _EXIT_WARDEN_LOST
 
 
@@ -307,26 +331,22 @@ def _membership(workspace: Workspace, name: str, clock: SystemClock) -> Membersh
     return Membership(workspace, name, open_secret_store(workspace, os.environ), clock)
 
 
-class _Credential:
-    """The runner's own token, looked up anew for each call: rotation replaces it under a running process."""
+def own_labels(name: str) -> dict[str, str]:
+    """What is true of this machine by itself."""
+    return {
+        "os": platform.system().lower(),
+        "machine": platform.machine(),
+        "host": platform.node(),
+        "runner": name,
+    }
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._store = open_secret_store(workspace, os.environ)
-        self._account = service_account(workspace, "runner")
-        token = wait_for_secret(self._store, SERVICE_TOKEN, self._account, within=_TOKEN_WITHIN, clock=SystemClock())
-        if token is None:
-            raise NotFound(
-                "no_runner_credential",
-                f"The runner's credential is not in this workspace's keychain ({self._store.describe}).",
-                remedy="`quantum init` makes it in a new workspace.",
-            )
-        self._last = token
 
-    def __call__(self) -> str:
-        """The token; on macOS it may be missing for a moment while it is replaced, and then the last one
-        serves."""
-        self._last = self._store.get(SERVICE_TOKEN, self._account) or self._last
-        return self._last
+def memory_bytes() -> int:
+    """Memory of this machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 0
 
 
 def metadata_version() -> str:
@@ -337,24 +357,14 @@ def metadata_version() -> str:
         return "0"
 
 
-def _teller(descriptor: int) -> Tell:
-    """Says once, to whoever waits for it, that this runner is attached."""
-    os.set_inheritable(descriptor, False)
-    waiting = [os.fdopen(descriptor, "wb", buffering=0)]
-
-    def tell() -> None:
-        if waiting:
-            with waiting.pop() as pipe, suppress(BrokenPipeError):
-                pipe.write(b"attached\n")
-
-    return tell
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 77 when a runner that joined
     is let in no more, 78 for a bad setting."""
     parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
     parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="what tasks may ask for; may be repeated"
+    )
     parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
     parser.add_argument("--tell", type=int, help="descriptor that is closed after one line, once it is attached")
     parser.add_argument("--debug", action="store_true", help="say more, on standard error")
@@ -366,9 +376,10 @@ def main(arguments: list[str] | None = None) -> int:
             workspace = Workspace(given.workspace.resolve())
         require_name(given.name)
         settings = load(RunnerSettings, workspace=workspace)
+        labels = labels_of(own_labels(given.name), settings.runner_labels, given.label)
         configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
-        tell = None if given.tell is None else _teller(given.tell)
-        return run(lambda stop: serve(workspace, given.name, settings, stop, tell))
+        tell = None if given.tell is None else teller(given.tell)
+        return run(lambda stop: serve(workspace, given.name, labels, settings, stop, tell))
     except QuantumError as error:
         print(f"agent_runner: {error}", file=sys.stderr)
         return 78 if isinstance(error, Invalid) else 1

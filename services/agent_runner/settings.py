@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from foundation.addresses import is_loopback, is_wildcard
 from foundation.errors import Invalid
-from foundation.labels import labels_in
 from services.agent_runner.domain.host_guard import HostLimits
 
 
@@ -17,6 +16,9 @@ class RunnerSettings:
     max_concurrent_agents: int
     cpu_limit: int
     kernel_limits: str
+    max_services: int
+    paused_attempts_max: int
+    runner_labels: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float
@@ -26,7 +28,8 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
-    cpu_limit: int
+    agent_log_bytes_max: int
+    agent_log_files_max: int
     host_guard: str
     host_guard_seconds: float
     memory_available_percent_min: float
@@ -36,7 +39,6 @@ class RunnerSettings:
     gateway_port: int
     coordinator_address: str
     safety_address: str
-    runner_labels: str
     token_rotation_seconds: float
     token_overlap_seconds: float
 
@@ -50,11 +52,6 @@ class RunnerSettings:
                 remedy="`quantum runner join` writes both.",
             )
         return bool(self.coordinator_address)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The labels that people gave to the runners of this machine. Raises Invalid for what is none."""
-        return labels_in(self.runner_labels)
 
     @property
     def host_limits(self) -> HostLimits | None:

@@ -28,6 +28,8 @@ from foundation.workspace import StopFile, Workspace, find_workspace
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
+    fleet_pb2,
+    fleet_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     reports_pb2,
@@ -51,8 +53,10 @@ from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
 from services.coordinator.app.decide import Decide
 from services.coordinator.app.dispatch import Dispatch
+from services.coordinator.app.drains import Drains
 from services.coordinator.app.due import Due
 from services.coordinator.app.explain import Explain
+from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.log import ReadLog
@@ -63,6 +67,7 @@ from services.coordinator.app.renewal import Renewal
 from services.coordinator.app.retention import Retention, RetentionRules
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.submit import Submit, SubmitRules
+from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
 from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
 from services.coordinator.runner_servicer import RunnerServicer
@@ -71,7 +76,7 @@ from services.coordinator.settings import CoordinatorSettings
 
 _SECRET_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2)
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2)
 _PACKAGE = "quantum.coordinator.v1"
 _NARROW = {"runner": frozenset(f"/{_PACKAGE}.RunnerService/{method}" for method in ("Attach", "GetScript"))}
 """What a machine that is only a runner may ask over TCP, whatever token somebody might use there."""
@@ -137,9 +142,9 @@ class Coordinator:
             heartbeat=timedelta(seconds=settings.heartbeat_seconds),
             pause_max=timedelta(seconds=settings.paused_seconds_max),
         )
-        attachments, holdings, outbox = Attachments(), Holdings(), Outbox()
+        attachments, holdings, outbox, footprints = Attachments(), Holdings(), Outbox(), Footprints()
         self.intake = Intake(
-            store, changes, catalogue, rule, outbox, holdings, clock=clock, randomness=SystemRandomness()
+            store, changes, catalogue, rule, outbox, holdings, footprints, clock=clock, randomness=SystemRandomness()
         )
         self.dispatch = Dispatch(
             store,
@@ -150,9 +155,19 @@ class Coordinator:
             holdings,
             self.intake,
             outbox,
+            footprints,
             StopFile(workspace.stop_file),
             workspace_folder=str(workspace.root),
             defaults=_defaults(settings),
+            paused_max=settings.paused_attempts_max,
+            clock=clock,
+        )
+        self.drains = Drains(
+            store,
+            attachments,
+            holdings,
+            recall=self.dispatch.recall_from,
+            wake=self.dispatch.wake,
             clock=clock,
         )
         self.renewal = Renewal(
@@ -217,11 +232,13 @@ class Coordinator:
         )
         runners = RunnerServicer(self.renewal, self.intake, self.dispatch, self.times, catalogue)
         agents, reports = AgentServicer(self.agents, catalogue), ReportServicer(store)
+        fleet = FleetServicer(self.dispatch, self.drains)
         server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks, f"{_PACKAGE}.TaskService")
         server.add(queue_pb2_grpc.add_QueueServiceServicer_to_server, queue, f"{_PACKAGE}.QueueService")
         server.add(agents_pb2_grpc.add_AgentServiceServicer_to_server, agents, f"{_PACKAGE}.AgentService")
         server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
         server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
+        server.add(fleet_pb2_grpc.add_FleetServiceServicer_to_server, fleet, f"{_PACKAGE}.FleetService")
 
     async def run_loops(self, stop: asyncio.Event) -> None:
         """Run everything that runs by itself until `stop`; a loop that ends by a fault of ours ends them all."""
@@ -307,6 +324,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                 )
             )
             coordinator.add_to(server)
+            await coordinator.drains.load()
             await coordinator.dispatch.start()
             await server.start(workspace.socket("coordinator"))
             await server.set_serving(True)

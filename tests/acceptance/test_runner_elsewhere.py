@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 from clients.coordinator import CoordinatorClient
@@ -14,8 +14,6 @@ from foundation.workspace import StopFile
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.elsewhere import OtherHost, attached, command, fleet, invite, other_host
 from tests.waiting import CLOCK, eventually
-
-LEASE = {"lease_seconds": 4.0, "heartbeat_seconds": 0.5}
 
 
 async def finished(client: CoordinatorClient, spec: TaskSpec) -> TaskView:
@@ -29,8 +27,12 @@ async def finished(client: CoordinatorClient, spec: TaskSpec) -> TaskView:
     return await eventually(look, f"{spec.agent} has ended")
 
 
+def _fleet(folder: Path) -> AbstractAsyncContextManager[Deployment]:
+    return fleet(folder, lease_seconds=4, heartbeat_seconds=0.5, stop_grace_seconds=2)
+
+
 async def test_it_joins_and_runs_what_one_here_would(tmp_path: Path) -> None:
-    async with fleet(tmp_path, **LEASE, stop_grace_seconds=2) as system, other_host(tmp_path / "other") as host:
+    async with _fleet(tmp_path) as system, other_host(tmp_path / "other") as host:
         where = 'echo "$QUANTUM_WORKSPACE|$0|$(pwd)"'
         system.agent("where", where)
         system.agent("talks", 'echo first\nread line < "$QUANTUM_WORKSPACE/.gate"\necho $line')

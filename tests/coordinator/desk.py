@@ -22,6 +22,7 @@ from services.coordinator.app.retry import Retry
 from services.coordinator.app.submit import Submit, SubmitRules, Submitted
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.fleet import FleetView
+from services.coordinator.domain.placement import Need
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Measured, Task, TaskState
 from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Renewal, Store
@@ -53,6 +54,9 @@ class StubDispatch:
             at += len(piece)
             if at > offset:
                 yield piece[max(0, offset - (at - len(piece))) :], at
+
+    def need_of(self, task: Task) -> Need:
+        return Need(task.labels)
 
     def set_queue_paused(self, reason: str) -> None:
         self.paused = reason

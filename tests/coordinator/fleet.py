@@ -13,6 +13,7 @@ from services.coordinator.adapters.memory import MemoryStore
 from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Hello, LeaseTimes, Message
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.dispatch import Dispatch
+from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.outbox import Outbox
@@ -107,6 +108,7 @@ class Fleet:
         rule = RetryRule()
         times = LeaseTimes(lease=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
         self.outbox = Outbox()
+        self.footprints = Footprints()
         self.intake = Intake(
             self.store,
             self.changes,
@@ -114,6 +116,7 @@ class Fleet:
             rule,
             self.outbox,
             self.holdings,
+            self.footprints,
             clock=self.clock,
             randomness=FixedRandomness(),
         )
@@ -126,9 +129,11 @@ class Fleet:
             self.holdings,
             self.intake,
             self.outbox,
+            self.footprints,
             self.stop_file,
             workspace_folder="/workspace",
             defaults=Defaults(timeout=timedelta(minutes=5), memory_bytes=1 << 31, grace=timedelta(seconds=10)),
+            paused_max=10,
             clock=self.clock,
         )
         self.renewal = Renewal(

@@ -55,6 +55,7 @@ def start_order(held: Held, lease_seconds: float) -> Start:
         lease=lease_seconds,
         alone=lease.alone,
         credential=lease.credential,
+        secrets=tuple(held.secrets.items()),
     )
 
 

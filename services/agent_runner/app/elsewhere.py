@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from clients.attachment_values import AttemptRef, EndCause, Lease, LeaseTerms
 from foundation.errors import NotFound, QuantumError
-from services.agent_runner.ports import ProjectFolders, FetchedFiles
+from services.agent_runner.ports import FetchedFiles, ProjectFolders
 
 Fetch = Callable[[str, str], Awaitable[bytes]]
 """The text of a script by its agent and its SHA-256."""

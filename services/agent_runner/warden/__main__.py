@@ -1,5 +1,5 @@
-"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN AT_ONCE KERNEL_LIMITS CPU_LIMIT`,
-its link to the runner on fd 3."""
+"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN FACTS`, its link to the runner on
+fd 3."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from foundation.clock import SystemClock
 from services.agent_runner.warden import reaping
 from services.agent_runner.warden.cgroups import NoCells
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.loop import Warden
 from services.agent_runner.warden.protocol import Ready
 from services.agent_runner.warden.slots import Slots
@@ -24,9 +25,7 @@ _REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
 
 
-def main(
-    folder: Path, stop_file: Path, run: str, at_once: int, kernel_limits: str = "auto", cpu_limit: int = 100
-) -> None:
+def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
     """Reap what an earlier run left, then serve the runner on the other end of the link."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         # A terminal's Ctrl-C is the runner's business, which then tells us.
@@ -46,7 +45,7 @@ def main(
     host.adopt_orphans()
     mark = host.mark(run)
     reaping.write_mark(folder, mark)
-    cells = open_cells(run, cpu_share=cpu_limit / 100) if kernel_limits == "auto" else NoCells()
+    cells = open_cells(run, cpu_share=facts.cpu_limit / 100) if facts.kernel_limits == "auto" else NoCells()
     slots = Slots(folder / "slots")
     spawner = Spawner(host, run, os.environ)
     warden = Warden(
@@ -55,7 +54,8 @@ def main(
         spawner=spawner,
         slots=slots,
         cells=cells,
-        at_once=at_once,
+        at_once=facts.at_once,
+        paused_max=facts.paused_max,
         stop_file=stop_file,
         clock=clock,
     )
@@ -65,4 +65,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5], int(sys.argv[6]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], WardenFacts.of(sys.argv[4]))

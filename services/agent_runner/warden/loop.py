@@ -53,17 +53,18 @@ class Warden:
         slots: Slots,
         cells: Cells,
         at_once: int,
+        paused_max: int,
         stop_file: Path,
         clock: Clock,
     ) -> None:
-        """At most `at_once` attempts run at the same time, paused ones not counted."""
+        """At most `at_once` attempts run at the same time, up to `paused_max` paused ones not counted."""
         self._host = host
         self._spawner = spawner
         self._slots = slots
         self._cells = cells
         self._stop_file = str(stop_file)
         self._clock = clock
-        self._queue = Queue(at_once)
+        self._queue = Queue(at_once, paused_max)
         self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
         self._trees = Trees(host, slots, self._news, clock)
         self._terms: dict[int, Prepared] = {}
@@ -216,7 +217,7 @@ class Warden:
         except OSError as error:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
-            slot.prepare(start.params, start.last_report, start.credential)
+            slot.prepare(start.params, start.last_report, start.credential, start.secrets)
             cell = self._cells.cell(slot.index)
             pid, tag = self._spawner.spawn(start, prepared, slot, cell)
         except OSError as error:

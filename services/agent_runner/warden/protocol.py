@@ -57,6 +57,7 @@ class Start(NamedTuple):
     alone: bool  # nothing else may run meanwhile
     credential: str = ""  # for the file that QUANTUM_CREDENTIAL names; empty: none
     beside: bool = False  # it takes no room from tasks (a service)
+    secrets: tuple[tuple[str, str], ...] = ()  # names and texts, for the folder that QUANTUM_SECRETS names
 
 
 class Withdraw(NamedTuple):

@@ -126,6 +126,8 @@ class Spawner:
             environment[b"QUANTUM_LAST_REPORT"] = slot.last_report.encode()
         if order.credential:
             environment[b"QUANTUM_CREDENTIAL"] = slot.credential.encode()
+        if order.secrets:
+            environment[b"QUANTUM_SECRETS"] = slot.secrets.encode()
         return environment
 
 

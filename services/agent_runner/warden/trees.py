@@ -195,6 +195,7 @@ class Trees:
             slot.tidy()
         else:
             self.unproved.append(attempt)
+            slot.take_secrets_away()
         reported = slot.has_report()
         # Nobody reads its output yet, and it is short: told here, it needs no reader, and the slot is free at once.
         told_whole = tree_dead and not reported and attempt.output_seen <= _TOLD_BYTES_MAX and self._news.untold(key)

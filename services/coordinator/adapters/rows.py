@@ -9,6 +9,7 @@ from itertools import chain, compress
 from operator import is_not
 from typing import Any, cast
 
+from services.coordinator.domain.ready import labels_text
 from services.coordinator.domain.task import (
     NO_LABELS,
     NOTHING_MEASURED,
@@ -95,7 +96,7 @@ def inserted(task: Task, change: int, place: Place) -> Row:
         task.parent,
         task.submitted_by,
         task.clearing,
-        json.dumps(dict(task.labels)) if task.labels else None,
+        labels_text(task.labels) or None,
         change,
     )
 

@@ -34,4 +34,4 @@ class Explain:
         if spec.faults or not spec.script:
             said = " ".join(spec.faults) or "It has no script."
             return AgentFacts(missing=f"Agent “{spec.name}” cannot be run: {said}")
-        return AgentFacts(concurrency_max=spec.concurrency_max)
+        return AgentFacts(concurrency_max=spec.concurrency_max, need=self._dispatch.need_of(task))

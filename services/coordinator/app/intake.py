@@ -16,12 +16,14 @@ from services.coordinator.app.alerts import note_alerts, tree_not_dead
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
+from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
 from services.coordinator.domain.failure import FailureClass, RetryRule
+from services.coordinator.domain.footprint import with_peaks
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
     AgentHistory,
@@ -48,6 +50,8 @@ class Settled:
     changed: list[Task]
     accepted: list[bool]
     posted: Sequence[OutboxEntry]
+    peaks: Mapping[str, str]
+    """The last known memory peaks of the agents that have just ended."""
 
 
 class Intake:
@@ -61,6 +65,7 @@ class Intake:
         rule: RetryRule,
         outbox: Outbox,
         holdings: Holdings,
+        footprints: Footprints,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -71,6 +76,7 @@ class Intake:
         self._rule = rule
         self._outbox = outbox
         self._holdings = holdings
+        self._footprints = footprints
         self._clock = clock
         self._randomness = randomness
         self._all_in = asyncio.Event()
@@ -112,6 +118,7 @@ class Intake:
             log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
             return
         self._outbox.posted(settled.posted)
+        self._footprints.learn(settled.peaks)
         for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
             if isinstance(event, Ended):
                 attachment.send(Ack(event.task_id, event.fence, accepted))
@@ -144,12 +151,12 @@ class Intake:
         tx.save(moved)
         changed = [after for _, after in moved]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
-        self._keep_results(tx, ends)
+        peaks = self._keep_results(tx, ends)
         # Also of a result that is refused: its processes are there all the same.
         note_alerts(
             tx, [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]
         )
-        return Settled(changed, accepted, tx.post(outcomes))
+        return Settled(changed, accepted, tx.post(outcomes), peaks)
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
         match event:
@@ -189,9 +196,10 @@ class Intake:
         outcome = outcome_of(task, event.fence, kind, detail=detail, catalogue=self._catalogue, now=now)
         return outcome._replace(epoch=epoch) if epoch else outcome
 
-    def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> None:
+    def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> Mapping[str, str]:
         if not ends:
-            return
+            return {}
+        peaks: defaultdict[str, list[int]] = defaultdict(list)
         marks: defaultdict[str, str] = defaultdict(str)
         last: dict[str, str] = {}
         for task, event in ends:
@@ -203,11 +211,15 @@ class Intake:
             kind = failure.classify(event.end)
             marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
             last[task.agent] = task.id
-        histories = tx.histories()
+            if event.end.measured.memory_peak_bytes is not None:
+                peaks[task.agent].append(event.end.measured.memory_peak_bytes)
+        histories, learned = tx.histories(), {}
         for agent, task_id in last.items():
-            before = histories[agent].ends if agent in histories else ""
-            ended = (before + marks[agent])[-HISTORY_LENGTH:]
-            tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id))
+            before = histories.get(agent, AgentHistory(agent=agent))
+            ended = (before.ends + marks[agent])[-HISTORY_LENGTH:]
+            learned[agent] = with_peaks(before.peaks, peaks[agent])
+            tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id, peaks=learned[agent]))
+        return learned
 
 
 def outcome_of(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.coordinator.domain.fleet import FleetView, Parked, project_scope
+from services.coordinator.domain.placement import NOTHING, Need, Refusal, refusal
 from services.coordinator.domain.task import Task, TaskState
 
 SAFETY_UNREACHABLE = "safety_unreachable"
@@ -26,6 +27,8 @@ class AgentFacts:
 
     missing: str = ""
     concurrency_max: int | None = None
+    need: Need = NOTHING
+    """What the task asks of its runner."""
 
 
 def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[Task], *, now: datetime) -> Explanation:
@@ -96,7 +99,7 @@ def _queued(task: Task, view: FleetView, agent: AgentFacts, now: datetime) -> Ex
         return Explanation(code="agent_missing", sentence=agent.missing, remedy=f"quantum cancel {task.id}")
     return (
         _held_fleet(view)
-        or _no_runner(view)
+        or _nowhere(view, agent)
         or _held_agent(task, view, now)
         or _full(task, view, agent)
         or Explanation(code="turn", sentence="Nothing holds it: it starts as soon as those before it have.")
@@ -114,11 +117,19 @@ def _held_fleet(view: FleetView) -> Explanation | None:
     return None
 
 
-def _no_runner(view: FleetView) -> Explanation | None:
-    if any(not runner.draining for runner in view.runners):
-        return None
-    drains = "every attached runner is draining" if view.runners else "no runner is attached"
-    return Explanation(code="no_runner", sentence=f"It is ready, but {drains}.", remedy="quantum status")
+LASTING = frozenset({"no_runner", "labels"})
+"""Refusals that only another runner, or a person, ends; the others end with what runs now."""
+_PLACE_REMEDIES = {"no_runner": "quantum runner list", "labels": "quantum runner list", "host": "quantum status"}
+
+
+def _nowhere(view: FleetView, agent: AgentFacts) -> Explanation | None:
+    """Who is never placed is not held by its agent's breaker first."""
+    found = refusal(agent.need, view.rooms)
+    return _unplaced(found) if found is not None and found.code in LASTING else None
+
+
+def _unplaced(found: Refusal) -> Explanation:
+    return Explanation(code=found.code, sentence=found.sentence, remedy=_PLACE_REMEDIES.get(found.code, ""))
 
 
 def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | None:
@@ -147,14 +158,11 @@ def _full(task: Task, view: FleetView, agent: AgentFacts) -> Explanation | None:
     if agent.concurrency_max is not None and running >= agent.concurrency_max:
         said = f"{running} of at most {agent.concurrency_max} tasks of {task.agent} run already."
         return Explanation(code="agent_concurrency", sentence=said)
-    open_runners = [runner for runner in view.runners if not runner.draining]
-    if task.alone and all(runner.leased for runner in open_runners):
+    if task.alone and all(room.tasks for room in view.rooms if room.open):
         said = "It was lost with its runner twice, so it waits for a runner that has nothing else to do."
         return Explanation(code="capacity", sentence=said)
-    if all(runner.leased >= runner.slots for runner in open_runners):
-        slots = sum(runner.slots for runner in open_runners)
-        return Explanation(code="capacity", sentence=f"All {slots} slots are taken; it waits for a free one.")
-    return None
+    found = refusal(agent.need, view.rooms)
+    return None if found is None else _unplaced(found)
 
 
 def _clock(at: datetime | None) -> str:
