@@ -66,7 +66,7 @@ HOGS = {
         '#!/bin/sh\ncd "$QUANTUM_WORKDIR" && mkdir a && seq 400 | (cd a && xargs touch)\n',
         {"work_files_max": 300},
         "files",
-        r"killed: files 300 limit, work folder held 401",
+        r"killed: files 300 limit, work folder held \d+",
     ),
     "disk": Hog(
         '#!/bin/sh\nhead -c 3000000 /dev/zero > "$QUANTUM_WORKDIR/large"; sleep 0.6\n',
@@ -75,10 +75,10 @@ HOGS = {
         r"killed: disk 1 MB limit, work folder took [\d.]+ MB",
     ),
     "cpu_time": Hog(
-        "#!/bin/sh\nfor i in 1 2; do sh -c 'i=0; while [ $i -lt 700000 ]; do i=$((i + 1)); done' & done; wait\n",
-        {"cpu_seconds": 0.3},
+        "#!/bin/sh\nfor i in 1 2; do sh -c 'i=0; while [ $i -lt 250000 ]; do i=$((i + 1)); done' & done; wait\n",
+        {"cpu_seconds": 0.1},
         "cpu_time",
-        r"ended: used more than its 0\.3s of processor time \(cpu_time\)",
+        r"ended: used more than its 0\.1s of processor time \(cpu_time\)",
     ),
     "timeout": Hog(
         "#!/bin/sh\nsleep 1\n", {"timeout": 0.5}, "timeout", r"ended: ran longer than its 0\.5s \(timeout\)"
@@ -103,7 +103,7 @@ def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WardenUnder
 
 def start(warden: WardenUnderTest, name: str, **limit: object) -> None:
     """Start a hog by its name."""
-    warden.send(warden.order(warden.script(name, HOGS[name].script), name, grace=30.0, **limit))
+    warden.send(warden.order(warden.script(name, HOGS[name].script), name, lease=120.0, grace=30.0, **limit))
 
 
 def check(ended: Ended, hog: Hog) -> None:
@@ -177,10 +177,10 @@ def test_a_script_is_born_in_its_cell_and_the_warden_stays_outside(kernel: Warde
 
 def test_the_processor_share_of_a_tree_is_held(kernel: WardenUnderTest) -> None:
     busy = kernel.shell("(while :; do :; done) & while :; do :; done")
-    ended = kernel.run(busy, cpu_cores=0.3, timeout=1.5, grace=0.2)
+    ended = kernel.run(busy, cpu_cores=0.05, timeout=1.5, grace=0.2)
     share = ended.cpu_seconds / (ended.ended_at - ended.started_at)
-    print(f"used {share:.2f} of 0.30 cores")
-    assert ended.cause == "timeout" and share < 0.4
+    print(f"used {share:.2f} of 0.05 cores")
+    assert ended.cause == "timeout" and share < 0.1
     free = kernel.run(busy, "free", timeout=1.5, grace=0.2)
     more = free.cpu_seconds / (free.ended_at - free.started_at)
     print(f"the control used {more:.2f}")
