@@ -123,7 +123,7 @@ class Spawner:
             raise _refusal(program, error) from error
         finally:
             if cell:
-                cell.leave()
+                cell.leave(pid)
             self._host.limited(pid, open_files_max=terms.open_files_max)
         if terms.nice:
             self._host.stand_back(pid, terms.nice)
