@@ -18,6 +18,7 @@ from services.agent_runner.app.held import Held, Phase
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.service import NEVER, Service, how_it_ended, last_lines
+from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.service import (
     EXITS_OF_CONFIGURATION,
@@ -219,6 +220,7 @@ class Services:
             if ended.slot >= 0:
                 self._reading.go_on(held, ended.slot)
         self._forget_process(service)
+        tell_stragglers(self._log, held.ref.task_id, ended)
         output, report = self._reading.finish(held, ended)
         service.last = result_of(held, ended, output, report, boot_us=boot_us)
         service.cpu_us += service.last.cpu_us

@@ -10,9 +10,10 @@ import socket
 import sys
 from pathlib import Path
 
-from foundation.clock import SystemClock
+from foundation.clock import Clock, SystemClock
 from services.agent_runner.warden import reaping
 from services.agent_runner.warden.cgroups import NoCells
+from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.loop import Warden
 from services.agent_runner.warden.protocol import Ready
 from services.agent_runner.warden.slots import Slots
@@ -42,7 +43,7 @@ def main(
     reaping.take_over(folder, host, clock, patience=_TAKE_OVER_SECONDS)
     reaped = 0
     if earlier := reaping.read_mark(folder):
-        reaped, _ = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS)
+        reaped = _reap(earlier, host, clock, link)
     host.adopt_orphans()
     mark = host.mark(run)
     reaping.write_mark(folder, mark)
@@ -62,6 +63,32 @@ def main(
     warden.run(Ready(mark[:], reaped, {**host.enforcement(), **cells.enforcement()}))
     cells.close()
     slots.remove_all()
+
+
+def _reap(earlier: RunMark, host: Host, clock: Clock, link: socket.socket) -> int:
+    """End what an earlier run left; until that is done, however long it takes, this one does not begin."""
+    reaped = 0
+    while True:
+        left = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS if not reaped else 0.0)
+        reaped = max(reaped, left.met)
+        if not left.alive:
+            return reaped
+        pids = " ".join(map(str, left.alive))
+        print(
+            f"warden: processes of an earlier run cannot be ended yet, so nothing is started: {pids}", file=sys.stderr
+        )
+        if not _connected(link):
+            # Nobody waits for us any more; whoever starts next begins anew.
+            sys.exit(1)
+
+
+def _connected(link: socket.socket) -> bool:
+    try:
+        return bool(link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
 
 
 if __name__ == "__main__":

@@ -180,11 +180,18 @@ class Trees:
         for attempt in attempts:
             if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
                 if not attempt.ending:
+                    if not self._host.adopts:
+                        self._name_stragglers(attempt)
                     stragglers.append((attempt, Breach("exit", "")))
                 self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
             else:
                 self._finish(attempt, now, tree_dead=True)
         self._end(stragglers, now=now)
+
+    def _name_stragglers(self, attempt: Attempt) -> None:
+        for pid in self._host.tagged({attempt.tag})[attempt.tag]:
+            if (about := self._host.about(pid)) is not None and not about.ended:
+                attempt.stragglers[pid] = about.name
 
     def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
         if tree_dead and self._looks_once_more(attempt, now):
