@@ -18,6 +18,7 @@ from clients.coordinator_convert import (
     filter_to,
     page_from,
     report_from,
+    runner_from,
     specs_to,
     stats_from,
     task_from,
@@ -36,6 +37,8 @@ from clients.coordinator_values import (
     QueueStats,
     ReportView,
     RetryResult,
+    RunnerDrain,
+    RunnerView,
     Submitted,
     TaskChanges,
     TaskFilter,
@@ -49,6 +52,8 @@ from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
+    fleet_pb2,
+    fleet_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     reports_pb2,
@@ -57,7 +62,7 @@ from protos.coordinator.v1 import (
     tasks_pb2_grpc,
 )
 
-REPEATABLE = repeatable(file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2))
+REPEATABLE = repeatable(file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, fleet_pb2))
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
@@ -75,6 +80,7 @@ class CoordinatorClient:
         self._queue = queue_pb2_grpc.QueueServiceStub(channel)
         self._agents = agents_pb2_grpc.AgentServiceStub(channel)
         self._reports = reports_pb2_grpc.ReportServiceStub(channel)
+        self._fleet = fleet_pb2_grpc.FleetServiceStub(channel)
 
     @classmethod
     def dial(cls, target: Target, *, token: TokenSource) -> Self:
@@ -249,6 +255,23 @@ class CoordinatorClient:
         with going_on():
             answer = await ask(self._queue.UndoClearQueue, request, deadline)
         return answer.restored
+
+    # Runners
+
+    async def list_runners(self, *, deadline: timedelta = DEADLINE) -> tuple[RunnerView, ...]:
+        """Those that are attached, and those that are drained and away, by name."""
+        answer = await ask(self._fleet.ListRunners, fleet_pb2.ListRunnersRequest(), deadline)
+        return tuple(runner_from(runner) for runner in answer.runners)
+
+    async def drain_runner(self, name: str, *, reason: str = "", deadline: timedelta = DEADLINE) -> RunnerDrain:
+        """Lets nothing new start on a runner; kept over restarts. Raises Invalid for what is no name of a runner."""
+        answer = await ask(self._fleet.DrainRunner, fleet_pb2.DrainRunnerRequest(name=name, reason=reason), deadline)
+        return RunnerDrain(changed=answer.changed, running=answer.running)
+
+    async def resume_runner(self, name: str, *, deadline: timedelta = DEADLINE) -> bool:
+        """Undoes `drain_runner`; whether that changed anything."""
+        answer = await ask(self._fleet.ResumeRunner, fleet_pb2.ResumeRunnerRequest(name=name), deadline)
+        return answer.changed
 
     # Agents and projects
 

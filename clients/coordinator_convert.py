@@ -16,6 +16,7 @@ from clients.coordinator_values import (
     QueueStats,
     ReportView,
     RunnerView,
+    ServiceStatus,
     TaskFilter,
     TaskPage,
     TaskSpec,
@@ -134,6 +135,7 @@ def task_from(wire: tasks_pb2.Task) -> TaskView:
         timeout=duration_in(wire, "timeout"),
         runner=wire.runner,
         change=wire.change,
+        service=_service_from(wire.service) if wire.HasField("service") else None,
     )
 
 
@@ -180,7 +182,7 @@ def stats_from(wire: queue_pb2.GetQueueStatsResponse) -> QueueStats:
         paused=wire.paused,
         paused_reason=wire.paused_reason,
         oldest_ready_at=moment_in(wire, "oldest_ready_at"),
-        runners=tuple(_runner_from(runner) for runner in wire.runners),
+        runners=tuple(runner_from(runner) for runner in wire.runners),
         parked=tuple(_parked_from(scope) for scope in wire.parked),
         throughput_per_minute=wire.throughput_per_minute,
         wait_p50_seconds=wire.wait_p50_seconds if wire.HasField("wait_p50_seconds") else None,
@@ -217,6 +219,7 @@ def agent_from(wire: agents_pb2.Agent) -> AgentView:
         held_until=moment_in(wire, "held_until"),
         restarts=wire.restarts,
         concurrency_max=wire.concurrency_max,
+        service=_service_from(wire.service) if wire.HasField("service") else None,
     )
 
 
@@ -233,16 +236,27 @@ def report_from(wire: reports_pb2.Report) -> ReportView:
     )
 
 
+def _service_from(wire: tasks_pb2.ServiceStatus) -> ServiceStatus:
+    return ServiceStatus(
+        restarts=wire.restarts,
+        next_start_at=moment_in(wire, "next_start_at"),
+        last_end=wire.last_end,
+        last_lines=wire.last_lines,
+        health=wire.health,
+    )
+
+
 def _usage_from(wire: tasks_pb2.Usage) -> Usage:
     return Usage(cpu=wire.cpu.ToTimedelta(), memory_peak_bytes=wire.memory_peak_bytes or None)
 
 
 def _limit_from(wire: tasks_pb2.Limit) -> Limit:
     enforcement = word(tasks_pb2.Enforcement.Name(wire.enforcement), "ENFORCEMENT_")
-    return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement))
+    return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement), detail=wire.detail)
 
 
-def _runner_from(wire: queue_pb2.Runner) -> RunnerView:
+def runner_from(wire: queue_pb2.Runner) -> RunnerView:
+    """A runner."""
     return RunnerView(
         name=wire.name,
         host=wire.host,
@@ -251,6 +265,16 @@ def _runner_from(wire: queue_pb2.Runner) -> RunnerView:
         draining=wire.draining,
         attached_at=moment_in(wire, "attached_at"),
         last_heartbeat_at=moment_in(wire, "last_heartbeat_at"),
+        labels=dict(wire.labels),
+        services=wire.services,
+        services_max=wire.services_max,
+        paused=wire.paused,
+        memory_bytes=wire.memory_bytes or None,
+        memory_available_bytes=wire.memory_available_bytes if wire.memory_available_bytes >= 0 else None,
+        memory_expected_bytes=wire.memory_expected_bytes,
+        cpu_share=wire.cpu_share if wire.cpu_share >= 0 else None,
+        held_reason=wire.held_reason,
+        drained=wire.drained,
     )
 
 

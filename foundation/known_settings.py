@@ -74,9 +74,11 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "output_bytes_max": _size("1GB", "0B", "1PB", "output of one task; 0: no limit"),
         "work_files_max": _integer(50_000, 0, 100_000_000, "files in a task's scratch folder; 0: no limit"),
         "work_bytes_max": _size("10GB", "0B", "1PB", "room that a task's scratch folder may take; 0: no limit"),
+        "runner_labels": _text("", "what tasks may ask a runner for: key=value,key=value"),
         "max_services": _integer(100, 0, 10_000, "services that one runner keeps alive, beside its tasks"),
+        "run_as_user": _text("nobody", 'whom a root runner runs scripts with run_as = "user" as, where root owns all'),
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
-        "paused_attempts_max": _integer(10, 0, 1_000, "attempts that may stay paused on one runner"),
+        "paused_attempts_max": _integer(10, 0, 1_000, "paused attempts of one runner that give their slot back"),
         "paused_seconds_max": _number(_DAY, 0, 30 * _DAY, "how long an attempt may stay paused"),
         "prefetch": _integer(80, 0, 1_000, "leases that a runner takes ahead at most; fewer where tasks take long"),
         "service_backoff_seconds": _number(1, 0.01, 3_600, "first pause before a service is started again; doubles"),
@@ -97,6 +99,8 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "output_head_bytes": _size("8MB", "1KB", "1GB", "output kept from the beginning of an attempt"),
         "output_tail_bytes": _size("8MB", "1KB", "1GB", "output kept from the end of an attempt"),
         "output_line_bytes_max": _size("64KB", "80B", "1MB", "longer lines are cut"),
+        "agent_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/agent_<name>.log is rotated"),
+        "agent_log_files_max": _integer(5, 1, 100, "rotated logs that are kept of each agent"),
         "report_bytes_max": _size("1MB", "1KB", "16MB", "a larger report is refused"),
         # Lease and fence.
         "lease_seconds": _number(20, 0.2, 3_600, "how long a lease lasts without renewal"),
@@ -180,12 +184,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 )
 """The runbook's own environment names; `QUANTUM_<NAME>` goes before them."""
 
-NOT_ACTED_ON = frozenset(
-    {
-        "max_services",
-        "paused_attempts_max",
-    }
-)
+NOT_ACTED_ON: frozenset[str] = frozenset()
 """Settings that are read and checked, and that nothing obeys yet; every list of settings says so."""
 
 NOT_SETTINGS = frozenset(

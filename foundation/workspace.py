@@ -93,6 +93,11 @@ class Workspace:
         return self.state / "credentials"
 
     @property
+    def secret_names(self) -> Path:
+        """The folder with the names of the secrets that were stored for agents; see foundation/agent_secrets."""
+        return self.state / "secrets"
+
+    @property
     def keychain_record(self) -> Path:
         """Which secret store was picked at `init`."""
         return self.state / "keychain"

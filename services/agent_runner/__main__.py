@@ -1,4 +1,4 @@
-"""Starts a runner: `python -m services.agent_runner --name NAME [--workspace PATH] [--debug]`."""
+"""Starts a runner: `python -m services.agent_runner --name NAME [--label KEY=VALUE]… [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib import metadata
@@ -17,34 +17,40 @@ from typing import Any
 from clients.attachment import Attachment
 from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
+from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
 from foundation.errors import Invalid, NotFound, QuantumError
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
 from foundation.log import Logger, configure, get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account, wait_for_secret
+from foundation.secrets import SERVICE_TOKEN, SecretStore, open_secret_store, service_account, wait_for_secret
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.keychain import KeychainSecrets
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
-from services.agent_runner.adapters.warden_process import WardenFacts, WardenProcess, end_orphans
+from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
+from services.agent_runner.domain.labels import labels_of
 from services.agent_runner.domain.names import require_name
+from services.agent_runner.domain.reach import Confinement
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Message
+from services.agent_runner.warden.slots import forget_secrets
 from services.agent_runner.warden.this_host import this_host
 
 _TOKEN_WITHIN = timedelta(seconds=5)
@@ -55,13 +61,15 @@ _STOP_GRACE = timedelta(seconds=1)
 _EXIT_WARDEN_LOST = 70
 
 
-async def serve(workspace: Workspace, name: str, settings: RunnerSettings, stop: asyncio.Event) -> int:
+async def serve(
+    workspace: Workspace, name: str, labels: Mapping[str, str], settings: RunnerSettings, stop: asyncio.Event
+) -> int:
     """Run attempts until `stop` is set; returns the exit code."""
     log, clock = get_logger("agent_runner"), SystemClock()
     folder = workspace.state / f"runner-{name}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WorkspaceLock(folder / "lock"):
-        parts = _Parts(workspace, name, settings, folder, clock, log)
+        parts = _Parts(workspace, name, labels, settings, folder, clock, log)
         starting, stopping = asyncio.create_task(parts.start_warden()), asyncio.create_task(stop.wait())
         # Reaping what an earlier run left may take a while; whoever wants us gone need not wait for it.
         ends: list[asyncio.Future[Any]] = [starting, stopping]
@@ -78,17 +86,31 @@ class _Parts:
     """The wiring of one runner."""
 
     def __init__(
-        self, workspace: Workspace, name: str, settings: RunnerSettings, folder: Path, clock: SystemClock, log: Logger
+        self,
+        workspace: Workspace,
+        name: str,
+        labels: Mapping[str, str],
+        settings: RunnerSettings,
+        folder: Path,
+        clock: SystemClock,
+        log: Logger,
     ) -> None:
         self._workspace = workspace
         self._name = name
+        self._labels = labels
         self._settings = settings
         self._folder = folder
         self._clock = clock
         self._log = log
         self._incarnation = SystemIds(clock).new()
         self._outbox = Outbox()
-        self._logs = LogFiles(workspace.logs, clock, asyncio.get_running_loop())
+        self._logs = LogFiles(
+            workspace.logs,
+            clock,
+            asyncio.get_running_loop(),
+            bytes_max=settings.agent_log_bytes_max,
+            files_max=settings.agent_log_files_max,
+        )
         bounds = OutputBounds(
             result=settings.result_output_bytes,
             head=settings.output_head_bytes,
@@ -97,6 +119,7 @@ class _Parts:
             report=settings.report_bytes_max,
         )
         outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
+        self._secrets = open_secret_store(workspace, os.environ)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
 
@@ -106,7 +129,13 @@ class _Parts:
             self._folder,
             self._workspace.stop_file,
             random_bytes(16).hex(),
-            WardenFacts(self._settings.max_concurrent_agents, self._settings.kernel_limits, self._settings.cpu_limit),
+            WardenFacts(
+                at_once=self._settings.max_concurrent_agents,
+                paused_max=self._settings.paused_attempts_max,
+                kernel_limits=self._settings.kernel_limits,
+                cpu_limit=self._settings.cpu_limit,
+                run_as_user=self._settings.run_as_user,
+            ),
             self._on_news,
         )
         ready = self._warden.ready.result()
@@ -127,10 +156,12 @@ class _Parts:
             nice=self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
+            secrets=KeychainSecrets(AgentSecrets(self._workspace, self._secrets, self._clock)),
             outbox=self._outbox,
             scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
+            confinement=Confinement(*ready.confinement),
         )
 
     def _on_news(self, messages: Sequence[Message]) -> None:
@@ -141,7 +172,7 @@ class _Parts:
         """Attach, answer, and end cleanly; returns the exit code."""
         runner = self._runner
         assert runner is not None, "the warden is started first"
-        token = _Credential(self._workspace)
+        token = _Credential(self._workspace, self._secrets)
         safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
         verifier = CachingTokenVerifier(safety, self._clock)
         server = RpcServer(
@@ -198,9 +229,12 @@ class _Parts:
                 host=platform.node(),
                 incarnation=self._incarnation,
                 slots=runner.slots,
-                labels={"os": platform.system().lower(), "machine": platform.machine()},
+                labels=self._labels,
                 version=metadata_version(),
                 held=runner.refs(),
+                services_max=self._settings.max_services,
+                memory_bytes=memory_bytes(),
+                enforcement=runner.enforcement,
             ),
             runner=runner,
             followers=followers,
@@ -224,14 +258,15 @@ class _Parts:
         dead = end_orphans(this_host(), self._mark, self._clock, self._settings.stop_grace_seconds)
         if not dead:
             self._log.error("Some processes could not be ended.", action="orphans_left")
+        forget_secrets(self._folder / "slots")
         return _EXIT_WARDEN_LOST
 
 
 class _Credential:
     """The runner's own token, looked up anew for each call: rotation replaces it under a running process."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._store = open_secret_store(workspace, os.environ)
+    def __init__(self, workspace: Workspace, store: SecretStore) -> None:
+        self._store = store
         self._account = service_account(workspace, "runner")
         token = wait_for_secret(self._store, SERVICE_TOKEN, self._account, within=_TOKEN_WITHIN, clock=SystemClock())
         if token is None:
@@ -249,6 +284,24 @@ class _Credential:
         return self._last
 
 
+def own_labels(name: str) -> dict[str, str]:
+    """What is true of this machine by itself."""
+    return {
+        "os": platform.system().lower(),
+        "machine": platform.machine(),
+        "host": platform.node(),
+        "runner": name,
+    }
+
+
+def memory_bytes() -> int:
+    """Memory of this machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 0
+
+
 def metadata_version() -> str:
     """The version of this installation; `0` in a bare checkout."""
     try:
@@ -262,6 +315,9 @@ def main(arguments: list[str] | None = None) -> int:
     setting."""
     parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
     parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="what tasks may ask for; may be repeated"
+    )
     parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
     parser.add_argument("--debug", action="store_true", help="say more, on standard error")
     given = parser.parse_args(arguments)
@@ -272,8 +328,9 @@ def main(arguments: list[str] | None = None) -> int:
             workspace = Workspace(given.workspace.resolve())
         require_name(given.name)
         settings = load(RunnerSettings, workspace=workspace)
+        labels = labels_of(own_labels(given.name), settings.runner_labels, given.label)
         configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
-        return run(lambda stop: serve(workspace, given.name, settings, stop))
+        return run(lambda stop: serve(workspace, given.name, labels, settings, stop))
     except QuantumError as error:
         print(f"agent_runner: {error}", file=sys.stderr)
         return 78 if isinstance(error, Invalid) else 1

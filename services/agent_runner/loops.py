@@ -129,10 +129,12 @@ class Stream:
 
 async def read_behind_for_ever(runner: Runner, reading: Reading) -> None:
     """Take in the output of what runs for longer than a moment; sleeps while nothing does."""
+    more = False
     while True:
         await runner.busy()
-        await asyncio.sleep(_READ_SECONDS_WATCHED if reading.watched else _READ_SECONDS)
-        reading.read_behind(runner.view())
+        if not more:
+            await asyncio.sleep(_READ_SECONDS_WATCHED if reading.watched else _READ_SECONDS)
+        more = await reading.read_behind(runner.view())
 
 
 async def watch_host_for_ever(watch: HostWatch) -> None:

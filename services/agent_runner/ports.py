@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from services.agent_runner.domain.host_guard import HostReading
+from services.agent_runner.domain.masking import Forms
 from services.agent_runner.warden.protocol import Message
 
 
@@ -14,6 +15,14 @@ class WardenLink(Protocol):
 
     def tell(self, *orders: Message) -> None:
         """Queue orders for the warden."""
+
+
+class SecretSource(Protocol):
+    """The keychain of this machine."""
+
+    async def fetch(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The secrets by name, as they are now. Raises NotFound or Invalid for one that cannot be had as it is,
+        Unavailable while the keychain does not answer."""
 
 
 class HostGauges(Protocol):
@@ -37,7 +46,7 @@ class AgentLogs(Protocol):
     """`logs/agent_<name>.log` of every agent."""
 
     def write(self, agent: str, task_id: str, text: str) -> None:
-        """Append lines, each marked with its task; soon on disk."""
+        """Append lines, each marked with its task; soon on disk. Of a flood some are left out, and that is said."""
 
     def flush(self) -> None:
         """Write what has gathered."""
@@ -54,8 +63,15 @@ class Output(Protocol):
     def cut(self) -> bool:
         """Whether the result cannot hold it all."""
 
-    def read_behind(self, *, final: bool = False) -> None:
-        """Take in what was written since; with `final` all of it, and no more comes."""
+    @property
+    def taken_bytes(self) -> int:
+        """Bytes of raw output that were taken in."""
+
+    def read_behind(self) -> bool:
+        """Take in a piece of what was written since; says whether there may be more."""
+
+    def finish(self, until: int) -> None:
+        """Take in what is left up to an offset of the raw output; no more comes."""
 
     def take_all(self, raw: bytes) -> None:
         """Take in an output that was short and is told whole; no more comes."""
@@ -73,8 +89,8 @@ class Output(Protocol):
 class Outputs(Protocol):
     """Makes the output of an attempt, and forgets the oldest."""
 
-    def open(self, slot: int, agent: str, task_id: str, fence: int) -> Output:
-        """The output that is being written to a slot."""
+    def open(self, slot: int, agent: str, task_id: str, fence: int, secrets: Forms | None = None) -> Output:
+        """The output that is being written to a slot; the secrets are masked in it."""
 
     def go_on(self, output: Output, slot: int) -> None:
         """What follows of this output is written to another slot."""

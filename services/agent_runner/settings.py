@@ -15,6 +15,9 @@ class RunnerSettings:
     max_concurrent_agents: int
     cpu_limit: int
     kernel_limits: str
+    max_services: int
+    paused_attempts_max: int
+    runner_labels: str
     prefetch: int
     lease_seconds: float
     heartbeat_seconds: float
@@ -24,7 +27,9 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
-    cpu_limit: int
+    run_as_user: str
+    agent_log_bytes_max: int
+    agent_log_files_max: int
     host_guard: str
     host_guard_seconds: float
     memory_available_percent_min: float

@@ -28,6 +28,8 @@ from foundation.workspace import StopFile, Workspace, find_workspace
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
+    fleet_pb2,
+    fleet_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     reports_pb2,
@@ -51,10 +53,13 @@ from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
 from services.coordinator.app.decide import Decide
 from services.coordinator.app.dispatch import Dispatch
+from services.coordinator.app.drains import Drains
 from services.coordinator.app.due import Due
 from services.coordinator.app.explain import Explain
+from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
+from services.coordinator.app.keep_services import KeepServices
 from services.coordinator.app.log import ReadLog
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.outbox import Outbox
@@ -62,7 +67,9 @@ from services.coordinator.app.queue import Queue
 from services.coordinator.app.renewal import Renewal
 from services.coordinator.app.retention import Retention, RetentionRules
 from services.coordinator.app.retry import Retry
+from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
+from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
 from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
 from services.coordinator.runner_servicer import RunnerServicer
@@ -71,7 +78,7 @@ from services.coordinator.settings import CoordinatorSettings
 
 _SECRET_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2)
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2)
 _PACKAGE = "quantum.coordinator.v1"
 _QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
 _AGENTS_REMEDY = (
@@ -135,9 +142,12 @@ class Coordinator:
             heartbeat=timedelta(seconds=settings.heartbeat_seconds),
             pause_max=timedelta(seconds=settings.paused_seconds_max),
         )
-        attachments, holdings, outbox = Attachments(), Holdings(), Outbox()
+        attachments, holdings, outbox, footprints = Attachments(), Holdings(), Outbox(), Footprints()
+        randomness = SystemRandomness()
+        self.services = Services(catalogue, changes, around.bell)
+        told = self.services
         self.intake = Intake(
-            store, changes, catalogue, rule, outbox, holdings, clock=clock, randomness=SystemRandomness()
+            store, changes, catalogue, rule, outbox, holdings, footprints, told, clock=clock, randomness=randomness
         )
         self.dispatch = Dispatch(
             store,
@@ -148,9 +158,19 @@ class Coordinator:
             holdings,
             self.intake,
             outbox,
+            footprints,
             StopFile(workspace.stop_file),
             workspace_folder=str(workspace.root),
             defaults=_defaults(settings),
+            paused_max=settings.paused_attempts_max,
+            clock=clock,
+        )
+        self.drains = Drains(
+            store,
+            attachments,
+            holdings,
+            recall=self.dispatch.recall_from,
+            wake=self.dispatch.wake,
             clock=clock,
         )
         self.renewal = Renewal(
@@ -165,8 +185,19 @@ class Coordinator:
             rule,
             self.times,
             clock=clock,
+            randomness=randomness,
         )
-        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock))
+        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock), self.services)
+        ids = SystemIds(clock)
+        self.cap = OpenTasksCap(settings.open_tasks_max)
+        rules = SubmitRules(
+            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
+        )
+        self.submit = Submit(store, catalogue, changes, self.cap, rules, ids=ids, clock=clock)
+        self.cancel = Cancel(store, changes, ids=ids, clock=clock)
+        self.keep_services = KeepServices(
+            store, catalogue, self.submit, self.cancel, end_attempt=self.renewal.end_attempts
+        )
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
         self.retention = Retention(store, _retention_rules(settings), clock=clock)
         self.tell_acts = TellActs(store, around.audit_log)
@@ -188,18 +219,16 @@ class Coordinator:
         store, catalogue, changes = around.store, around.catalogue, around.changes
         clock, settings = around.clock, around.settings
         ids = SystemIds(clock)
-        cap = OpenTasksCap(settings.open_tasks_max)
-        rules = SubmitRules(
-            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
-        )
+        cap = self.cap
         tasks = TaskServicer(
             store,
             changes,
-            submit=Submit(store, catalogue, changes, cap, rules, ids=ids, clock=clock),
-            cancel=Cancel(store, changes, ids=ids, clock=clock),
+            self.services,
+            submit=self.submit,
+            cancel=self.cancel,
             retry=Retry(store, catalogue, changes, cap, keys_good_for=settings.keys_good_for, ids=ids, clock=clock),
             decide=Decide(store, changes, clock=clock),
-            explain=Explain(store, catalogue, self.dispatch, clock=clock),
+            explain=Explain(store, catalogue, self.dispatch, self.services, clock=clock),
             read_log=ReadLog(store, changes, self.dispatch),
         )
         queue = QueueServicer(
@@ -215,11 +244,13 @@ class Coordinator:
         )
         runners = RunnerServicer(self.renewal, self.intake, self.dispatch, self.times)
         agents, reports = AgentServicer(self.agents, catalogue), ReportServicer(store)
+        fleet = FleetServicer(self.dispatch, self.drains)
         server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks, f"{_PACKAGE}.TaskService")
         server.add(queue_pb2_grpc.add_QueueServiceServicer_to_server, queue, f"{_PACKAGE}.QueueService")
         server.add(agents_pb2_grpc.add_AgentServiceServicer_to_server, agents, f"{_PACKAGE}.AgentService")
         server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
         server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
+        server.add(fleet_pb2_grpc.add_FleetServiceServicer_to_server, fleet, f"{_PACKAGE}.FleetService")
 
     async def run_loops(self, stop: asyncio.Event) -> None:
         """Run everything that runs by itself until `stop`; a loop that ends by a fault of ours ends them all."""
@@ -230,6 +261,8 @@ class Coordinator:
             every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
             every(TELL_ACTS_SECONDS, self.tell_acts.step, name="acts"),
+            every(settings.catalogue_scan_seconds, self.keep_services.step, name="services"),
+            every(TELL_ACTS_SECONDS, self.services.tell, name="service_alerts"),
             every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
@@ -304,6 +337,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                 )
             )
             coordinator.add_to(server)
+            await coordinator.drains.load()
             await coordinator.dispatch.start()
             await server.start(workspace.socket("coordinator"))
             await server.set_serving(True)

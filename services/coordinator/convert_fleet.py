@@ -5,7 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from protos.coordinator.v1 import agents_pb2, queue_pb2, reports_pb2
 from services.coordinator.app.agents import AgentState, AgentView
 from services.coordinator.app.queue import ParkedScope, QueueStats
-from services.coordinator.convert import EFFECTS, duration, optional_timestamp, task_to, timestamp
+from services.coordinator.convert import EFFECTS, duration, optional_timestamp, service_to, task_to, timestamp
 from services.coordinator.domain.fleet import RunnerView
 from services.coordinator.domain.task import Effects
 from services.coordinator.ports import Report
@@ -22,7 +22,7 @@ def stats_to(stats: QueueStats) -> queue_pb2.GetQueueStatsResponse:
         paused=bool(stats.paused_reason),
         paused_reason=stats.paused_reason,
         oldest_ready_at=optional_timestamp(stats.oldest_ready_at),
-        runners=[_runner(runner) for runner in stats.fleet.runners],
+        runners=[runner_to(runner) for runner in stats.fleet.runners],
         parked=[_parked(scope) for scope in stats.parked],
         throughput_per_minute=stats.throughput_per_minute,
         wait_p50_seconds=stats.wait_p50_seconds,
@@ -32,15 +32,26 @@ def stats_to(stats: QueueStats) -> queue_pb2.GetQueueStatsResponse:
     )
 
 
-def _runner(runner: RunnerView) -> queue_pb2.Runner:
+def runner_to(runner: RunnerView) -> queue_pb2.Runner:
+    """One runner; what is not known is what its field says."""
     return queue_pb2.Runner(
         name=runner.name,
         host=runner.host,
         slots=runner.slots,
         running=runner.running,
         draining=runner.draining,
-        attached_at=timestamp(runner.attached_at),
-        last_heartbeat_at=timestamp(runner.last_heartbeat_at),
+        attached_at=optional_timestamp(runner.attached_at),
+        last_heartbeat_at=optional_timestamp(runner.last_heartbeat_at),
+        labels=runner.labels,
+        services=runner.services,
+        services_max=runner.services_max,
+        paused=runner.paused,
+        memory_bytes=runner.memory_bytes,
+        memory_available_bytes=runner.memory_available_bytes,
+        memory_expected_bytes=runner.memory_expected_bytes,
+        cpu_share=runner.cpu_share,
+        held_reason=runner.held_reason,
+        drained=runner.drained,
     )
 
 
@@ -79,6 +90,7 @@ def agent_to(view: AgentView) -> agents_pb2.Agent:
         held_until=optional_timestamp(view.held_until),
         restarts=view.restarts,
         concurrency_max=spec.concurrency_max or 0,
+        service=None if view.service is None else service_to(view.service),
     )
 
 

@@ -79,11 +79,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentHistory:
-    """How an agent has fared: its last 100 counted ends, oldest first, "1" for a success, "0" for a failure."""
+    """How an agent has fared: its last 100 counted ends, oldest first, "1" for a success, "0" for a failure.
+
+    `peaks` are its last 100 known memory peaks, as `domain/footprint` writes them.
+    """
 
     agent: str
     ends: str = ""
     last_task_id: str = ""
+    peaks: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +131,14 @@ class StoreTransaction(Protocol):
         """How many tasks there are per (agent, state). Costs the same however many tasks there are."""
 
     # -- what dispatch reads; each is a walk along an index, never a scan
-    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
-        """Queued and unleased tasks of an agent in the order of dispatch, strictly after an entry."""
+    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int, labels: str = "") -> Sequence[ReadyEntry]:
+        """Queued and unleased tasks of an agent in the order of dispatch, strictly after an entry.
+
+        Those without labels of their own, or those with exactly the ones of a text by `labels_text`.
+        """
+
+    def ready_labels(self, agent: str, *, after: str, limit: int) -> Sequence[str]:
+        """The labels that an agent's ready tasks ask for, as texts upwards, strictly after one of them."""
 
     def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
         """Scheduled tasks whose time has come, earliest first."""
@@ -329,6 +339,9 @@ class AlertBell(Protocol):
     async def ring(self, alert: PersonalAlert) -> None:
         """Have people told. Raises Unavailable when they are not."""
 
+    async def resolve(self, cause: str) -> None:
+        """The cause is gone; nothing happens when it was never there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
@@ -367,6 +380,13 @@ class AgentSpec:
     sandbox: Sandbox | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None
+    changed_at: datetime | None = None
+    """When its files last changed, as the file system has it."""
+
+    @property
+    def is_service(self) -> bool:
+        """Kept alive, instead of run to an end."""
+        return self.kind == "service"
 
 
 class Catalogue(Protocol):

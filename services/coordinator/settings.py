@@ -29,6 +29,7 @@ class CoordinatorSettings:
     lease_seconds: float
     heartbeat_seconds: float
     paused_seconds_max: float
+    paused_attempts_max: int
     open_tasks_max: int
     idempotency_days: float
     max_retries: int

@@ -316,7 +316,8 @@ async def test_an_end_that_is_being_recorded_takes_no_room_on_its_runner(fleet: 
     assert [task.id for task in granted(sent(runner))] == [second.id]
     await fleet.tell(runner, started(lease, fleet.now()), end, end)
     assert (await fleet.task(first)).state is TaskState.FAILED
-    assert fleet.holdings.count_of_runner("one") == fleet.holdings.count_unspawned("one") == 1
+    load = fleet.holdings.load_of("one")
+    assert load.tasks == load.unspawned == 1
 
 
 async def test_with_safety_gone_an_attempt_pauses_after_its_grant_and_stops_later(fleet: Fleet) -> None:

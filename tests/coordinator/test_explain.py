@@ -7,28 +7,21 @@ import pytest
 
 from services.coordinator.app.selection import Selection
 from services.coordinator.domain.explain import AgentFacts, Explanation, explain
-from services.coordinator.domain.fleet import FleetView, Parked, RunnerView
+from services.coordinator.domain.fleet import FleetView, Parked
+from services.coordinator.domain.placement import Need, Room, Share
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Task, TaskState
 from tests.coordinator.desk import Desk
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-RUNNER = RunnerView(
-    name="one",
-    host="here",
-    slots=2,
-    leased=0,
-    running=0,
-    draining=False,
-    attached_at=NOW,
-    last_heartbeat_at=NOW,
-)
-READY = FleetView(runners=(RUNNER,))
+ROOM = Room(name="one", leases=2, slots=2)
+READY = FleetView(rooms=(ROOM,))
 TASK = Task(id="t1", agent="build", state=TaskState.QUEUED, created_at=NOW, ready_at=NOW, fence=1)
 PARKED = Parked(scope="agent:build", code="breaker", reason="It failed 3 times.", until=NOW + timedelta(minutes=5))
 STOPPED = Parked(scope="fleet", code="mode", reason="Stopped by user.", until=None)
-ABLE = AgentFacts()
-FULL = replace(RUNNER, leased=2)
+ABLE = AgentFacts(need=Need(footprint_bytes=1 << 20))
+FULL = replace(ROOM, leases=0, tasks=2)
+GB = 1 << 30
 
 
 def why(task: Task, view: FleetView = READY, agent: AgentFacts = ABLE, *waits_for: Task) -> Explanation:
@@ -63,11 +56,13 @@ def test_the_state_answers_before_the_fleet_does(task: Task, code: str) -> None:
         (replace(READY, stopped=replace(STOPPED, code="stop_file")), "mode"),
         (replace(READY, safety_fault="it does not answer"), "safety_unreachable"),
         (FleetView(), "no_runner"),
-        (FleetView(runners=(replace(RUNNER, draining=True),)), "no_runner"),
+        (FleetView(rooms=(replace(ROOM, draining=True),)), "no_runner"),
+        (FleetView(rooms=(replace(ROOM, held_reason="The machine is short of memory."),)), "host"),
+        (FleetView(rooms=(replace(ROOM, whole=Share(bytes_max=GB, places=2, taken_bytes=GB), tasks=1),)), "memory"),
         (replace(READY, parked={"build": PARKED}), "breaker"),
         (replace(READY, parked={"other": PARKED}), "turn"),
-        (FleetView(runners=(FULL,)), "capacity"),
-        (FleetView(runners=(FULL, RUNNER)), "turn"),
+        (FleetView(rooms=(FULL,)), "capacity"),
+        (FleetView(rooms=(FULL, ROOM)), "turn"),
     ],
 )
 def test_a_ready_task_is_held_by_the_first_thing_that_dispatch_asks(view: FleetView, code: str) -> None:
@@ -75,11 +70,36 @@ def test_a_ready_task_is_held_by_the_first_thing_that_dispatch_asks(view: FleetV
 
 
 def test_everything_at_once_has_one_answer() -> None:
-    view = FleetView(queue_paused="P.", stopped=STOPPED, safety_fault="x", parked={"build": PARKED}, runners=(FULL,))
+    view = FleetView(queue_paused="P.", stopped=STOPPED, safety_fault="x", parked={"build": PARKED}, rooms=(FULL,))
     assert why(TASK, view).code == "queue_paused"
     assert why(TASK, replace(view, queue_paused="")).code == "mode"
     assert why(TASK, replace(view, queue_paused="", stopped=None)).code == "safety_unreachable"
     assert why(TASK, replace(view, queue_paused="", stopped=None, safety_fault="")).code == "breaker"
+
+
+def test_each_thing_that_a_runner_may_lack_has_a_code_and_a_sentence_of_its_own() -> None:
+    mac, service = AgentFacts(need=Need({"os": "darwin"})), AgentFacts(need=Need(service=True))
+    answer = why(TASK, READY, mac)
+    assert (answer.code, answer.sentence) == ("labels", "No attached runner has os=darwin.")
+    assert answer.remedy == "quantum runner list"
+    answer = why(TASK, FleetView(rooms=(replace(ROOM, services_max=3),)), service)
+    assert (answer.code, answer.sentence) == (
+        "services",
+        "All 3 places for services are taken; it waits for a free one.",
+    )
+    large = AgentFacts(need=Need(footprint_bytes=3 * GB))
+    half = replace(ROOM, whole=Share(bytes_max=4 * GB, places=2, taken_bytes=2 * GB, largest=[2 * GB]), tasks=1)
+    answer = why(TASK, FleetView(rooms=(half,)), large)
+    assert answer.sentence == (
+        "It is expected to take 3GB of memory, by its agent's past runs; runner one has 2GB to give at the moment."
+    )
+    held = why(TASK, FleetView(rooms=(replace(ROOM, held_reason="The machine is busy."),)))
+    assert held.sentence == "It is ready, but runner one takes nothing new: The machine is busy."
+
+
+def test_labels_that_no_runner_has_are_named_before_a_breaker() -> None:
+    view = replace(READY, parked={"build": PARKED})
+    assert why(TASK, view, AgentFacts(need=Need({"gpu": "yes"}))).code == "labels"
 
 
 def test_a_breaker_says_until_when_and_where_to_look() -> None:
@@ -99,7 +119,7 @@ def test_an_agent_runs_as_often_as_its_manifest_allows() -> None:
 
 
 def test_a_task_that_lost_two_runners_waits_for_an_empty_one() -> None:
-    busy = FleetView(runners=(replace(RUNNER, leased=1),))
+    busy = FleetView(rooms=(replace(ROOM, tasks=1),))
     assert why(TASK._replace(losses=2), busy).code == "capacity"
     assert why(TASK._replace(losses=2)).code == "turn"
 

@@ -123,8 +123,11 @@ def test_no_statement_reads_every_task_or_sorts_them(plain: apsw.Connection, nam
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("ready", "COVERING INDEX tasks_ready (agent=?)"),
-        ("ready_after", "COVERING INDEX tasks_ready (agent=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("ready", "COVERING INDEX tasks_ready (agent=? AND labels=?)"),
+        ("ready_after", "COVERING INDEX tasks_ready (agent=? AND labels=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("ready_labelled", "COVERING INDEX tasks_ready (agent=? AND labels=?)"),
+        ("ready_labelled_after", "COVERING INDEX tasks_ready (agent=? AND labels=? AND (rank,ready_at,id)>(?,?,?))"),
+        ("next_ready_labels", "COVERING INDEX tasks_ready (agent=? AND labels>?)"),
         ("due", "tasks_due"),
         ("next_due", "tasks_due"),
         ("held", "tasks_held (id>?)"),

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import services
 from foundation.clock import SystemClock
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import (
     Decoder,
@@ -49,7 +50,7 @@ def spawn_warden(
         sys.executable,
         [
             *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
-            *(str(at_once), kernel_limits, str(cpu_limit)),
+            WardenFacts(at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
         ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],

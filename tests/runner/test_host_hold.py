@@ -30,6 +30,7 @@ from foundation.clock import ManualClock
 from foundation.log import get_logger
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
+from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
@@ -37,6 +38,7 @@ from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.host_guard import HostLimits, HostReading
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
 from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest
+from tests.runner.no_secrets import NoSecrets
 from tests.runner.support import WardenUnderTest
 
 GB = 1 << 30
@@ -66,7 +68,7 @@ class Bench:
         self.outbox = Outbox()
         self.orders: list[Message] = []
         log = get_logger("agent_runner")
-        logs = LogFiles(folder / "logs", self.clock, asyncio.get_running_loop())
+        logs = LogFiles(folder / "logs", self.clock, asyncio.get_running_loop(), bytes_max=10**7, files_max=1)
         bounds = OutputBounds(result=1000, head=1000, tail=1000, line=1000, report=1000)
         self.runner = Runner(
             slots=2,
@@ -80,6 +82,8 @@ class Bench:
             outbox=self.outbox,
             clock=self.clock,
             log=log,
+            secrets=NoSecrets(),
+            scripts=LocalScripts(),
         )
         self.gauges = FakeGauges()
         self.watch = HostWatch(self.gauges, limits, self.runner, self.clock)

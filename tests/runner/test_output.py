@@ -89,7 +89,7 @@ def test_short_output_stays_in_memory(slot: Path) -> None:
     slot.write_bytes(b"one\ntwo")
     output.read_behind()
     assert _all(output) == b"one\n"
-    output.read_behind(final=True)
+    output.finish(1000)
     assert (_all(output), output.tail(), output.cut) == (b"one\ntwo", "one\ntwo", False)
     assert not (slot.parent / "kept").exists()
     assert logged == ["one\n", "two"]
@@ -102,7 +102,7 @@ def test_long_output_keeps_head_and_tail(slot: Path, lines: int) -> None:
     for end in range(0, len(whole), 36):
         slot.write_bytes(whole[: end + 36])
         output.read_behind()
-    output.read_behind(final=True)
+    output.finish(len(whole))
     assert output.total_bytes == len(whole)
     assert output.tail().encode() == whole[-10:]
     kept = _all(output)

@@ -29,6 +29,7 @@ from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.warden.protocol import Ended, Message, Refused, Spawned, Start, Terms, Withdraw
+from tests.runner.no_secrets import NoSecrets
 
 CLOCK = SystemClock()
 
@@ -69,7 +70,7 @@ class Door:
         self.outbox = Outbox()
         self.warden = SilentWarden()
         log = get_logger("agent_runner")
-        logs = LogFiles(folder / "logs", CLOCK, asyncio.get_running_loop())
+        logs = LogFiles(folder / "logs", CLOCK, asyncio.get_running_loop(), bytes_max=10**7, files_max=1)
         bounds = OutputBounds(result=1000, head=1000, tail=1000, line=1000, report=1000)
         self.reading = Reading(SlotOutputs(folder / "slots", folder / "kept", logs, bounds), 1000, log)
         self.runner = Runner(
@@ -81,6 +82,7 @@ class Door:
             gateway="http://127.0.0.1:5005",
             warden=self.warden,
             reading=self.reading,
+            secrets=NoSecrets(),
             outbox=self.outbox,
             scripts=LocalScripts(),
             clock=CLOCK,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from services.agent_runner.warden import __main__ as warden
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host_linux import LinuxHost
 
 
@@ -23,4 +24,4 @@ class Unguarded(LinuxHost):
 
 if __name__ == "__main__":
     setattr(warden, "this_host", Unguarded)  # noqa: B010 - it is not the module's own
-    warden.main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5])
+    warden.main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], WardenFacts.of(sys.argv[4]))

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/coordinator/v1/queue.proto\x12\x16quantum.coordinator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\x16\n\x14GetQueueStatsRequest\"\xa8\x04\n\x15GetQueueStatsResponse\x12I\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x39.quantum.coordinator.v1.GetQueueStatsResponse.CountsEntry\x12\x0c\n\x04open\x18\x02 \x01(\x03\x12\x10\n\x08open_max\x18\x03 \x01(\x03\x12\x0e\n\x06paused\x18\x04 \x01(\x08\x12\x15\n\rpaused_reason\x18\x05 \x01(\t\x12\x33\n\x0foldest_ready_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07runners\x18\x07 \x03(\x0b\x32\x1e.quantum.coordinator.v1.Runner\x12\x33\n\x06parked\x18\x08 \x03(\x0b\x32#.quantum.coordinator.v1.ParkedScope\x12\x1d\n\x15throughput_per_minute\x18\t \x01(\x01\x12\x1d\n\x10wait_p50_seconds\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10wait_p99_seconds\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x0bstore_bytes\x18\x0c \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\r \x01(\x03\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x13\n\x11_wait_p50_secondsB\x13\n\x11_wait_p99_seconds\"\xbe\x01\n\x06Runner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x0f\n\x07running\x18\x04 \x01(\x05\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12/\n\x0b\x61ttached_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_heartbeat_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0bParkedScope\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05tasks\x18\x04 \x01(\x03\"#\n\x11PauseQueueRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"%\n\x12PauseQueueResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\x14\n\x12ResumeQueueRequest\"&\n\x13ResumeQueueResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"C\n\x11\x43learQueueRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\":\n\x12\x43learQueueResponse\x12\x0f\n\x07\x63leared\x18\x01 \x01(\x03\x12\x13\n\x0b\x63learing_id\x18\x02 \x01(\t\",\n\x15UndoClearQueueRequest\x12\x13\n\x0b\x63learing_id\x18\x01 \x01(\t\"*\n\x16UndoClearQueueResponse\x12\x10\n\x08restored\x18\x01 \x01(\x03\x32\xe0\x04\n\x0cQueueService\x12y\n\rGetQueueStats\x12,.quantum.coordinator.v1.GetQueueStatsRequest\x1a-.quantum.coordinator.v1.GetQueueStatsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12p\n\nPauseQueue\x12).quantum.coordinator.v1.PauseQueueRequest\x1a*.quantum.coordinator.v1.PauseQueueResponse\"\x0b\xaa\xed\x18\x07operate\x12s\n\x0bResumeQueue\x12*.quantum.coordinator.v1.ResumeQueueRequest\x1a+.quantum.coordinator.v1.ResumeQueueResponse\"\x0b\xaa\xed\x18\x07operate\x12p\n\nClearQueue\x12).quantum.coordinator.v1.ClearQueueRequest\x1a*.quantum.coordinator.v1.ClearQueueResponse\"\x0b\xaa\xed\x18\x07operate\x12|\n\x0eUndoClearQueue\x12-.quantum.coordinator.v1.UndoClearQueueRequest\x1a..quantum.coordinator.v1.UndoClearQueueResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/coordinator/v1/queue.proto\x12\x16quantum.coordinator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\x16\n\x14GetQueueStatsRequest\"\xa8\x04\n\x15GetQueueStatsResponse\x12I\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x39.quantum.coordinator.v1.GetQueueStatsResponse.CountsEntry\x12\x0c\n\x04open\x18\x02 \x01(\x03\x12\x10\n\x08open_max\x18\x03 \x01(\x03\x12\x0e\n\x06paused\x18\x04 \x01(\x08\x12\x15\n\rpaused_reason\x18\x05 \x01(\t\x12\x33\n\x0foldest_ready_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07runners\x18\x07 \x03(\x0b\x32\x1e.quantum.coordinator.v1.Runner\x12\x33\n\x06parked\x18\x08 \x03(\x0b\x32#.quantum.coordinator.v1.ParkedScope\x12\x1d\n\x15throughput_per_minute\x18\t \x01(\x01\x12\x1d\n\x10wait_p50_seconds\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10wait_p99_seconds\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x0bstore_bytes\x18\x0c \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\r \x01(\x03\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x13\n\x11_wait_p50_secondsB\x13\n\x11_wait_p99_seconds\"\xef\x03\n\x06Runner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x0f\n\x07running\x18\x04 \x01(\x05\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12/\n\x0b\x61ttached_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_heartbeat_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x06labels\x18\x08 \x03(\x0b\x32*.quantum.coordinator.v1.Runner.LabelsEntry\x12\x10\n\x08services\x18\t \x01(\x05\x12\x14\n\x0cservices_max\x18\n \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12\x1e\n\x16memory_available_bytes\x18\x0c \x01(\x03\x12\x1d\n\x15memory_expected_bytes\x18\r \x01(\x03\x12\x11\n\tcpu_share\x18\x0e \x01(\x01\x12\x13\n\x0bheld_reason\x18\x0f \x01(\t\x12\x0f\n\x07\x64rained\x18\x10 \x01(\t\x12\x0e\n\x06paused\x18\x11 \x01(\x05\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x0bParkedScope\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05tasks\x18\x04 \x01(\x03\"#\n\x11PauseQueueRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"%\n\x12PauseQueueResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\x14\n\x12ResumeQueueRequest\"&\n\x13ResumeQueueResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"C\n\x11\x43learQueueRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\":\n\x12\x43learQueueResponse\x12\x0f\n\x07\x63leared\x18\x01 \x01(\x03\x12\x13\n\x0b\x63learing_id\x18\x02 \x01(\t\",\n\x15UndoClearQueueRequest\x12\x13\n\x0b\x63learing_id\x18\x01 \x01(\t\"*\n\x16UndoClearQueueResponse\x12\x10\n\x08restored\x18\x01 \x01(\x03\x32\xe0\x04\n\x0cQueueService\x12y\n\rGetQueueStats\x12,.quantum.coordinator.v1.GetQueueStatsRequest\x1a-.quantum.coordinator.v1.GetQueueStatsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12p\n\nPauseQueue\x12).quantum.coordinator.v1.PauseQueueRequest\x1a*.quantum.coordinator.v1.PauseQueueResponse\"\x0b\xaa\xed\x18\x07operate\x12s\n\x0bResumeQueue\x12*.quantum.coordinator.v1.ResumeQueueRequest\x1a+.quantum.coordinator.v1.ResumeQueueResponse\"\x0b\xaa\xed\x18\x07operate\x12p\n\nClearQueue\x12).quantum.coordinator.v1.ClearQueueRequest\x1a*.quantum.coordinator.v1.ClearQueueResponse\"\x0b\xaa\xed\x18\x07operate\x12|\n\x0eUndoClearQueue\x12-.quantum.coordinator.v1.UndoClearQueueRequest\x1a..quantum.coordinator.v1.UndoClearQueueResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETQUEUESTATSRESPONSE_COUNTSENTRY']._loaded_options = None
   _globals['_GETQUEUESTATSRESPONSE_COUNTSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNNER_LABELSENTRY']._loaded_options = None
+  _globals['_RUNNER_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_QUEUESERVICE'].methods_by_name['GetQueueStats']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['GetQueueStats']._serialized_options = b'\220\002\001\252\355\030\004read'
   _globals['_QUEUESERVICE'].methods_by_name['PauseQueue']._loaded_options = None
@@ -52,25 +54,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETQUEUESTATSRESPONSE_COUNTSENTRY']._serialized_start=616
   _globals['_GETQUEUESTATSRESPONSE_COUNTSENTRY']._serialized_end=661
   _globals['_RUNNER']._serialized_start=706
-  _globals['_RUNNER']._serialized_end=896
-  _globals['_PARKEDSCOPE']._serialized_start=898
-  _globals['_PARKEDSCOPE']._serialized_end=1000
-  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1002
-  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1037
-  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1039
-  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1076
-  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1078
-  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1098
-  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1100
-  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1138
-  _globals['_CLEARQUEUEREQUEST']._serialized_start=1140
-  _globals['_CLEARQUEUEREQUEST']._serialized_end=1207
-  _globals['_CLEARQUEUERESPONSE']._serialized_start=1209
-  _globals['_CLEARQUEUERESPONSE']._serialized_end=1267
-  _globals['_UNDOCLEARQUEUEREQUEST']._serialized_start=1269
-  _globals['_UNDOCLEARQUEUEREQUEST']._serialized_end=1313
-  _globals['_UNDOCLEARQUEUERESPONSE']._serialized_start=1315
-  _globals['_UNDOCLEARQUEUERESPONSE']._serialized_end=1357
-  _globals['_QUEUESERVICE']._serialized_start=1360
-  _globals['_QUEUESERVICE']._serialized_end=1968
+  _globals['_RUNNER']._serialized_end=1201
+  _globals['_RUNNER_LABELSENTRY']._serialized_start=1156
+  _globals['_RUNNER_LABELSENTRY']._serialized_end=1201
+  _globals['_PARKEDSCOPE']._serialized_start=1203
+  _globals['_PARKEDSCOPE']._serialized_end=1305
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1307
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1342
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1344
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1381
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1383
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1403
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1405
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1443
+  _globals['_CLEARQUEUEREQUEST']._serialized_start=1445
+  _globals['_CLEARQUEUEREQUEST']._serialized_end=1512
+  _globals['_CLEARQUEUERESPONSE']._serialized_start=1514
+  _globals['_CLEARQUEUERESPONSE']._serialized_end=1572
+  _globals['_UNDOCLEARQUEUEREQUEST']._serialized_start=1574
+  _globals['_UNDOCLEARQUEUEREQUEST']._serialized_end=1618
+  _globals['_UNDOCLEARQUEUERESPONSE']._serialized_start=1620
+  _globals['_UNDOCLEARQUEUERESPONSE']._serialized_end=1662
+  _globals['_QUEUESERVICE']._serialized_start=1665
+  _globals['_QUEUESERVICE']._serialized_end=2273
 # @@protoc_insertion_point(module_scope)

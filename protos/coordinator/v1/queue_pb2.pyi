@@ -52,7 +52,14 @@ class GetQueueStatsResponse(_message.Message):
     def __init__(self, counts: _Optional[_Mapping[str, int]] = ..., open: _Optional[int] = ..., open_max: _Optional[int] = ..., paused: _Optional[bool] = ..., paused_reason: _Optional[str] = ..., oldest_ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., runners: _Optional[_Iterable[_Union[Runner, _Mapping]]] = ..., parked: _Optional[_Iterable[_Union[ParkedScope, _Mapping]]] = ..., throughput_per_minute: _Optional[float] = ..., wait_p50_seconds: _Optional[float] = ..., wait_p99_seconds: _Optional[float] = ..., store_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ...) -> None: ...
 
 class Runner(_message.Message):
-    __slots__ = ("name", "host", "slots", "running", "draining", "attached_at", "last_heartbeat_at")
+    __slots__ = ("name", "host", "slots", "running", "draining", "attached_at", "last_heartbeat_at", "labels", "services", "services_max", "memory_bytes", "memory_available_bytes", "memory_expected_bytes", "cpu_share", "held_reason", "drained", "paused")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +67,16 @@ class Runner(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     ATTACHED_AT_FIELD_NUMBER: _ClassVar[int]
     LAST_HEARTBEAT_AT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_MAX_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_EXPECTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_SHARE_FIELD_NUMBER: _ClassVar[int]
+    HELD_REASON_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     name: str
     host: str
     slots: int
@@ -67,7 +84,17 @@ class Runner(_message.Message):
     draining: bool
     attached_at: _timestamp_pb2.Timestamp
     last_heartbeat_at: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., slots: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ..., attached_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_heartbeat_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    labels: _containers.ScalarMap[str, str]
+    services: int
+    services_max: int
+    memory_bytes: int
+    memory_available_bytes: int
+    memory_expected_bytes: int
+    cpu_share: float
+    held_reason: str
+    drained: str
+    paused: int
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., slots: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ..., attached_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_heartbeat_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., services: _Optional[int] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., memory_expected_bytes: _Optional[int] = ..., cpu_share: _Optional[float] = ..., held_reason: _Optional[str] = ..., drained: _Optional[str] = ..., paused: _Optional[int] = ...) -> None: ...
 
 class ParkedScope(_message.Message):
     __slots__ = ("scope", "reason", "until", "tasks")

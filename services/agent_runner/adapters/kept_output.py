@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.tokens import mask
+from services.agent_runner.domain.masking import Forms, Masker
 from services.agent_runner.domain.text import Cleaner, last_bytes
 from services.agent_runner.ports import AgentLogs, Output
 
-_READ_BYTES = 1 << 20
+# Taken in at one go, in 5 ms or less: between two pieces the runner's loop does other things.
+_READ_BYTES = 1 << 17
 # What has been read of a long output gives its room on the disk back in steps of this size.
 _PUNCH_BYTES = 4 << 20
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
@@ -47,12 +49,14 @@ class SlotOutput:
         log: Callable[[str], None],
         *,
         forget: Callable[[str], None],
+        secrets: Forms | None = None,
     ) -> None:
         self._open_raw = open_raw
         self._kept_path = kept
         self._bounds = bounds
         self._log = log
         self._forget_old = forget
+        self._masker = Masker(secrets) if secrets is not None else None
         self._cleaner = Cleaner(bounds.line, mask)
         self._raw = -1
         self._raw_offset = 0
@@ -71,20 +75,28 @@ class SlotOutput:
         """See `Output`."""
         return self._kept >= 0
 
-    def read_behind(self, *, final: bool = False) -> None:
+    @property
+    def taken_bytes(self) -> int:
+        """See `Output`."""
+        return self._raw_offset
+
+    def read_behind(self) -> bool:
         """See `Output`."""
         if self._raw < 0:
             self._raw = self._open_raw()
-        while piece := os.pread(self._raw, _READ_BYTES, self._raw_offset):
-            self._raw_offset += len(piece)
-            self._take(self._cleaner.feed(piece))
-            if self._raw_offset - self._punched >= _PUNCH_BYTES:
-                self._punch()
-            if len(piece) < _READ_BYTES:
-                break
-        if final:
-            self._take(self._cleaner.feed(b"", final=True))
-            self._raw = -1
+        piece = os.pread(self._raw, _READ_BYTES, self._raw_offset)
+        self._raw_offset += len(piece)
+        self._take(self._clean(piece))
+        if self._raw_offset - self._punched >= _PUNCH_BYTES:
+            self._punch()
+        return len(piece) == _READ_BYTES
+
+    def finish(self, until: int) -> None:
+        """See `Output`."""
+        while self._raw_offset < until and self.read_behind():
+            pass
+        self._take(self._clean(b"", final=True))
+        self._raw = -1
 
     def go_on(self, open_raw: Callable[[], int]) -> None:
         """What follows comes from another slot file, from its beginning."""
@@ -93,7 +105,12 @@ class SlotOutput:
 
     def take_all(self, raw: bytes) -> None:
         """See `Output`."""
-        self._take(self._cleaner.feed(raw, final=True))
+        self._take(self._clean(raw, final=True))
+
+    def _clean(self, raw: bytes, *, final: bool = False) -> str:
+        if self._masker is not None:
+            raw = self._masker.feed(raw, final=final)
+        return self._cleaner.feed(raw, final=final)
 
     def _take(self, text: str) -> None:
         if not text:
@@ -180,7 +197,7 @@ class SlotOutputs:
         self._files: OrderedDict[str, None] = OrderedDict()
         self._raw: dict[int, int] = {}
 
-    def open(self, slot: int, agent: str, task_id: str, fence: int) -> SlotOutput:
+    def open(self, slot: int, agent: str, task_id: str, fence: int, secrets: Forms | None = None) -> SlotOutput:
         """See `Outputs`."""
         return SlotOutput(
             lambda: self._open_raw(slot),
@@ -188,6 +205,7 @@ class SlotOutputs:
             self._bounds,
             lambda text: self._logs.write(agent, task_id, text),
             forget=self._forget_oldest,
+            secrets=secrets,
         )
 
     def _open_raw(self, slot: int) -> int:

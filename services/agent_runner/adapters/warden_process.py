@@ -9,26 +9,19 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import services
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from services.agent_runner.warden import reaping
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.protocol import Decoder, Message, Ready, encode
 
 LINK_FD = 3
 _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
-
-
-class WardenFacts(NamedTuple):
-    """What a warden is told at its start; settings of the same names."""
-
-    at_once: int
-    kernel_limits: str
-    cpu_limit: int
 
 
 def spawn(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> tuple[int, socket.socket]:
@@ -38,7 +31,7 @@ def spawn(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> tuple[
     """
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run]
-    argv += map(str, facts)
+    argv.append(facts.argument())
     pid = os.posix_spawn(
         sys.executable,
         argv,

@@ -24,6 +24,7 @@ _CAUSES = {
     "cpu_time": EndCause.CPU_TIME,
     "files": EndCause.FILES,
     "disk": EndCause.DISK,
+    "sandbox": EndCause.SPAWN_CONFIGURATION,
     "cancel": EndCause.CANCEL,
     "stop": EndCause.POLICY,
     "mode": EndCause.POLICY,
@@ -55,6 +56,7 @@ def start_order(held: Held, lease_seconds: float) -> Start:
         lease=lease_seconds,
         alone=lease.alone,
         credential=lease.credential,
+        secrets=tuple(held.secrets.items()),
     )
 
 

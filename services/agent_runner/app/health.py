@@ -60,7 +60,7 @@ class Health:
                     answer = self._reading.peek(message.slot, ANSWER_BYTES_MAX)
                     if message.tree_dead:
                         self._warden.tell(Release(message.slot))
-                fault = fault_of(message.status, message.cause, answer)
+                fault = fault_of(message.status, message.cause, self._reading.without_secrets(service.held, answer))
             case Refused():
                 fault = f"could not be started: {message.sentence}"
             case _:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from clients.attachment_values import AttemptRef, Lease, Result
@@ -34,6 +35,7 @@ class Held:
     started_at: float = 0.0
     paused: bool = False
     disowned: bool = False  # no result is wanted
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # until its output has been taken in
     output: Output | None = None
     result: Result | None = None
     reported_at: float = 0.0

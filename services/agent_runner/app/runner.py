@@ -26,14 +26,17 @@ from foundation.clock import Clock
 from foundation.log import Logger
 from services.agent_runner.app.attempt_messages import boot_us_of, result_of, start_order, started_of, unspawned
 from services.agent_runner.app.beats import Beats
+from services.agent_runner.app.gathering import Gathering
 from services.agent_runner.app.held import Held, Phase, key_of
+from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.services import Services
 from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
-from services.agent_runner.ports import ScriptFiles, WardenLink
+from services.agent_runner.domain.reach import UNCONFINED, Confinement
+from services.agent_runner.ports import ScriptFiles, SecretSource, WardenLink
 from services.agent_runner.warden.protocol import (
     End,
     Ended,
@@ -67,10 +70,12 @@ class Runner:
         nice: int = 0,
         warden: WardenLink,
         reading: Reading,
+        secrets: SecretSource,
         outbox: Outbox,
         scripts: ScriptFiles,
         clock: Clock,
         log: Logger,
+        confinement: Confinement = UNCONFINED,
     ) -> None:
         self.slots = slots
         self.terms = terms
@@ -81,8 +86,10 @@ class Runner:
         self.host = HostState()
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell, confinement)
         self._reading = reading
+        self._gathering = Gathering(secrets, ready=self._start, failed=self._fail)
+        self._lateness = Lateness(reading, self._ended_late)
         self._outbox = outbox
         self._clock = clock
         self._log = log
@@ -145,11 +152,14 @@ class Runner:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:
                 self._active[held] = None
-                if lease.terms.service is not None:
-                    self.services.take(held)
-                else:
-                    self._warden.tell(start_order(held, self.terms.lease_seconds))
+                self._gathering.begin(held)
         self._note_work()
+
+    def _start(self, held: Held) -> None:
+        if held.lease.terms.service is not None:
+            self.services.take(held)
+        else:
+            self._warden.tell(start_order(held, self.terms.lease_seconds))
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Carry out orders about attempts."""
@@ -161,6 +171,8 @@ class Runner:
     def _obey(self, held: Held, order: Order) -> None:
         # Only the warden knows whether it is spawned; what it says then decides between a result and a return.
         match order.kind:
+            case OrderKind.RECALL | OrderKind.CANCEL | OrderKind.STOP if self._gathering.drop(held):
+                self._hand_back(held, order.reason)
             case OrderKind.DISOWN:
                 self._disown(held.ref)
             case _ if self.services.holds(held):
@@ -252,8 +264,12 @@ class Runner:
             case Paused():
                 held.paused = message.paused
                 self._outbox.events(Frozen(held.ref, message.paused))
-            case Ended():
+            case Ended() if not self._lateness.takes(held, message):
                 self._ended(held, message, boot_us)
+
+    def _ended_late(self, held: Held, ended: Ended) -> None:
+        self._ended(held, ended, boot_us_of(self._clock))
+        self._note_work()
 
     def _halt(self, stopped: bool) -> None:
         # The warden refuses by itself what waits there.
@@ -281,6 +297,7 @@ class Runner:
         held.phase = Phase.ENDED
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
         self._report(held)
+        self._note_work()
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
@@ -297,7 +314,7 @@ class Runner:
     def finish(self, held: Held, result: Result) -> None:
         """Its attempt has ended: told until it is acknowledged, unless nobody wants to know."""
         self._active.pop(held, None)
-        held.phase = Phase.ENDED
+        held.phase, held.secrets = Phase.ENDED, {}
         if held.disowned:
             self._forget(held)
         else:
@@ -340,6 +357,9 @@ class Runner:
     def drain(self, why: str = "the runner drains") -> None:
         """Take no more work; what is not spawned yet goes back, the rest runs to its end, but services have none."""
         self.draining = True
+        for held in self._waiting():
+            if self._gathering.drop(held):
+                self._hand_back(held, why)
         if waiting := self._waiting():
             self._decided.clear()
             self._warden.tell(Withdraw([held.key for held in waiting], why))
@@ -377,6 +397,7 @@ class Runner:
         self._active.pop(held, None)
         self._held.pop(held.key, None)
         held.notify()
+        self._note_work()
         if not held.disowned:
             self._outbox.events(Returned(held.ref, reason))
 
@@ -385,7 +406,9 @@ class Runner:
         # A result that is there already is handed in all the same: the fence decides.
         if held is not None and held.phase is not Phase.ENDED:
             held.disowned, why = True, "its lease is no longer this runner's"
-            if self.services.holds(held):
+            if self._gathering.drop(held):
+                self._hand_back(held, "")
+            elif self.services.holds(held):
                 self.services.obey(held, OrderKind.DISOWN, why)
             else:
                 self._warden.tell(End(held.key, "disowned", why))
@@ -413,7 +436,7 @@ class Runner:
 
     def trees(self) -> Sequence[int]:
         """The main process of everything that runs."""
-        return [held.pid for held in self._active if held.phase is Phase.RUNNING]
+        return [held.pid for held in self._active if held.pid]  # a service may be between two processes
 
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""

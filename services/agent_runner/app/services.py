@@ -15,6 +15,7 @@ from foundation.log import Logger
 from services.agent_runner.app.attempt_messages import boot_us_of, result_of, start_order, started_of
 from services.agent_runner.app.health import Health
 from services.agent_runner.app.held import Held, Phase
+from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.service import NEVER, Service, how_it_ended, last_lines
@@ -52,6 +53,7 @@ _ENDED_BY_US = {
     "handed_back": EndCause.HANDED_BACK,
 }
 _REFUSED_BY_US = {"mode": EndCause.POLICY, "fence": EndCause.FENCE, "withdrawn": EndCause.HANDED_BACK}
+_REFUSED_FOR_NOW = ("resources", "host")
 _ORDERED = {OrderKind.CANCEL: "cancel", OrderKind.STOP: "stop", OrderKind.DISOWN: "disowned"}
 
 
@@ -89,6 +91,7 @@ class Services:
         self._warden = warden
         self._terms = terms
         self._reading = reading
+        self._lateness = Lateness(reading, self._ended_late)
         self._outbox = outbox
         self._scripts = scripts
         self._clock = clock
@@ -185,7 +188,12 @@ class Services:
             case Refused():
                 self._refused(service, message, boot_us)
             case Ended():
-                self._ended(service, message, boot_us)
+                self._note_start(service, message, boot_us)
+                if not self._lateness.takes(service.held, message):
+                    self._ended(service, message, boot_us)
+
+    def _ended_late(self, held: Held, ended: Ended) -> None:
+        self._ended(self._of[held], ended, boot_us_of(self._clock))
 
     def _spawned(self, service: Service, spawned: Spawned, boot_us: int) -> None:
         held, now = service.held, spawned.at
@@ -212,13 +220,15 @@ class Services:
             self._outbox.events(service.news(boot_us))
         self._wake.set()
 
-    def _ended(self, service: Service, ended: Ended, boot_us: int) -> None:
-        held = service.held
+    def _note_start(self, service: Service, ended: Ended, boot_us: int) -> None:
+        """It was so short that its start is told with its end."""
         if not service.up:
-            # So short that its start is told with its end.
             self._is_up(service, ended.started_at, boot_us)
             if ended.slot >= 0:
-                self._reading.go_on(held, ended.slot)
+                self._reading.go_on(service.held, ended.slot)
+
+    def _ended(self, service: Service, ended: Ended, boot_us: int) -> None:
+        held = service.held
         self._forget_process(service)
         tell_stragglers(self._log, held.ref.task_id, ended)
         output, report = self._reading.finish(held, ended)
@@ -271,7 +281,7 @@ class Services:
             self._finish(service, *service.ending)
         elif refusal.cause == "configuration":
             self._finish(service, EndCause.SERVICE_HELD, f"held: it cannot be started again: {refusal.sentence}")
-        elif refusal.cause == "resources":
+        elif refusal.cause in _REFUSED_FOR_NOW:
             service.last_end = f"could not be started: {refusal.sentence}"
             self._wait(service, after_refusal(service.ends, service.rule), self._clock.boottime(), boot_us)
         else:

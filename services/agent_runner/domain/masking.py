@@ -1,7 +1,7 @@
-"""Takes secrets out of a stream of bytes, however it is cut: as they are, and as base64, hex, URLs and JSON write them.
+"""Takes secrets out of a stream of bytes, however it is cut: as they are, and as base64, hex, URLs or JSON have them.
 
-A secret of several lines is looked for as a whole and line by line. What a script does to a secret beyond that (reverses
-it, encrypts it, prints it letter by letter with something in between) nobody can find.
+A secret of several lines is looked for as a whole and line by line. What a script does to one beyond that (reverses it,
+encrypts it, prints it letter by letter with something in between) nobody can find.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ _SHAPES = bytes(ord("a") if chr(byte) in _ENCODED else byte if byte in b"\r\n" e
 _WRAPS = (b"a" * _WRAPPED_AFTER + b"\n", b"a" * _WRAPPED_AFTER + b"\r\n")
 # What must stay known of what was passed on already, to tell whether a line end is a wrap.
 _CONTEXT_BYTES = _WRAPPED_AFTER + 2
-_SHORT_ESCAPES = {
-    **{'"': '\\"', "\\": "\\\\", "/": "\\/", "'": "\\'"},
-    **{"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"},
-}
+_SHORT_ESCAPES = {char: f"\\{letter}" for char, letter in zip("\"\\/'\n\r\t\b\f", "\"\\/'nrtbf", strict=True)}
 
 # No encoder escapes these, unless it escapes everything.
 _PLAIN = frozenset(string.ascii_letters + string.digits + "-._~")

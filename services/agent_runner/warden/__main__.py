@@ -1,5 +1,5 @@
-"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN AT_ONCE KERNEL_LIMITS CPU_LIMIT`,
-its link to the runner on fd 3."""
+"""Starts the warden: `python -m services.agent_runner.warden FOLDER STOP_FILE RUN FACTS`, its link to the runner on
+fd 3."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import sys
 from pathlib import Path
 
 from foundation.clock import Clock, SystemClock
+from foundation.workspace import Workspace
 from services.agent_runner.warden import reaping
+from services.agent_runner.warden.boxes import Boxes, Means, find_means, places_of
 from services.agent_runner.warden.cgroups import NoCells
+from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.loop import Warden
+from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protocol import Ready
+from services.agent_runner.warden.proxies import Proxies
+from services.agent_runner.warden.sandbox import Places
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.spawn import Spawner
 from services.agent_runner.warden.this_host import open_cells, this_host
@@ -25,9 +31,7 @@ _REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
 
 
-def main(
-    folder: Path, stop_file: Path, run: str, at_once: int, kernel_limits: str = "auto", cpu_limit: int = 100
-) -> None:
+def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
     """Reap what an earlier run left, then serve the runner on the other end of the link."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         # A terminal's Ctrl-C is the runner's business, which then tells us.
@@ -44,25 +48,47 @@ def main(
     reaped = 0
     if earlier := reaping.read_mark(folder):
         reaped = _reap(earlier, host, clock, link)
+    means = find_means()
     host.adopt_orphans()
     mark = host.mark(run)
     reaping.write_mark(folder, mark)
-    cells = open_cells(run, cpu_share=cpu_limit / 100) if kernel_limits == "auto" else NoCells()
+    cells = open_cells(run, cpu_share=facts.cpu_limit / 100) if facts.kernel_limits == "auto" else NoCells()
     slots = Slots(folder / "slots")
-    spawner = Spawner(host, run, os.environ)
+    helpers: set[int] = set()
+    boxes = _boxes(folder, stop_file, facts.run_as_user, host, means, helpers)
+    spawner = Spawner(host, run, os.environ, boxes)
     warden = Warden(
         link=link,
         host=host,
         spawner=spawner,
         slots=slots,
         cells=cells,
-        at_once=at_once,
+        at_once=facts.at_once,
+        paused_max=facts.paused_max,
         stop_file=stop_file,
         clock=clock,
+        helpers=helpers,
     )
-    warden.run(Ready(mark[:], reaped, {**host.enforcement(), **cells.enforcement()}))
+    enforcement = {**host.enforcement(), **cells.enforcement(), "sandbox": "kernel" if means.level else "none"}
+    warden.run(Ready(mark[:], reaped, enforcement, (means.level.value, means.missing, means.root)))
     cells.close()
     slots.remove_all()
+    boxes.close()
+
+
+def _boxes(folder: Path, stop_file: Path, run_as_user: str, host: Host, means: Means, helpers: set[int]) -> Boxes:
+    def places() -> Places:
+        return places_of(stop_file, folder, hidden)
+
+    def hidden() -> list[str]:
+        """Folders of sockets: of this workspace, and of any other."""
+        found = [Workspace(stop_file.parent.parent).sockets, Path.home() / ".quantum" / "run"]
+        if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+            found.append(Path(runtime) / "quantum")
+        return [str(path) for path in found]
+
+    proxies = Proxies(folder / "proxy", started=helpers.add, mark=host.tag_next)
+    return Boxes(means, places, run_as_user, Placeholders(folder), proxies)
 
 
 def _reap(earlier: RunMark, host: Host, clock: Clock, link: socket.socket) -> int:
@@ -92,4 +118,4 @@ def _connected(link: socket.socket) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5], int(sys.argv[6]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], WardenFacts.of(sys.argv[4]))

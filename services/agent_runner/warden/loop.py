@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from foundation.clock import Clock
@@ -53,19 +54,21 @@ class Warden:
         slots: Slots,
         cells: Cells,
         at_once: int,
+        paused_max: int,
         stop_file: Path,
         clock: Clock,
+        helpers: Collection[int] = (),
     ) -> None:
-        """At most `at_once` attempts run at the same time, paused ones not counted."""
+        """At most `at_once` attempts run at the same time, up to `paused_max` paused ones not counted."""
         self._host = host
         self._spawner = spawner
         self._slots = slots
         self._cells = cells
         self._stop_file = str(stop_file)
         self._clock = clock
-        self._queue = Queue(at_once)
+        self._queue = Queue(at_once, paused_max)
         self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
-        self._trees = Trees(host, slots, self._news, clock)
+        self._trees = Trees(host, slots, self._news, clock, helpers)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False
@@ -216,7 +219,7 @@ class Warden:
         except OSError as error:
             raise SpawnRefused("resources", f"no slot could be made: {error}") from error
         try:
-            slot.prepare(start.params, start.last_report, start.credential)
+            slot.prepare(start.params, start.last_report, start.credential, start.secrets)
             cell = self._cells.cell(slot.index)
             pid, tag = self._spawner.spawn(start, prepared, slot, cell)
         except OSError as error:
@@ -230,6 +233,7 @@ class Warden:
         now = self._clock.boottime()
         renewed_at, lease = waiting.renewed_at, waiting.lease
         attempt = Attempt(start, prepared.terms, slot, cell, pid, tag, renewed_at=renewed_at, lease=lease, now=now)
+        attempt.waiter = prepared.asked is not None and self._spawner.waits
         if cell and start.beside:
             cell.rest()
         self._trees.add(attempt)

@@ -57,6 +57,7 @@ class Start(NamedTuple):
     alone: bool  # nothing else may run meanwhile
     credential: str = ""  # for the file that QUANTUM_CREDENTIAL names; empty: none
     beside: bool = False  # it takes no room from tasks (a service)
+    secrets: tuple[tuple[str, str], ...] = ()  # names and texts, for the folder that QUANTUM_SECRETS names
 
 
 class Withdraw(NamedTuple):
@@ -118,6 +119,7 @@ class Ready(NamedTuple):
     mark: tuple[str, int, str, int, int]  # fields of host.RunMark
     reaped: int  # processes of an earlier run that it ended
     enforcement: dict[str, str]  # how each limit is held here: kernel, supervised or none
+    confinement: tuple[str, str, bool] = ("", "", False)  # fields of domain.reach.Confinement
 
 
 class Spawned(NamedTuple):

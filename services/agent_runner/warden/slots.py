@@ -1,9 +1,9 @@
 """Slots: one folder per attempt that runs at the same time, used again and again because making files is
 dear.
 
-A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json` and
-the scratch folder `work`. Only the warden writes here; the runner reads `out` and `report.json` until it releases the
-slot.
+A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json`,
+the scratch folder `work`, and for those that ask for them `credential` and the folder `secrets`. Only the warden writes
+here; the runner reads `out` and `report.json` until it releases the slot.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import fcntl
 import os
 import shutil
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.files import write_all
 from services.agent_runner.warden.trash import Trash
 
 NO_PARAMS = "{}"
@@ -46,15 +48,17 @@ class Slot:
     """One slot; `output` is a descriptor that all attempts in it share, one after the other."""
 
     __slots__ = (
-        "_clean_params", "_clean_work", "_flags", "_folder", "_has_credential", "_has_last_report", "_has_report",
-        "_named", "_out", "_size", "_trash", "credential", "environment", "index", "last_report", "output", "params",
-        "report", "work",
+        "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
+        "_has_secrets", "_named", "_out", "_owner", "_size", "_tidied", "_trash", "credential", "environment", "folder",
+        "index", "last_report", "output", "params", "report", "secrets", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int, trash: Trash) -> None:
         folder = root / str(index)
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._folder = str(folder)
+        self.folder = str(folder)
+        self._owner = (-1, -1)
+        self._tidied: Callable[[], None] | None = None
         self._trash = trash
         self.index = index
         self._out = f"{folder}/out"
@@ -62,6 +66,7 @@ class Slot:
         self.report = f"{folder}/report.json"
         self.last_report = f"{folder}/last_report.json"
         self.credential = f"{folder}/credential"
+        self.secrets = f"{folder}/secrets"
         self.work = f"{folder}/work"
         paths = {"QUANTUM_PARAMS": self.params, "QUANTUM_REPORT": self.report, "QUANTUM_WORKDIR": self.work}
         self.environment = {name.encode(): os.fsencode(path) for name, path in paths.items()}
@@ -73,9 +78,12 @@ class Slot:
         self._clean_work: _Seen | None = None
         self._has_last_report = False
         self._has_credential = False
+        self._has_secrets = False
         self._has_report = False
 
-    def prepare(self, params: str, last_report: str, credential: str = "") -> None:
+    def prepare(
+        self, params: str, last_report: str, credential: str = "", secrets: Iterable[tuple[str, str]] = ()
+    ) -> None:
         """Make the slot ready for an attempt; raises OSError (disk full, no rights)."""
         self._prepare_output()
         self._prepare_params(params)
@@ -85,10 +93,19 @@ class Slot:
         if credential:
             _write_private(self.credential, credential)
             self._has_credential = True
+        if secrets:
+            self._prepare_secrets(secrets)
         if self._clean_work is None:
             _remove(self.work)
             os.mkdir(self.work, 0o700)
             self._clean_work = _Seen.stamp(self.work)
+
+    def _prepare_secrets(self, secrets: Iterable[tuple[str, str]]) -> None:
+        _remove(self.secrets)
+        os.mkdir(self.secrets, 0o700)
+        self._has_secrets = True
+        for name, secret in secrets:
+            _write_private(f"{self.secrets}/{name}", secret)
 
     def _prepare_output(self) -> None:
         # Who shares a descriptor may switch off appending for all who do.
@@ -125,6 +142,21 @@ class Slot:
         self._has_report = os.path.lexists(self.report)
         return self._has_report
 
+    def give_to(self, uid: int, gid: int) -> None:
+        """Have all in it belong to whom the next attempt runs as; -1: to this process's own user."""
+        if (uid, gid) == self._owner == (-1, -1):
+            return
+        self._owner = (uid, gid)
+        owner = (os.geteuid(), os.getegid()) if uid < 0 else (uid, gid)
+        os.chown(self.folder, *owner)
+        for folder, folders, files in os.walk(self.folder):
+            for name in (*folders, *files):
+                os.chown(os.path.join(folder, name), *owner, follow_symlinks=False)
+
+    def when_tidy(self, tidied: Callable[[], None]) -> None:
+        """Have this called when the tree of the attempt is dead, or it was not started at all."""
+        self._tidied = tidied
+
     def work_used(self) -> bool:
         """Whether anything was put into the scratch folder, or it was taken away."""
         return not _unchanged(self.work, self._clean_work)
@@ -132,21 +164,31 @@ class Slot:
     def tidy(self) -> None:
         """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
         read."""
+        if self._tidied is not None:
+            tidied, self._tidied = self._tidied, None
+            tidied()
         if not _unchanged(self.params, self._clean_params):
             _remove(self.params)
             self._clean_params = None
         if self._has_last_report:
             _remove(self.last_report)
             self._has_last_report = False
-        if self._has_credential:
-            _remove(self.credential)
-            self._has_credential = False
+        self.take_secrets_away()
         if not _unchanged(self.work, self._clean_work):
             if os.path.isdir(self.work) and not os.path.islink(self.work):
                 self._trash.take(self.work)
             else:
                 _remove(self.work)
             self._clean_work = None
+
+    def take_secrets_away(self) -> None:
+        """What was for this attempt alone is good for nothing and nobody after it."""
+        if self._has_credential:
+            _remove(self.credential)
+            self._has_credential = False
+        if self._has_secrets:
+            _remove(self.secrets)
+            self._has_secrets = False
 
     def release(self) -> None:
         """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
@@ -167,8 +209,11 @@ class Slot:
 
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
+        if self._tidied is not None:
+            tidied, self._tidied = self._tidied, None
+            tidied()
         self._close_output()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Slots:
@@ -224,6 +269,13 @@ class Slots:
         shutil.rmtree(self._root / "trash", ignore_errors=True)
 
 
+def forget_secrets(root: Path) -> None:
+    """Take away what a warden that has died left in its slots of attempts' secrets."""
+    for folder in root.iterdir() if root.is_dir() else ():
+        _remove(str(folder / "secrets"))
+        _remove(str(folder / "credential"))
+
+
 def _unchanged(path: str, seen: _Seen | None) -> bool:
     if seen is None:
         return False
@@ -239,7 +291,7 @@ def _write_private(path: str, text: str) -> None:
         os.unlink(path)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.write(handle, text.encode())
+        write_all(handle, text.encode())
     finally:
         os.close(handle)
 

@@ -8,6 +8,8 @@ from services.agent_runner.warden.attempt import Attempt
 from services.agent_runner.warden.protocol import Start
 from services.agent_runner.warden.spawn import Prepared
 
+PAUSED_MAX = 10
+
 
 class Waiting:
     """A start that waits; its lease is renewed meanwhile like any other."""
@@ -22,10 +24,14 @@ class Waiting:
 
 
 class Queue:
-    """Waiting starts, longest first; `slots` is how many attempts run at the same time."""
+    """Waiting starts, longest first; `slots` is how many attempts run at the same time.
 
-    def __init__(self, slots: int) -> None:
+    A paused attempt gives its slot back, up to `paused_max` of them; each further one keeps its own.
+    """
+
+    def __init__(self, slots: int, paused_max: int = PAUSED_MAX) -> None:
         self._slots = slots
+        self._paused_max = paused_max
         self._waiting: dict[str, Waiting] = {}
         self.beside = 0
         """How many of them take no room from tasks."""
@@ -59,7 +65,7 @@ class Queue:
     def next_up(self, attempts: Collection[Attempt]) -> list[Waiting]:
         """Take out what may begin beside these attempts, longest waiting first.
 
-        A paused one gives its slot back, and what runs beside the tasks (a service) never takes one, nor waits for one.
+        What runs beside the tasks (a service) never takes a slot, nor waits for one.
         """
         chosen = [waiting for waiting in self._waiting.values() if waiting.start.beside] if self.beside else []
         chosen += self._next_tasks(attempts)
@@ -69,14 +75,16 @@ class Queue:
         return chosen
 
     def _next_tasks(self, attempts: Collection[Attempt]) -> list[Waiting]:
-        active = [attempt.start.alone for attempt in attempts if not (attempt.told_paused or attempt.start.beside)]
+        tasks = [attempt for attempt in attempts if not attempt.start.beside]
+        active = [attempt.start.alone for attempt in tasks if not attempt.told_paused]
         if True in active:
             return []
+        slots = self._slots - max(0, len(tasks) - len(active) - self._paused_max)
         chosen: list[Waiting] = []
         for waiting in self._waiting.values():
             if waiting.start.beside:
                 continue
-            at_once = 1 if waiting.start.alone else self._slots
+            at_once = 1 if waiting.start.alone else slots
             if len(active) + len(chosen) >= at_once:
                 break
             chosen.append(waiting)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from foundation.errors import Conflict, Internal, Stale
+from services.coordinator.domain.ready import labels_text
 from services.coordinator.domain.task import ENDED, Task, TaskState, faults, request_of
 from services.coordinator.ports import (
     Accepted,
@@ -154,14 +155,22 @@ class MemoryTransaction:
     def counts(self) -> Mapping[tuple[str, TaskState], int]:
         return Counter((task.agent, task.state) for task in self._data.tasks.values())
 
-    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
+    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int, labels: str = "") -> Sequence[ReadyEntry]:
         entries = (
             ReadyEntry(9 - task.priority, task.ready_at, task.id)
-            for task in self._data.tasks.values()
-            if task.agent == agent and task.state is TaskState.QUEUED and not task.leased
+            for task in self._ready()
+            if task.agent == agent and labels_text(task.labels) == labels
         )
         found = [entry for entry in entries if after is None or entry > after]
         return sorted(found)[:limit]
+
+    def ready_labels(self, agent: str, *, after: str, limit: int) -> Sequence[str]:
+        texts = {labels_text(task.labels) for task in self._ready() if task.agent == agent and task.labels}
+        return sorted(text for text in texts if text > after)[:limit]
+
+    def _ready(self) -> Iterable[Task]:
+        tasks = self._data.tasks.values()
+        return (task for task in tasks if task.state is TaskState.QUEUED and not task.leased)
 
     def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
         found = [task for task in self._scheduled() if task.ready_at <= now]

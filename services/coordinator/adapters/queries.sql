@@ -83,13 +83,29 @@ order by id desc limit ?5
 
 -- name: ready
 select rank, ready_at, id from tasks
-where agent = ? and state = 'queued' and holder = ''
+where agent = ? and state = 'queued' and holder = '' and labels is null
 order by rank, ready_at, id limit ?
 
 -- name: ready_after
 select rank, ready_at, id from tasks
-where agent = ? and state = 'queued' and holder = '' and (rank, ready_at, id) > (?, ?, ?)
+where agent = ? and state = 'queued' and holder = '' and labels is null and (rank, ready_at, id) > (?, ?, ?)
 order by rank, ready_at, id limit ?
+
+-- name: ready_labelled
+select rank, ready_at, id from tasks
+where agent = ? and labels = ? and state = 'queued' and holder = ''
+order by rank, ready_at, id limit ?
+
+-- name: ready_labelled_after
+select rank, ready_at, id from tasks
+where agent = ? and labels = ? and state = 'queued' and holder = ''
+    and (rank, ready_at, id) > (?, ?, ?)
+order by rank, ready_at, id limit ?
+
+-- name: next_ready_labels
+select labels from tasks
+where agent = ? and labels > ? and state = 'queued' and holder = ''
+order by labels limit 1
 
 -- name: due
 select {task} from tasks where state = 'scheduled' and ready_at <= ? order by ready_at, id limit ?
@@ -196,11 +212,12 @@ where agent = ? and project = ?
 order by published_at desc, type limit 1
 
 -- name: histories
-select agent, ends, last_task_id from histories
+select agent, ends, last_task_id, peaks from histories
 
 -- name: record_history
-insert into histories (agent, ends, last_task_id) values (?, ?, ?)
-on conflict (agent) do update set ends = excluded.ends, last_task_id = excluded.last_task_id
+insert into histories (agent, ends, last_task_id, peaks) values (?, ?, ?, ?)
+on conflict (agent) do update set
+    ends = excluded.ends, last_task_id = excluded.last_task_id, peaks = excluded.peaks
 
 -- name: refuse
 insert into refusals (task_id, fence, held_fence, runner, what, at) values (?, ?, ?, ?, ?, ?)

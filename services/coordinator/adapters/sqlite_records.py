@@ -125,12 +125,12 @@ class SqliteRecords:
 
     def histories(self) -> Mapping[str, AgentHistory]:
         return {
-            agent: AgentHistory(agent=agent, ends=ends, last_task_id=last_task_id)
-            for agent, ends, last_task_id in fetch(self._connection, "histories")
+            agent: AgentHistory(agent=agent, ends=ends, last_task_id=last_task_id, peaks=peaks)
+            for agent, ends, last_task_id, peaks in fetch(self._connection, "histories")
         }
 
     def record_history(self, history: AgentHistory) -> None:
-        self._execute(SQL["record_history"], (history.agent, history.ends, history.last_task_id))
+        self._execute(SQL["record_history"], (history.agent, history.ends, history.last_task_id, history.peaks))
 
     def refuse(self, refusal: Refusal) -> None:
         values = (

@@ -185,13 +185,23 @@ class SqliteTasks:
         found = fetch(self._connection, "counts")
         return {(agent, TaskState(state)): tasks for agent, state, tasks in found}
 
-    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
+    def ready(self, agent: str, *, after: ReadyEntry | None, limit: int, labels: str = "") -> Sequence[ReadyEntry]:
+        queue = (agent, labels) if labels else (agent,)
         if after is None:
-            rows = fetch(self._connection, "ready", (agent, limit))
+            rows = fetch(self._connection, "ready_labelled" if labels else "ready", (*queue, limit))
         else:
-            values = (agent, after.rank, stamp(after.ready_at), after.id, limit)
-            rows = fetch(self._connection, "ready_after", values)
+            name = "ready_labelled_after" if labels else "ready_after"
+            place = (after.rank, stamp(after.ready_at), after.id)
+            rows = fetch(self._connection, name, (*queue, *place, limit))
         return [ReadyEntry(rank, moment(ready_at), id_) for rank, ready_at, id_ in rows]
+
+    def ready_labels(self, agent: str, *, after: str, limit: int) -> Sequence[str]:
+        found: list[str] = []
+        # One look along the index for each: what it costs is the number of queues, not of tasks.
+        while len(found) < limit and (rows := fetch(self._connection, "next_ready_labels", (agent, after))):
+            after = rows[0][0]
+            found.append(after)
+        return found
 
     def due(self, now: datetime, *, limit: int) -> Sequence[Task]:
         return self._read("due", (stamp(now), limit))

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from services.coordinator.app.changes import Foretold
+from services.coordinator.app.choosing import Choosing
 from services.coordinator.app.family import release_children
 from services.coordinator.app.holds import Holds
 from services.coordinator.app.intake import FEW, outcome_of
-from services.coordinator.app.leasing import Reports, Rooms, last_reports
+from services.coordinator.app.leasing import Reports, last_reports
+from services.coordinator.app.rooms import Rooms
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.failure import FailureClass
 from services.coordinator.domain.fleet import project_scope
@@ -63,13 +65,13 @@ class Ahead:
         board: ReadyBoard,
         rooms: Rooms,
         holds: Holds,
-        allowed: Callable[[str], int],
+        choosing: Choosing,
         wake: Callable[[], None],
     ) -> None:
         self._board = board
         self._rooms = rooms
         self._holds = holds
-        self._allowed = allowed
+        self._choosing = choosing
         self._wake = wake
         self.leading: Leading | None = None
         self.room_is_taken = False
@@ -108,8 +110,10 @@ class Ahead:
         found: list[Task] = []
         projects = self._holds.projects()
         for task in tasks:
+            if task.labels or not (self._choosing.follows and self._choosing.reachable(task.agent)):
+                continue
             self._board.add_empty(task.agent)
-            allowed = self._allowed(task.agent) > sum(other.agent == task.agent for other in found)
+            allowed = self._choosing.allowed(task.agent) > sum(other.agent == task.agent for other in found)
             if allowed and self._board.lane(task.agent).complete and project_scope(task.project) not in projects:
                 found.append(task)
         return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from services.coordinator.domain.fleet import Parked, project_scope
-from services.coordinator.domain.ready import ReadyBoard, entry_of
+from services.coordinator.domain.ready import ReadyBoard, entry_of, lane_of
 from services.coordinator.domain.task import Task
 
 ASIDE_MAX = 1_000
@@ -55,7 +55,7 @@ class Aside:
         for scope in due:
             del self._parked[scope]
             for task in self._tasks.pop(scope, ()):
-                self._board.lane(task.agent).put_back(entry_of(task))
+                self._board.lane(lane_of(task)).put_back(entry_of(task))
 
     def parked(self) -> Mapping[str, Parked]:
         """What holds each project, by its scope."""

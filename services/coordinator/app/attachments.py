@@ -201,6 +201,10 @@ class Attachments:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Attachment] = {}
+        self.drained: dict[str, str] = {}
+        """Runners that a person has drained, attached or not: who, when and why, by their name."""
+        self.changes = 0
+        """How often a runner has come or gone."""
 
     def attach(self, hello: Hello, *, now: datetime) -> Attachment:
         """Admit a runner. The same process coming back replaces its broken stream; a namesake is refused."""
@@ -215,6 +219,7 @@ class Attachments:
             present.close()
         attachment = Attachment(hello=hello, attached_at=now, last_heartbeat_at=now)
         self._by_name[hello.name] = attachment
+        self.changes += 1
         return attachment
 
     def detach(self, attachment: Attachment) -> None:
@@ -222,6 +227,7 @@ class Attachments:
         attachment.close()
         if self._by_name.get(attachment.hello.name) is attachment:
             del self._by_name[attachment.hello.name]
+            self.changes += 1
 
     def get(self, name: str) -> Attachment | None:
         return self._by_name.get(name)

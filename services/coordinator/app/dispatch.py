@@ -12,39 +12,39 @@ from foundation.workspace import StopFile
 from services.coordinator.app.ahead import Ahead, Leading, undo
 from services.coordinator.app.attachments import Attachments, Defaults, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
+from services.coordinator.app.choosing import Choosing
 from services.coordinator.app.figures import Figures
+from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings, held_of
 from services.coordinator.app.holds import Holds
 from services.coordinator.app.intake import Intake
-from services.coordinator.app.leasing import Rooms, all_held, candidate_of, commit_leases
+from services.coordinator.app.leasing import all_held, candidate_of, commit_leases
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.overview import overview
+from services.coordinator.app.rooms import GROWN_AFTER_SECONDS, Needs, Rooms
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import Returned, unstartable
 from services.coordinator.domain.fleet import FleetView, Parked
-from services.coordinator.domain.ready import ReadyBoard, ReadyEntry, entry_of
-from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.domain.placement import Need
+from services.coordinator.domain.ready import ReadyBoard
+from services.coordinator.domain.task import Task
 from services.coordinator.ports import (
     Admission,
     Catalogue,
     OutboxEntry,
     SafetyGate,
     Store,
-    StoreTransaction,
 )
 
 log = get_logger("coordinator")
-BATCH_MAX = 200
-NO_LIMIT = 1_000_000
 PAUSED_FACT = "queue_paused"
 GRANT = timedelta(seconds=30)
-KNOWN_MAX = 4096
 
 
 class Dispatch:
     """One round at a time: take the best ready tasks, ask safety once, commit the leases, send them.
 
-    A round costs by the agents that may run and by the batch, never by the tasks that wait.
+    A round costs by the queues that may run and by the batch, never by the tasks that wait.
     """
 
     def __init__(
@@ -57,10 +57,12 @@ class Dispatch:
         holdings: Holdings,
         intake: Intake,
         outbox: Outbox,
+        footprints: Footprints,
         stop_file: StopFile,
         *,
         workspace_folder: str,
         defaults: Defaults,
+        paused_max: int,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -68,17 +70,18 @@ class Dispatch:
         self._catalogue = catalogue
         self._attachments = attachments
         self._holdings = holdings
-        self._rooms = Rooms(attachments, holdings)
+        self._footprints = footprints
+        self._rooms = Rooms(attachments, holdings, Needs(catalogue, footprints), paused_max=paused_max, now=clock.now)
         self._intake = intake
         self._outbox = outbox
         self._workspace_folder = workspace_folder
         self._defaults = defaults
         self._clock = clock
         self._board = ReadyBoard()
-        self._known: dict[str, Task] = {}
         self._changes = changes
         self._holds = Holds(stop_file, self._board)
-        self._ahead = Ahead(self._board, self._rooms, self._holds, self._allowed, self.wake)
+        self._choosing = Choosing(store, catalogue, attachments, holdings, self._rooms, self._holds, self._board)
+        self._ahead = Ahead(self._board, self._rooms, self._holds, self._choosing, self.wake)
         self._figures = Figures()
         self._credentials: dict[str, str] = {}  # of the round that is being held
         self._admitted_at = 0  # safety's epoch in that round
@@ -90,12 +93,10 @@ class Dispatch:
 
     async def start(self) -> None:
         """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
-        counts, paused = await self._store.read(lambda tx: (tx.counts(), tx.fact(PAUSED_FACT)))
+        paused = await self._store.read(lambda tx: tx.fact(PAUSED_FACT))
+        await self._footprints.load(self._store)
         await self._outbox.load(self._store)
         self._holds.queue_paused = paused or ""
-        for (agent, state), number in counts.items():
-            if state is TaskState.QUEUED and number:
-                self._board.lane(agent)
         async for task in all_held(self._store):
             self._hold(task, incarnation="")
         self._wake.set()
@@ -103,7 +104,17 @@ class Dispatch:
     def _hold(self, task: Task, *, incarnation: str) -> None:
         boottime = self._clock.boottime()
         granted_until = boottime + GRANT.total_seconds()
-        self._holdings.add(held_of(task, incarnation, boottime=boottime, granted_until=granted_until))
+        spec = self._catalogue.agents().get(task.agent)
+        self._holdings.add(
+            held_of(
+                task,
+                incarnation,
+                boottime=boottime,
+                granted_until=granted_until,
+                service=spec is not None and spec.kind == "service",
+                footprint_bytes=self._footprints.of(task.agent),
+            )
+        )
 
     async def run(self) -> None:
         """Hold rounds for ever; a round that fails is tried again when something changes or at the next tick."""
@@ -123,22 +134,12 @@ class Dispatch:
     def _hear(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             is_leading = self._ahead.hear(task)
-            if task.ready:
-                self._offer(task)
-            elif (lane := self._board.lanes.get(task.agent)) is not None:
-                lane.drop(task.id)
-                self._known.pop(task.id, None)
+            self._choosing.hear(task)
             self._holdings.follow_store(task)
             if task.leased and task.cancel_requested and not is_leading:
                 self._order(task, OrderKind.CANCEL, task.reason)
             self._figures.observe(task)
         self._wake.set()
-
-    def _offer(self, task: Task) -> None:
-        self._board.add_empty(task.agent)
-        self._board.lane(task.agent).offer(entry_of(task))
-        if len(self._known) < KNOWN_MAX:
-            self._known[task.id] = task
 
     def _order(self, task: Task, kind: OrderKind, reason: str) -> None:
         attachment = self._attachments.get(task.holder)
@@ -169,10 +170,18 @@ class Dispatch:
     def release_due(self) -> None:
         """Ask again for refusals whose time is over, and for all when the STOP file has gone; called every tick."""
         self._holds.release_due(self._clock.now())
+        self._holdings.grow(self._clock.boottime(), GROWN_AFTER_SECONDS)
+        self._choosing.tidy()
         self._wake.set()
 
-    def _recall(self, reason: str) -> None:
+    def recall_from(self, runner: str, reason: str) -> None:
+        """Bring back what one runner has not started."""
+        self._recall(reason, runner)
+
+    def _recall(self, reason: str, runner: str = "") -> None:
         for held in self._holdings.unspawned():
+            if runner not in ("", held.runner):
+                continue
             attachment = self._attachments.get(held.runner)
             if attachment is not None and not held.recalled:
                 held.recalled = True
@@ -182,7 +191,7 @@ class Dispatch:
 
     async def _round(self) -> None:
         if self._ahead.leading is None:
-            await self._refill()
+            await self._choosing.refill()
         if self._ahead.leading is not None:
             await self._lead(self._ahead.leading)
         else:
@@ -201,7 +210,7 @@ class Dispatch:
             self._ahead.room_is_taken = False
         admission = await self._ask(outcomes, tasks)
         if admission is None:
-            self._put_back(tasks)
+            self._choosing.put_back(tasks)
             return
         await self._lease(self._sort_out(tasks, admission), outcomes)
         await self._outbox.refill(self._store)
@@ -216,12 +225,12 @@ class Dispatch:
         self._ahead.leading = None
         self._wake.set()
         for task in leading.before:
-            self._board.lane(task.agent).take_ahead(task.id)
+            self._choosing.take_ahead(task)
         if admission is None:
-            self._put_back(leading.before)
+            self._choosing.put_back(leading.before)
         absent = []
         for task in self._sort_out(leading.before, admission) if admission is not None else ():
-            self._board.lane(task.agent).settle(task.id)
+            self._choosing.settle(task)
             if task.id in there:
                 self._grant(there.pop(task.id), leading.report(task))
             else:
@@ -240,57 +249,17 @@ class Dispatch:
             self._changes.announce(changed)
             self._outbox.posted(posted)
 
-    async def _refill(self) -> None:
-        for agent, lane in self._board.hungry():
-            if self._allowed(agent) == 0:
-                continue
-            after, limit = lane.begin_refill()
-            found: Sequence[ReadyEntry] = ()
-            complete = False
-            try:
-                found = await self._store.read(partial(_ready, agent=agent, after=after, limit=limit))
-                complete = len(found) < limit
-            finally:
-                lane.end_refill(found, complete=complete)
-
     async def _take(self) -> list[Task]:
         """Take the best ready tasks for which there is room."""
-        if self._holds.everything:
-            return []
-        room = min(BATCH_MAX, self._rooms.total())
-        if room <= 0 or not self._board.occupied:
+        if self._holds.everything or (plan := self._choosing.possible()) is None:
             return []
         if (stopped := self._holds.stopped) is not None:
             self._recall(stopped.reason)
             return []
-        while taken := self._board.take(room, self._allowed):
-            if tasks := await self._tasks_of(taken):
-                return tasks
-            self._wake.set()  # all of these were set aside or gone; there may be more in the store
-        return []
-
-    async def _tasks_of(self, taken: Sequence[tuple[str, ReadyEntry]]) -> list[Task]:
-        """The tasks behind entries that were taken. What is no longer ready is forgotten on the way."""
-        missing = [entry.id for _, entry in taken if entry.id not in self._known]
-        known = dict(await self._store.read(lambda tx: tx.tasks(missing))) if missing else {}
-        tasks = []
-        for agent, entry in taken:
-            task = known.get(entry.id) or self._known.pop(entry.id, None)
-            if task is None or not task.ready:
-                self._board.lane(agent).settle(entry.id)
-            else:
-                tasks.append(task)
-        return self._holds.sift(tasks)
-
-    def _allowed(self, agent: str) -> int:
-        if self._holds.holds(agent):
-            return 0
-        spec = self._catalogue.agents().get(agent)
-        if spec is None or not spec.script:
-            return 0
-        if spec.concurrency_max is None:
-            return NO_LIMIT
-        return max(0, spec.concurrency_max - self._holdings.count_of_agent(agent))
+        tasks, more = await self._choosing.take(plan)
+        if more:
+            self._wake.set()
+        return tasks
 
     async def _ask(self, outcomes: Sequence[OutboxEntry], tasks: Sequence[Task]) -> Admission | None:
         """Ask safety; without an answer nothing starts."""
@@ -309,10 +278,6 @@ class Dispatch:
         self._admitted_at = admission.epoch
         return admission
 
-    def _put_back(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            self._board.lane(task.agent).put_back(entry_of(task))
-
     def _sort_out(self, tasks: Sequence[Task], admission: Admission) -> list[Task]:
         """Park the scope of each refusal; return what was admitted."""
         admitted = []
@@ -325,13 +290,13 @@ class Dispatch:
                 continue
             refusal = Parked(scope=verdict.scope, code=verdict.code, reason=verdict.reason, until=verdict.ask_again_at)
             if not self._holds.park(task, refusal):
-                self._put_back([task])
+                self._choosing.put_back([task])
         return admitted
 
     async def _lease(self, tasks: Sequence[Task], outcomes: Sequence[OutboxEntry]) -> None:
         """Commit the leases and what safety has heard, then send the leases."""
         assigned, rest = self._rooms.assign(tasks)
-        self._put_back(rest)
+        self._choosing.put_back(rest)
         pairs = [(task, moves.lease(task, name)) for task, name in assigned]
         up_to = outcomes[-1].sequence if outcomes else 0
         if not pairs and not up_to:
@@ -340,23 +305,15 @@ class Dispatch:
             reports = await self._store.write(partial(commit_leases, pairs=pairs, up_to=up_to))
         except Stale:
             # One of them changed between the read and the commit (a cancel): read all of them again next round.
-            await self._reread(tasks)
+            await self._choosing.reread(tasks)
             return
         except QuantumError:
-            self._put_back([before for before, _ in pairs])
+            self._choosing.put_back([before for before, _ in pairs])
             raise
         self._outbox.heard(outcomes)
         for before, after in pairs:
-            self._board.lane(after.agent).settle(before.id)
+            self._choosing.settle(before)
             self._grant(after, reports.get((after.agent, after.project), ""))
-
-    async def _reread(self, tasks: Sequence[Task]) -> None:
-        fresh = await self._store.read(lambda tx: tx.tasks([task.id for task in tasks]))
-        for task in tasks:
-            now = fresh.get(task.id)
-            self._board.lane(task.agent).settle(task.id)
-            if now is not None and now.ready:
-                self._board.lane(task.agent).offer(entry_of(now))
 
     def _grant(self, task: Task, last_report: str) -> None:
         attachment = self._attachments.get(task.holder)
@@ -389,10 +346,11 @@ class Dispatch:
             )
         return attachment.follow(task, offset, follow)
 
+    def need_of(self, task: Task) -> Need:
+        """What a task asks of its runner."""
+        return self._rooms.needs.of_task(task)
+
     def fleet(self) -> FleetView:
         """A snapshot for people: `why`, the queue's figures, the agents' states."""
-        return overview(self._holdings, self._attachments, self._holds, self._figures, now=self._clock.now())
-
-
-def _ready(tx: StoreTransaction, *, agent: str, after: ReadyEntry | None, limit: int) -> Sequence[ReadyEntry]:
-    return tx.ready(agent, after=after, limit=limit)
+        rooms, now = self._rooms.all(), self._clock.now()
+        return overview(self._holdings, self._attachments, self._holds, self._figures, rooms, now=now)

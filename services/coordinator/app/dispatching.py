@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from services.coordinator.domain.fleet import FleetView
+from services.coordinator.domain.placement import Need
 from services.coordinator.domain.task import Task
 
 
@@ -12,6 +13,9 @@ class Dispatching(Protocol):
 
     def fleet(self) -> FleetView:
         """A snapshot for people."""
+
+    def need_of(self, task: Task) -> Need:
+        """What a task asks of its runner, as placement decides by it."""
 
     def follow(self, task: Task, offset: int, follow: bool) -> AsyncIterator[tuple[bytes, int]]:
         """Yield output as (data, offset after it); ends with the attempt. Raises Unavailable without its runner."""

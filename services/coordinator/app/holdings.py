@@ -27,9 +27,57 @@ class Held:
     cancel_reason: str | None = None
     recalled: bool = False
     ending: bool = False
+    service: bool = False
+    footprint_bytes: int = 0
+    """What it was expected to take when it was leased."""
+    seen_spawned_at: float | None = None
+    grown: bool = False
+    """It has run for so long that the machine's free memory is without its share already."""
 
 
-def held_of(task: Task, incarnation: str, *, boottime: float, granted_until: float) -> Held:
+@dataclass(slots=True)
+class Load:
+    """What one runner holds. Tasks by their footprints: `young` those that may not have taken their memory yet."""
+
+    tasks: int = 0
+    unspawned: int = 0
+    paused: int = 0
+    services: int = 0
+    services_bytes: int = 0
+    services_young_bytes: int = 0
+    grown: dict[int, int] = field(default_factory=dict)
+    young: dict[int, int] = field(default_factory=dict)
+
+    def count(self, held: Held, by: int) -> None:
+        """Count one in (1) or out (-1)."""
+        if held.service:
+            self.services += by
+            self.services_bytes += by * held.footprint_bytes
+            self.services_young_bytes += 0 if held.grown else by * held.footprint_bytes
+            return
+        self.tasks += by
+        self.unspawned += 0 if held.spawned else by
+        self.paused += by if held.paused else 0
+        sizes = self.grown if held.grown else self.young
+        left = sizes.get(held.footprint_bytes, 0) + by
+        if left:
+            sizes[held.footprint_bytes] = left
+        else:
+            del sizes[held.footprint_bytes]
+
+
+NO_LOAD = Load()
+
+
+def held_of(
+    task: Task,
+    incarnation: str,
+    *,
+    boottime: float,
+    granted_until: float,
+    service: bool = False,
+    footprint_bytes: int = 0,
+) -> Held:
     """A leased task's entry. An incarnation of "" is not known yet."""
     return Held(
         task_id=task.id,
@@ -42,6 +90,8 @@ def held_of(task: Task, incarnation: str, *, boottime: float, granted_until: flo
         spawned=task.state is not TaskState.QUEUED,
         paused=task.state is TaskState.PAUSED,
         cancel_reason=task.reason if task.cancel_requested else None,
+        service=service,
+        footprint_bytes=footprint_bytes,
     )
 
 
@@ -51,8 +101,7 @@ class Holdings:
 
     _held: dict[str, Held] = field(default_factory=dict)
     _by_agent: Counter[str] = field(default_factory=Counter)
-    _by_runner: Counter[str] = field(default_factory=Counter)
-    _unspawned: Counter[str] = field(default_factory=Counter)
+    _loads: dict[str, Load] = field(default_factory=dict)
     _going_on: int = 0
 
     def add(self, held: Held) -> None:
@@ -77,8 +126,10 @@ class Holdings:
         self._by_agent[held.agent] += by
         if not held.ending:
             self._going_on += by
-            self._by_runner[held.runner] += by
-            self._unspawned[held.runner] += 0 if held.spawned else by
+            load = self._loads.get(held.runner)
+            if load is None:
+                load = self._loads[held.runner] = Load()
+            load.count(held, by)
 
     def get(self, task_id: str, fence: int) -> Held | None:
         """The lease under exactly this fence, if it is out."""
@@ -95,8 +146,8 @@ class Holdings:
             return
         self._count(held, -1)
         held.spawned = task.state in (TaskState.RUNNING, TaskState.PAUSED)
-        self._count(held, 1)
         held.paused = task.state is TaskState.PAUSED
+        self._count(held, 1)
         held.cancel_reason = task.reason if task.cancel_requested else None
 
     @property
@@ -113,13 +164,19 @@ class Holdings:
     def count_of_agent(self, agent: str) -> int:
         return self._by_agent[agent]
 
-    def count_of_runner(self, runner: str) -> int:
-        """Leases that a runner has at hand or runs."""
-        return self._by_runner[runner]
+    def load_of(self, runner: str) -> Load:
+        """What a runner has at hand or runs; not to be changed."""
+        return self._loads.get(runner, NO_LOAD)
 
-    def count_unspawned(self, runner: str) -> int:
-        """Leases that a runner has at hand and has not started."""
-        return self._unspawned[runner]
+    def grow(self, boottime: float, after_seconds: float) -> None:
+        """What has run for so long has taken its memory; called every tick."""
+        for held in self._held.values():
+            if held.spawned and not held.grown and not held.ending:
+                held.seen_spawned_at = boottime if held.seen_spawned_at is None else held.seen_spawned_at
+                if boottime - held.seen_spawned_at >= after_seconds:
+                    self._count(held, -1)
+                    held.grown = True
+                    self._count(held, 1)
 
     def unspawned(self) -> Iterable[Held]:
         return [held for held in self._held.values() if not held.spawned]

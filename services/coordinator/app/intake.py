@@ -16,12 +16,15 @@ from services.coordinator.app.alerts import note_alerts, tree_not_dead
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
+from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.outbox import Outbox
+from services.coordinator.app.services import Services
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
 from services.coordinator.domain.failure import FailureClass, RetryRule
+from services.coordinator.domain.footprint import with_peaks
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
     AgentHistory,
@@ -48,6 +51,9 @@ class Settled:
     changed: list[Task]
     accepted: list[bool]
     posted: Sequence[OutboxEntry]
+    peaks: Mapping[str, str]
+    """The last known memory peaks of the agents that have just ended."""
+    services: Sequence[tuple[Task, ServiceNews]] = ()
 
 
 class Intake:
@@ -61,6 +67,8 @@ class Intake:
         rule: RetryRule,
         outbox: Outbox,
         holdings: Holdings,
+        footprints: Footprints,
+        services: Services,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -71,6 +79,8 @@ class Intake:
         self._rule = rule
         self._outbox = outbox
         self._holdings = holdings
+        self._footprints = footprints
+        self._services = services
         self._clock = clock
         self._randomness = randomness
         self._all_in = asyncio.Event()
@@ -112,18 +122,21 @@ class Intake:
             log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
             return
         self._outbox.posted(settled.posted)
+        self._footprints.learn(settled.peaks)
         for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
             if isinstance(event, Ended):
                 attachment.send(Ack(event.task_id, event.fence, accepted))
         _warn_of_killing([event for _, event in batch])
         self._changes.announce(settled.changed)
+        for task, news in settled.services:
+            self._services.hear(task, news)
 
     def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
         """Apply (runner, event) pairs in order; a stale one is refused and recorded, and harms no other."""
         now = self._clock.now()
         before = tx.tasks(list({event.task_id for _, event in events}))
         current = dict(before)
-        accepted, outcomes, ends = [], [], []
+        accepted, outcomes, ends, services = [], [], [], []
         for runner, event in events:
             task = current.get(event.task_id)
             try:
@@ -138,18 +151,21 @@ class Intake:
             current[event.task_id] = after
             if isinstance(event, Ended):
                 ends.append((after, event))
+            elif isinstance(event, ServiceNews):
+                services.append(event)
             if isinstance(event, Ended | Returned):
                 outcomes.append(self._outcome(task, event))
         moved = [(old, current[id]) for id, old in before.items() if current[id] is not old]
         tx.save(moved)
         changed = [after for _, after in moved]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
-        self._keep_results(tx, ends)
+        peaks = self._keep_results(tx, ends)
         # Also of a result that is refused: its processes are there all the same.
         note_alerts(
             tx, [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]
         )
-        return Settled(changed, accepted, tx.post(outcomes))
+        told = [(current[news.task_id], news) for news in services]
+        return Settled(changed, accepted, tx.post(outcomes), peaks, told)
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
         match event:
@@ -168,11 +184,18 @@ class Intake:
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.
                     task = moves.start(task, event.fence, at=event.started_at)
+                if task.deferrals and self._was_calm(task, event):
+                    task = task._replace(deferrals=0)
                 chance = 0.0 if event.end.measured.exit_code == 0 else self._randomness.uniform()
                 halved = bool(self.retries_halved) and self._halves(task)
                 return failure.settle(
                     task, event.fence, event.end, self._rule, chance=chance, now=now, retries_halved=halved
                 )
+
+    def _was_calm(self, task: Task, event: Ended) -> bool:
+        """Whether it is a service that ran for long: what deferred its earlier attempts has nothing to do with it."""
+        ran = event.end.measured.duration
+        return ran is not None and ran >= failure.SERVICE_CALM and is_service(self._catalogue, task.agent)
 
     def _halves(self, task: Task) -> bool:
         spec = self._catalogue.agents().get(task.agent)
@@ -189,9 +212,10 @@ class Intake:
         outcome = outcome_of(task, event.fence, kind, detail=detail, catalogue=self._catalogue, now=now)
         return outcome._replace(epoch=epoch) if epoch else outcome
 
-    def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> None:
+    def _keep_results(self, tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]]) -> Mapping[str, str]:
         if not ends:
-            return
+            return {}
+        peaks: defaultdict[str, list[int]] = defaultdict(list)
         marks: defaultdict[str, str] = defaultdict(str)
         last: dict[str, str] = {}
         for task, event in ends:
@@ -201,20 +225,32 @@ class Intake:
             if event.report:
                 publish(tx, task, event)
             kind = failure.classify(event.end)
-            marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
+            if not is_service(self._catalogue, task.agent):
+                marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
             last[task.agent] = task.id
-        histories = tx.histories()
+            if event.end.measured.memory_peak_bytes is not None:
+                peaks[task.agent].append(event.end.measured.memory_peak_bytes)
+        histories, learned = tx.histories(), {}
         for agent, task_id in last.items():
-            before = histories[agent].ends if agent in histories else ""
-            ended = (before + marks[agent])[-HISTORY_LENGTH:]
-            tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id))
+            before = histories.get(agent, AgentHistory(agent=agent))
+            ended = (before.ends + marks[agent])[-HISTORY_LENGTH:]
+            learned[agent] = with_peaks(before.peaks, peaks[agent])
+            tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id, peaks=learned[agent]))
+        return learned
+
+
+def is_service(catalogue: Catalogue, agent: str) -> bool:
+    """Whether an agent is kept alive, as its manifest says now."""
+    spec = catalogue.agents().get(agent)
+    return spec is not None and spec.is_service
 
 
 def outcome_of(
     task: Task, fence: int, kind: FailureClass | None, *, detail: str, catalogue: Catalogue, now: datetime
 ) -> OutboxEntry:
-    """What safety is to hear of an attempt's end."""
+    """What safety is to hear of an attempt's end. How a service fares has a rule of its own, and counts nowhere."""
     spec = catalogue.agents().get(task.agent)
+    counted = kind is not None and kind.counted and not (spec is not None and spec.is_service)
     return OutboxEntry(
         task_id=task.id,
         fence=fence,
@@ -222,7 +258,7 @@ def outcome_of(
         project=task.project,
         uses=spec.uses if spec is not None else (),
         failure_class="" if kind is None else kind.value,
-        counted=kind is not None and kind.counted,
+        counted=counted,
         detail="" if kind is None else detail,
         finished_at=now,
     )

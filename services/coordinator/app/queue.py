@@ -17,6 +17,8 @@ from services.coordinator.ports import ReadyEntry, Store, StoreTransaction
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _LAST_ID = "\x7f"
+LABELS_LOOKED_AT = 20
+"""Queues of labels of an agent of which the oldest task counts: there may be any number of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +122,19 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def _figures(tx: StoreTransaction) -> tuple[Mapping[tuple[str, TaskState], int], datetime | None, int]:
     counts = tx.counts()
-    waiting = [agent for (agent, state), number in counts.items() if state is TaskState.QUEUED and number]
-    ready = [at for agent in waiting for at in _oldest_per_rank(tx, agent)]
+    agents = [agent for (agent, state), number in counts.items() if state is TaskState.QUEUED and number]
+    waiting = [(agent, "") for agent in agents]
+    for agent in agents:
+        waiting += [(agent, labels) for labels in tx.ready_labels(agent, after="", limit=LABELS_LOOKED_AT)]
+    ready = [at for agent, labels in waiting for at in _oldest_per_rank(tx, agent, labels)]
     return counts, min(ready, default=None), tx.size_bytes()
 
 
-def _oldest_per_rank(tx: StoreTransaction, agent: str) -> Sequence[datetime]:
+def _oldest_per_rank(tx: StoreTransaction, agent: str, labels: str) -> Sequence[datetime]:
     """The index is by priority first, so the oldest is found by one look per priority that is there."""
     found: list[datetime] = []
     after: ReadyEntry | None = None
-    while heads := tx.ready(agent, after=after, limit=1):
+    while heads := tx.ready(agent, after=after, limit=1, labels=labels):
         found.append(heads[0].ready_at)
         after = ReadyEntry(heads[0].rank, _NEVER, _LAST_ID)
     return found

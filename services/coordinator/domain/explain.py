@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked, project_scope
+from services.coordinator.domain.placement import NOTHING, Need, Refusal, refusal
 from services.coordinator.domain.task import Task, TaskState
 
 SAFETY_UNREACHABLE = "safety_unreachable"
@@ -26,12 +28,17 @@ class AgentFacts:
 
     missing: str = ""
     concurrency_max: int | None = None
+    need: Need = NOTHING
+    """What the task asks of its runner."""
+    is_service: bool = False
+    service: ServiceNews | None = None
+    """What its runner has told of it, where it is a service that has ended since its attempt began."""
 
 
 def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[Task], *, now: datetime) -> Explanation:
     """Say why `task` is where it is. `waits_for` are its parents that have not succeeded."""
     if task.ended:
-        return _ended(task)
+        return _ended(task, agent)
     if task.cancel_requested:
         return Explanation(
             code="cancel_requested",
@@ -39,7 +46,7 @@ def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[
         )
     match task.state:
         case TaskState.RUNNING:
-            return _running(task)
+            return _running(task, agent.service, now)
         case TaskState.PAUSED:
             return _paused(task, view.pauses.get(task.id))
         case TaskState.NEEDS_DECISION:
@@ -54,16 +61,37 @@ def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[
             return _queued(task, view, agent, now)
 
 
-def _ended(task: Task) -> Explanation:
+def _ended(task: Task, agent: AgentFacts) -> Explanation:
     said = f"It has ended: {task.state}."
     again = "" if task.state is TaskState.SUCCEEDED else f"quantum retry {task.id}"
+    if agent.is_service:
+        again = f"quantum recover --agent {task.agent}"
     return Explanation(code="ended", sentence=f"{said} {task.reason}".strip(), remedy=again)
 
 
-def _running(task: Task) -> Explanation:
+def _running(task: Task, service: ServiceNews | None, now: datetime) -> Explanation:
+    follow = f"quantum logs --follow {task.id}"
+    if service is not None and service.next_start_at is not None:
+        left = max((service.next_start_at - now).total_seconds(), 0.0)
+        start = _ordinal(service.restarts + 2)
+        said = f"It waits {left:.0f} s before its {start} start on {task.holder}: it {service.last_end}."
+        return Explanation(code="service_waits", sentence=said, until=service.next_start_at, remedy=follow)
     since = f" since {_clock(task.started_at)}" if task.started_at else ""
     said = f"It runs on {task.holder or task.runner}{since} (attempt {task.attempt})."
-    return Explanation(code="running", sentence=said, remedy=f"quantum logs --follow {task.id}")
+    if service is not None:
+        healthy = f" It is {service.health}." if service.health else ""
+        again = (
+            f" This is its {_ordinal(service.restarts + 1)} start: it {service.last_end}." if service.last_end else ""
+        )
+        said = f"{said}{again}{healthy}"
+    return Explanation(code="running", sentence=said, remedy=follow)
+
+
+def _ordinal(number: int) -> str:
+    """2nd, 13th, 21st."""
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def _paused(task: Task, pause: Parked | None) -> Explanation:
@@ -96,7 +124,7 @@ def _queued(task: Task, view: FleetView, agent: AgentFacts, now: datetime) -> Ex
         return Explanation(code="agent_missing", sentence=agent.missing, remedy=f"quantum cancel {task.id}")
     return (
         _held_fleet(view)
-        or _no_runner(view)
+        or _nowhere(view, agent)
         or _held_agent(task, view, now)
         or _full(task, view, agent)
         or Explanation(code="turn", sentence="Nothing holds it: it starts as soon as those before it have.")
@@ -114,11 +142,19 @@ def _held_fleet(view: FleetView) -> Explanation | None:
     return None
 
 
-def _no_runner(view: FleetView) -> Explanation | None:
-    if any(not runner.draining for runner in view.runners):
-        return None
-    drains = "every attached runner is draining" if view.runners else "no runner is attached"
-    return Explanation(code="no_runner", sentence=f"It is ready, but {drains}.", remedy="quantum status")
+LASTING = frozenset({"no_runner", "labels"})
+"""Refusals that only another runner, or a person, ends; the others end with what runs now."""
+_PLACE_REMEDIES = {"no_runner": "quantum runner list", "labels": "quantum runner list", "host": "quantum status"}
+
+
+def _nowhere(view: FleetView, agent: AgentFacts) -> Explanation | None:
+    """Who is never placed is not held by its agent's breaker first."""
+    found = refusal(agent.need, view.rooms)
+    return _unplaced(found) if found is not None and found.code in LASTING else None
+
+
+def _unplaced(found: Refusal) -> Explanation:
+    return Explanation(code=found.code, sentence=found.sentence, remedy=_PLACE_REMEDIES.get(found.code, ""))
 
 
 def _held_agent(task: Task, view: FleetView, now: datetime) -> Explanation | None:
@@ -147,14 +183,11 @@ def _full(task: Task, view: FleetView, agent: AgentFacts) -> Explanation | None:
     if agent.concurrency_max is not None and running >= agent.concurrency_max:
         said = f"{running} of at most {agent.concurrency_max} tasks of {task.agent} run already."
         return Explanation(code="agent_concurrency", sentence=said)
-    open_runners = [runner for runner in view.runners if not runner.draining]
-    if task.alone and all(runner.leased for runner in open_runners):
+    if task.alone and all(room.tasks for room in view.rooms if room.open):
         said = "It was lost with its runner twice, so it waits for a runner that has nothing else to do."
         return Explanation(code="capacity", sentence=said)
-    if all(runner.leased >= runner.slots for runner in open_runners):
-        slots = sum(runner.slots for runner in open_runners)
-        return Explanation(code="capacity", sentence=f"All {slots} slots are taken; it waits for a free one.")
-    return None
+    found = refusal(agent.need, view.rooms)
+    return None if found is None else _unplaced(found)
 
 
 def _clock(at: datetime | None) -> str:

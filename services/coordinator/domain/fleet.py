@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.coordinator.domain.placement import Room
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerView:
-    """A runner that is attached."""
+    """A runner that is attached, or one that is drained and away."""
 
     name: str
     host: str
@@ -15,8 +17,19 @@ class RunnerView:
     leased: int
     running: int
     draining: bool
-    attached_at: datetime
-    last_heartbeat_at: datetime
+    attached_at: datetime | None
+    last_heartbeat_at: datetime | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    services: int = 0
+    services_max: int = 0
+    paused: int = 0
+    memory_bytes: int = 0
+    memory_available_bytes: int = -1
+    memory_expected_bytes: int = 0
+    cpu_share: float = -1.0
+    held_reason: str = ""
+    drained: str = ""
+    """Who drained it, when and why; "": nobody did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +55,8 @@ class FleetView:
     """
 
     runners: tuple[RunnerView, ...] = ()
+    rooms: tuple[Room, ...] = ()
+    """What each attached runner can still take, as dispatch sees it."""
     parked: Mapping[str, Parked] = field(default_factory=dict)
     held_projects: Mapping[str, Parked] = field(default_factory=dict)
     stopped: Parked | None = None

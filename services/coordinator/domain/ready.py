@@ -1,12 +1,13 @@
-"""The ready board: a bounded window on each agent's queue, so that dispatch costs by agents and never by tasks."""
+"""The ready board: a bounded window on each queue, so that dispatch costs by agents and labels, never by tasks."""
 
+import json
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
-from services.coordinator.domain.task import Task
+from services.coordinator.domain.task import NO_LABELS, Task
 
 WINDOW = 512
 LOW_WATER = 64
@@ -23,13 +24,39 @@ class ReadyEntry(NamedTuple):
     id: str
 
 
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as one text, the same whatever their order; "" for none. The store keeps them so, too."""
+    return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False, separators=(",", ":")) if labels else ""
+
+
+def lane_name(agent: str, labels: str) -> str:
+    """The name of a lane: the agent's own, and behind a space the labels that its tasks ask for, if any."""
+    return f"{agent} {labels}" if labels else agent
+
+
+def lane_of(task: Task) -> str:
+    """In which lane a task waits. Those that ask for other labels have another one: none stands in another's way."""
+    return task.agent if not task.labels else lane_name(task.agent, labels_text(task.labels))
+
+
+def agent_of_lane(lane: str) -> str:
+    """The agent of a lane."""
+    return lane.partition(" ")[0]
+
+
+def labels_of_lane(lane: str) -> Mapping[str, str]:
+    """What the tasks of a lane ask for beyond their agent's manifest."""
+    text = lane.partition(" ")[2]
+    return json.loads(text) if text else NO_LABELS
+
+
 def entry_of(task: Task) -> ReadyEntry:
     """A task's place on the ready board."""
     return ReadyEntry(9 - task.priority, task.ready_at, task.id)
 
 
 class Lane:
-    """The best entries of one agent's queue, in the order of dispatch.
+    """The best entries of one queue (an agent's tasks that ask for the same labels), in the order of dispatch.
 
     The lane holds at most WINDOW entries. `complete` says that the store holds none beyond them; otherwise whatever
     sorts behind the last entry is left to the store until the lane runs low and is refilled. An entry that was taken
@@ -43,6 +70,16 @@ class Lane:
         self._known: set[str] = set()
         self._taken: set[str] = set()
         self._late: list[ReadyEntry] = []
+
+    @property
+    def out(self) -> bool:
+        """Some of it was taken, or is being read, and must find its place again."""
+        return bool(self._taken) or self.refilling
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits here, nothing was taken, and the store has no more."""
+        return self.complete and not self.entries and not self.out
 
     @property
     def hungry(self) -> bool:
@@ -108,21 +145,31 @@ class Lane:
 
 
 class ReadyBoard:
-    """All lanes by agent."""
+    """All lanes by name."""
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
 
-    def lane(self, agent: str) -> Lane:
-        lane = self.lanes.get(agent)
+    def lane(self, name: str) -> Lane:
+        lane = self.lanes.get(name)
         if lane is None:
-            lane = self.lanes[agent] = Lane()
+            lane = self.lanes[name] = Lane()
         return lane
 
-    def add_empty(self, agent: str) -> None:
-        """An agent of which the store is known to hold nothing: what is offered later is all there is."""
-        if agent not in self.lanes:
-            self.lane(agent).complete = True
+    def add_empty(self, name: str) -> None:
+        """A lane of which the store is known to hold nothing: what is offered later is all there is."""
+        if name not in self.lanes:
+            self.lane(name).complete = True
+
+    def leave(self, goes: Callable[[str], bool]) -> None:
+        """Lanes that nothing can be taken of any more; the store has what they had. One whose entries are out stays."""
+        for name in [name for name, lane in self.lanes.items() if not lane.out and goes(name)]:
+            del self.lanes[name]
+
+    def forget_idle(self) -> None:
+        """Lanes of labels that have nothing: there may be any number of them in time, where agents are few."""
+        for name in [name for name, lane in self.lanes.items() if " " in name and lane.idle]:
+            del self.lanes[name]
 
     @property
     def occupied(self) -> bool:
@@ -130,26 +177,25 @@ class ReadyBoard:
         return any(lane.entries for lane in self.lanes.values())
 
     def hungry(self) -> Iterable[tuple[str, Lane]]:
-        return [(agent, lane) for agent, lane in self.lanes.items() if lane.hungry]
+        return [(name, lane) for name, lane in self.lanes.items() if lane.hungry]
 
-    def take(self, room: int, may_run: Callable[[str], int]) -> list[tuple[str, ReadyEntry]]:
-        """Take up to `room` entries in the order of dispatch over all agents.
+    def take(self, most: int, may_take: Callable[[str], bool]) -> list[tuple[str, ReadyEntry]]:
+        """Take up to `most` entries in the order of dispatch over all lanes, each with the name of its lane.
 
-        `may_run(agent)` says how many more attempts that agent may have now; 0 passes it over at no further cost.
+        `may_take(lane)` says whether one more of a lane may be taken, and counts it; no passes the lane over.
         """
-        heads = [
-            (lane.entries[0], agent, allowed)
-            for agent, lane in self.lanes.items()
-            if lane.entries and (allowed := may_run(agent)) > 0
-        ]
+        heads = [(lane.entries[0], name) for name, lane in self.lanes.items() if lane.entries]
         heapify(heads)
         taken: list[tuple[str, ReadyEntry]] = []
-        while heads and len(taken) < room:
-            _, agent, allowed = heads[0]
-            lane = self.lanes[agent]
-            taken.append((agent, lane.take()))
-            if allowed > 1 and lane.entries:
-                heapreplace(heads, (lane.entries[0], agent, allowed - 1))
+        while heads and len(taken) < most:
+            _, name = heads[0]
+            if not may_take(name):
+                heappop(heads)
+                continue
+            lane = self.lanes[name]
+            taken.append((name, lane.take()))
+            if lane.entries:
+                heapreplace(heads, (lane.entries[0], name))
             else:
                 heappop(heads)
         return taken
