@@ -27,7 +27,6 @@ from services.agent_runner.warden.spawn import Spawner
 from services.agent_runner.warden.this_host import open_cells, this_host
 
 LINK_FD = 3
-_REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
 
 
@@ -95,7 +94,7 @@ def _reap(earlier: RunMark, host: Host, clock: Clock, link: socket.socket) -> in
     """End what an earlier run left; until that is done, however long it takes, this one does not begin."""
     reaped = 0
     while True:
-        left = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS if not reaped else 0.0)
+        left = reaping.end_run(host, earlier, clock, grace=reaping.REAP_GRACE_SECONDS if not reaped else 0.0)
         reaped = max(reaped, left.met)
         if not left.alive:
             return reaped

@@ -18,6 +18,8 @@ from services.agent_runner.warden.sweep import Found, stop_until_stable
 
 RUN_FILE = "run.json"
 LOCK_FILE = "warden.lock"
+# What lost its runner may be running a second time soon; it is given less than what is ended in good order.
+REAP_GRACE_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 
 

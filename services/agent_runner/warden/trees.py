@@ -72,9 +72,9 @@ class Trees:
         the grace."""
         self._end([(attempt, breach)], now=now)
 
-    def end_all(self, breach: Breach, *, now: float) -> None:
-        """End every tree within `STOP_GRACE_SECONDS_MAX`."""
-        self._end([(each, breach) for each in self.attempts.values()], now=now, grace_max=STOP_GRACE_SECONDS_MAX)
+    def end_all(self, breach: Breach, *, now: float, grace_max: float = STOP_GRACE_SECONDS_MAX) -> None:
+        """End every tree; none is given a longer grace than this."""
+        self._end([(each, breach) for each in self.attempts.values()], now=now, grace_max=grace_max)
 
     def _end(self, ends: Sequence[tuple[Attempt, Breach]], *, now: float, grace_max: float = NEVER) -> None:
         new = [(attempt, breach) for attempt, breach in ends if not attempt.ending]
