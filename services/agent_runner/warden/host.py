@@ -110,6 +110,15 @@ class Host(Protocol):
     def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
         """Signal a process if it (still) belongs to the run."""
 
+    def newest_of_run(self, mark: RunMark, known: Container[int]) -> list[int]:
+        """Of the processes that were born last those that belong to a run and are not in `known`."""
+
+    def thaw_cells(self, mark: RunMark) -> None:
+        """Let go on whatever a run's warden has left frozen in a place of the kernel's own."""
+
+    def kill_cells(self, mark: RunMark) -> None:
+        """SIGKILL all that is in such places of a run at once, where that is to be had."""
+
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """Signal the warden of a run if it is still that process."""
 
