@@ -41,7 +41,7 @@ from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
 from tests.runner.fake_coordinator import CLOCK, FakeCoordinator, Offer, RunnerUnderTest
 from tests.runner.no_secrets import NoSecrets
-from tests.runner.support import WardenUnderTest
+from tests.runner.support import WardenUnderTest, wait_until
 
 GB = 1 << 30
 LIMITS = HostLimits(cpu_share=0.8, memory_available_share=0.1, memory_stalls_percent=10.0, dwell_seconds=5.0)
@@ -277,8 +277,8 @@ async def test_control_without_the_guard_a_busy_machine_starts_what_comes(runner
 @pytest.mark.long
 async def test_it_goes_on_by_itself_when_the_hog_has_gone(runner: RunnerUnderTest) -> None:
     gauges = LinuxGauges(RunMark("", 1 << 40, "", 0, 0), lambda: ())
-    gauges.read(CLOCK.boottime(), ())
-    await asyncio.sleep(2)
+    begun = gauges.read(CLOCK.boottime(), ()).at
+    await asyncio.to_thread(wait_until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
     if (busy := gauges.read(CLOCK.boottime(), ()).busy) > 0.5:
         pytest.skip(f"the machine is {busy:.0%} busy before the test begins, so that nothing would let go after it")
     await runner.start(host_guard="auto", host_guard_seconds=2)
