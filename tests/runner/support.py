@@ -40,6 +40,7 @@ def spawn_warden(
     environ: dict[str, str] | None = None,
     *,
     at_once: int = 10,
+    paused_max: int = 10,
     kernel_limits: str = "auto",
     cpu_limit: int = 100,
 ) -> tuple[int, socket.socket]:
@@ -49,7 +50,7 @@ def spawn_warden(
         sys.executable,
         [
             *(sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run),
-            WardenFacts(at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
+            WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
         ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
@@ -69,6 +70,7 @@ class WardenUnderTest:
         environ: dict[str, str] | None = None,
         *,
         at_once: int = 10,
+        paused_max: int = 10,
         kernel_limits: str = "auto",
         cpu_limit: int = 100,
     ) -> None:
@@ -77,7 +79,14 @@ class WardenUnderTest:
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
         self.pid, self._link = spawn_warden(
-            self.folder, self.stop_file, run, environ, at_once=at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit
+            self.folder,
+            self.stop_file,
+            run,
+            environ,
+            at_once=at_once,
+            paused_max=paused_max,
+            kernel_limits=kernel_limits,
+            cpu_limit=cpu_limit,
         )
         self._decoder = Decoder()
         self._seen: list[Message] = []
