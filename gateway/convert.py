@@ -12,6 +12,7 @@ from clients.coordinator_values import (
     QueueStats,
     ReportView,
     RunnerView,
+    ServiceStatus,
     TaskFilter,
     TaskPage,
     TaskSpec,
@@ -23,6 +24,7 @@ from foundation.errors import Invalid
 from foundation.quantities import parse_duration
 from gateway.schemas import answers, requests
 from gateway.schemas.runners import Runner
+from gateway.schemas.service import Service
 
 
 def specs_of(submission: requests.Submission) -> tuple[list[TaskSpec], bool]:
@@ -65,8 +67,13 @@ def task(view: TaskView) -> answers.Task:
         if view.usage is None
         else answers.Usage(cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes),
         limits={
-            limit.name: answers.Limit(value=limit.value, enforcement=limit.enforcement.value) for limit in view.limits
+            limit.name: answers.Limit(
+                value=limit.value, enforcement=limit.enforcement.value, detail=limit.detail or None
+            )
+            for limit in view.limits
         },
+        sandbox=_detail(view, "sandbox"),
+        secrets=_detail(view, "secrets"),
         output_tail=view.output_tail or None,
         report_fault=view.report_fault or None,
         stragglers=view.stragglers or None,
@@ -79,8 +86,25 @@ def task(view: TaskView) -> answers.Task:
         labels=dict(view.labels),
         timeout_seconds=_seconds(view.timeout),
         runner=view.runner or None,
+        service=_service(view.service),
         unknown=_unknown_of_task(view),
     )
+
+
+def _service(view: ServiceStatus | None) -> Service | None:
+    if view is None:
+        return None
+    return Service(
+        restarts=view.restarts,
+        next_start_at=view.next_start_at,
+        last_end=view.last_end or None,
+        last_lines=view.last_lines or None,
+        health=view.health or None,
+    )
+
+
+def _detail(view: TaskView, name: str) -> str | None:
+    return next((limit.detail for limit in view.limits if limit.name == name), None)
 
 
 def page(value: TaskPage) -> answers.TaskPage:
@@ -126,6 +150,7 @@ def agent(view: AgentView) -> answers.Agent:
         held_until=view.held_until,
         restarts=view.restarts,
         concurrency_max=view.concurrency_max or None,
+        service=_service(view.service),
         unknown=_unknown_of_agent(view),
     )
 

@@ -339,6 +339,9 @@ class AlertBell(Protocol):
     async def ring(self, alert: PersonalAlert) -> None:
         """Have people told. Raises Unavailable when they are not."""
 
+    async def resolve(self, cause: str) -> None:
+        """The cause is gone; nothing happens when it was never there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
@@ -349,6 +352,8 @@ class AgentSpec:
     kind: str = "task"
     description: str = ""
     script: str = ""  # absolute; "" when it cannot be run
+    script_sha256: str = ""  # "" when its text does not travel
+    builtin: str = ""  # its path below the agents that come with Quantum, where it is one of those
     source: str = ""  # as shown to people
     declared: bool = True
     faults: tuple[str, ...] = ()
@@ -377,6 +382,21 @@ class AgentSpec:
     sandbox: Sandbox | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None
+    changed_at: datetime | None = None
+    """When its files last changed, as the file system has it."""
+
+    @property
+    def is_service(self) -> bool:
+        """Kept alive, instead of run to an end."""
+        return self.kind == "service"
+
+
+class ScriptTexts(Protocol):
+    """The texts of scripts, for runners that do not share this machine's disk."""
+
+    def script_text(self, agent: str, sha256: str) -> bytes:
+        """May block. Raises NotFound, and Stale when the script is another one by now."""
+        ...
 
 
 class Catalogue(Protocol):

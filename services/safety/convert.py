@@ -74,6 +74,7 @@ def _outcome_in(message: admission_pb2.Outcome) -> Outcome:
         detail=(message.detail or message.failure_class)[:_DETAIL_LENGTH_MAX],
         epoch=message.epoch,
         misconfigured=message.failure_class == "configuration",
+        held=message.failure_class == "service",
     )
 
 
@@ -168,6 +169,8 @@ def token_out(record: TokenRecord) -> tokens_pb2.TokenInfo:
         expires_at=timestamp_out(record.expires_at),
         last_used_at=timestamp_out(record.last_used_at),
         revoked_at=timestamp_out(record.revoked_at),
+        runner=record.runner,
+        used_at=timestamp_out(record.used_at),
     )
 
 

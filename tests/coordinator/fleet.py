@@ -18,11 +18,13 @@ from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.renewal import Renewal
+from services.coordinator.app.services import Services
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Started
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule
 from services.coordinator.domain.task import NO_LABELS, Effects, Measured, Task, TaskState, first_fence
 from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Store, Verdict
 from services.coordinator.ports import Renewal as Answer
+from tests.coordinator.alarm import FakeAlarm
 
 ADMITTED = Verdict(admitted=True)
 
@@ -109,6 +111,8 @@ class Fleet:
         times = LeaseTimes(lease=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
         self.outbox = Outbox()
         self.footprints = Footprints()
+        self.alarm = FakeAlarm()
+        self.services = Services(self.catalogue, self.changes, self.alarm)
         self.intake = Intake(
             self.store,
             self.changes,
@@ -117,6 +121,7 @@ class Fleet:
             self.outbox,
             self.holdings,
             self.footprints,
+            self.services,
             clock=self.clock,
             randomness=FixedRandomness(),
         )
@@ -148,6 +153,7 @@ class Fleet:
             rule,
             times,
             clock=self.clock,
+            randomness=FixedRandomness(),
         )
         self._next = 0
 

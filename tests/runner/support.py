@@ -41,6 +41,7 @@ def spawn_warden(
     *,
     at_once: int = 10,
     paused_max: int = 10,
+    module: str = "services.agent_runner.warden",
     kernel_limits: str = "auto",
     cpu_limit: int = 100,
 ) -> tuple[int, socket.socket]:
@@ -49,7 +50,7 @@ def spawn_warden(
     pid = os.posix_spawn(
         sys.executable,
         [
-            *(sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run),
+            *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
             WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
         ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
@@ -71,6 +72,7 @@ class WardenUnderTest:
         *,
         at_once: int = 10,
         paused_max: int = 10,
+        module: str = "services.agent_runner.warden",
         kernel_limits: str = "auto",
         cpu_limit: int = 100,
     ) -> None:
@@ -79,12 +81,10 @@ class WardenUnderTest:
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
         self.pid, self._link = spawn_warden(
-            self.folder,
-            self.stop_file,
-            run,
-            environ,
+            *(self.folder, self.stop_file, run, environ),
             at_once=at_once,
             paused_max=paused_max,
+            module=module,
             kernel_limits=kernel_limits,
             cpu_limit=cpu_limit,
         )
