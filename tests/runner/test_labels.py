@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from foundation.errors import Invalid
+from foundation.labels import labels_of
 from services.agent_runner.__main__ import memory_bytes, own_labels
-from services.agent_runner.domain.labels import labels_of
 
 OWN = {"os": "linux", "machine": "x86_64", "host": "here", "runner": "one"}
 
