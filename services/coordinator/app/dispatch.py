@@ -112,7 +112,7 @@ class Dispatch:
                 incarnation,
                 boottime=boottime,
                 granted_until=granted_until,
-                service=spec is not None and spec.kind == "service",
+                service=spec is not None and spec.is_service,
                 footprint_bytes=self._footprints.of(task.agent),
             )
         )

@@ -40,7 +40,7 @@ class Needs:
     def _need(self, spec: AgentSpec | None, agent: str, labels: Mapping[str, str]) -> Need:
         if spec is None:
             return Need(labels, footprint_bytes=self._footprints.of(agent))
-        return Need({**spec.labels, **labels}, spec.kind == "service", self._footprints.of(agent))
+        return Need({**spec.labels, **labels}, spec.is_service, self._footprints.of(agent))
 
 
 class Plan:
