@@ -164,8 +164,8 @@ class _Batch:
 def _limits(limits: tuple[LimitUse, ...]) -> pb.Limits:
     return pb.Limits(
         limits=[
-            tasks_pb2.Limit(name=name, value=value, enforcement=_ENFORCEMENTS[enforcement])
-            for name, value, enforcement in limits
+            tasks_pb2.Limit(name=name, value=value, enforcement=_ENFORCEMENTS[enforcement], detail=detail)
+            for name, value, enforcement, detail in limits
         ]
     )
 
@@ -268,6 +268,8 @@ def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
         secrets=tuple(terms.secrets),
         sandbox=_sandbox(terms.sandbox) if terms.HasField("sandbox") else None,
         service=_service(terms.service) if terms.HasField("service") else None,
+        script_sha256=terms.script_sha256,
+        builtin=terms.builtin,
     )
 
 

@@ -125,6 +125,10 @@ class LeaseTerms(NamedTuple):
     secrets: tuple[str, ...] = ()
     sandbox: Sandbox | None = None
     service: ServiceTerms | None = None
+    script_sha256: str = ""
+    """Of the script's text; empty when that does not travel to other hosts."""
+    builtin: str = ""
+    """The script's path below the agents that come with Quantum, where it is one of those."""
 
 
 class Lease(NamedTuple):
@@ -213,11 +217,12 @@ class Heartbeat:
 
 
 class LimitUse(NamedTuple):
-    """One limit of an attempt in its own unit, and how it was held: `kernel`, `supervised` or `none`."""
+    """One limit of an attempt in its own unit, how it was held (`kernel`, `supervised` or `none`), and by what."""
 
     name: str
     value: float
     enforcement: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

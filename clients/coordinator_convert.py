@@ -252,7 +252,7 @@ def _usage_from(wire: tasks_pb2.Usage) -> Usage:
 
 def _limit_from(wire: tasks_pb2.Limit) -> Limit:
     enforcement = word(tasks_pb2.Enforcement.Name(wire.enforcement), "ENFORCEMENT_")
-    return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement))
+    return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement), detail=wire.detail)
 
 
 def runner_from(wire: queue_pb2.Runner) -> RunnerView:

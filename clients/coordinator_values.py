@@ -98,11 +98,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit of an attempt, in its own unit (seconds, bytes or a count), and who held it."""
+    """One limit of an attempt, in its own unit (seconds, bytes or a count), and who held it.
+
+    Also "sandbox" and "secrets", which have no value: `detail` says by what, and what that means.
+    """
 
     name: str
     value: float
     enforcement: Enforcement
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "work_bytes_max": _size("10GB", "0B", "1PB", "room that a task's scratch folder may take; 0: no limit"),
         "runner_labels": _text("", "what tasks may ask a runner for: key=value,key=value"),
         "max_services": _integer(100, 0, 10_000, "services that one runner keeps alive, beside its tasks"),
+        "run_as_user": _text("nobody", 'whom a root runner runs scripts with run_as = "user" as, where root owns all'),
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
         "paused_attempts_max": _integer(10, 0, 1_000, "paused attempts of one runner that give their slot back"),
         "paused_seconds_max": _number(_DAY, 0, 30 * _DAY, "how long an attempt may stay paused"),
@@ -160,6 +161,11 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         # Beyond this machine. Every port of these speaks TLS 1.3 alone.
         "coordinator_listen": _text("", "address and port on which the coordinator listens beside its socket"),
         "safety_listen": _text("", "address and port on which safety listens beside its socket"),
+        "coordinator_address": _text("", "where a runner that joined reaches its coordinator, host:port"),
+        "safety_address": _text("", "where a runner that joined reaches safety, host:port"),
+        "runner_certificate_seconds": _number(
+            7 * _DAY, 60, 397 * _DAY, "how long the certificate and the credential of a runner that joined live"
+        ),
         "gateway_names": _text("", "host names, with commas, by which the gateway is known beyond loopback"),
         # Gateway and calls.
         "gateway_host": _text("127.0.0.1", "address that the gateway listens on"),

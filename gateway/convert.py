@@ -23,6 +23,7 @@ from clients.safety_values import BreakerView, ModeChange, ModeStatus
 from foundation.errors import Invalid
 from foundation.quantities import parse_duration
 from gateway.schemas import answers, requests
+from gateway.schemas.runners import Runner
 from gateway.schemas.service import Service
 
 
@@ -66,8 +67,13 @@ def task(view: TaskView) -> answers.Task:
         if view.usage is None
         else answers.Usage(cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes),
         limits={
-            limit.name: answers.Limit(value=limit.value, enforcement=limit.enforcement.value) for limit in view.limits
+            limit.name: answers.Limit(
+                value=limit.value, enforcement=limit.enforcement.value, detail=limit.detail or None
+            )
+            for limit in view.limits
         },
+        sandbox=_detail(view, "sandbox"),
+        secrets=_detail(view, "secrets"),
         output_tail=view.output_tail or None,
         report_fault=view.report_fault or None,
         stragglers=view.stragglers or None,
@@ -95,6 +101,10 @@ def _service(view: ServiceStatus | None) -> Service | None:
         last_lines=view.last_lines or None,
         health=view.health or None,
     )
+
+
+def _detail(view: TaskView, name: str) -> str | None:
+    return next((limit.detail for limit in view.limits if limit.name == name), None)
 
 
 def page(value: TaskPage) -> answers.TaskPage:
@@ -151,16 +161,26 @@ def agents(views: Iterable[AgentView]) -> answers.Agents:
     return answers.Agents(agents=listed, counts=dict(Counter(one.state for one in listed)))
 
 
-def runner(view: RunnerView) -> answers.Runner:
-    """A runner that is attached."""
-    return answers.Runner(
+def runner(view: RunnerView) -> Runner:
+    """One runner."""
+    return Runner(
         name=view.name,
-        host=view.host,
+        host=view.host or None,
         slots=view.slots,
         running=view.running,
         draining=view.draining,
         attached_at=view.attached_at,
         last_heartbeat_at=view.last_heartbeat_at,
+        labels=dict(view.labels),
+        services=view.services,
+        services_max=view.services_max,
+        paused=view.paused,
+        memory_bytes=view.memory_bytes,
+        memory_available_bytes=view.memory_available_bytes,
+        memory_expected_bytes=view.memory_expected_bytes,
+        cpu_share=view.cpu_share,
+        held_reason=view.held_reason or None,
+        drained=view.drained or None,
     )
 
 

@@ -237,4 +237,4 @@ def _add_measured(message: pb.Task, measured: Measured) -> None:
 
 def _limit(limit: LimitUse) -> pb.Limit:
     enforcement = _ENFORCEMENTS.get(limit.enforcement, pb.ENFORCEMENT_UNSPECIFIED)
-    return pb.Limit(name=limit.name, value=limit.value, enforcement=enforcement)
+    return pb.Limit(name=limit.name, value=limit.value, enforcement=enforcement, detail=limit.detail)

@@ -43,6 +43,10 @@ safety      BudgetService     GetMergeStanding    read
 safety      ModeService       GetMode             read
 safety      ModeService       TightenMode         cancel
 safety      ModeService       ResumeMode          operate
+safety      RunnerAccessService InviteRunner      admin
+safety      RunnerAccessService JoinRunner        join
+safety      RunnerAccessService RenewRunner       runner
+safety      RunnerAccessService RemoveRunner      admin
 safety      SpendService      ReserveSpend        spend
 safety      SpendService      ExtendSpend         spend
 safety      SpendService      SettleSpend         spend
@@ -67,8 +71,12 @@ coordinator QueueService      PauseQueue          operate
 coordinator QueueService      ResumeQueue         operate
 coordinator QueueService      ClearQueue          operate
 coordinator QueueService      UndoClearQueue      operate
+coordinator FleetService      ListRunners         read
+coordinator FleetService      DrainRunner         operate
+coordinator FleetService      ResumeRunner        operate
 coordinator ReportService     ListReports         read
 coordinator RunnerService     Attach              runner
+coordinator RunnerService     GetScript           runner
 coordinator TaskService       SubmitTasks         submit
 coordinator TaskService       GetTask             read
 coordinator TaskService       ListTasks           read
