@@ -110,6 +110,19 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """How a service has fared since its attempt began, or how it has ended that is held."""
+
+    restarts: int
+    next_start_at: datetime | None
+    """None: a process exists, or it is held."""
+    last_end: str
+    last_lines: str
+    health: str
+    """"healthy", "unhealthy", or empty: it was not asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     """A task as it stands; None and empty mean that there is nothing to tell (yet)."""
 
@@ -152,6 +165,8 @@ class TaskView:
     runner: str
     change: int
     """Position of its latest change in the stream of `watch`."""
+    service: ServiceStatus | None = None
+    """Of a service that runs. Only from `get_task`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +353,8 @@ class AgentView:
     held_until: datetime | None
     restarts: int
     concurrency_max: int
+    service: ServiceStatus | None = None
+    """None: it is none, or has not ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, RootModel
 
 from gateway.schemas.base import Output, WithUnknown
+from gateway.schemas.runners import Runner
+from gateway.schemas.service import Service
 
 
 class Fault(Output):
@@ -96,6 +98,7 @@ class Task(WithUnknown):
     labels: dict[str, str]
     timeout_seconds: float | None
     runner: str | None
+    service: Service | None = Field(description="Of a service that runs and has ended before. Only in GET /tasks/<id>.")
 
 
 class OneTask(Output):
@@ -175,6 +178,7 @@ class Agent(WithUnknown):
     held_until: datetime | None
     restarts: int
     concurrency_max: int | None
+    service: Service | None = Field(description="Null: it is no service, or has not ended.")
 
 
 class Agents(Output):
@@ -182,18 +186,6 @@ class Agents(Output):
 
     agents: list[Agent]
     counts: dict[str, int] = Field(description="Agents per state.")
-
-
-class Runner(Output):
-    """A runner that is attached."""
-
-    name: str
-    host: str
-    slots: int
-    running: int
-    draining: bool
-    attached_at: datetime | None
-    last_heartbeat_at: datetime | None
 
 
 class Store(Output):

@@ -14,9 +14,7 @@ def stands_still(pid: int) -> bool:
         # D: a shell that was caught between its vfork and the exec of its child, which is the one that is stopped.
         if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TD":
             return True
-        own = next(
-            line[3:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::")
-        )
+        own = next(line[3:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::"))
         return any("frozen 1" in _text(Path(f"{mount}{own}/cgroup.events")) for mount in V2)
     return False
 

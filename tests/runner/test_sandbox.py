@@ -95,8 +95,8 @@ def test_limits_hold_what_is_inside(box: SandboxUnderTest) -> None:
     script = box.warden.script(
         "big.py", "#!/usr/bin/env python3\nx = b'x' * 300_000_000\nprint(len(x))\nwhile 1: pass\n"
     )
-    shared = {"folder": str(box.project), "sandbox": CLOSED, "memory_bytes": 100_000_000, "grace": 0.3}
-    ended = box.warden.run(script, **shared)
+    folder = str(box.project)
+    ended = box.warden.run(script, folder=folder, sandbox=CLOSED, memory_bytes=100_000_000, grace=0.3)
     assert (ended.cause, ended.tree_dead) == ("memory", True)
     ended = box.start("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done", "b")
     assert ended.cpu_seconds > 0.05, "what the script used is counted, not what waits for it"

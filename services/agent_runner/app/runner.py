@@ -79,6 +79,7 @@ class Runner:
         self.slots = slots
         self.terms = terms
         self.enforcement = enforcement
+        self.confinement = confinement
         self.draining = False
         self.halted = False
         self.attached = False
@@ -434,7 +435,7 @@ class Runner:
 
     def trees(self) -> Sequence[int]:
         """The main process of everything that runs."""
-        return [held.pid for held in self._active if held.phase is Phase.RUNNING]
+        return [held.pid for held in self._active if held.pid]  # a service may be between two processes
 
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""

@@ -14,7 +14,7 @@ from services.agent_runner.warden import limits, waiter
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
 from services.agent_runner.warden.cgroups import Cell
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
-from services.agent_runner.warden.host import Host
+from services.agent_runner.warden.host import About, Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
 from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import Ended, Paused, Spawned
@@ -156,7 +156,7 @@ class Trees:
             about = self._host.about(pid)
             if about is None:
                 continue
-            owner = self._by_tag.get(tag) or self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+            owner = self._by_tag.get(tag) or self._owner_of(pid, about)
             owners = (owner,) if owner is not None else tuple(ended)
             self._adopted[pid] = owners
             for each in owners:
@@ -183,6 +183,13 @@ class Trees:
             about = self._host.about(pid) if pid not in (attempt.init, attempt.pid) else None
             if about is not None and not about.ended:
                 attempt.stragglers[pid] = about.name
+
+    def _owner_of(self, pid: int, about: About) -> Attempt | None:
+        """Whose an orphan without a tag of ours is: anybody may lower the limit that the tag is in."""
+        owner = self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+        if owner is None and len(self.attempts) == 1:
+            return next(iter(self.attempts.values()))
+        return owner or next((one for one in self.attempts.values() if one.cell and pid in one.cell.members()), None)
 
     def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
         """Finish those of which nothing is left; whatever outlived its script is ended now."""

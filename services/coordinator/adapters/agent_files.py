@@ -1,10 +1,12 @@
 """Reads the agents of one folder: scripts, and folders with an agent.toml."""
 
+import contextlib
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services.coordinator.domain.interpreters import interpreter_of, is_script
@@ -14,6 +16,7 @@ from services.coordinator.ports import AgentSpec
 
 HEAD_BYTES = 64 * 1024
 TOML = "agent.toml"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # What must change when a file changes: inode, size, time of change and mode.
 Stamp = tuple[int, int, int, int]
@@ -187,4 +190,14 @@ def _spec(
         sandbox=known.sandbox,
         labels=known.labels,
         health_every=known.health_every,
+        changed_at=_changed_at(str(path), script),
     )
+
+
+def _changed_at(*paths: str) -> datetime | None:
+    """The latest change of these files: the moment that nobody can date back, so that a moved file counts too."""
+    moments = []
+    for path in [path for path in paths if path]:
+        with contextlib.suppress(OSError):
+            moments.append(os.stat(path).st_ctime_ns // 1000)
+    return _EPOCH + timedelta(microseconds=max(moments)) if moments else None
