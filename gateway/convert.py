@@ -91,10 +91,6 @@ def task(view: TaskView) -> answers.Task:
     )
 
 
-def _detail(view: TaskView, name: str) -> str | None:
-    return next((limit.detail for limit in view.limits if limit.name == name), None)
-
-
 def _service(view: ServiceStatus | None) -> Service | None:
     if view is None:
         return None
@@ -105,6 +101,10 @@ def _service(view: ServiceStatus | None) -> Service | None:
         last_lines=view.last_lines or None,
         health=view.health or None,
     )
+
+
+def _detail(view: TaskView, name: str) -> str | None:
+    return next((limit.detail for limit in view.limits if limit.name == name), None)
 
 
 def page(value: TaskPage) -> answers.TaskPage:

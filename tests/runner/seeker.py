@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Looks everywhere it can for words that it is told, as an agent would that is after other people's secrets.
 
 Environment and arguments of every process, descriptors, memory and roots of those that it is told of (and of all, where

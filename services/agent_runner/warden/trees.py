@@ -177,19 +177,19 @@ class Trees:
             for each in ended:
                 each.adopted.add(pid)
 
-    def _note_stragglers_below(self, attempt: Attempt) -> None:
-        """Its sandbox's first process is no straggler; what has it for a parent now is."""
-        for pid in self._host.tagged({attempt.tag}).get(attempt.tag, ()):
-            about = self._host.about(pid) if pid not in (attempt.init, attempt.pid) else None
-            if about is not None and not about.ended:
-                attempt.stragglers[pid] = about.name
-
     def _owner_of(self, pid: int, about: About) -> Attempt | None:
         """Whose an orphan without a tag of ours is: anybody may lower the limit that the tag is in."""
         owner = self._by_tag.get(about.tag) or self._by_pid.get(about.session)
         if owner is None and len(self.attempts) == 1:
             return next(iter(self.attempts.values()))
         return owner or next((one for one in self.attempts.values() if one.cell and pid in one.cell.members()), None)
+
+    def _note_stragglers_below(self, attempt: Attempt) -> None:
+        """Its sandbox's first process is no straggler; what has it for a parent now is."""
+        for pid in self._host.tagged({attempt.tag}).get(attempt.tag, ()):
+            about = self._host.about(pid) if pid not in (attempt.init, attempt.pid) else None
+            if about is not None and not about.ended:
+                attempt.stragglers[pid] = about.name
 
     def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
         """Finish those of which nothing is left; whatever outlived its script is ended now."""
