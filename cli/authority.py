@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from foundation.addresses import is_loopback, is_wildcard, names_in
-from foundation.errors import NotFound
 from foundation.files import atomic_write
 from foundation.secrets import AUTHORITY_KEY, SecretStore, user_account
 from foundation.settings import load
+from foundation.signing_apart import open_authority
 from foundation.workspace import Workspace
 
 if TYPE_CHECKING:
-    from foundation.authority import Authority, Certificate
+    from foundation.authority import Certificate
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -67,19 +67,6 @@ def make_authority(workspace: Workspace, secrets: SecretStore, *, now: datetime)
         secrets.set(AUTHORITY_KEY, account, made.key.decode())
     atomic_write(workspace.authority, made.certificate, 0o644)
     return True
-
-
-def open_authority(workspace: Workspace, secrets: SecretStore) -> Authority:
-    """The authority; raises NotFound naming the line that makes one."""
-    from foundation.authority import Authority
-
-    key = secrets.get(AUTHORITY_KEY, user_account(workspace))
-    if key is None or not workspace.authority.exists():
-        missing = workspace.authority if key is not None else f"its key in {secrets.describe}"
-        raise NotFound(
-            "no_authority", f"This workspace has no authority: {missing} is missing.", remedy="quantum ca init"
-        )
-    return Authority(key.encode(), workspace.authority.read_bytes())
 
 
 def renew_identities(

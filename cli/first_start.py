@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.authority import make_authority
+from cli.runners.folder import refuse_joined
 from cli.supervisor import child_environment
 from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
@@ -68,6 +69,7 @@ def initialise(root: Path, environ: Mapping[str, str]) -> Initialised:
     folder cannot be written, NotFound when databases are there and their key is not.
     """
     workspace = Workspace(root.resolve())
+    refuse_joined(workspace.root)
     try:
         made = _make_folders(workspace)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,10 +12,13 @@ import grpc.aio
 
 from clients.attachment_convert import request_of, value_of
 from clients.attachment_values import FromCoordinator, FromRunner, Hello, Welcome
+from clients.calling import ask
 from foundation.errors import Internal, Unavailable
 from foundation.rpc.channel import Target, TokenSource, open_channel, translate
 from protos.coordinator.v1 import runners_pb2_grpc
-from protos.coordinator.v1.runners_pb2 import AttachRequest
+from protos.coordinator.v1.runners_pb2 import AttachRequest, GetScriptRequest
+
+SCRIPT_DEADLINE = timedelta(seconds=5)
 
 
 class Attachment:
@@ -23,7 +27,8 @@ class Attachment:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
         self._channel = channel
-        self._call: Any = runners_pb2_grpc.RunnerServiceStub(channel).Attach()
+        self._stub = runners_pb2_grpc.RunnerServiceStub(channel)
+        self._call: Any = self._stub.Attach()
 
     @classmethod
     def dial(cls, target: Target, *, token: TokenSource) -> Self:
@@ -67,6 +72,11 @@ class Attachment:
         with translate():
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 yield value_of(response)
+
+    async def script(self, agent: str, sha256: str, *, deadline: timedelta = SCRIPT_DEADLINE) -> bytes:
+        """The text of an agent's script, beside the stream. Raises NotFound, and Stale when it has changed."""
+        answer = await ask(self._stub.GetScript, GetScriptRequest(agent=agent, sha256=sha256), deadline)
+        return answer.text
 
     async def close(self) -> None:
         """End the stream."""

@@ -268,6 +268,8 @@ def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
         secrets=tuple(terms.secrets),
         sandbox=_sandbox(terms.sandbox) if terms.HasField("sandbox") else None,
         service=_service(terms.service) if terms.HasField("service") else None,
+        script_sha256=terms.script_sha256,
+        builtin=terms.builtin,
     )
 
 

@@ -125,6 +125,10 @@ class LeaseTerms(NamedTuple):
     secrets: tuple[str, ...] = ()
     sandbox: Sandbox | None = None
     service: ServiceTerms | None = None
+    script_sha256: str = ""
+    """Of the script's text; empty when that does not travel to other hosts."""
+    builtin: str = ""
+    """The script's path below the agents that come with Quantum, where it is one of those."""
 
 
 class Lease(NamedTuple):

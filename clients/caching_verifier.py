@@ -142,7 +142,8 @@ class CachingTokenVerifier:
                 "Safety cannot be asked who holds this token.",
                 remedy="`quantum status` shows what is running.",
             ) from error
-        caller = Caller(token_id=answer.token.id, name=answer.token.name, scopes=answer.token.scopes)
+        held = answer.token
+        caller = Caller(token_id=held.id, name=held.name, scopes=held.scopes, runner=held.runner)
         if answer.revocation >= self._revocation:  # an answer from before the newest revocation seen may be stale
             self._revocation = answer.revocation
             self._keep(digest, _Known(caller, asked_at, self._expiry(answer, asked_at), answer.revocation))

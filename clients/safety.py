@@ -26,6 +26,7 @@ from clients.safety_convert import (
     renewals_from,
     token_from,
 )
+from clients.safety_runners import RunnerAccessClient
 from clients.safety_spend import SpendClient
 from clients.safety_values import (
     Admission,
@@ -74,6 +75,7 @@ class SafetyClient:
         self.alerts = AlertClient(channel)
         self.audit = AuditClient(channel)
         self.budgets = BudgetClient(channel)
+        self.runners = RunnerAccessClient(channel)
         self.spend = SpendClient(channel)
         self._admission = admission_pb2_grpc.AdmissionServiceStub(channel)
         self._admit = Exchange(self._admission.Admit)

@@ -166,4 +166,6 @@ def token_from(message: tokens_pb2.TokenInfo) -> TokenView:
         expires_at=moment_in(message, "expires_at"),
         last_used_at=moment_in(message, "last_used_at"),
         revoked_at=moment_in(message, "revoked_at"),
+        runner=message.runner,
+        used_at=moment_in(message, "used_at"),
     )

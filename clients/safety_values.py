@@ -157,6 +157,10 @@ class TokenView:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    runner: str = ""
+    """The one runner that may use it, or join with it; empty: it is not bound."""
+    used_at: datetime | None = None
+    """When an invitation was used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

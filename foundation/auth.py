@@ -12,6 +12,8 @@ from foundation.errors import Internal, Unavailable
 
 PUBLIC = "public"
 SERVICE = "service"
+JOIN = "join"
+"""What an invitation allows, and nothing else does."""
 _SERVICE_PREFIX = "service:"
 USER_SCOPES = frozenset({"read", "submit", "cancel", "operate", "rotate", "admin"})
 SCOPES = USER_SCOPES | {"runner"}
@@ -25,6 +27,8 @@ class Caller:
     name: str
     """What the token was issued for, like `user` or `coordinator`; for logs and the audit."""
     scopes: frozenset[str]
+    runner: str = ""
+    """The one runner that may use this token, over TCP, beside a certificate of its name; empty: it is not bound."""
     in_grace: bool = False
     """Whether safety could not be asked, so that an answer from a while ago is gone by."""
 

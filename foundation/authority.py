@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -97,10 +98,41 @@ class Authority:
         `hosts` are names and addresses by which a browser may reach it, beside the role's own name. Raises Invalid for
         an unknown role, a name that is none, or a lifetime that is not between a minute and 397 days.
         """
+        key = ec.generate_private_key(ec.SECP256R1())
+        signed = self._certify(workspace_key, role, name, key.public_key(), now=now, hosts=hosts, lifetime=lifetime)
+        return _pem(key) + signed
+
+    def answer(
+        self,
+        workspace_key: str,
+        request: bytes,
+        role: str,
+        name: str,
+        *,
+        now: datetime,
+        lifetime: timedelta = CERTIFICATE_LIFETIME,
+    ) -> bytes:
+        """The certificate for a key that stays where it was made, and the authority's own, in one PEM text.
+
+        Of the request (PKCS #10, PEM) nothing but the key is taken: who it is, is ours to say. Raises Invalid, as
+        `issue` does, and for what is no request, of another kind of key, or not signed with its own key.
+        """
+        return self._certify(workspace_key, role, name, _requested_key(request), now=now, hosts=(), lifetime=lifetime)
+
+    def _certify(
+        self,
+        workspace_key: str,
+        role: str,
+        name: str,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        now: datetime,
+        hosts: Sequence[str],
+        lifetime: timedelta,
+    ) -> bytes:
         _require_issuable(role, name, lifetime)
         signer = _signer(self.key)
         issuer = x509.load_pem_x509_certificate(self.certificate)
-        key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [
             x509.UniformResourceIdentifier(role_uri(workspace_key, role, name)),
             x509.DNSName(server_name(role)),
@@ -110,7 +142,7 @@ class Authority:
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{role} {name}")]))
             .issuer_name(issuer.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATED)
             .not_valid_after(min(now + lifetime, issuer.not_valid_after_utc))
@@ -120,7 +152,18 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .sign(signer, hashes.SHA256())
         )
-        return _pem(key) + certificate.public_bytes(serialization.Encoding.PEM) + self.certificate
+        return certificate.public_bytes(serialization.Encoding.PEM) + self.certificate
+
+
+def make_key() -> bytes:
+    """A new private key, PEM."""
+    return _pem(ec.generate_private_key(ec.SECP256R1()))
+
+
+def request_for(key: bytes) -> bytes:
+    """A request for a certificate of this key: what is sent in its place. Raises Invalid for what is no such key."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(_signer(key), hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)
 
 
 def describe(pem: bytes) -> Certificate:
@@ -157,6 +200,18 @@ def _signer(key: bytes) -> ec.EllipticCurvePrivateKey:
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise Invalid("not_a_key", "The authority's key is of another kind.")
     return signer
+
+
+def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        asked = x509.load_pem_x509_csr(request)
+        key = asked.public_key()
+        signed = asked.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Invalid("not_a_request", "That is no request for a certificate.") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1) or not signed:
+        raise Invalid("not_a_request", "A request for a certificate is for a P-256 key, and signed with that key.")
+    return key
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from foundation.errors import Invalid, NotFound
 
-ROLES = frozenset({"coordinator", "safety", "runner", "gateway", "user"})
-"""Who may be at the end of a connection. A server has its service's role; `user` is a person's own tool."""
+ROLES = frozenset({"coordinator", "safety", "runner", "gateway", "user", "join"})
+"""Who may be at the end of a connection. A server has its service's role; `user` is a person's own tool; `join` is
+whoever holds an invitation, until it has become a `runner`."""
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----\n?", re.DOTALL)
 
 

@@ -161,6 +161,11 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         # Beyond this machine. Every port of these speaks TLS 1.3 alone.
         "coordinator_listen": _text("", "address and port on which the coordinator listens beside its socket"),
         "safety_listen": _text("", "address and port on which safety listens beside its socket"),
+        "coordinator_address": _text("", "where a runner that joined reaches its coordinator, host:port"),
+        "safety_address": _text("", "where a runner that joined reaches safety, host:port"),
+        "runner_certificate_seconds": _number(
+            7 * _DAY, 60, 397 * _DAY, "how long the certificate and the credential of a runner that joined live"
+        ),
         "gateway_names": _text("", "host names, with commas, by which the gateway is known beyond loopback"),
         # Gateway and calls.
         "gateway_host": _text("127.0.0.1", "address that the gateway listens on"),

@@ -38,6 +38,8 @@ AUTHORITY_KEY = "quantum-authority"
 """Service name of the key with which the workspace's authority signs certificates, PEM; account = its root."""
 SERVICE_TOKEN = "quantum-service"
 """Service name of a service's own token; account = `service_account(…)`."""
+RUNNER_KEY = "quantum-runner"
+"""Service name of the private key of a runner that joined, PEM; account = its folder. It never leaves that host."""
 
 T = TypeVar("T")
 

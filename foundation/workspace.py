@@ -112,6 +112,11 @@ class Workspace:
         return self.state / "tls" / f"{role}.pem"
 
     @property
+    def joined(self) -> Path:
+        """JSON that `quantum runner join` writes: this folder is of a runner, whose workspace is on another host."""
+        return self.state / "joined.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held by `up` and `init`; see `WorkspaceLock`."""
         return self.state / "lock"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cli.authority import make_authority, open_authority, renew_identities
+from cli.authority import make_authority, renew_identities
 from cli.documents import document
 from cli.options import Duration, json_option
 from cli.printing import emit, table, when
@@ -17,6 +17,7 @@ from cli.session import Session
 from foundation.authority import CERTIFICATE_LIFETIME, Certificate, describe
 from foundation.errors import Conflict, NotFound
 from foundation.identity import ROLES
+from foundation.signing_apart import open_authority
 
 
 @click.group()

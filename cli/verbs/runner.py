@@ -1,4 +1,4 @@
-"""`quantum runner`: the runners: list, drain, resume."""
+"""`quantum runner`: the runners: list, drain, resume; and those of other hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import click
 from cli.documents import documents
 from cli.options import json_option, reason_option
 from cli.printing import emit, table
-from cli.runners import labels, memory, services, state_of, taken, why_held
+from cli.runners import invite, join, remove, start
+from cli.runners.showing import labels, memory, services, state_of, taken, why_held
 from cli.session import Session
 
 
@@ -70,3 +71,10 @@ def resume(session: Session, name: str, as_json: bool) -> None:
         emit({"runner": name, "drained": False, "changed": changed})
     else:
         click.echo(f"Runner {name} takes work again." if changed else f"Nobody had drained runner {name}.")
+
+
+command.add_command(invite.command, "invite")
+command.add_command(join.command, "join")
+command.add_command(remove.command, "remove")
+command.add_command(start.start)
+command.add_command(start.stop)

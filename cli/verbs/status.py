@@ -9,7 +9,7 @@ import click
 from cli.documents import document, documents
 from cli.options import json_option
 from cli.printing import counted, emit, printable, table, when
-from cli.runners import labels, memory, services, taken, why_held
+from cli.runners.showing import labels, memory, services, taken, why_held
 from cli.running import Running, read_running
 from cli.session import Session
 from clients.coordinator_values import QueueStats, RunnerView, TaskState

@@ -93,9 +93,7 @@ def list_tokens(session: Session, all_of_them: bool, as_json: bool) -> None:
     with session.connected() as connected:
         listed = connected.call(connected.safety.list_tokens())
     now = session.clock.now()
-    tokens = [
-        one for one in listed if all_of_them or not (one.revoked_at or (one.expires_at and one.expires_at <= now))
-    ]
+    tokens = [one for one in listed if all_of_them or not _ended(one, now)]
     if as_json:
         emit({"tokens": documents(tokens)})
         return
@@ -103,7 +101,7 @@ def list_tokens(session: Session, all_of_them: bool, as_json: bool) -> None:
         (
             token.id,
             token.name,
-            "revoked" if token.revoked_at else when(token.expires_at) if token.expires_at else "no end",
+            _good_until(token),
             when(token.last_used_at),
             ",".join(sorted(token.scopes)),
         )
@@ -113,7 +111,14 @@ def list_tokens(session: Session, all_of_them: bool, as_json: bool) -> None:
 
 
 def _ended(token: TokenView, now: datetime) -> bool:
-    return token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now)
+    gone = token.revoked_at is not None or token.used_at is not None
+    return gone or (token.expires_at is not None and token.expires_at <= now)
+
+
+def _good_until(token: TokenView) -> str:
+    if token.revoked_at or token.used_at:
+        return "revoked" if token.revoked_at else "used"
+    return when(token.expires_at) if token.expires_at else "no end"
 
 
 @command.command()

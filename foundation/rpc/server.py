@@ -23,7 +23,7 @@ from foundation.log import Logger
 from foundation.rpc.concerns import Call, answer_errors, authenticate, log_requests, require_deadline
 from foundation.rpc.limits import SERVER_OPTIONS
 from foundation.rpc.socket_claim import SocketClaim
-from foundation.rpc.tls import TcpDoor, require_role, require_tls_1_3_only, server_credentials
+from foundation.rpc.tls import TcpDoor, require_bound, require_role, require_tls_1_3_only, server_credentials
 from foundation.rpc.wrapping import Handler, wrap
 
 _BUILT_IN_SCOPES = {
@@ -67,6 +67,7 @@ class RpcServer:
         # From the inside to the outside.
         self._concerns = (
             require_deadline(),
+            require_bound(tcp.workspace_key if tcp is not None else ""),
             authenticate(verifier, self._scopes),
             *((require_role(tcp),) if tcp is not None else ()),
             self._track_streams,

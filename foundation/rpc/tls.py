@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import grpc
 
+from foundation.auth import caller_or_none
 from foundation.errors import Denied, Internal, Invalid, NotFound
 from foundation.identity import Identity, IdentityFile, role_uri
 from foundation.log import Logger
@@ -17,6 +19,8 @@ from foundation.rpc.concerns import Call, Concern
 from foundation.workspace import Workspace
 
 _LOCAL_ONLY = "/grpc.reflection."
+_BOUND_ROLES = ("runner", "join")
+NO_ROLES: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class TcpDoor:
     identity: IdentityFile
     workspace_key: str
     roles: frozenset[str]
+    narrow: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Roles that may call these methods alone; the others may call whatever their token allows."""
 
     @property
     def address(self) -> str:
@@ -46,7 +52,14 @@ def parse_listen(text: str, setting: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def door_of(workspace: Workspace, role: str, listen: str, *, roles: Iterable[str]) -> TcpDoor | None:
+def door_of(
+    workspace: Workspace,
+    role: str,
+    listen: str,
+    *,
+    roles: Iterable[str],
+    narrow: Mapping[str, frozenset[str]] = NO_ROLES,
+) -> TcpDoor | None:
     """The door of a service by its setting `<role>_listen`; None where that is empty. Raises Invalid."""
     if not listen:
         return None
@@ -57,6 +70,7 @@ def door_of(workspace: Workspace, role: str, listen: str, *, roles: Iterable[str
         identity=IdentityFile(workspace.identity(role)),
         workspace_key=workspace.key12,
         roles=frozenset(roles),
+        narrow=narrow,
     )
 
 
@@ -91,30 +105,62 @@ def server_credentials(file: IdentityFile, logger: Logger) -> grpc.ServerCredent
 
 def require_role(door: TcpDoor) -> Concern:
     """Let a call over TCP in when its certificate is of this workspace and of a role that may come in there."""
-    welcome = tuple(role_uri(door.workspace_key, role, "") for role in sorted(door.roles))
+    welcome = {role: role_uri(door.workspace_key, role, "") for role in sorted(door.roles)}
 
     @asynccontextmanager
     async def around(call: Call) -> AsyncIterator[None]:
         if not call.context.peer().startswith("unix:"):
             if call.method.startswith(_LOCAL_ONLY):
                 raise Denied("only_on_the_socket", f"{call.method} is answered on the local socket alone.")
-            _require_welcome(call, welcome)
+            role = _welcome_role(call, welcome)
+            if call.method not in door.narrow.get(role, (call.method,)):
+                raise Denied("role_too_narrow", f"{call.method} is not for a certificate of the role {role}.")
         yield
 
     return around
 
 
-def _require_welcome(call: Call, welcome: tuple[str, ...]) -> None:
+def require_bound(workspace_key: str) -> Concern:
+    """Let a runner that joined in with its own certificate and its own credential together, and with neither alone.
+
+    So for an invitation. To stand inside `authenticate`: the token is bound to a name, and the certificate shows one.
+    """
+    prefixes = tuple(role_uri(workspace_key, role, "") for role in _BOUND_ROLES)
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        caller = caller_or_none()
+        if caller is not None:
+            shown = {uri.rpartition("/")[2] for uri in _uris(call) if uri.startswith(prefixes)}
+            bound = {caller.runner} if caller.runner else set()
+            if shown != bound:
+                raise Denied(
+                    "not_bound_together",
+                    f"The token of {caller.name} and the certificate of this connection are not of the same runner.",
+                    remedy="A runner's credential is good beside its own certificate alone, over TCP.",
+                )
+        yield
+
+    return around
+
+
+def _uris(call: Call) -> list[str]:
+    return [uri.decode(errors="replace") for uri in call.context.auth_context().get("peer_uri", ())]
+
+
+def _welcome_role(call: Call, welcome: Mapping[str, str]) -> str:
     shown = call.context.auth_context()
     if list(shown.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
         raise Denied("tls_too_old", "This connection is not of TLS 1.3, and nothing else is spoken here.")
-    uris = [uri.decode(errors="replace") for uri in shown.get("peer_uri", ())]
-    if not any(uri.startswith(welcome) for uri in uris):
-        raise Denied(
-            "role_not_welcome",
-            f"The certificate of {_shown(uris)} is not of a role that may come in here.",
-            remedy="`quantum ca issue --role …` makes one of the right role.",
-        )
+    uris = _uris(call)
+    for role, prefix in welcome.items():
+        if any(uri.startswith(prefix) for uri in uris):
+            return role
+    raise Denied(
+        "role_not_welcome",
+        f"The certificate of {_shown(uris)} is not of a role that may come in here.",
+        remedy="`quantum ca issue --role …` makes one of the right role.",
+    )
 
 
 def _shown(uris: Iterable[str]) -> str:

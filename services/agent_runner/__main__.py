@@ -7,41 +7,45 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clients.attachment import Attachment
 from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
-from foundation.errors import Invalid, NotFound, QuantumError
+from foundation.errors import Denied, Invalid, QuantumError, Unauthenticated
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
+from foundation.labels import labels_of
 from foundation.log import Logger, configure, get_logger
+from foundation.rpc.channel import Target
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
-from foundation.secrets import SERVICE_TOKEN, SecretStore, open_secret_store, service_account, wait_for_secret
+from foundation.secrets import open_secret_store
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
+from services.agent_runner.adapters.fetched_scripts import FetchedScripts, ProjectsHere
 from services.agent_runner.adapters.kept_output import OutputBounds, SlotOutputs
 from services.agent_runner.adapters.keychain import KeychainSecrets
+from services.agent_runner.adapters.own_credential import OwnCredential, teller
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
 from services.agent_runner.adapters.this_machine import gauges_of
 from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
+from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
-from services.agent_runner.domain.labels import labels_of
 from services.agent_runner.domain.names import require_name
 from services.agent_runner.domain.reach import Confinement
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
@@ -53,23 +57,32 @@ from services.agent_runner.warden.protocol import Message
 from services.agent_runner.warden.slots import forget_secrets
 from services.agent_runner.warden.this_host import this_host
 
-_TOKEN_WITHIN = timedelta(seconds=5)
+if TYPE_CHECKING:
+    from services.agent_runner.adapters.membership import Membership, SafetyElsewhere
+
+Tell = Callable[[], None]
 # A running attempt is handed back once its tree is proved dead, 12 s at the most.
 _SHUT_DOWN_PATIENCE = timedelta(seconds=12)
 _ACKNOWLEDGED_WITHIN_SECONDS = 1.0
 _STOP_GRACE = timedelta(seconds=1)
 _EXIT_WARDEN_LOST = 70
+_EXIT_NOT_LET_IN = 77
 
 
 async def serve(
-    workspace: Workspace, name: str, labels: Mapping[str, str], settings: RunnerSettings, stop: asyncio.Event
+    workspace: Workspace,
+    name: str,
+    labels: Mapping[str, str],
+    settings: RunnerSettings,
+    stop: asyncio.Event,
+    tell: Tell | None = None,
 ) -> int:
-    """Run attempts until `stop` is set; returns the exit code."""
+    """Run attempts until `stop` is set; returns the exit code. `tell` hears that it is attached."""
     log, clock = get_logger("agent_runner"), SystemClock()
     folder = workspace.state / f"runner-{name}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WorkspaceLock(folder / "lock"):
-        parts = _Parts(workspace, name, labels, settings, folder, clock, log)
+        parts = _Parts(workspace, name, labels, settings, folder, clock, log, tell or (lambda: None))
         starting, stopping = asyncio.create_task(parts.start_warden()), asyncio.create_task(stop.wait())
         # Reaping what an earlier run left may take a while; whoever wants us gone need not wait for it.
         ends: list[asyncio.Future[Any]] = [starting, stopping]
@@ -94,7 +107,9 @@ class _Parts:
         folder: Path,
         clock: SystemClock,
         log: Logger,
+        tell: Tell,
     ) -> None:
+        self._tell = tell
         self._workspace = workspace
         self._name = name
         self._labels = labels
@@ -122,6 +137,7 @@ class _Parts:
         self._secrets = open_secret_store(workspace, os.environ)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
+        self._membership = _membership(workspace, name, clock) if settings.is_elsewhere else None
 
     async def start_warden(self) -> None:
         """Have what an earlier run left behind ended, then be ready to spawn."""
@@ -172,8 +188,14 @@ class _Parts:
         """Attach, answer, and end cleanly; returns the exit code."""
         runner = self._runner
         assert runner is not None, "the warden is started first"
-        token = _Credential(self._workspace, self._secrets)
-        safety = SafetyClient.dial(self._workspace.socket("safety"), token=token)
+        token = OwnCredential(self._workspace, self._secrets)
+        young: list[asyncio.Task[None]] = []
+        safety: SafetyClient | SafetyElsewhere
+        if self._membership is None:
+            safety = SafetyClient.dial(self._target("safety"), token=token)
+        else:
+            safety, renewing = self._elsewhere(self._membership, token)
+            young.append(asyncio.create_task(renewing))
         verifier = CachingTokenVerifier(safety, self._clock)
         server = RpcServer(
             f"runner-{self._name}",
@@ -202,28 +224,60 @@ class _Parts:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._warden.gone.done():
                 return self._bury()
+            if keeping.done() and isinstance(error := keeping.exception(), QuantumError):
+                return await self._leave(runner, error)
             for loop in (keeping, reading, watching, services):
                 if loop.done():
                     loop.result()
             return await self._end(runner)
         finally:
-            for end in (keeping, reading, watching, services, following, stopping):
+            for end in (keeping, reading, watching, services, following, stopping, *young):
                 end.cancel()
             await server.stop(_STOP_GRACE)
             await safety.close()
             self._logs.flush()
             self._warden.close()
 
+    def _target(self, service: str) -> Target:
+        """Where a service is: at its socket, or for a runner that joined, where it joined."""
+        if self._membership is None:
+            return self._workspace.socket(service)
+        addresses = {"coordinator": self._settings.coordinator_address, "safety": self._settings.safety_address}
+        return self._membership.target(addresses[service], service)
+
+    def _elsewhere(
+        self, membership: Membership, token: OwnCredential
+    ) -> tuple[SafetyElsewhere, Coroutine[Any, Any, None]]:
+        """Safety on another host, and what keeps this runner known there."""
+        from services.agent_runner.adapters.membership import SafetyElsewhere, keep_young
+
+        safety = SafetyElsewhere(lambda: SafetyClient.dial(self._target("safety"), token=token))
+        renewing = keep_young(
+            membership,
+            safety,
+            age=timedelta(seconds=self._settings.token_rotation_seconds),
+            overlap=timedelta(seconds=self._settings.token_overlap_seconds),
+            log=self._log,
+        )
+        return safety, renewing
+
+    async def _leave(self, runner: Runner, error: QuantumError) -> int:
+        """It is of the fleet no more: end what runs, which belongs to others now, and say why."""
+        self._log.error(f"This runner is not let in any more: {error.message}", action="runner_refused")
+        await runner.shut_down(_SHUT_DOWN_PATIENCE)
+        print(f"agent_runner: {error.message}", *([f"→ {error.remedy}"] if error.remedy else []), file=sys.stderr)
+        return _EXIT_NOT_LET_IN
+
     def _host_watch(self, runner: Runner) -> HostWatch:
         gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime).pids)
         return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
 
-    def _stream(self, runner: Runner, token: _Credential) -> Stream:
+    def _stream(self, runner: Runner, token: OwnCredential) -> Stream:
         followers = Followers(
             self._reading, lambda ref: self._reading.find(runner.view(), ref.task_id, ref.fence), self._outbox
         )
         return Stream(
-            dial=lambda: Attachment.dial(self._workspace.socket("coordinator"), token=token),
+            dial=lambda: Attachment.dial(self._target("coordinator"), token=token),
             hello=lambda: Hello(
                 name=self._name,
                 host=platform.node(),
@@ -242,7 +296,18 @@ class _Parts:
             clock=self._clock,
             randomness=SystemRandomness(),
             log=self._log,
+            elsewhere=self._leases_elsewhere(),
+            # A runner of this workspace waits for better times; one that joined has lost its place for good.
+            final=(Unauthenticated, Denied) if self._membership is not None else (),
+            on_attached=self._tell,
         )
+
+    def _leases_elsewhere(self) -> Elsewhere | None:
+        if self._membership is None:
+            return None
+        workspace = self._workspace
+        scripts = FetchedScripts(workspace.root / "scripts" / self._name)
+        return Elsewhere(str(workspace.root), scripts, ProjectsHere(workspace.projects_file))
 
     async def _end(self, runner: Runner) -> int:
         if not await runner.shut_down(_SHUT_DOWN_PATIENCE):
@@ -262,26 +327,11 @@ class _Parts:
         return _EXIT_WARDEN_LOST
 
 
-class _Credential:
-    """The runner's own token, looked up anew for each call: rotation replaces it under a running process."""
+def _membership(workspace: Workspace, name: str, clock: SystemClock) -> Membership:
+    # It brings a library for certificates, which a runner of this workspace does without.
+    from services.agent_runner.adapters.membership import Membership
 
-    def __init__(self, workspace: Workspace, store: SecretStore) -> None:
-        self._store = store
-        self._account = service_account(workspace, "runner")
-        token = wait_for_secret(self._store, SERVICE_TOKEN, self._account, within=_TOKEN_WITHIN, clock=SystemClock())
-        if token is None:
-            raise NotFound(
-                "no_runner_credential",
-                f"The runner's credential is not in this workspace's keychain ({self._store.describe}).",
-                remedy="`quantum init` makes it in a new workspace.",
-            )
-        self._last = token
-
-    def __call__(self) -> str:
-        """The token; on macOS it may be missing for a moment while it is replaced, and then the last one
-        serves."""
-        self._last = self._store.get(SERVICE_TOKEN, self._account) or self._last
-        return self._last
+    return Membership(workspace, name, open_secret_store(workspace, os.environ), clock)
 
 
 def own_labels(name: str) -> dict[str, str]:
@@ -311,14 +361,15 @@ def metadata_version() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 78 for a bad
-    setting."""
+    """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 77 when a runner that joined
+    is let in no more, 78 for a bad setting."""
     parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
     parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
     parser.add_argument(
         "--label", action="append", default=[], metavar="KEY=VALUE", help="what tasks may ask for; may be repeated"
     )
     parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
+    parser.add_argument("--tell", type=int, help="descriptor that is closed after one line, once it is attached")
     parser.add_argument("--debug", action="store_true", help="say more, on standard error")
     given = parser.parse_args(arguments)
     try:
@@ -330,7 +381,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load(RunnerSettings, workspace=workspace)
         labels = labels_of(own_labels(given.name), settings.runner_labels, given.label)
         configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
-        return run(lambda stop: serve(workspace, given.name, labels, settings, stop))
+        tell = None if given.tell is None else teller(given.tell)
+        return run(lambda stop: serve(workspace, given.name, labels, settings, stop, tell))
     except QuantumError as error:
         print(f"agent_runner: {error}", file=sys.stderr)
         return 78 if isinstance(error, Invalid) else 1

@@ -21,6 +21,7 @@ from foundation.clock import Clock
 from foundation.errors import Conflict, QuantumError
 from foundation.ids import Randomness
 from foundation.log import Logger
+from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
 from services.agent_runner.app.host_watch import HostWatch
 from services.agent_runner.app.outbox import Outbox
@@ -50,7 +51,17 @@ class Stream:
         clock: Clock,
         randomness: Randomness,
         log: Logger,
+        elsewhere: Elsewhere | None = None,
+        final: tuple[type[QuantumError], ...] = (),
+        on_attached: Callable[[], None] = lambda: None,
     ) -> None:
+        """`elsewhere` is for a coordinator on another host; errors of the kinds `final` end `keep`, which raises them.
+
+        `on_attached` is called at each attachment.
+        """
+        self._on_attached = on_attached
+        self._elsewhere = elsewhere
+        self._final = final
         self._dial = dial
         self._hello = hello
         self._runner = runner
@@ -66,6 +77,8 @@ class Stream:
         while True:
             try:
                 attached = await self._attach()
+            except self._final:
+                raise
             except QuantumError as error:
                 attached = self._runner.attached
                 self._say_why(error, first=attached or not failures)
@@ -84,6 +97,7 @@ class Stream:
             sent_at = self._clock.boottime()
             self._runner.welcome(await attachment.open(self._hello()), sent_at)
             self._log.info("Attached to the coordinator.", action="runner_attached")
+            self._on_attached()
             parts = [asyncio.create_task(part(attachment)) for part in (self._listen, self._write, self._beat)]
             try:
                 done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +116,11 @@ class Stream:
 
     async def _listen(self, attachment: Attachment) -> None:
         async for message in attachment.receive():
-            self._take(message)
+            if self._elsewhere is not None and isinstance(message, Leases):
+                # What follows may be an order about one of these, so it waits; a script is fetched once.
+                self._runner.take(*await self._elsewhere.localise(message.leases, attachment.script))
+            else:
+                self._take(message)
 
     async def _beat(self, attachment: Attachment) -> None:
         while True:

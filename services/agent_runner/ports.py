@@ -100,3 +100,27 @@ class Outputs(Protocol):
 
     def report(self, slot: int) -> bytes:
         """What the script left at QUANTUM_REPORT, cut one byte after the limit; raises OSError."""
+
+
+class FetchedFiles(Protocol):
+    """Scripts of a coordinator on another host, kept here by their SHA-256."""
+
+    def find(self, sha256: str, name: str) -> str | None:
+        """Where a script lies that was kept and is still the same; None: it has to be fetched."""
+        ...
+
+    def keep(self, sha256: str, name: str, text: bytes) -> str:
+        """Keep a script and return where it lies. Raises Internal when its SHA-256 is another one."""
+        ...
+
+    def builtin(self, path: str, interpreter: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """A script that comes with Quantum, and what runs it on this machine. Raises NotFound."""
+        ...
+
+
+class ProjectFolders(Protocol):
+    """Where projects lie on this machine."""
+
+    def folder(self, name: str) -> str | None:
+        """The folder of a project; None where it has none here."""
+        ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foundation.addresses import is_loopback, is_wildcard
+from foundation.errors import Invalid
 from services.agent_runner.domain.host_guard import HostLimits
 
 
@@ -37,6 +38,21 @@ class RunnerSettings:
     agents_nice: int
     gateway_host: str
     gateway_port: int
+    coordinator_address: str
+    safety_address: str
+    token_rotation_seconds: float
+    token_overlap_seconds: float
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its coordinator is on another host. Raises Invalid when only half of that is said."""
+        if bool(self.coordinator_address) != bool(self.safety_address):
+            raise Invalid(
+                "half_elsewhere",
+                "coordinator_address and safety_address belong together: one of them is not set.",
+                remedy="`quantum runner join` writes both.",
+            )
+        return bool(self.coordinator_address)
 
     @property
     def host_limits(self) -> HostLimits | None:
@@ -52,7 +68,9 @@ class RunnerSettings:
 
     @property
     def gateway_url(self) -> str:
-        """Where the scripts of this machine reach the gateway."""
+        """Where the scripts of this machine reach the gateway; empty where they do not."""
+        if self.coordinator_address and is_loopback(self.gateway_host):
+            return ""
         if is_loopback(self.gateway_host):
             return f"http://127.0.0.1:{self.gateway_port}"
         host = "localhost" if is_wildcard(self.gateway_host) else self.gateway_host

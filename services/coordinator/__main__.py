@@ -80,6 +80,8 @@ _SECRET_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
 _CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2)
 _PACKAGE = "quantum.coordinator.v1"
+_NARROW = {"runner": frozenset(f"/{_PACKAGE}.RunnerService/{method}" for method in ("Attach", "GetScript"))}
+"""What a machine that is only a runner may ask over TCP, whatever token somebody might use there."""
 _QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
 _AGENTS_REMEDY = (
     "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
@@ -242,7 +244,7 @@ class Coordinator:
             Clear(store, changes, ids=ids, clock=clock),
             UndoClear(store, catalogue, changes, cap, ids=ids, clock=clock),
         )
-        runners = RunnerServicer(self.renewal, self.intake, self.dispatch, self.times)
+        runners = RunnerServicer(self.renewal, self.intake, self.dispatch, self.times, catalogue)
         agents, reports = AgentServicer(self.agents, catalogue), ReportServicer(store)
         fleet = FleetServicer(self.dispatch, self.drains)
         server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks, f"{_PACKAGE}.TaskService")
@@ -321,7 +323,8 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                 grace=timedelta(seconds=settings.token_offline_seconds),
             )
             scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
-            door = door_of(workspace, "coordinator", settings.coordinator_listen, roles=("gateway", "runner", "user"))
+            roles = ("gateway", "runner", "user")
+            door = door_of(workspace, "coordinator", settings.coordinator_listen, roles=roles, narrow=_NARROW)
             server = RpcServer("coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock, tcp=door)
             coordinator = Coordinator(
                 Surroundings(

@@ -270,6 +270,8 @@ def _terms_of(grant: Grant) -> pb.LeaseTerms:
         secrets=agent.secrets,
         sandbox=_sandbox(agent.sandbox) if agent.sandbox is not None else None,
         service=_service(defaults.service, agent.health_every) if is_service and defaults.service else None,
+        script_sha256=agent.script_sha256,
+        builtin=agent.builtin,
     )
 
 

@@ -352,6 +352,8 @@ class AgentSpec:
     kind: str = "task"
     description: str = ""
     script: str = ""  # absolute; "" when it cannot be run
+    script_sha256: str = ""  # "" when its text does not travel
+    builtin: str = ""  # its path below the agents that come with Quantum, where it is one of those
     source: str = ""  # as shown to people
     declared: bool = True
     faults: tuple[str, ...] = ()
@@ -387,6 +389,14 @@ class AgentSpec:
     def is_service(self) -> bool:
         """Kept alive, instead of run to an end."""
         return self.kind == "service"
+
+
+class ScriptTexts(Protocol):
+    """The texts of scripts, for runners that do not share this machine's disk."""
+
+    def script_text(self, agent: str, sha256: str) -> bytes:
+        """May block. Raises NotFound, and Stale when the script is another one by now."""
+        ...
 
 
 class Catalogue(Protocol):

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import grpc.aio
 
-from foundation.errors import Invalid
+from foundation.auth import caller_or_none
+from foundation.errors import Denied, Invalid
 from protos.coordinator.v1 import runners_pb2 as pb
 from protos.coordinator.v1 import runners_pb2_grpc
 from services.coordinator.app.attachments import Attachment, LeaseTimes
@@ -13,18 +14,29 @@ from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.renewal import Renewal
 from services.coordinator.convert_runner import events_from, hello_from, host_state_from, responses_of, welcome
+from services.coordinator.ports import ScriptTexts
 
 Context = grpc.aio.ServicerContext[pb.AttachRequest, pb.AttachResponse]
+
+
+def require_own_name(name: str) -> None:
+    """Raise Denied when a runner that joined says that it is another one."""
+    caller = caller_or_none()
+    if caller is not None and caller.runner and caller.runner != name:
+        raise Denied("other_runner", f"This credential is of runner {caller.runner}, not of {name}.")
 
 
 class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
     """One call of Attach is one attached runner."""
 
-    def __init__(self, renewal: Renewal, intake: Intake, dispatch: Dispatch, times: LeaseTimes) -> None:
+    def __init__(
+        self, renewal: Renewal, intake: Intake, dispatch: Dispatch, times: LeaseTimes, scripts: ScriptTexts
+    ) -> None:
         self._renewal = renewal
         self._intake = intake
         self._dispatch = dispatch
         self._times = times
+        self._scripts = scripts
 
     async def Attach(
         self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context
@@ -32,7 +44,9 @@ class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("message") != "hello":
             raise Invalid("no_hello", "The first message of an attachment must be the runner's hello.")
-        attachment, disowned = await self._renewal.attach(hello_from(first.hello))
+        hello = hello_from(first.hello)
+        require_own_name(hello.name)
+        attachment, disowned = await self._renewal.attach(hello)
         listening = asyncio.create_task(self._listen(request_iterator, attachment))
         try:
             yield welcome(self._times.lease, self._times.heartbeat, disowned)
@@ -44,6 +58,10 @@ class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
         finally:
             listening.cancel()
             self._renewal.detach(attachment)
+
+    async def GetScript(self, request: pb.GetScriptRequest, context: object) -> pb.GetScriptResponse:
+        text = await asyncio.to_thread(self._scripts.script_text, request.agent, request.sha256)
+        return pb.GetScriptResponse(text=text)
 
     async def _listen(self, requests: AsyncIterator[pb.AttachRequest], attachment: Attachment) -> None:
         try:

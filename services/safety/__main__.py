@@ -37,6 +37,8 @@ from protos.safety.v1 import (
     budgets_pb2_grpc,
     mode_pb2,
     mode_pb2_grpc,
+    runners_pb2,
+    runners_pb2_grpc,
     spend_pb2,
     spend_pb2_grpc,
     tokens_pb2,
@@ -46,6 +48,7 @@ from protos.scopes import scopes_of
 from services.safety.adapters import sqlite_audit
 from services.safety.adapters.alert_channels import open_channels
 from services.safety.adapters.alert_config import AlertConfig, read_alert_config
+from services.safety.adapters.authority_apart import AuthorityApart
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.spend_files import TariffFiles
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
@@ -57,6 +60,7 @@ from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
+from services.safety.app.runners import Runners
 from services.safety.app.spend import Spend
 from services.safety.app.spend_overview import SpendOverview
 from services.safety.app.spend_verifier import AttemptsToo
@@ -69,12 +73,31 @@ from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeSer
 from services.safety.servicer_alerts import AlertServicer
 from services.safety.servicer_audit import AuditServicer
 from services.safety.servicer_budgets import BudgetServicer
+from services.safety.servicer_runners import RunnerAccessServicer
 from services.safety.servicer_spend import SpendServicer
 from services.safety.settings import SafetySettings
 
 _KEY_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (admission_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
+_CONTRACTS = (
+    *(admission_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2),
+    *(mode_pb2, runners_pb2, spend_pb2, tokens_pb2),
+)
+_TOKENS, _RUNNERS = "/quantum.safety.v1.TokenService/", "/quantum.safety.v1.RunnerAccessService/"
+_NARROW = {
+    "join": frozenset({f"{_RUNNERS}JoinRunner"}),
+    "runner": frozenset(
+        {
+            *(
+                f"{_TOKENS}{method}"
+                for method in ("ValidateToken", "WatchRevocations", "RotateToken", "ConfirmRotation")
+            ),
+            f"{_RUNNERS}RenewRunner",
+            "/quantum.safety.v1.AlertService/RaiseAlert",
+        }
+    ),
+}
+"""What a machine that is only a runner may ask over TCP, whatever token somebody might use there."""
 
 
 async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Event) -> None:
@@ -106,7 +129,8 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
         tokens = Tokens(state, random_bytes=random_bytes, beat=settings.beat, overlap=settings.overlap)
         admission = Admission(state, settings.rules, SystemRandomness(), spend=spend)
         scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
-        door = door_of(workspace, "safety", settings.safety_listen, roles=("coordinator", "gateway", "runner", "user"))
+        roles = ("coordinator", "gateway", "runner", "user", "join")
+        door = door_of(workspace, "safety", settings.safety_listen, roles=roles, narrow=_NARROW)
         server = RpcServer(
             "safety", verifier=AttemptsToo(spend, tokens), scopes=scopes, logger=logger, clock=clock, tcp=door
         )
@@ -151,6 +175,12 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             tokens_pb2_grpc.add_TokenServiceServicer_to_server,
             TokenServicer(tokens),
             "quantum.safety.v1.TokenService",
+        )
+        runners = Runners(state, tokens, AuthorityApart(workspace, clock), lifetime=settings.runner_lifetime)
+        add(
+            runners_pb2_grpc.add_RunnerAccessServiceServicer_to_server,
+            RunnerAccessServicer(runners),
+            "quantum.safety.v1.RunnerAccessService",
         )
         workspace.make_sockets()
         await server.start(workspace.socket("safety"))

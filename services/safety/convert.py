@@ -169,6 +169,8 @@ def token_out(record: TokenRecord) -> tokens_pb2.TokenInfo:
         expires_at=timestamp_out(record.expires_at),
         last_used_at=timestamp_out(record.last_used_at),
         revoked_at=timestamp_out(record.revoked_at),
+        runner=record.runner,
+        used_at=timestamp_out(record.used_at),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.safety.domain.alert import Group, Level
@@ -154,6 +154,18 @@ class CheckpointFile(Protocol):
 
     def publish(self) -> None:
         """Let the staged one take the place of the one that stands, durably."""
+        ...
+
+
+class CertificateSigner(Protocol):
+    """The workspace's authority. Raises QuantumError: NotFound without one, Invalid for a bad request."""
+
+    async def issue(self, role: str, name: str, lifetime: timedelta) -> bytes:
+        """A new identity: key, certificate and the authority's certificate, PEM."""
+        ...
+
+    async def answer(self, request: bytes, role: str, name: str, lifetime: timedelta) -> bytes:
+        """The certificate for the key in a request, and the authority's, PEM."""
         ...
 
 

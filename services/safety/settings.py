@@ -40,6 +40,7 @@ class SafetySettings:
     token_overlap_seconds: float
     spend_reservation_seconds: float
     safety_listen: str
+    runner_certificate_seconds: float
 
     @property
     def rules(self) -> BreakerRules:
@@ -87,6 +88,11 @@ class SafetySettings:
     def reservation_grace(self) -> timedelta:
         """How long a reservation outlives its attempt before it is charged in full."""
         return timedelta(seconds=self.spend_reservation_seconds)
+
+    @property
+    def runner_lifetime(self) -> timedelta:
+        """How long the certificate and the credential of a runner that joined live."""
+        return timedelta(seconds=self.runner_certificate_seconds)
 
     @property
     def overlap(self) -> timedelta:

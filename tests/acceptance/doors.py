@@ -20,7 +20,9 @@ from foundation.tokens import Token, mint
 from tests.acceptance.deployment import Deployment, deployed
 from tests.waiting import CLOCK, PATIENCE_SECONDS, eventually
 
-EVERY_SCOPE = USER_SCOPES | {"runner"} | {f"service:{name}" for name in ("coordinator", "safety", "runner", "gateway")}
+EVERY_SCOPE = (
+    USER_SCOPES | {"runner", "join"} | {f"service:{name}" for name in ("coordinator", "safety", "runner", "gateway")}
+)
 HOLDER = 'cp "$QUANTUM_CREDENTIAL" "$HELD.part"; mv "$HELD.part" "$HELD"; '
 
 

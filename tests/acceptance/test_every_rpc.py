@@ -43,6 +43,10 @@ safety      BudgetService     GetMergeStanding    read
 safety      ModeService       GetMode             read
 safety      ModeService       TightenMode         cancel
 safety      ModeService       ResumeMode          operate
+safety      RunnerAccessService InviteRunner      admin
+safety      RunnerAccessService JoinRunner        join
+safety      RunnerAccessService RenewRunner       runner
+safety      RunnerAccessService RemoveRunner      admin
 safety      SpendService      ReserveSpend        spend
 safety      SpendService      ExtendSpend         spend
 safety      SpendService      SettleSpend         spend
@@ -72,6 +76,7 @@ coordinator FleetService      DrainRunner         operate
 coordinator FleetService      ResumeRunner        operate
 coordinator ReportService     ListReports         read
 coordinator RunnerService     Attach              runner
+coordinator RunnerService     GetScript           runner
 coordinator TaskService       SubmitTasks         submit
 coordinator TaskService       GetTask             read
 coordinator TaskService       ListTasks           read

@@ -8,10 +8,11 @@ import pytest
 from cryptography import x509
 
 import cli.authority
-from cli.authority import make_authority, open_authority
+from cli.authority import make_authority
 from foundation.authority import Authority
 from foundation.clock import SystemClock
 from foundation.secrets import AUTHORITY_KEY, FileStore, SecretStore, user_account
+from foundation.signing_apart import open_authority
 from foundation.workspace import Workspace
 
 NOW = SystemClock().now()

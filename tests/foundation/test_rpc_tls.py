@@ -240,9 +240,9 @@ async def _refused_without_identity(port: int, authority: Authority) -> None:
 async def test_without_the_role_check_a_wrong_role_comes_in(
     tmp_path: Path, socket: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "_require_welcome", lambda call, welcome: None)
+    monkeypatch.setattr(tls, "_welcome_role", lambda call, welcome: "")
     async with door(tmp_path, socket, authority) as opened:
-        assert await ask(opened.port, identity_of(authority, "runner"))
+        assert await ask(opened.port, identity_of(authority, "safety"))
 
 
 async def test_a_server_of_another_role_is_not_trusted(tmp_path: Path, socket: Path, authority: Authority) -> None:

@@ -58,6 +58,8 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
         self.limits: dict[str, set[str]] = {}
         """The names of the limits in each task's result."""
         self.told_at = 0.0
+        self.scripts: dict[str, bytes] = {}
+        self.fetched: list[str] = []
         self._changed = asyncio.Event()
         self._outgoing: asyncio.Queue[pb.AttachResponse | None] = asyncio.Queue()
         self._server: grpc.aio.Server | None = None
@@ -98,6 +100,11 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
                 yield message
         finally:
             listening.cancel()
+
+    async def GetScript(self, request: pb.GetScriptRequest, context: Any) -> pb.GetScriptResponse:
+        """The text of a script that the test has put here."""
+        self.fetched.append(request.agent)
+        return pb.GetScriptResponse(text=self.scripts[request.sha256])
 
     async def _listen(self, requests: AsyncIterator[pb.AttachRequest]) -> None:
         try:

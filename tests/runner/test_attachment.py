@@ -28,6 +28,9 @@ class Ending(runners_pb2_grpc.RunnerServiceServicer):
     def __init__(self, status: grpc.StatusCode) -> None:
         self._status = status
 
+    async def GetScript(self, request: pb.GetScriptRequest, context: object) -> pb.GetScriptResponse:
+        raise NotImplementedError
+
     async def Attach(
         self,
         request_iterator: AsyncIterator[pb.AttachRequest],

@@ -197,7 +197,7 @@ NONSENSE = [
     "insert into budget_standing (scope, grade, since, evidence) values ('fleet', 'normal', 1, 'why')",
     "insert into budget_standing (scope, grade, permit_task, permit_fence, permit_at, permit_full)"
     " values ('fleet', 'normal', 't', 1, 1, 1)",
-    "insert into token values ('a', 'n', 'short', 'read', 0, null, null, null, '')",
+    "insert into token values ('a', 'n', 'short', 'read', 0, null, null, null, '', '', null)",
 ]
 
 

@@ -43,6 +43,11 @@ class RunnerServiceStub:
                 request_serializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.AttachRequest.SerializeToString,
                 response_deserializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.AttachResponse.FromString,
                 _registered_method=True)
+        self.GetScript = channel.unary_unary(
+                '/quantum.coordinator.v1.RunnerService/GetScript',
+                request_serializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.GetScriptRequest.SerializeToString,
+                response_deserializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.GetScriptResponse.FromString,
+                _registered_method=True)
 
 
 class RunnerServiceServicer:
@@ -58,6 +63,14 @@ class RunnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScript(self, request, context):
+        """The text of a script, for a runner that does not share the coordinator's disk. NOT_FOUND for what is no agent;
+        FAILED_PRECONDITION when the script is another one by now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunnerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +78,11 @@ def add_RunnerServiceServicer_to_server(servicer, server):
                     servicer.Attach,
                     request_deserializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.AttachRequest.FromString,
                     response_serializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.AttachResponse.SerializeToString,
+            ),
+            'GetScript': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScript,
+                    request_deserializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.GetScriptRequest.FromString,
+                    response_serializer=protos_dot_coordinator_dot_v1_dot_runners__pb2.GetScriptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -98,6 +116,33 @@ class RunnerService:
             '/quantum.coordinator.v1.RunnerService/Attach',
             protos_dot_coordinator_dot_v1_dot_runners__pb2.AttachRequest.SerializeToString,
             protos_dot_coordinator_dot_v1_dot_runners__pb2.AttachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScript(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quantum.coordinator.v1.RunnerService/GetScript',
+            protos_dot_coordinator_dot_v1_dot_runners__pb2.GetScriptRequest.SerializeToString,
+            protos_dot_coordinator_dot_v1_dot_runners__pb2.GetScriptResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,10 @@ class RunnerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunnerServiceAsyncStub: ...
     Attach: _grpc.StreamStreamMultiCallable[_runners_pb2.AttachRequest, _runners_pb2.AttachResponse]
+    GetScript: _grpc.UnaryUnaryMultiCallable[_runners_pb2.GetScriptRequest, _runners_pb2.GetScriptResponse]
+    """The text of a script, for a runner that does not share the coordinator's disk. NOT_FOUND for what is no agent;
+    FAILED_PRECONDITION when the script is another one by now.
+    """
 
 @_typing.type_check_only
 class RunnerServiceAsyncStub(RunnerServiceStub):
@@ -49,6 +53,10 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Attach: _aio.StreamStreamMultiCallable[_runners_pb2.AttachRequest, _runners_pb2.AttachResponse]  # type: ignore[assignment]
+    GetScript: _aio.UnaryUnaryMultiCallable[_runners_pb2.GetScriptRequest, _runners_pb2.GetScriptResponse]  # type: ignore[assignment]
+    """The text of a script, for a runner that does not share the coordinator's disk. NOT_FOUND for what is no agent;
+    FAILED_PRECONDITION when the script is another one by now.
+    """
 
 class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The runner dials, so it needs no open port; it asks for work by credit, so it is never handed more than it can hold.
@@ -63,5 +71,15 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_runners_pb2.AttachRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_runners_pb2.AttachResponse], _abc.AsyncIterator[_runners_pb2.AttachResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetScript(
+        self,
+        request: _runners_pb2.GetScriptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runners_pb2.GetScriptResponse, _abc.Awaitable[_runners_pb2.GetScriptResponse]]:
+        """The text of a script, for a runner that does not share the coordinator's disk. NOT_FOUND for what is no agent;
+        FAILED_PRECONDITION when the script is another one by now.
+        """
 
 def add_RunnerServiceServicer_to_server(servicer: RunnerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/safety/v1/tokens.proto\x12\x11quantum.safety.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\xf7\x01\n\tTokenInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x14ValidateTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"X\n\x15ValidateTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\x12\x12\n\nrevocation\x18\x02 \x01(\x03\"^\n\x11IssueTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x12IssueTokenResponse\x12*\n\x04info\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\x12\r\n\x05token\x18\x02 \x01(\t\"\x14\n\x12RotateTokenRequest\"P\n\x13RotateTokenResponse\x12*\n\x04info\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\x12\r\n\x05token\x18\x02 \x01(\t\"\x18\n\x16\x43onfirmRotationRequest\"I\n\x17\x43onfirmRotationResponse\x12.\n\x08replaced\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\"\x13\n\x11ListTokensRequest\"B\n\x12ListTokensResponse\x12,\n\x06tokens\x18\x01 \x03(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\" \n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x13RevokeTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\"\x19\n\x17WatchRevocationsRequest\".\n\x18WatchRevocationsResponse\x12\x12\n\nrevocation\x18\x01 \x01(\x03\x32\x98\x06\n\x0cTokenService\x12r\n\rValidateToken\x12\'.quantum.safety.v1.ValidateTokenRequest\x1a(.quantum.safety.v1.ValidateTokenResponse\"\x0e\x90\x02\x01\xaa\xed\x18\x07service\x12\x64\n\nIssueToken\x12$.quantum.safety.v1.IssueTokenRequest\x1a%.quantum.safety.v1.IssueTokenResponse\"\t\xaa\xed\x18\x05\x61\x64min\x12\x66\n\nListTokens\x12$.quantum.safety.v1.ListTokensRequest\x1a%.quantum.safety.v1.ListTokensResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12h\n\x0bRotateToken\x12%.quantum.safety.v1.RotateTokenRequest\x1a&.quantum.safety.v1.RotateTokenResponse\"\n\xaa\xed\x18\x06rotate\x12w\n\x0f\x43onfirmRotation\x12).quantum.safety.v1.ConfirmRotationRequest\x1a*.quantum.safety.v1.ConfirmRotationResponse\"\r\x90\x02\x02\xaa\xed\x18\x06rotate\x12g\n\x0bRevokeToken\x12%.quantum.safety.v1.RevokeTokenRequest\x1a&.quantum.safety.v1.RevokeTokenResponse\"\t\xaa\xed\x18\x05\x61\x64min\x12z\n\x10WatchRevocations\x12*.quantum.safety.v1.WatchRevocationsRequest\x1a+.quantum.safety.v1.WatchRevocationsResponse\"\x0b\xaa\xed\x18\x07service0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/safety/v1/tokens.proto\x12\x11quantum.safety.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\xb4\x02\n\tTokenInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06runner\x18\x08 \x01(\t\x12+\n\x07used_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x14ValidateTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"X\n\x15ValidateTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\x12\x12\n\nrevocation\x18\x02 \x01(\x03\"^\n\x11IssueTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x12IssueTokenResponse\x12*\n\x04info\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\x12\r\n\x05token\x18\x02 \x01(\t\"\x14\n\x12RotateTokenRequest\"P\n\x13RotateTokenResponse\x12*\n\x04info\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\x12\r\n\x05token\x18\x02 \x01(\t\"\x18\n\x16\x43onfirmRotationRequest\"I\n\x17\x43onfirmRotationResponse\x12.\n\x08replaced\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\"\x13\n\x11ListTokensRequest\"B\n\x12ListTokensResponse\x12,\n\x06tokens\x18\x01 \x03(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\" \n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x13RevokeTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x1c.quantum.safety.v1.TokenInfo\"\x19\n\x17WatchRevocationsRequest\".\n\x18WatchRevocationsResponse\x12\x12\n\nrevocation\x18\x01 \x01(\x03\x32\x98\x06\n\x0cTokenService\x12r\n\rValidateToken\x12\'.quantum.safety.v1.ValidateTokenRequest\x1a(.quantum.safety.v1.ValidateTokenResponse\"\x0e\x90\x02\x01\xaa\xed\x18\x07service\x12\x64\n\nIssueToken\x12$.quantum.safety.v1.IssueTokenRequest\x1a%.quantum.safety.v1.IssueTokenResponse\"\t\xaa\xed\x18\x05\x61\x64min\x12\x66\n\nListTokens\x12$.quantum.safety.v1.ListTokensRequest\x1a%.quantum.safety.v1.ListTokensResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12h\n\x0bRotateToken\x12%.quantum.safety.v1.RotateTokenRequest\x1a&.quantum.safety.v1.RotateTokenResponse\"\n\xaa\xed\x18\x06rotate\x12w\n\x0f\x43onfirmRotation\x12).quantum.safety.v1.ConfirmRotationRequest\x1a*.quantum.safety.v1.ConfirmRotationResponse\"\r\x90\x02\x02\xaa\xed\x18\x06rotate\x12g\n\x0bRevokeToken\x12%.quantum.safety.v1.RevokeTokenRequest\x1a&.quantum.safety.v1.RevokeTokenResponse\"\t\xaa\xed\x18\x05\x61\x64min\x12z\n\x10WatchRevocations\x12*.quantum.safety.v1.WatchRevocationsRequest\x1a+.quantum.safety.v1.WatchRevocationsResponse\"\x0b\xaa\xed\x18\x07service0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,35 +49,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENSERVICE'].methods_by_name['WatchRevocations']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['WatchRevocations']._serialized_options = b'\252\355\030\007service'
   _globals['_TOKENINFO']._serialized_start=150
-  _globals['_TOKENINFO']._serialized_end=397
-  _globals['_VALIDATETOKENREQUEST']._serialized_start=399
-  _globals['_VALIDATETOKENREQUEST']._serialized_end=436
-  _globals['_VALIDATETOKENRESPONSE']._serialized_start=438
-  _globals['_VALIDATETOKENRESPONSE']._serialized_end=526
-  _globals['_ISSUETOKENREQUEST']._serialized_start=528
-  _globals['_ISSUETOKENREQUEST']._serialized_end=622
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=624
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=703
-  _globals['_ROTATETOKENREQUEST']._serialized_start=705
-  _globals['_ROTATETOKENREQUEST']._serialized_end=725
-  _globals['_ROTATETOKENRESPONSE']._serialized_start=727
-  _globals['_ROTATETOKENRESPONSE']._serialized_end=807
-  _globals['_CONFIRMROTATIONREQUEST']._serialized_start=809
-  _globals['_CONFIRMROTATIONREQUEST']._serialized_end=833
-  _globals['_CONFIRMROTATIONRESPONSE']._serialized_start=835
-  _globals['_CONFIRMROTATIONRESPONSE']._serialized_end=908
-  _globals['_LISTTOKENSREQUEST']._serialized_start=910
-  _globals['_LISTTOKENSREQUEST']._serialized_end=929
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=931
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=997
-  _globals['_REVOKETOKENREQUEST']._serialized_start=999
-  _globals['_REVOKETOKENREQUEST']._serialized_end=1031
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=1033
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1099
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1101
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1126
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1128
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1174
-  _globals['_TOKENSERVICE']._serialized_start=1177
-  _globals['_TOKENSERVICE']._serialized_end=1969
+  _globals['_TOKENINFO']._serialized_end=458
+  _globals['_VALIDATETOKENREQUEST']._serialized_start=460
+  _globals['_VALIDATETOKENREQUEST']._serialized_end=497
+  _globals['_VALIDATETOKENRESPONSE']._serialized_start=499
+  _globals['_VALIDATETOKENRESPONSE']._serialized_end=587
+  _globals['_ISSUETOKENREQUEST']._serialized_start=589
+  _globals['_ISSUETOKENREQUEST']._serialized_end=683
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=685
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=764
+  _globals['_ROTATETOKENREQUEST']._serialized_start=766
+  _globals['_ROTATETOKENREQUEST']._serialized_end=786
+  _globals['_ROTATETOKENRESPONSE']._serialized_start=788
+  _globals['_ROTATETOKENRESPONSE']._serialized_end=868
+  _globals['_CONFIRMROTATIONREQUEST']._serialized_start=870
+  _globals['_CONFIRMROTATIONREQUEST']._serialized_end=894
+  _globals['_CONFIRMROTATIONRESPONSE']._serialized_start=896
+  _globals['_CONFIRMROTATIONRESPONSE']._serialized_end=969
+  _globals['_LISTTOKENSREQUEST']._serialized_start=971
+  _globals['_LISTTOKENSREQUEST']._serialized_end=990
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=992
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1058
+  _globals['_REVOKETOKENREQUEST']._serialized_start=1060
+  _globals['_REVOKETOKENREQUEST']._serialized_end=1092
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=1094
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1160
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1162
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1187
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1189
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1235
+  _globals['_TOKENSERVICE']._serialized_start=1238
+  _globals['_TOKENSERVICE']._serialized_end=2030
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 
 from clients.attachment_values import (
     AttemptRef,
@@ -52,6 +53,8 @@ from services.agent_runner.warden.protocol import (
     Spawned,
     Withdraw,
 )
+
+NONE_REFUSED: Mapping[AttemptRef, tuple[EndCause, str]] = MappingProxyType({})
 
 
 class Runner:
@@ -138,8 +141,8 @@ class Runner:
         """Every attempt in hand, also those whose results wait for the acknowledgement."""
         return [held.ref for held in self._held.values()]
 
-    def take(self, leases: Iterable[Lease]) -> None:
-        """Leases have arrived; the warden starts each as soon as there is room."""
+    def take(self, leases: Iterable[Lease], refused: Mapping[AttemptRef, tuple[EndCause, str]] = NONE_REFUSED) -> None:
+        """Leases have arrived; the warden starts each as soon as there is room, but those that are `refused`."""
         for lease in leases:
             key = key_of(lease.ref)
             if key in self._held:
@@ -147,6 +150,8 @@ class Runner:
             held = self._held[key] = Held(key, lease, self._terms.look_up(lease.terms), self._certain_at)
             if self.draining or self.halted or self.host.held_reason:
                 self._hand_back(held, self.host.held_reason or "the runner takes no work")
+            elif lease.ref in refused:
+                self._fail(held, *refused[lease.ref])
             elif held.known.refusal:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:

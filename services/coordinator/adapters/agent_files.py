@@ -1,6 +1,7 @@
 """Reads the agents of one folder: scripts, and folders with an agent.toml."""
 
 import contextlib
+import hashlib
 import os
 import stat
 import sys
@@ -15,6 +16,8 @@ from services.coordinator.domain.names import NAME_RULE, alias_of, is_name
 from services.coordinator.ports import AgentSpec
 
 HEAD_BYTES = 64 * 1024
+TRAVELLING_BYTES_MAX = 1024 * 1024
+"""Scripts up to this size are sent to runners on other hosts."""
 TOML = "agent.toml"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,6 +31,10 @@ class AgentFolder:
 
     path: Path
     builtin: bool
+
+    def builtin_path(self, script: str) -> str:
+        """Where a script lies below the agents that come with Quantum; empty for one that does not come with it."""
+        return str(Path(script).relative_to(self.path.absolute())) if self.builtin and script else ""
 
     def source(self, path: Path) -> str:
         """A file as shown to people."""
@@ -142,6 +149,18 @@ def _head(path: Path) -> tuple[str, bool]:
     return head.decode(errors="replace"), os.access(path, os.X_OK)
 
 
+def text_that_travels(script: str) -> bytes | None:
+    """The whole text of a script; None when it is too large to be sent to other hosts."""
+    with open(script, "rb") as file:
+        text = file.read(TRAVELLING_BYTES_MAX + 1)
+    return text if len(text) <= TRAVELLING_BYTES_MAX else None
+
+
+def _sha256(folder: AgentFolder, script: str) -> str:
+    text = None if folder.builtin or not script else text_that_travels(script)
+    return "" if text is None else hashlib.sha256(text).hexdigest()
+
+
 def _spec(
     folder: AgentFolder,
     path: Path,
@@ -162,6 +181,8 @@ def _spec(
         kind=known.kind,
         description=known.description,
         script="" if faults else script,
+        script_sha256=_sha256(folder, script),
+        builtin=folder.builtin_path(script),
         source=folder.source(path),
         declared=manifest is not None,
         faults=faults,

@@ -1,13 +1,22 @@
 """The catalogue as the files have it: the workspace's agents, those that come with Quantum, and the projects."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from foundation.errors import Invalid, NotFound
+from foundation.errors import Invalid, NotFound, Stale
 from foundation.log import get_logger
-from services.coordinator.adapters.agent_files import AgentFolder, Found, Stamp, find_agents, read_agent, stamp_of
-from services.coordinator.adapters.project_file import Projects, is_project_name, read_projects
+from foundation.projects import Projects, is_project_name, read_projects
+from services.coordinator.adapters.agent_files import (
+    AgentFolder,
+    Found,
+    Stamp,
+    find_agents,
+    read_agent,
+    stamp_of,
+    text_that_travels,
+)
 from services.coordinator.domain.names import is_name, require_name, unknown
 from services.coordinator.ports import AgentSpec
 
@@ -67,6 +76,14 @@ class FileCatalogue:
             known = [*self._now.agents, *self._now.aliases]
             raise unknown(name, "agent", known, remedy="`quantum agents` lists them.")
         return spec
+
+    def script_text(self, agent: str, sha256: str) -> bytes:
+        """The text of an agent's script. Raises NotFound, and Stale when it is another one than was asked for."""
+        spec = self.find(agent)
+        text = text_that_travels(spec.script) if spec.script and not spec.builtin else None
+        if text is None or hashlib.sha256(text).hexdigest() != sha256:
+            raise Stale("script_changed", f"The script of {spec.name} has changed since this attempt was leased.")
+        return text
 
     def _lookup(self, name: str) -> AgentSpec | None:
         now = self._now

@@ -112,12 +112,14 @@ def token_row(token: TokenRecord) -> Row:
         to_micros_or_none(token.revoked_at),
         to_micros_or_none(token.last_used_at),
         token.succeeds,
+        token.runner,
+        to_micros_or_none(token.used_at),
     )
 
 
 def read_token(row: Row) -> TokenRecord:
     """The token in a row of its table."""
-    token_id, name, digest, scopes, created_at, expires_at, revoked_at, last_used_at, succeeds = row
+    token_id, name, digest, scopes, created_at, expires_at, revoked_at, last_used_at, succeeds, runner, used_at = row
     return TokenRecord(
         id=token_id,
         name=name,
@@ -128,6 +130,8 @@ def read_token(row: Row) -> TokenRecord:
         revoked_at=to_moment_or_none(revoked_at),
         last_used_at=to_moment_or_none(last_used_at),
         succeeds=succeeds,
+        runner=runner,
+        used_at=to_moment_or_none(used_at),
     )
 
 

@@ -34,7 +34,7 @@ _NEVER = 0  # in `mode_since`: the mode is as the database came
 _PUT_STATE = "update state set revision = ?, epoch = ?, revocation = ?"
 _PUT_MODE = "update state set mode = ?, mode_reason = ?, mode_actor = ?, mode_since = ?"
 _PUT_BREAKER = "insert or replace into breaker values (" + ", ".join("?" * 17) + ")"
-_PUT_TOKEN = "insert or replace into token values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_TOKEN = "insert or replace into token values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_CHANGE = (
     "insert into breaker_change (scope, at, state_before, state_after, epoch, reason, actor)"
     " values (?, ?, ?, ?, ?, ?, ?)"

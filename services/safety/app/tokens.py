@@ -71,27 +71,35 @@ class Tokens:
     async def verify(self, token: str) -> Caller:
         """The caller behind a token (the TokenVerifier of safety's own server)."""
         record = self.validate(token)
-        return Caller(token_id=record.id, name=record.name, scopes=record.scopes)
+        return Caller(token_id=record.id, name=record.name, scopes=record.scopes, runner=record.runner)
 
     async def issue(self, name: str, scopes: Iterable[str], lifetime: timedelta | None) -> Issued:
         """Make a token, durably; raises Invalid for a bad name, scope or lifetime."""
         wanted = check_issue(name, scopes, lifetime)
 
         def work(draft: Draft) -> Issued:
-            token = self._mint()
-            record = TokenRecord(
-                id=token.id,
-                name=name,
-                digest=token.digest,
-                scopes=wanted,
-                created_at=draft.now,
-                expires_at=draft.now + lifetime if lifetime else None,
-            )
-            draft.tokens[record.id] = record
-            draft.audit(act="token_issue", target=f"{name} ({token.id})", after=" ".join(sorted(wanted)))
-            return Issued(record=record, text=token.text)
+            issued = self.mint_for(draft, name, wanted, lifetime)
+            draft.audit(act="token_issue", target=f"{name} ({issued.record.id})", after=" ".join(sorted(wanted)))
+            return issued
 
         return await self._state.change(work)
+
+    def mint_for(
+        self, draft: Draft, name: str, scopes: Iterable[str], lifetime: timedelta | None, *, runner: str = ""
+    ) -> Issued:
+        """A new token in a change under way; whoever asks for it checks what it may have, and has it recorded."""
+        token = self._mint()
+        record = TokenRecord(
+            id=token.id,
+            name=name,
+            digest=token.digest,
+            scopes=frozenset(scopes),
+            created_at=draft.now,
+            expires_at=draft.now + lifetime if lifetime else None,
+            runner=runner,
+        )
+        draft.tokens[record.id] = record
+        return Issued(record=record, text=token.text)
 
     async def rotate(self, token_id: str) -> Issued:
         """Make a successor of a token, durably. Raises NotFound for what is no token of ours, Unauthenticated for one
@@ -134,7 +142,7 @@ class Tokens:
             draft.audit(act="token_rotation_confirmed", target=token_id, before=record.succeeds)
             return replaced
 
-        return await self._revoking(work)
+        return await self.revoking(work)
 
     def list(self) -> Sequence[TokenRecord]:
         """Every token, the oldest first, the revoked ones too."""
@@ -157,9 +165,10 @@ class Tokens:
                 draft.audit(act="token_revoke", target=f"{record.name} ({token_id})", tightens=True)
             return record
 
-        return await self._revoking(work)
+        return await self.revoking(work)
 
-    async def _revoking(self, work: Callable[[Draft], T]) -> T:
+    async def revoking(self, work: Callable[[Draft], T]) -> T:
+        """Make a change that may revoke; whoever watches hears of it at once."""
         before = self._state.revocation
         result = await self._state.change(work)
         if self._state.revocation != before:

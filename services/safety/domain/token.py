@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from foundation.auth import SCOPES
+from foundation.auth import JOIN, SCOPES
 from foundation.errors import FieldFault, Invalid, Unauthenticated
 
 NAME_LENGTH_MAX = 64
@@ -22,7 +22,8 @@ _ISSUE_A_NEW_ONE = "`quantum token show` prints your own; an administrator issue
 class TokenRecord:
     """What is kept of a token. `digest` is the SHA-256 of its text, 64 hex digits.
 
-    `succeeds` is the id of the token that it replaces once it is confirmed, empty otherwise.
+    `succeeds` is the id of the token that it replaces once it is confirmed, empty otherwise. `runner` is the one runner
+    that may use it, or with the scope `join` join; `used_at` is when an invitation was used.
     """
 
     id: str
@@ -34,9 +35,18 @@ class TokenRecord:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     succeeds: str = ""
+    runner: str = ""
+    used_at: datetime | None = None
+
+    def ended(self, now: datetime) -> bool:
+        """Whether it is good for nothing any more."""
+        gone = self.revoked_at is not None or self.used_at is not None
+        return gone or (self.expires_at is not None and now >= self.expires_at)
 
     def require_good(self, now: datetime) -> None:
         """Raise Unauthenticated, saying why, unless the token may be used at `now`."""
+        if self.runner and self.ended(now):
+            raise self._ended_of_runner()
         if self.revoked_at is not None:
             raise Unauthenticated(
                 "token_revoked", f"The token {self.id} ({self.name}) was revoked.", remedy=_ISSUE_A_NEW_ONE
@@ -46,22 +56,42 @@ class TokenRecord:
                 "token_expired", f"The token {self.id} ({self.name}) has expired.", remedy=_ISSUE_A_NEW_ONE
             )
 
+    def _ended_of_runner(self) -> Unauthenticated:
+        """Why a runner on another host, or whoever was invited to be one, is let in no more."""
+        again = f"Have it invited again: quantum runner invite {self.runner}, on the coordinator's machine."
+        what = (
+            f"The invitation of “{self.runner}”" if JOIN in self.scopes else f"The credential of runner {self.runner}"
+        )
+        if self.used_at is not None:
+            said = f"{what} was used already, at {self.used_at:%Y-%m-%d %H:%M} UTC; it is good once."
+            return Unauthenticated("invitation_used", said, remedy=again)
+        if self.revoked_at is not None:
+            return Unauthenticated("token_revoked", f"{what} was revoked.", remedy=again)
+        return Unauthenticated("token_expired", f"{what} has expired.", remedy=again)
+
     def successor(self, token_id: str, digest: str, now: datetime) -> TokenRecord:
-        """A token like this one that takes its place once it is confirmed; until then it lives for 30 days at most."""
+        """A token like this one that takes its place once it is confirmed; until then it lives for 30 days at most.
+
+        That of a runner which joined lives as long as this one did, from now on: it ends where its runner stays away.
+        """
         end = now + UNCONFIRMED_FOR
+        own_end = self.expires_at
+        if own_end is not None and self.runner:
+            own_end = now + (own_end - self.created_at)
         return TokenRecord(
             id=token_id,
             name=self.name,
             digest=digest,
             scopes=self.scopes,
             created_at=now,
-            expires_at=end if self.expires_at is None else min(self.expires_at, end),
+            expires_at=end if own_end is None else min(own_end, end),
             succeeds=self.id,
+            runner=self.runner,
         )
 
     def confirmed(self, before: TokenRecord) -> TokenRecord:
-        """It has taken the place of `before`, and lives as long as that would have."""
-        return replace(self, succeeds="", expires_at=before.expires_at)
+        """It has taken the place of `before`, and lives as long as that would have; a runner's, to its own end."""
+        return replace(self, succeeds="", expires_at=self.expires_at if self.runner else before.expires_at)
 
     def replaced(self, overlap: timedelta, now: datetime) -> TokenRecord:
         """Its successor is there: it ends with the overlap."""

@@ -1,11 +1,15 @@
 """Reads `config/projects.toml`: names and folders of projects."""
 
+from __future__ import annotations
+
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.coordinator.domain.names import NAME_RULE, is_name
+NAME_RULE = "lower-case letters, digits, - and _, at most 64, beginning with a letter or digit"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +62,4 @@ def _fault(name: str, value: object) -> str:
 
 def is_project_name(text: str) -> bool:
     """Projects may have upper-case letters, as their folders do (HabitQuest)."""
-    return is_name(text.lower())
+    return _NAME.fullmatch(text.lower()) is not None

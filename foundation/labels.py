@@ -27,6 +27,11 @@ def labels_of(own: Mapping[str, str], setting: str, given: Iterable[str]) -> dic
     return {**named, **{key: value for key, value in own.items() if value}}
 
 
+def text_of(labels: Mapping[str, str]) -> str:
+    """Labels as the setting `runner_labels` has them."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
 def _split(setting: str) -> list[str]:
     return [part.strip() for part in setting.split(",") if part.strip()]
 
