@@ -188,12 +188,16 @@ class Desk:
         before = await self.lease(task)
         return await self.move(before, moves.start(before, before.fence, at=self.clock.now()))
 
-    async def end(self, task: Task, state: TaskState = TaskState.SUCCEEDED, *, output: str = "") -> Task:
-        """Run it to an end."""
+    async def end(
+        self, task: Task, state: TaskState = TaskState.SUCCEEDED, *, output: str = "", printed: int = 0
+    ) -> Task:
+        """Run it to an end. `printed`: bytes of its output, of which `output` is the last part."""
         before = await self.task(task)
         if before.state is not TaskState.RUNNING:
             before = await self.run(task)
-        measured = Measured(exit_code=0 if state is TaskState.SUCCEEDED else 1)
+        measured = Measured(
+            exit_code=0 if state is TaskState.SUCCEEDED else 1, output_bytes=printed, output_cut=printed > 0
+        )
         after = moves.end(before, state, reason="It ended.", measured=measured, now=self.clock.now())
         await self.store.write(lambda tx: tx.put_output(task.id, output))
         return await self.move(before, after)
