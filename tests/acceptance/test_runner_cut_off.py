@@ -62,6 +62,7 @@ async def _round(
 ) -> None:
     [task] = (await client.submit([TaskSpec(agent="works")])).tasks
     await eventually(host.runs.alive, "it runs there")
+    await eventually(partial(_runs, client, task.id), "the coordinator knows")
     refused = len(system.log_lines("stale_fence_refused"))
     link.pull()
     pulled_at = CLOCK.boottime()
@@ -91,6 +92,10 @@ async def _round(
     [again] = (await client.submit([TaskSpec(agent="hello")])).tasks
     await eventually(partial(_has_ended, client, again.id), "it takes work again")
     seen["rejoined by itself"] += (await client.get_task(again.id)).runner == "attic"
+
+
+async def _runs(client: CoordinatorClient, task_id: str) -> bool:
+    return (await client.get_task(task_id)).state is TaskState.RUNNING
 
 
 async def _has_ended(client: CoordinatorClient, task_id: str) -> bool:
