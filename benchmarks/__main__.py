@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import admission, backlog, enqueue, idle, latency, throughput
+from benchmarks import admission, backlog, enqueue, idle, latency, limits, throughput
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
@@ -134,11 +134,37 @@ def admission_figures(tasks: int) -> list[Figure]:
     ]
 
 
+def limits_figures(rounds: int, tasks: int, leak_tasks: int) -> list[Figure]:
+    figures = [
+        Figure(name=f"pass over 100 trees, {mode}, ms", measured=took, must=2, at_least=False)
+        for mode, took in limits.sampling_milliseconds(100, 200).items()
+    ]
+    rates, leaks = limits.throughput_and_leak(rounds, tasks, leak_tasks)
+    detail = ", ".join(f"{name} {statistics.median(each):.0f}/s" for name, each in rates.items())
+    for mode, must in (("kernel", 0.60), ("supervised", 0.75)):
+        ratio = ratios(rates[mode], rates["xargs"])
+        figures.append(
+            Figure(name=f"throughput ÷ xargs, limits {mode}", measured=ratio, must=must, at_least=True, detail=detail)
+        )
+    for mode, leak in leaks.items():
+        growths = {
+            "RSS growth, %": (leak.rss_growth_percent, 5),
+            "more descriptors": (leak.descriptors, 0),
+            "zombies": (leak.zombies, 0),
+        }
+        figures += [
+            Figure(name=f"{leak_tasks:,} tasks, {mode}: {what}", measured=measured, must=must, at_least=False)
+            for what, (measured, must) in growths.items()
+        ]
+    return figures
+
+
 GROUPS = {
     "throughput": lambda quick: throughput_figures(3 if quick else 7, 500 if quick else 2_000),
     "latency": lambda quick: latency_figures(50 if quick else 500),
     "enqueue": lambda quick: enqueue_figures(3 if quick else 7, 40),
     "admission": lambda quick: admission_figures(1_000 if quick else 4_000),
+    "limits": lambda quick: limits_figures(3 if quick else 7, 500 if quick else 2_000, 1_000 if quick else 10_000),
     "idle": lambda quick: idle_figures(5 if quick else 20),
     "backlog": lambda quick: backlog_figures(20_000 if quick else 1_000_000, 100 if quick else 300),
 }

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.system import PLAIN, SCRIPT, System, running
@@ -22,27 +23,33 @@ LOOK_SECONDS = 0.005
 
 def measure(rounds: int, tasks: int) -> Mapping[str, list[float]]:
     """Interleave the contestants round by round and return their rates in tasks/s."""
+    with plain_script(PLAIN) as script, running({"noop.sh": SCRIPT}, max_concurrent_agents=str(AT_ONCE)) as system:
+        contestants: dict[str, Callable[[], None]] = {
+            "quantum": lambda: run_all(system, tasks),
+            "xargs": lambda: shell(f"seq {tasks} | xargs -P{AT_ONCE} -n1 {script} > /dev/null"),
+        }
+        if shutil.which("parallel"):
+            contestants["parallel"] = lambda: shell(
+                f"seq {tasks} | parallel --will-cite -j{AT_ONCE} {script} > /dev/null"
+            )
+        run_all(system, tasks)  # warm: imports, statement caches, slot files
+        rates: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(rounds):
+            for name, contest in contestants.items():
+                begun = time.perf_counter()
+                contest()
+                rates[name].append(tasks / (time.perf_counter() - begun))
+        return rates
+
+
+@contextmanager
+def plain_script(text: str) -> Iterator[Path]:
+    """An executable script that others than Quantum can run."""
     with tempfile.TemporaryDirectory(prefix="qb-") as folder:
         script = Path(folder, "noop.sh")
-        script.write_text(PLAIN)
+        script.write_text(text)
         script.chmod(0o755)
-        with running({"noop.sh": SCRIPT}, max_concurrent_agents=str(AT_ONCE)) as system:
-            contestants: dict[str, Callable[[], None]] = {
-                "quantum": lambda: run_all(system, tasks),
-                "xargs": lambda: _shell(f"seq {tasks} | xargs -P{AT_ONCE} -n1 {script} > /dev/null"),
-            }
-            if shutil.which("parallel"):
-                contestants["parallel"] = lambda: _shell(
-                    f"seq {tasks} | parallel --will-cite -j{AT_ONCE} {script} > /dev/null"
-                )
-            run_all(system, tasks)  # warm: imports, statement caches, slot files
-            rates: dict[str, list[float]] = {name: [] for name in contestants}
-            for _ in range(rounds):
-                for name, contest in contestants.items():
-                    begun = time.perf_counter()
-                    contest()
-                    rates[name].append(tasks / (time.perf_counter() - begun))
-            return rates
+        yield script
 
 
 def run_all(system: System, tasks: int) -> None:
@@ -59,5 +66,6 @@ def _succeeded(system: System) -> int:
     return system.call(system.coordinator.queue_stats()).counts[TaskState.SUCCEEDED]
 
 
-def _shell(line: str) -> None:
+def shell(line: str) -> None:
+    """Run a line of shell; raises when it fails."""
     subprocess.run(["sh", "-c", line], check=True)

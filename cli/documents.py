@@ -46,7 +46,10 @@ def _record(value: Any) -> dict[str, Any]:
         item = getattr(value, field.name)
         if field.name == "limits":
             # By name, as over HTTP: who reads one limit does not want to search a list.
-            record["limits"] = {one.name: {"value": one.value, "enforcement": one.enforcement.value} for one in item}
+            record["limits"] = {
+                one.name: {"value": one.value, "enforcement": one.enforcement.value, "detail": one.detail or None}
+                for one in item
+            }
             continue
         name = f"{field.name}_seconds" if field.name in _IN_SECONDS else field.name
         record[name] = None if isinstance(item, str) and not item else document(item)

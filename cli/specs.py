@@ -37,7 +37,7 @@ def task_options(function: F) -> F:
             click.option("--retries", type=click.IntRange(0), help="How often a failed attempt is tried again."),
             click.option("--not-before", type=Moment(), help="Not to be started before, like 2026-12-01T06:00:00Z."),
             click.option("--after", "depends_on", multiple=True, help="Id of a task that must succeed first."),
-            click.option("--label", "labels", type=Pair(), multiple=True, help="A label, for people and filters."),
+            click.option("--label", "labels", type=Pair(), multiple=True, help="What its runner must have: os=darwin."),
         )
     ):
         function = option(function)

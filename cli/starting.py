@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
@@ -22,7 +22,7 @@ from cli.rotation import RotationSettings
 from cli.running import read_running, require_free_port, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
-from foundation.errors import Internal, Kind, QuantumError, TimedOut, for_kind
+from foundation.errors import Internal, Invalid, Kind, QuantumError, TimedOut, for_kind
 from foundation.log import configure, get_logger
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock
@@ -53,6 +53,8 @@ class Plan:
     workspace: Workspace
     gateway: GatewayAddress
     runners: tuple[str, ...]
+    labels: tuple[str, ...]
+    """As they were typed: `key=value` for every runner, `name:key=value` for one."""
     debug: bool
     stop_grace_seconds: float
     environ: Mapping[str, str]
@@ -68,24 +70,53 @@ class Plan:
         return self.gateway.url
 
 
-def plan_start(session: Session, workspace: Workspace, *, runners: int, debug: bool) -> Plan:
+def plan_start(session: Session, workspace: Workspace, *, runners: int, labels: tuple[str, ...], debug: bool) -> Plan:
     """Check what can be checked before anything is started. Raises Conflict, Denied, Invalid."""
     require_nothing_runs(workspace)
+    labels_of_runners(_names(runners), labels)
     settings = load(UpSettings, environ=session.environ, workspace=workspace)
     port = require_free_port(settings.gateway_host, settings.gateway_port)
-    return _plan(session, workspace, settings, port, runners, debug)
+    return _plan(session, workspace, settings, port, runners, labels, debug)
 
 
-def _plan(session: Session, workspace: Workspace, settings: UpSettings, port: int, runners: int, debug: bool) -> Plan:
+def _plan(
+    session: Session,
+    workspace: Workspace,
+    settings: UpSettings,
+    port: int,
+    runners: int,
+    labels: tuple[str, ...],
+    debug: bool,
+) -> Plan:
     return Plan(
         workspace=workspace,
         gateway=GatewayAddress(settings.gateway_host, port),
-        runners=tuple("local" if number == 1 else f"local-{number}" for number in range(1, runners + 1)),
+        runners=_names(runners),
+        labels=labels,
         debug=debug,
         stop_grace_seconds=settings.stop_grace_seconds,
         # A port that was chosen just now stays the same when the gateway is started again.
         environ={**session.environ, "QUANTUM_GATEWAY_PORT": str(port)},
     )
+
+
+def _names(runners: int) -> tuple[str, ...]:
+    return tuple("local" if number == 1 else f"local-{number}" for number in range(1, runners + 1))
+
+
+def labels_of_runners(names: Sequence[str], labels: Sequence[str]) -> dict[str, list[str]]:
+    """What each runner is started with, by its name. Raises Invalid for a label of a runner that is not started."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for label in labels:
+        name, colon, rest = label.partition(":")
+        if not colon or "=" in name:
+            for each in found.values():
+                each.append(label)
+        elif name in found:
+            found[name].append(rest)
+        else:
+            raise Invalid("unknown_runner", f"No runner {name} is started here, but {', '.join(names)}.")
+    return found
 
 
 def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, capture: bool) -> int:
@@ -98,7 +129,7 @@ def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, c
         configure("up", system_log=plan.workspace.system_log, debug=plan.debug)
         wanted = programs(
             plan.workspace,
-            runners=plan.runners,
+            runners=labels_of_runners(plan.runners, plan.labels),
             debug=plan.debug,
             stop_seconds=plan.stop_grace_seconds,
             capture=capture,
@@ -193,7 +224,7 @@ def detach(plan: Plan, timeout: timedelta) -> int:
     raise for_kind(Kind(error["kind"]))(error["code"], error["message"], remedy=error["remedy"])
 
 
-def supervise_and_tell(session: Session, *, runners: int, debug: bool, tell: int) -> int:
+def supervise_and_tell(session: Session, *, runners: int, labels: tuple[str, ...], debug: bool, tell: int) -> int:
     """Supervise for `detach`, which waits for one line at the other end of the pipe `tell`."""
     with os.fdopen(tell, "wb") as pipe:
 
@@ -208,7 +239,7 @@ def supervise_and_tell(session: Session, *, runners: int, debug: bool, tell: int
             workspace = session.workspace
             settings = load(UpSettings, environ=session.environ, workspace=workspace)
             # `detach` has made sure that the port is free, and named it.
-            plan = _plan(session, workspace, settings, settings.gateway_port, runners, debug)
+            plan = _plan(session, workspace, settings, settings.gateway_port, runners, labels, debug)
             return supervise(session, plan, lambda: say({"healthy": True}), capture=True)
         except (QuantumError, PermissionError) as failure:
             error = refused(failure) if isinstance(failure, PermissionError) else failure
@@ -224,6 +255,7 @@ def _start_supervisor(plan: Plan, tell: int) -> subprocess.Popen[bytes]:
             [
                 *(sys.executable, "-m", "cli", "--workspace", str(plan.workspace.root), "up"),
                 *("--runners", str(len(plan.runners)), "--tell", str(tell), *(("--debug",) if plan.debug else ())),
+                *(part for label in plan.labels for part in ("--label", label)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -59,9 +59,12 @@ class _Kept:
 
 
 def programs(
-    workspace: Workspace, *, runners: Sequence[str], debug: bool, stop_seconds: float, capture: bool
+    workspace: Workspace, *, runners: Mapping[str, Sequence[str]], debug: bool, stop_seconds: float, capture: bool
 ) -> list[Program]:
-    """The processes of a workspace, in the order of start; with `capture` what they say goes to `logs/<name>.out`."""
+    """The processes of a workspace, in the order of start; with `capture` what they say goes to `logs/<name>.out`.
+
+    `runners` has the labels that each is started with, by its name.
+    """
     sockets = workspace.make_sockets()
     tail = ("--workspace", str(workspace.root), *(("--debug",) if debug else ()))
 
@@ -75,8 +78,14 @@ def programs(
         program("safety", "services.safety", end_seconds=5, stage=0),
         program("coordinator", "services.coordinator", end_seconds=8, stage=1),
         *(
-            program(f"runner-{name}", "services.agent_runner", "--name", name, end_seconds=stop_seconds + 5, stage=2)
-            for name in runners
+            program(
+                f"runner-{name}",
+                *("services.agent_runner", "--name", name),
+                *(part for label in labels for part in ("--label", label)),
+                end_seconds=stop_seconds + 5,
+                stage=2,
+            )
+            for name, labels in runners.items()
         ),
         program("gateway", "gateway", end_seconds=12, stage=3),
     ]

@@ -164,8 +164,8 @@ class _Batch:
 def _limits(limits: tuple[LimitUse, ...]) -> pb.Limits:
     return pb.Limits(
         limits=[
-            tasks_pb2.Limit(name=name, value=value, enforcement=_ENFORCEMENTS[enforcement])
-            for name, value, enforcement in limits
+            tasks_pb2.Limit(name=name, value=value, enforcement=_ENFORCEMENTS[enforcement], detail=detail)
+            for name, value, enforcement, detail in limits
         ]
     )
 

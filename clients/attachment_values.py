@@ -217,11 +217,12 @@ class Heartbeat:
 
 
 class LimitUse(NamedTuple):
-    """One limit of an attempt in its own unit, and how it was held: `kernel`, `supervised` or `none`."""
+    """One limit of an attempt in its own unit, how it was held (`kernel`, `supervised` or `none`), and by what."""
 
     name: str
     value: float
     enforcement: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from clients.coordinator_values import (
     QueueStats,
     ReportView,
     RunnerView,
+    ServiceStatus,
     TaskFilter,
     TaskPage,
     TaskSpec,
@@ -134,6 +135,7 @@ def task_from(wire: tasks_pb2.Task) -> TaskView:
         timeout=duration_in(wire, "timeout"),
         runner=wire.runner,
         change=wire.change,
+        service=_service_from(wire.service) if wire.HasField("service") else None,
     )
 
 
@@ -217,6 +219,7 @@ def agent_from(wire: agents_pb2.Agent) -> AgentView:
         held_until=moment_in(wire, "held_until"),
         restarts=wire.restarts,
         concurrency_max=wire.concurrency_max,
+        service=_service_from(wire.service) if wire.HasField("service") else None,
     )
 
 
@@ -233,13 +236,23 @@ def report_from(wire: reports_pb2.Report) -> ReportView:
     )
 
 
+def _service_from(wire: tasks_pb2.ServiceStatus) -> ServiceStatus:
+    return ServiceStatus(
+        restarts=wire.restarts,
+        next_start_at=moment_in(wire, "next_start_at"),
+        last_end=wire.last_end,
+        last_lines=wire.last_lines,
+        health=wire.health,
+    )
+
+
 def _usage_from(wire: tasks_pb2.Usage) -> Usage:
     return Usage(cpu=wire.cpu.ToTimedelta(), memory_peak_bytes=wire.memory_peak_bytes or None)
 
 
 def _limit_from(wire: tasks_pb2.Limit) -> Limit:
     enforcement = word(tasks_pb2.Enforcement.Name(wire.enforcement), "ENFORCEMENT_")
-    return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement))
+    return Limit(name=wire.name, value=wire.value, enforcement=Enforcement(enforcement), detail=wire.detail)
 
 
 def runner_from(wire: queue_pb2.Runner) -> RunnerView:

@@ -98,11 +98,28 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit of an attempt, in its own unit (seconds, bytes or a count), and who held it."""
+    """One limit of an attempt, in its own unit (seconds, bytes or a count), and who held it.
+
+    Also "sandbox" and "secrets", which have no value: `detail` says by what, and what that means.
+    """
 
     name: str
     value: float
     enforcement: Enforcement
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """How a service has fared since its attempt began, or how it has ended that is held."""
+
+    restarts: int
+    next_start_at: datetime | None
+    """None: a process exists, or it is held."""
+    last_end: str
+    last_lines: str
+    health: str
+    """"healthy", "unhealthy", or empty: it was not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +165,8 @@ class TaskView:
     runner: str
     change: int
     """Position of its latest change in the stream of `watch`."""
+    service: ServiceStatus | None = None
+    """Of a service that runs. Only from `get_task`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +353,8 @@ class AgentView:
     held_until: datetime | None
     restarts: int
     concurrency_max: int
+    service: ServiceStatus | None = None
+    """None: it is none, or has not ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,10 @@ class AlertClient:
         )
         await ask(self._alerts.RaiseAlert, request, deadline)
 
+    async def resolve(self, cause: str, *, deadline: timedelta = DEADLINE) -> None:
+        """Says that a cause is gone; nothing happens when it was never there."""
+        await ask(self._alerts.RaiseAlert, alerts_pb2.RaiseAlertRequest(cause=cause, resolved=True), deadline)
+
     async def list(self, *, deadline: timedelta = DEADLINE) -> AlertList:
         """Every alert that is remembered, and how each channel is."""
         answer = await ask(self._alerts.ListAlerts, alerts_pb2.ListAlertsRequest(), deadline)

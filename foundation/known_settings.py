@@ -76,6 +76,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "work_bytes_max": _size("10GB", "0B", "1PB", "room that a task's scratch folder may take; 0: no limit"),
         "runner_labels": _text("", "what tasks may ask a runner for: key=value,key=value"),
         "max_services": _integer(100, 0, 10_000, "services that one runner keeps alive, beside its tasks"),
+        "run_as_user": _text("nobody", 'whom a root runner runs scripts with run_as = "user" as, where root owns all'),
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
         "paused_attempts_max": _integer(10, 0, 1_000, "paused attempts of one runner that give their slot back"),
         "paused_seconds_max": _number(_DAY, 0, 30 * _DAY, "how long an attempt may stay paused"),

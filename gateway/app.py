@@ -28,6 +28,7 @@ from gateway.routes import (
     page,
     queue,
     reports,
+    runners,
     spend,
     tasks,
 )
@@ -65,7 +66,7 @@ def create_app(state: Gateway) -> OpenAPI:
     security.install(app)
     problem.install(app, log=get_logger("gateway"), ids=SystemIds(state.clock))
     rooms = (
-        *(tasks, log, agents, health, reports, metrics, queue, document),
+        *(tasks, log, agents, health, reports, metrics, queue, runners, document),
         *(mode, breakers, budgets, spend, alerts, audit),
     )
     for room in rooms:

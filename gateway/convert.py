@@ -12,6 +12,7 @@ from clients.coordinator_values import (
     QueueStats,
     ReportView,
     RunnerView,
+    ServiceStatus,
     TaskFilter,
     TaskPage,
     TaskSpec,
@@ -22,6 +23,8 @@ from clients.safety_values import BreakerView, ModeChange, ModeStatus
 from foundation.errors import Invalid
 from foundation.quantities import parse_duration
 from gateway.schemas import answers, requests
+from gateway.schemas.runners import Runner
+from gateway.schemas.service import Service
 
 
 def specs_of(submission: requests.Submission) -> tuple[list[TaskSpec], bool]:
@@ -64,8 +67,13 @@ def task(view: TaskView) -> answers.Task:
         if view.usage is None
         else answers.Usage(cpu_seconds=view.usage.cpu.total_seconds(), memory_peak_bytes=view.usage.memory_peak_bytes),
         limits={
-            limit.name: answers.Limit(value=limit.value, enforcement=limit.enforcement.value) for limit in view.limits
+            limit.name: answers.Limit(
+                value=limit.value, enforcement=limit.enforcement.value, detail=limit.detail or None
+            )
+            for limit in view.limits
         },
+        sandbox=_detail(view, "sandbox"),
+        secrets=_detail(view, "secrets"),
         output_tail=view.output_tail or None,
         report_fault=view.report_fault or None,
         stragglers=view.stragglers or None,
@@ -78,8 +86,25 @@ def task(view: TaskView) -> answers.Task:
         labels=dict(view.labels),
         timeout_seconds=_seconds(view.timeout),
         runner=view.runner or None,
+        service=_service(view.service),
         unknown=_unknown_of_task(view),
     )
+
+
+def _service(view: ServiceStatus | None) -> Service | None:
+    if view is None:
+        return None
+    return Service(
+        restarts=view.restarts,
+        next_start_at=view.next_start_at,
+        last_end=view.last_end or None,
+        last_lines=view.last_lines or None,
+        health=view.health or None,
+    )
+
+
+def _detail(view: TaskView, name: str) -> str | None:
+    return next((limit.detail for limit in view.limits if limit.name == name), None)
 
 
 def page(value: TaskPage) -> answers.TaskPage:
@@ -125,6 +150,7 @@ def agent(view: AgentView) -> answers.Agent:
         held_until=view.held_until,
         restarts=view.restarts,
         concurrency_max=view.concurrency_max or None,
+        service=_service(view.service),
         unknown=_unknown_of_agent(view),
     )
 
@@ -135,16 +161,26 @@ def agents(views: Iterable[AgentView]) -> answers.Agents:
     return answers.Agents(agents=listed, counts=dict(Counter(one.state for one in listed)))
 
 
-def runner(view: RunnerView) -> answers.Runner:
-    """A runner that is attached."""
-    return answers.Runner(
+def runner(view: RunnerView) -> Runner:
+    """One runner."""
+    return Runner(
         name=view.name,
-        host=view.host,
+        host=view.host or None,
         slots=view.slots,
         running=view.running,
         draining=view.draining,
         attached_at=view.attached_at,
         last_heartbeat_at=view.last_heartbeat_at,
+        labels=dict(view.labels),
+        services=view.services,
+        services_max=view.services_max,
+        paused=view.paused,
+        memory_bytes=view.memory_bytes,
+        memory_available_bytes=view.memory_available_bytes,
+        memory_expected_bytes=view.memory_expected_bytes,
+        cpu_share=view.cpu_share,
+        held_reason=view.held_reason or None,
+        drained=view.drained or None,
     )
 
 

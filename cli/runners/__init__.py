@@ -1,1 +1,1 @@
-"""`quantum runner …`: one file per verb about runners on other hosts."""
+"""Runners on the command line: how they are shown, and one file per verb about those on other hosts."""

@@ -75,6 +75,7 @@ def _say_one(agent: AgentView) -> None:
         "retries": str(agent.retries),
         "uses": ", ".join(agent.uses),
         "schedule": agent.schedule,
+        "service": _service(agent),
         "running": " ".join(agent.current_tasks),
         "queued": str(agent.queued),
         "success": share(agent.success_rate),
@@ -85,7 +86,21 @@ def _say_one(agent: AgentView) -> None:
     for name, fact in facts.items():
         if fact:
             click.echo(f"{name + ':':14} {printable(fact)}")
+    if agent.service is not None and agent.service.last_lines:
+        click.echo("last lines:")
+        click.echo(agent.service.last_lines, nl=not agent.service.last_lines.endswith("\n"))
     for fault in agent.faults:
         click.echo(f"✗ {fault}")
     for notice in agent.notices:
         click.echo(f"! {notice}")
+
+
+def _service(agent: AgentView) -> str:
+    """How it fares that is kept alive."""
+    service = agent.service
+    if service is None or agent.state is AgentState.HELD:
+        return ""
+    waits = f", waits until {when(service.next_start_at)}" if service.next_start_at else ""
+    ended = f", the last time it {service.last_end}" if service.last_end else ""
+    healthy = f", {service.health}" if service.health else ""
+    return f"{counted(service.restarts, 'restart')}{ended}{waits}{healthy}"

@@ -9,9 +9,10 @@ import click
 from cli.documents import document, documents
 from cli.options import json_option
 from cli.printing import counted, emit, printable, table, when
+from cli.runners.showing import labels, memory, services, taken, why_held
 from cli.running import Running, read_running
 from cli.session import Session
-from clients.coordinator_values import QueueStats, TaskState
+from clients.coordinator_values import QueueStats, RunnerView, TaskState
 from clients.safety_alerts_values import AlertList, AlertView
 from clients.safety_values import ModeStatus
 from foundation.errors import QuantumError
@@ -117,13 +118,23 @@ def _say_queue(stats: QueueStats | QuantumError) -> None:
     if stats.paused:
         click.echo(f"the queue is paused: {printable(stats.paused_reason)}  (quantum queue resume)")
     for runner in stats.runners:
-        draining = ", draining" if runner.draining else ""
-        click.echo(f"runner {runner.name} on {runner.host}: {runner.running} of {runner.slots} slots taken{draining}")
-    if not stats.runners:
+        _say_runner(runner)
+    if not any(runner.attached_at for runner in stats.runners):
         click.echo("no runner is attached, so that nothing can run")
     for scope in stats.parked:
         until = f" until {when(scope.until)}" if scope.until else ""
         click.echo(f"held: {scope.scope}, {counted(scope.tasks, 'task')}{until}: {printable(scope.reason)}")
+
+
+def _say_runner(runner: RunnerView) -> None:
+    if runner.attached_at is None:
+        click.echo(f"runner {runner.name}: away, {why_held(runner)}")
+        return
+    running = f", {services(runner)} services" if runner.services else ""
+    click.echo(f"runner {runner.name} on {runner.host}: {taken(runner)} slots taken{running}, memory {memory(runner)}")
+    click.echo(f"  {labels(runner)}")
+    if why := why_held(runner):
+        click.echo(f"  gets nothing new: {why}")
 
 
 def _open(alerts: AlertList) -> list[AlertView]:

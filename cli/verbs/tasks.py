@@ -16,6 +16,9 @@ from cli.session import Session
 from clients.coordinator_values import Limit, TaskView, Usage
 from foundation.quantities import format_size
 
+# Told on lines of their own: they have no value.
+_REACH = ("sandbox", "secrets")
+
 
 @click.command()
 @click.argument("task_id", metavar="[ID]", required=False)
@@ -98,7 +101,8 @@ def _stragglers(number: int) -> str:
 
 
 def _say_one(task: TaskView) -> None:
-    limits = ", ".join(f"{one.name} {_limit(one)} ({one.enforcement})" for one in task.limits)
+    limits = ", ".join(f"{one.name} {_limit(one)} ({one.enforcement})" for one in task.limits if one.name not in _REACH)
+    reach = {one.name: one.detail for one in task.limits if one.name in _REACH}
     facts = {
         "id": task.id,
         "agent": task.agent,
@@ -118,6 +122,8 @@ def _say_one(task: TaskView) -> None:
         "took": took(task.duration) if task.duration is not None else "",
         "used": _usage(task.usage) if task.usage else "",
         "limits": limits,
+        "sandbox": reach.get("sandbox", ""),
+        "secrets": reach.get("secrets", ""),
         "stragglers": _stragglers(task.stragglers),
         "report": f"not taken: {task.report_fault}." if task.report_fault else "",
         "effects": task.effects.value,

@@ -25,6 +25,13 @@ RUNNERS_MAX = 64
 @click.option("--detach", "detached", is_flag=True, help="Return when everything is healthy, and leave it running.")
 @click.option("--runners", type=click.IntRange(1, RUNNERS_MAX), default=1, show_default=True, help="How many runners.")
 @click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="[RUNNER:]KEY=VALUE",
+    help="What tasks may ask its runners for; with a name before it, one of them: local, local-2, …",
+)
+@click.option(
     "--timeout",
     type=Duration(),
     default="60s",
@@ -36,16 +43,23 @@ RUNNERS_MAX = 64
 @json_option
 @click.pass_obj
 def command(
-    session: Session, detached: bool, runners: int, timeout: timedelta, debug: bool, tell: int | None, as_json: bool
+    session: Session,
+    detached: bool,
+    runners: int,
+    labels: tuple[str, ...],
+    timeout: timedelta,
+    debug: bool,
+    tell: int | None,
+    as_json: bool,
 ) -> int:
     """Start gateway, coordinator, safety and a runner. Ctrl-C ends everything in order."""
     if tell is not None:
-        return supervise_and_tell(session, runners=runners, debug=debug, tell=tell)
+        return supervise_and_tell(session, runners=runners, labels=labels, debug=debug, tell=tell)
     workspace, made = _ready(session)
     if made is not None and not as_json:
         init.say(made)
         click.echo()
-    plan = plan_start(session, workspace, runners=runners, debug=debug)
+    plan = plan_start(session, workspace, runners=runners, labels=labels, debug=debug)
 
     def healthy(pid: int, first: str) -> None:
         if as_json:

@@ -50,7 +50,7 @@ def _in_detail(serving: Serving) -> answers.Health:
         unknown["mode"] = asked_mode.message
     stats = None if isinstance(asked_stats, QuantumError) else asked_stats
     reasons = _silent(serving)
-    if stats is not None and not stats.runners:
+    if stats is not None and not any(runner.attached_at for runner in stats.runners):
         reasons.append("No runner is attached, so that nothing can run.")
     return answers.Health(
         status=_status(serving, reasons),

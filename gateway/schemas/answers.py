@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, RootModel
 
 from gateway.schemas.base import Output, WithUnknown
+from gateway.schemas.runners import Runner
+from gateway.schemas.service import Service
 
 
 class Fault(Output):
@@ -44,6 +46,7 @@ class Limit(Output):
 
     value: float
     enforcement: Literal["kernel", "supervised", "none"]
+    detail: str | None = Field(description="By what it is held (bubblewrap), or what that means (reachable).")
 
 
 class Task(WithUnknown):
@@ -71,6 +74,12 @@ class Task(WithUnknown):
     duration_seconds: float | None
     usage: Usage | None
     limits: dict[str, Limit]
+    sandbox: str | None = Field(
+        description="By what the newest attempt was kept from everything else: bubblewrap, landlock, sandbox-exec."
+    )
+    secrets: str | None = Field(
+        description="Whether the newest attempt could reach the secrets of whatever ran it: reachable, out of reach."
+    )
     output_tail: str | None = Field(description="Only in GET /tasks/<id>.")
     report_fault: str | None = Field(
         description="Why the newest attempt's report was not taken; null: it was, or it wrote none. Only in GET"
@@ -89,6 +98,7 @@ class Task(WithUnknown):
     labels: dict[str, str]
     timeout_seconds: float | None
     runner: str | None
+    service: Service | None = Field(description="Of a service that runs and has ended before. Only in GET /tasks/<id>.")
 
 
 class OneTask(Output):
@@ -168,6 +178,7 @@ class Agent(WithUnknown):
     held_until: datetime | None
     restarts: int
     concurrency_max: int | None
+    service: Service | None = Field(description="Null: it is no service, or has not ended.")
 
 
 class Agents(Output):
@@ -175,18 +186,6 @@ class Agents(Output):
 
     agents: list[Agent]
     counts: dict[str, int] = Field(description="Agents per state.")
-
-
-class Runner(Output):
-    """A runner that is attached."""
-
-    name: str
-    host: str
-    slots: int
-    running: int
-    draining: bool
-    attached_at: datetime | None
-    last_heartbeat_at: datetime | None
 
 
 class Store(Output):

@@ -86,7 +86,11 @@ class NewTask(Input):
             Annotated[str, Field(min_length=1, max_length=64)],
             Annotated[str, Field(max_length=64)],
         ],
-        Field(default_factory=dict, max_length=32, description="Free labels for people and filters."),
+        Field(
+            default_factory=dict,
+            max_length=32,
+            description="What its runner must have.",
+        ),
     ]
 
 
@@ -178,6 +182,12 @@ class ScopePath(Query):
 _State = Literal[
     "scheduled", "blocked", "queued", "running", "paused", "needs_decision", "succeeded", "failed", "cancelled", "dead"
 ]
+
+
+class RunnerPath(Query):
+    """The address of a runner."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="As `GET /runners` names it.")]
 
 
 class ListQuery(Query):

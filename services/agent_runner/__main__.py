@@ -47,6 +47,7 @@ from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.names import require_name
+from services.agent_runner.domain.reach import Confinement
 from services.agent_runner.loops import Stream, read_behind_for_ever, watch_host_for_ever
 from services.agent_runner.servicer import AgentRunnerServicer
 from services.agent_runner.settings import RunnerSettings
@@ -149,6 +150,7 @@ class _Parts:
                 paused_max=self._settings.paused_attempts_max,
                 kernel_limits=self._settings.kernel_limits,
                 cpu_limit=self._settings.cpu_limit,
+                run_as_user=self._settings.run_as_user,
             ),
             self._on_news,
         )
@@ -175,6 +177,7 @@ class _Parts:
             scripts=LocalScripts(),
             clock=self._clock,
             log=self._log,
+            confinement=Confinement(*ready.confinement),
         )
 
     def _on_news(self, messages: Sequence[Message]) -> None:

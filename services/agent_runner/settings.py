@@ -28,6 +28,7 @@ class RunnerSettings:
     output_tail_bytes: int
     output_line_bytes_max: int
     report_bytes_max: int
+    run_as_user: str
     agent_log_bytes_max: int
     agent_log_files_max: int
     host_guard: str

@@ -59,6 +59,7 @@ from services.coordinator.app.explain import Explain
 from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
+from services.coordinator.app.keep_services import KeepServices
 from services.coordinator.app.log import ReadLog
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.outbox import Outbox
@@ -66,6 +67,7 @@ from services.coordinator.app.queue import Queue
 from services.coordinator.app.renewal import Renewal
 from services.coordinator.app.retention import Retention, RetentionRules
 from services.coordinator.app.retry import Retry
+from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
 from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
@@ -143,8 +145,11 @@ class Coordinator:
             pause_max=timedelta(seconds=settings.paused_seconds_max),
         )
         attachments, holdings, outbox, footprints = Attachments(), Holdings(), Outbox(), Footprints()
+        randomness = SystemRandomness()
+        self.services = Services(catalogue, changes, around.bell)
+        told = self.services
         self.intake = Intake(
-            store, changes, catalogue, rule, outbox, holdings, footprints, clock=clock, randomness=SystemRandomness()
+            store, changes, catalogue, rule, outbox, holdings, footprints, told, clock=clock, randomness=randomness
         )
         self.dispatch = Dispatch(
             store,
@@ -182,8 +187,19 @@ class Coordinator:
             rule,
             self.times,
             clock=clock,
+            randomness=randomness,
         )
-        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock))
+        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock), self.services)
+        ids = SystemIds(clock)
+        self.cap = OpenTasksCap(settings.open_tasks_max)
+        rules = SubmitRules(
+            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
+        )
+        self.submit = Submit(store, catalogue, changes, self.cap, rules, ids=ids, clock=clock)
+        self.cancel = Cancel(store, changes, ids=ids, clock=clock)
+        self.keep_services = KeepServices(
+            store, catalogue, self.submit, self.cancel, end_attempt=self.renewal.end_attempts
+        )
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
         self.retention = Retention(store, _retention_rules(settings), clock=clock)
         self.tell_acts = TellActs(store, around.audit_log)
@@ -205,18 +221,16 @@ class Coordinator:
         store, catalogue, changes = around.store, around.catalogue, around.changes
         clock, settings = around.clock, around.settings
         ids = SystemIds(clock)
-        cap = OpenTasksCap(settings.open_tasks_max)
-        rules = SubmitRules(
-            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
-        )
+        cap = self.cap
         tasks = TaskServicer(
             store,
             changes,
-            submit=Submit(store, catalogue, changes, cap, rules, ids=ids, clock=clock),
-            cancel=Cancel(store, changes, ids=ids, clock=clock),
+            self.services,
+            submit=self.submit,
+            cancel=self.cancel,
             retry=Retry(store, catalogue, changes, cap, keys_good_for=settings.keys_good_for, ids=ids, clock=clock),
             decide=Decide(store, changes, clock=clock),
-            explain=Explain(store, catalogue, self.dispatch, clock=clock),
+            explain=Explain(store, catalogue, self.dispatch, self.services, clock=clock),
             read_log=ReadLog(store, changes, self.dispatch),
         )
         queue = QueueServicer(
@@ -249,6 +263,8 @@ class Coordinator:
             every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
             every(TELL_ACTS_SECONDS, self.tell_acts.step, name="acts"),
+            every(settings.catalogue_scan_seconds, self.keep_services.step, name="services"),
+            every(TELL_ACTS_SECONDS, self.services.tell, name="service_alerts"),
             every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),

@@ -10,6 +10,7 @@ from foundation.errors import FieldFault, Invalid
 from protos.coordinator.v1 import tasks_pb2 as pb
 from services.coordinator.app.selection import Selection
 from services.coordinator.app.tasks import TaskInFull
+from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Decision, Effects, LimitUse, Measured, Task, TaskState
 from services.coordinator.ports import TaskFilter
@@ -181,12 +182,25 @@ def tasks_to(tasks: Iterable[Task]) -> list[pb.Task]:
     return [task_to(task) for task in tasks]
 
 
-def task_in_full_to(found: TaskInFull) -> pb.Task:
+def service_to(news: ServiceNews) -> pb.ServiceStatus:
+    """How a service has fared since its attempt began."""
+    return pb.ServiceStatus(
+        restarts=news.restarts,
+        next_start_at=optional_timestamp(news.next_start_at),
+        last_end=news.last_end,
+        last_lines=news.last_lines,
+        health=news.health,
+    )
+
+
+def task_in_full_to(found: TaskInFull, service: ServiceNews | None = None) -> pb.Task:
     """A task with what its newest attempt left."""
     message = task_to(found.task)
     message.output_tail = found.output
     message.report_fault = found.report_fault
     message.stragglers = found.stragglers
+    if service is not None:
+        message.service.CopyFrom(service_to(service))
     return message
 
 
@@ -223,4 +237,4 @@ def _add_measured(message: pb.Task, measured: Measured) -> None:
 
 def _limit(limit: LimitUse) -> pb.Limit:
     enforcement = _ENFORCEMENTS.get(limit.enforcement, pb.ENFORCEMENT_UNSPECIFIED)
-    return pb.Limit(name=limit.name, value=limit.value, enforcement=enforcement)
+    return pb.Limit(name=limit.name, value=limit.value, enforcement=enforcement, detail=limit.detail)

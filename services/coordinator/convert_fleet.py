@@ -5,7 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from protos.coordinator.v1 import agents_pb2, queue_pb2, reports_pb2
 from services.coordinator.app.agents import AgentState, AgentView
 from services.coordinator.app.queue import ParkedScope, QueueStats
-from services.coordinator.convert import EFFECTS, duration, optional_timestamp, task_to, timestamp
+from services.coordinator.convert import EFFECTS, duration, optional_timestamp, service_to, task_to, timestamp
 from services.coordinator.domain.fleet import RunnerView
 from services.coordinator.domain.task import Effects
 from services.coordinator.ports import Report
@@ -90,6 +90,7 @@ def agent_to(view: AgentView) -> agents_pb2.Agent:
         held_until=optional_timestamp(view.held_until),
         restarts=view.restarts,
         concurrency_max=spec.concurrency_max or 0,
+        service=None if view.service is None else service_to(view.service),
     )
 
 

@@ -64,7 +64,9 @@ def events_from(message: pb.AttemptEvents) -> list[AttemptEvent]:
     """Raises Invalid for an event that says nothing, or an end without a known cause."""
     limits: list[tuple[LimitUse, ...]] = [()]
     for shared in message.limits:
-        limits.append(tuple([_limit(limit.name, limit.value, limit.enforcement) for limit in shared.limits]))
+        limits.append(
+            tuple([_limit(limit.name, limit.value, limit.enforcement, limit.detail) for limit in shared.limits])
+        )
     return [_event_from(event, limits) for event in message.events]
 
 
@@ -129,9 +131,9 @@ def _service_news_from(task_id: str, fence: int, news: pb.ServiceNews) -> Servic
 
 
 @lru_cache(maxsize=1024)
-def _limit(name: str, value: float, enforcement: tasks_pb2.Enforcement) -> LimitUse:
+def _limit(name: str, value: float, enforcement: tasks_pb2.Enforcement, detail: str) -> LimitUse:
     """Shared, because nearly all attempts of an agent have the same."""
-    return LimitUse(name=name, value=value, enforcement=_ENFORCEMENTS.get(enforcement, "none"))
+    return LimitUse(name=name, value=value, enforcement=_ENFORCEMENTS.get(enforcement, "none"), detail=detail)
 
 
 def welcome(lease: timedelta, heartbeat: timedelta, disowned: Sequence[tuple[str, int]]) -> pb.AttachResponse:

@@ -339,6 +339,9 @@ class AlertBell(Protocol):
     async def ring(self, alert: PersonalAlert) -> None:
         """Have people told. Raises Unavailable when they are not."""
 
+    async def resolve(self, cause: str) -> None:
+        """The cause is gone; nothing happens when it was never there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
@@ -379,6 +382,13 @@ class AgentSpec:
     sandbox: Sandbox | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None
+    changed_at: datetime | None = None
+    """When its files last changed, as the file system has it."""
+
+    @property
+    def is_service(self) -> bool:
+        """Kept alive, instead of run to an end."""
+        return self.kind == "service"
 
 
 class Catalogue(Protocol):

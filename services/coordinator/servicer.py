@@ -29,6 +29,7 @@ from services.coordinator.app.queue import Queue
 from services.coordinator.app.reports import list_reports
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.selection import SHOWN_MAX
+from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit
 from services.coordinator.app.tasks import get_task, list_tasks
 from services.coordinator.app.watch import watch_tasks
@@ -56,6 +57,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         self,
         store: Store,
         changes: Changes,
+        services: Services,
         *,
         submit: Submit,
         cancel: Cancel,
@@ -66,6 +68,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     ) -> None:
         self._store = store
         self._changes = changes
+        self._services = services
         self._submit = submit
         self._cancel = cancel
         self._retry = retry
@@ -82,7 +85,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
         found = await get_task(self._store, request.id)
-        return tasks_pb2.GetTaskResponse(task=task_in_full_to(found))
+        return tasks_pb2.GetTaskResponse(task=task_in_full_to(found, self._services.status(found.task.id)))
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Context) -> tasks_pb2.ListTasksResponse:
         wanted = filter_from(request.filter)

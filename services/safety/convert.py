@@ -74,6 +74,7 @@ def _outcome_in(message: admission_pb2.Outcome) -> Outcome:
         detail=(message.detail or message.failure_class)[:_DETAIL_LENGTH_MAX],
         epoch=message.epoch,
         misconfigured=message.failure_class == "configuration",
+        held=message.failure_class == "service",
     )
 
 

@@ -18,8 +18,11 @@ class AlertServicer(alerts_pb2_grpc.AlertServiceServicer):
     async def RaiseAlert(
         self, request: alerts_pb2.RaiseAlertRequest, context: Context
     ) -> alerts_pb2.RaiseAlertResponse:
-        """Take in what a service has seen."""
-        await self._alerts.raise_(convert.alert_in(request))
+        """Take in what a service has seen, or that it is over."""
+        if request.resolved and request.cause:
+            await self._alerts.resolve(request.cause)
+        else:
+            await self._alerts.raise_(convert.alert_in(request))
         return alerts_pb2.RaiseAlertResponse()
 
     async def ListAlerts(

@@ -71,6 +71,9 @@ coordinator QueueService      PauseQueue          operate
 coordinator QueueService      ResumeQueue         operate
 coordinator QueueService      ClearQueue          operate
 coordinator QueueService      UndoClearQueue      operate
+coordinator FleetService      ListRunners         read
+coordinator FleetService      DrainRunner         operate
+coordinator FleetService      ResumeRunner        operate
 coordinator ReportService     ListReports         read
 coordinator RunnerService     Attach              runner
 coordinator RunnerService     GetScript           runner

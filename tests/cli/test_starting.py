@@ -50,6 +50,7 @@ def test_a_gateway_whose_certificate_was_renewed_is_started_again(
         workspace=workspace,
         gateway=GatewayAddress("0.0.0.0", 5005),
         runners=(),
+        labels=(),
         debug=False,
         stop_grace_seconds=10,
         environ=EXPOSED,

@@ -19,6 +19,7 @@ from services.coordinator.app.log import ReadLog
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.queue import Queue
 from services.coordinator.app.retry import Retry
+from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules, Submitted
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.fleet import FleetView
@@ -26,6 +27,7 @@ from services.coordinator.domain.placement import Need
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Measured, Task, TaskState
 from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Renewal, Store
+from tests.coordinator.alarm import FakeAlarm
 
 USER = Caller(token_id="t1", name="user", scopes=frozenset({"read", "submit"}))
 OTHER = Caller(token_id="t2", name="other", scopes=frozenset({"read", "submit"}))
@@ -145,9 +147,10 @@ class Desk:
         self.clear = Clear(store, changes, ids=ids, clock=clock)
         self.undo = UndoClear(store, catalogue, changes, cap, ids=ids, clock=clock)
         self.queue = Queue(store, self.dispatch, open_max=1000, disk_free_bytes=lambda: 5, clock=clock)
-        self.explain = Explain(store, catalogue, self.dispatch, clock=clock)
+        self.services = Services(catalogue, changes, FakeAlarm())
+        self.explain = Explain(store, catalogue, self.dispatch, self.services, clock=clock)
         self.read_log = ReadLog(store, changes, self.dispatch)
-        self.agents = Agents(store, catalogue, self.dispatch, Breakers(self.gate, clock=clock))
+        self.agents = Agents(store, catalogue, self.dispatch, Breakers(self.gate, clock=clock), self.services)
         self.due = Due(store, changes, clock=clock)
 
     async def add(self, *requests: TaskRequest) -> list[Task]:

@@ -18,11 +18,13 @@ from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.renewal import Renewal
+from services.coordinator.app.services import Services
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Started
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule
-from services.coordinator.domain.task import Effects, Measured, Task, TaskState, first_fence
+from services.coordinator.domain.task import NO_LABELS, Effects, Measured, Task, TaskState, first_fence
 from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Store, Verdict
 from services.coordinator.ports import Renewal as Answer
+from tests.coordinator.alarm import FakeAlarm
 
 ADMITTED = Verdict(admitted=True)
 
@@ -109,6 +111,8 @@ class Fleet:
         times = LeaseTimes(lease=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
         self.outbox = Outbox()
         self.footprints = Footprints()
+        self.alarm = FakeAlarm()
+        self.services = Services(self.catalogue, self.changes, self.alarm)
         self.intake = Intake(
             self.store,
             self.changes,
@@ -117,6 +121,7 @@ class Fleet:
             self.outbox,
             self.holdings,
             self.footprints,
+            self.services,
             clock=self.clock,
             randomness=FixedRandomness(),
         )
@@ -148,6 +153,7 @@ class Fleet:
             rule,
             times,
             clock=self.clock,
+            randomness=FixedRandomness(),
         )
         self._next = 0
 
@@ -160,10 +166,17 @@ class Fleet:
         retries: int = 0,
         depends_on: tuple[str, ...] = (),
         project: str = "",
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> Task:
         """Put a task straight into the store and announce it, as the verb does."""
         task = self.make(
-            agent, priority=priority, effects=effects, retries=retries, depends_on=depends_on, project=project
+            agent,
+            priority=priority,
+            effects=effects,
+            retries=retries,
+            depends_on=depends_on,
+            project=project,
+            labels=labels,
         )
         await self.store.write(lambda tx: tx.insert([task]))
         self.changes.announce([task])
@@ -178,6 +191,7 @@ class Fleet:
         retries: int = 0,
         depends_on: tuple[str, ...] = (),
         project: str = "",
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> Task:
         """A task that nobody knows of yet."""
         self._next += 1
@@ -195,6 +209,7 @@ class Fleet:
             retries=retries,
             depends_on=depends_on,
             project=project,
+            labels=labels,
         )
 
     async def runner(
@@ -204,10 +219,22 @@ class Fleet:
         capacity: int = 10,
         incarnation: str = "1",
         held: frozenset[tuple[str, int]] = frozenset(),
+        slots: int = 0,
+        labels: Mapping[str, str] = NO_LABELS,
+        services_max: int = 0,
+        memory_bytes: int = 0,
     ) -> Attachment:
-        """Attach a runner."""
+        """Attach a runner; `slots` 0: as many as it can hold in all."""
         hello = Hello(
-            name=name, host="here", incarnation=incarnation, slots=capacity, labels={}, version="0", held=held
+            name=name,
+            host="here",
+            incarnation=incarnation,
+            slots=slots or capacity,
+            labels=labels,
+            version="0",
+            held=held,
+            services_max=services_max,
+            memory_bytes=memory_bytes,
         )
         attachment, _ = await self.renewal.attach(hello)
         attachment.capacity = capacity
@@ -250,8 +277,17 @@ def started(task: Task, at: datetime) -> Started:
     return Started(task.id, task.fence, at)
 
 
-def ended(task: Task, at: datetime, *, code: int = 0, cause: EndCause = EndCause.EXIT, report: str = "") -> Ended:
-    end = AttemptEnd(cause=cause, measured=Measured(exit_code=code, duration=timedelta(seconds=1)))
+def ended(
+    task: Task,
+    at: datetime,
+    *,
+    code: int = 0,
+    cause: EndCause = EndCause.EXIT,
+    report: str = "",
+    peak_bytes: int | None = None,
+) -> Ended:
+    measured = Measured(exit_code=code, duration=timedelta(seconds=1), memory_peak_bytes=peak_bytes)
+    end = AttemptEnd(cause=cause, measured=measured)
     return Ended(
         task_id=task.id, fence=task.fence, end=end, started_at=at, finished_at=at, output_tail="out", report=report
     )

@@ -25,6 +25,10 @@ class PlayedBell:
             raise Unavailable("safety_away", "Safety does not answer.")
         self.heard.append(alert)
 
+    async def resolve(self, cause: str) -> None:
+        """Nothing here is ever over."""
+        raise AssertionError(f"nobody resolves {cause} here")
+
 
 async def test_what_waits_is_told_once_safety_answers_and_once_only(store: Store) -> None:
     bell = PlayedBell()

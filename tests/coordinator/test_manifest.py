@@ -116,10 +116,11 @@ def test_a_table_without_its_block_is_a_fault_and_not_a_comment() -> None:
     assert manifest_of_script("#!/bin/sh\n# A word about [tool.quantum] is no table.\n") is None
 
 
-def test_a_service_is_read_and_says_that_it_is_not_kept_alive_yet() -> None:
+def test_a_service_is_idempotent_unless_it_says_otherwise() -> None:
     manifest = read('kind = "service"')
-    assert manifest.faults == ()
-    assert "not kept alive yet" in manifest.notices[0]
+    assert (manifest.faults, manifest.notices, manifest.effects) == ((), (), Effects.IDEMPOTENT)
+    assert read('kind = "service"\neffects = "once"').effects is Effects.ONCE
+    assert read('kind = "task"').effects is Effects.ONCE
 
 
 def test_an_agent_toml_may_name_its_script_and_needs_no_table() -> None:

@@ -66,6 +66,7 @@ async def socket(desk: Desk) -> AsyncIterator[Path]:
         tasks = TaskServicer(
             desk.store,
             desk.changes,
+            desk.services,
             submit=desk.submit,
             cancel=desk.cancel,
             retry=desk.retry,

@@ -32,6 +32,7 @@ from protos.coordinator.v1 import (
 )
 from protos.safety.v1 import breakers_pb2, mode_pb2, spend_pb2
 from protos.scopes import scopes_of
+from tests.gateway import stand_in_fleet
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -53,6 +54,7 @@ class World:
     keys: dict[str, tuple[bytes, list[str]]] = field(default_factory=dict)
     reports: list[reports_pb2.Report] = field(default_factory=list)
     paused: bool = False
+    drained: dict[str, str] = field(default_factory=dict)
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
     audit_broken: int | None = None
     budgets_reset: dict[str, str] = field(default_factory=dict)
@@ -263,7 +265,7 @@ class Queue(queue_pb2_grpc.QueueServiceServicer):
             open=sum(task.state not in _ENDED for task in self.world.tasks.values()),
             open_max=1_000_000,
             paused=self.world.paused,
-            runners=[queue_pb2.Runner(name="local", host="here", slots=10)],
+            runners=[stand_in_fleet.runner(self.world.drained)],
             store_bytes=4096,
             disk_free_bytes=10**9,
         )
@@ -368,7 +370,7 @@ class Verifier:
 
 async def start_coordinator(world: World, socket: Path) -> RpcServer:
     """The coordinator, serving."""
-    files = [file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2)]
+    files = [file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, stand_in_fleet.CONTRACT)]
     server = server_of("coordinator", world, files)
     package = "quantum.coordinator.v1"
     agents = Agents(world)  # type: ignore[abstract]  # a stand-in has what is asked of it
@@ -376,6 +378,7 @@ async def start_coordinator(world: World, socket: Path) -> RpcServer:
     server.add(queue_pb2_grpc.add_QueueServiceServicer_to_server, Queue(world), f"{package}.QueueService")
     server.add(agents_pb2_grpc.add_AgentServiceServicer_to_server, agents, f"{package}.AgentService")
     server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, Reports(world), f"{package}.ReportService")
+    stand_in_fleet.add_to(server, world.drained)
     await server.start(socket)
     await server.set_serving(True)
     return server

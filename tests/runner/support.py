@@ -40,6 +40,7 @@ def spawn_warden(
     environ: dict[str, str] | None = None,
     *,
     at_once: int = 10,
+    module: str = "services.agent_runner.warden",
     kernel_limits: str = "auto",
     cpu_limit: int = 100,
 ) -> tuple[int, socket.socket]:
@@ -48,7 +49,7 @@ def spawn_warden(
     pid = os.posix_spawn(
         sys.executable,
         [
-            *(sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run),
+            *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
             WardenFacts(at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
         ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
@@ -69,6 +70,7 @@ class WardenUnderTest:
         environ: dict[str, str] | None = None,
         *,
         at_once: int = 10,
+        module: str = "services.agent_runner.warden",
         kernel_limits: str = "auto",
         cpu_limit: int = 100,
     ) -> None:
@@ -77,7 +79,11 @@ class WardenUnderTest:
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
         self.pid, self._link = spawn_warden(
-            self.folder, self.stop_file, run, environ, at_once=at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit
+            *(self.folder, self.stop_file, run, environ),
+            at_once=at_once,
+            module=module,
+            kernel_limits=kernel_limits,
+            cpu_limit=cpu_limit,
         )
         self._decoder = Decoder()
         self._seen: list[Message] = []

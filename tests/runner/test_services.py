@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import signal
@@ -64,7 +65,7 @@ async def test_one_that_ends_at_once_is_started_on_the_curve_and_held(runner: Ru
     runner.coordinator.lease(lease)
     result = await runner.coordinator.result(lease)
     at = [when for _, when in starts(runner)]
-    pauses = [after - before for before, after in zip(at, at[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(at)]
     print("pauses between starts:", [f"{pause:.3f}" for pause in pauses])
     assert len(at) == 6, "six ends hold it, so it is started six times"
     for number, pause in enumerate(pauses):

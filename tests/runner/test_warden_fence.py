@@ -39,7 +39,6 @@ def test_what_ignores_sigterm_is_killed_at_one_and_a_half_leases(warden: WardenU
 def test_renewals_keep_it_and_thaw_it(warden: WardenUnderTest) -> None:
     warden.send(warden.order(warden.shell("echo ready; sleep 1.2; echo done"), lease=1.2))
     spawned = warden.expect(Spawned)
-    stat = Path(f"/proc/{spawned.pid}/stat")
     wait_until(lambda: stands_still(spawned.pid), "the freeze")
     warden.send(Renew(CLOCK.boottime(), 20.0, ["a"]))
     ended = warden.ended()

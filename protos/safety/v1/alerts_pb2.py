@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/safety/v1/alerts.proto\x12\x11quantum.safety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\xda\x02\n\x05\x41lert\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12,\n\x05level\x18\x02 \x01(\x0e\x32\x1d.quantum.safety.v1.AlertLevel\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12,\n\x08\x66irst_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07last_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\x07 \x01(\x03\x12+\n\x07told_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tescalated\x18\t \x01(\x08\x12\x17\n\x0f\x61\x63knowledged_by\x18\n \x01(\t\x12/\n\x0bresolved_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0c\x41lertChannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66\x61ult\x18\x02 \x01(\t\"r\n\x11RaiseAlertRequest\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12,\n\x05level\x18\x02 \x01(\x0e\x32\x1d.quantum.safety.v1.AlertLevel\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"\x14\n\x12RaiseAlertResponse\"\x13\n\x11ListAlertsRequest\"q\n\x12ListAlertsResponse\x12(\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x18.quantum.safety.v1.Alert\x12\x31\n\x08\x63hannels\x18\x02 \x03(\x0b\x32\x1f.quantum.safety.v1.AlertChannel\"(\n\x17\x41\x63knowledgeAlertRequest\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\"C\n\x18\x41\x63knowledgeAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quantum.safety.v1.Alert\"\x13\n\x11TestAlertsRequest\"G\n\x12TestAlertsResponse\x12\x31\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x1f.quantum.safety.v1.AlertChannel*r\n\nAlertLevel\x12\x1b\n\x17\x41LERT_LEVEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41LERT_LEVEL_INFO\x10\x01\x12\x17\n\x13\x41LERT_LEVEL_WARNING\x10\x02\x12\x18\n\x14\x41LERT_LEVEL_CRITICAL\x10\x03\x32\xc0\x03\n\x0c\x41lertService\x12\x66\n\nRaiseAlert\x12$.quantum.safety.v1.RaiseAlertRequest\x1a%.quantum.safety.v1.RaiseAlertResponse\"\x0b\xaa\xed\x18\x07service\x12\x66\n\nListAlerts\x12$.quantum.safety.v1.ListAlertsRequest\x1a%.quantum.safety.v1.ListAlertsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12x\n\x10\x41\x63knowledgeAlert\x12*.quantum.safety.v1.AcknowledgeAlertRequest\x1a+.quantum.safety.v1.AcknowledgeAlertResponse\"\x0b\xaa\xed\x18\x07operate\x12\x66\n\nTestAlerts\x12$.quantum.safety.v1.TestAlertsRequest\x1a%.quantum.safety.v1.TestAlertsResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/safety/v1/alerts.proto\x12\x11quantum.safety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\xda\x02\n\x05\x41lert\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12,\n\x05level\x18\x02 \x01(\x0e\x32\x1d.quantum.safety.v1.AlertLevel\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12,\n\x08\x66irst_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07last_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\x07 \x01(\x03\x12+\n\x07told_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tescalated\x18\t \x01(\x08\x12\x17\n\x0f\x61\x63knowledged_by\x18\n \x01(\t\x12/\n\x0bresolved_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0c\x41lertChannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66\x61ult\x18\x02 \x01(\t\"\x84\x01\n\x11RaiseAlertRequest\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12,\n\x05level\x18\x02 \x01(\x0e\x32\x1d.quantum.safety.v1.AlertLevel\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x10\n\x08resolved\x18\x05 \x01(\x08\"\x14\n\x12RaiseAlertResponse\"\x13\n\x11ListAlertsRequest\"q\n\x12ListAlertsResponse\x12(\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x18.quantum.safety.v1.Alert\x12\x31\n\x08\x63hannels\x18\x02 \x03(\x0b\x32\x1f.quantum.safety.v1.AlertChannel\"(\n\x17\x41\x63knowledgeAlertRequest\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\"C\n\x18\x41\x63knowledgeAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quantum.safety.v1.Alert\"\x13\n\x11TestAlertsRequest\"G\n\x12TestAlertsResponse\x12\x31\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x1f.quantum.safety.v1.AlertChannel*r\n\nAlertLevel\x12\x1b\n\x17\x41LERT_LEVEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41LERT_LEVEL_INFO\x10\x01\x12\x17\n\x13\x41LERT_LEVEL_WARNING\x10\x02\x12\x18\n\x14\x41LERT_LEVEL_CRITICAL\x10\x03\x32\xc0\x03\n\x0c\x41lertService\x12\x66\n\nRaiseAlert\x12$.quantum.safety.v1.RaiseAlertRequest\x1a%.quantum.safety.v1.RaiseAlertResponse\"\x0b\xaa\xed\x18\x07service\x12\x66\n\nListAlerts\x12$.quantum.safety.v1.ListAlertsRequest\x1a%.quantum.safety.v1.ListAlertsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12x\n\x10\x41\x63knowledgeAlert\x12*.quantum.safety.v1.AcknowledgeAlertRequest\x1a+.quantum.safety.v1.AcknowledgeAlertResponse\"\x0b\xaa\xed\x18\x07operate\x12\x66\n\nTestAlerts\x12$.quantum.safety.v1.TestAlertsRequest\x1a%.quantum.safety.v1.TestAlertsResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,28 +41,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALERTSERVICE'].methods_by_name['AcknowledgeAlert']._serialized_options = b'\252\355\030\007operate'
   _globals['_ALERTSERVICE'].methods_by_name['TestAlerts']._loaded_options = None
   _globals['_ALERTSERVICE'].methods_by_name['TestAlerts']._serialized_options = b'\252\355\030\007operate'
-  _globals['_ALERTLEVEL']._serialized_start=990
-  _globals['_ALERTLEVEL']._serialized_end=1104
+  _globals['_ALERTLEVEL']._serialized_start=1009
+  _globals['_ALERTLEVEL']._serialized_end=1123
   _globals['_ALERT']._serialized_start=118
   _globals['_ALERT']._serialized_end=464
   _globals['_ALERTCHANNEL']._serialized_start=466
   _globals['_ALERTCHANNEL']._serialized_end=509
-  _globals['_RAISEALERTREQUEST']._serialized_start=511
-  _globals['_RAISEALERTREQUEST']._serialized_end=625
-  _globals['_RAISEALERTRESPONSE']._serialized_start=627
-  _globals['_RAISEALERTRESPONSE']._serialized_end=647
-  _globals['_LISTALERTSREQUEST']._serialized_start=649
-  _globals['_LISTALERTSREQUEST']._serialized_end=668
-  _globals['_LISTALERTSRESPONSE']._serialized_start=670
-  _globals['_LISTALERTSRESPONSE']._serialized_end=783
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=785
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=825
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=827
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=894
-  _globals['_TESTALERTSREQUEST']._serialized_start=896
-  _globals['_TESTALERTSREQUEST']._serialized_end=915
-  _globals['_TESTALERTSRESPONSE']._serialized_start=917
-  _globals['_TESTALERTSRESPONSE']._serialized_end=988
-  _globals['_ALERTSERVICE']._serialized_start=1107
-  _globals['_ALERTSERVICE']._serialized_end=1555
+  _globals['_RAISEALERTREQUEST']._serialized_start=512
+  _globals['_RAISEALERTREQUEST']._serialized_end=644
+  _globals['_RAISEALERTRESPONSE']._serialized_start=646
+  _globals['_RAISEALERTRESPONSE']._serialized_end=666
+  _globals['_LISTALERTSREQUEST']._serialized_start=668
+  _globals['_LISTALERTSREQUEST']._serialized_end=687
+  _globals['_LISTALERTSRESPONSE']._serialized_start=689
+  _globals['_LISTALERTSRESPONSE']._serialized_end=802
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=804
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=844
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=846
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=913
+  _globals['_TESTALERTSREQUEST']._serialized_start=915
+  _globals['_TESTALERTSREQUEST']._serialized_end=934
+  _globals['_TESTALERTSRESPONSE']._serialized_start=936
+  _globals['_TESTALERTSRESPONSE']._serialized_end=1007
+  _globals['_ALERTSERVICE']._serialized_start=1126
+  _globals['_ALERTSERVICE']._serialized_end=1574
 # @@protoc_insertion_point(module_scope)

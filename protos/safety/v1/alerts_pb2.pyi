@@ -57,16 +57,18 @@ class AlertChannel(_message.Message):
     def __init__(self, name: _Optional[str] = ..., fault: _Optional[str] = ...) -> None: ...
 
 class RaiseAlertRequest(_message.Message):
-    __slots__ = ("cause", "level", "sentence", "remedy")
+    __slots__ = ("cause", "level", "sentence", "remedy", "resolved")
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
     REMEDY_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_FIELD_NUMBER: _ClassVar[int]
     cause: str
     level: AlertLevel
     sentence: str
     remedy: str
-    def __init__(self, cause: _Optional[str] = ..., level: _Optional[_Union[AlertLevel, str]] = ..., sentence: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
+    resolved: bool
+    def __init__(self, cause: _Optional[str] = ..., level: _Optional[_Union[AlertLevel, str]] = ..., sentence: _Optional[str] = ..., remedy: _Optional[str] = ..., resolved: _Optional[bool] = ...) -> None: ...
 
 class RaiseAlertResponse(_message.Message):
     __slots__ = ()

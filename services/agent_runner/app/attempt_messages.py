@@ -24,6 +24,7 @@ _CAUSES = {
     "cpu_time": EndCause.CPU_TIME,
     "files": EndCause.FILES,
     "disk": EndCause.DISK,
+    "sandbox": EndCause.SPAWN_CONFIGURATION,
     "cancel": EndCause.CANCEL,
     "stop": EndCause.POLICY,
     "mode": EndCause.POLICY,

@@ -35,6 +35,7 @@ from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.services import Services
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
+from services.agent_runner.domain.reach import UNCONFINED, Confinement
 from services.agent_runner.ports import ScriptFiles, SecretSource, WardenLink
 from services.agent_runner.warden.protocol import (
     End,
@@ -76,6 +77,7 @@ class Runner:
         scripts: ScriptFiles,
         clock: Clock,
         log: Logger,
+        confinement: Confinement = UNCONFINED,
     ) -> None:
         self.slots = slots
         self.terms = terms
@@ -86,7 +88,7 @@ class Runner:
         self.host = HostState()
         self._pace = Pace(slots, prefetch)
         self._warden = warden
-        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell)
+        self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell, confinement)
         self._reading = reading
         self._gathering = Gathering(secrets, ready=self._start, failed=self._fail)
         self._lateness = Lateness(reading, self._ended_late)
@@ -437,7 +439,7 @@ class Runner:
 
     def trees(self) -> Sequence[int]:
         """The main process of everything that runs."""
-        return [held.pid for held in self._active if held.phase is Phase.RUNNING]
+        return [held.pid for held in self._active if held.pid]  # a service may be between two processes
 
     def view(self) -> Sequence[Held]:
         """Every attempt in hand."""

@@ -52,6 +52,7 @@ _ENDED_BY_US = {
     "handed_back": EndCause.HANDED_BACK,
 }
 _REFUSED_BY_US = {"mode": EndCause.POLICY, "fence": EndCause.FENCE, "withdrawn": EndCause.HANDED_BACK}
+_REFUSED_FOR_NOW = ("resources", "host")
 _ORDERED = {OrderKind.CANCEL: "cancel", OrderKind.STOP: "stop", OrderKind.DISOWN: "disowned"}
 
 
@@ -278,7 +279,7 @@ class Services:
             self._finish(service, *service.ending)
         elif refusal.cause == "configuration":
             self._finish(service, EndCause.SERVICE_HELD, f"held: it cannot be started again: {refusal.sentence}")
-        elif refusal.cause == "resources":
+        elif refusal.cause in _REFUSED_FOR_NOW:
             service.last_end = f"could not be started: {refusal.sentence}"
             self._wait(service, after_refusal(service.ends, service.rule), self._clock.boottime(), boot_us)
         else:

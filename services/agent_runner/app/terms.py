@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from clients.attachment_values import LeaseTerms, LimitUse, Sandbox
 from services.agent_runner.domain.orders import limits, missing_requirements, shared_arguments, shared_variables
+from services.agent_runner.domain.reach import UNCONFINED, Confinement, reach, unreachable
 from services.agent_runner.warden.protocol import Terms
 
 # Terms differ per manifest, project and timeout; beyond this many the numbers are given anew.
@@ -37,12 +38,14 @@ class TermsBook:
         enforcement: Mapping[str, str],
         nice: int,
         tell: Callable[[Terms], None],
+        confinement: Confinement = UNCONFINED,
     ) -> None:
         self._workspace = workspace
         self._gateway = gateway
         self._enforcement = enforcement
         self._nice = nice
         self._tell = tell
+        self._confinement = confinement
         self._known: dict[LeaseTerms, Known] = {}
 
     def look_up(self, terms: LeaseTerms) -> Known:
@@ -52,7 +55,9 @@ class TermsBook:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
             known = Known(
-                len(self._known), limits(terms, self._enforcement), missing_requirements(terms, self._enforcement)
+                len(self._known),
+                (*limits(terms, self._enforcement), *reach(terms, self._confinement)),
+                missing_requirements(terms, self._enforcement) or unreachable(terms, self._confinement),
             )
             self._known[terms] = known
             self._tell(self._told(known.number, terms))

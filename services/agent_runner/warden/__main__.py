@@ -11,11 +11,17 @@ import sys
 from pathlib import Path
 
 from foundation.clock import SystemClock
+from foundation.workspace import Workspace
 from services.agent_runner.warden import reaping
+from services.agent_runner.warden.boxes import Boxes, Means, find_means, places_of
 from services.agent_runner.warden.cgroups import NoCells
 from services.agent_runner.warden.facts import WardenFacts
+from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.loop import Warden
+from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protocol import Ready
+from services.agent_runner.warden.proxies import Proxies
+from services.agent_runner.warden.sandbox import Places
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.spawn import Spawner
 from services.agent_runner.warden.this_host import open_cells, this_host
@@ -42,12 +48,15 @@ def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
     reaped = 0
     if earlier := reaping.read_mark(folder):
         reaped, _ = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS)
+    means = find_means()
     host.adopt_orphans()
     mark = host.mark(run)
     reaping.write_mark(folder, mark)
     cells = open_cells(run, cpu_share=facts.cpu_limit / 100) if facts.kernel_limits == "auto" else NoCells()
     slots = Slots(folder / "slots")
-    spawner = Spawner(host, run, os.environ)
+    helpers: set[int] = set()
+    boxes = _boxes(folder, stop_file, facts.run_as_user, host, means, helpers)
+    spawner = Spawner(host, run, os.environ, boxes)
     warden = Warden(
         link=link,
         host=host,
@@ -58,10 +67,28 @@ def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
         paused_max=facts.paused_max,
         stop_file=stop_file,
         clock=clock,
+        helpers=helpers,
     )
-    warden.run(Ready(mark[:], reaped, {**host.enforcement(), **cells.enforcement()}))
+    enforcement = {**host.enforcement(), **cells.enforcement(), "sandbox": "kernel" if means.level else "none"}
+    warden.run(Ready(mark[:], reaped, enforcement, (means.level.value, means.missing, means.root)))
     cells.close()
     slots.remove_all()
+    boxes.close()
+
+
+def _boxes(folder: Path, stop_file: Path, run_as_user: str, host: Host, means: Means, helpers: set[int]) -> Boxes:
+    def places() -> Places:
+        return places_of(stop_file, folder, hidden)
+
+    def hidden() -> list[str]:
+        """Folders of sockets: of this workspace, and of any other."""
+        found = [Workspace(stop_file.parent.parent).sockets, Path.home() / ".quantum" / "run"]
+        if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+            found.append(Path(runtime) / "quantum")
+        return [str(path) for path in found]
+
+    proxies = Proxies(folder / "proxy", started=helpers.add, mark=host.tag_next)
+    return Boxes(means, places, run_as_user, Placeholders(folder), proxies)
 
 
 if __name__ == "__main__":

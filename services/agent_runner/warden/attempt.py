@@ -32,6 +32,7 @@ class Attempt:
         "ended_at",
         "frozen_at",
         "frozen_seconds",
+        "init",
         "kill_at",
         "last_look",
         "lease",
@@ -53,6 +54,7 @@ class Attempt:
         "terms",
         "told_paused",
         "unproved_at",
+        "waiter",
         "work",
     )
 
@@ -99,6 +101,8 @@ class Attempt:
         self.work: WorkWatch | None = None  # once it was seen to use its scratch folder
         self.last_look: Iterator[None] | None = None  # at its scratch folder, after its end
         self.stands_back = not terms.nice  # also where processors are shared out by session
+        self.waiter = False  # `pid` is not the script: it waits for it, and says how it ended
+        self.init = 0  # the first process in the tree's own numbering, once `pid` has ended before it
 
     @property
     def ending(self) -> bool:
@@ -109,7 +113,13 @@ class Attempt:
     def tree(self) -> Tree:
         """What is known of its processes. A pid that was not reaped cannot be used again."""
         first = (self.pid,) if self.status is None else ()
-        return Tree(self.tag, self.pid if first else 0, {*first, *self.adopted}, self.cell)
+        return Tree(
+            self.tag,
+            self.pid if first else 0,
+            {*first, *self.adopted},
+            self.cell,
+            self.pid if self.waiter and first else 0,
+        )
 
     def active_seconds(self, now: float) -> float:
         """Time that it could run; frozen time counts for no limit."""

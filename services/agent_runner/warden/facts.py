@@ -13,6 +13,7 @@ class WardenFacts(NamedTuple):
     paused_max: int = 10
     kernel_limits: str = "auto"
     cpu_limit: int = 100
+    run_as_user: str = "nobody"
 
     def argument(self) -> str:
         """As it stands on the command line."""

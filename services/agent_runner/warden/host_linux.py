@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 
+from foundation.clock import SystemClock
 from services.agent_runner.warden.host import About, RunMark, TreeUse
 from services.agent_runner.warden.sampling_linux import Sampler
 
@@ -98,7 +99,7 @@ class LinuxHost:
         self._ceiling = 0
         self._next = 0
         self._children = -1
-        self._sampler = Sampler(_tag_of)
+        self._sampler = Sampler(_tag_of, self._is_ours, SystemClock())
         self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -239,6 +240,9 @@ class LinuxHost:
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """See `Host`."""
         return self._sampler.use(tags)
+
+    def _is_ours(self, tag: int) -> bool:
+        return self._ceiling - TAGS_PER_RUN < tag < self._ceiling
 
     def proportional_bytes(self, tag: int) -> int:
         """See `Host`."""

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from foundation.clock import Clock
@@ -56,6 +57,7 @@ class Warden:
         paused_max: int,
         stop_file: Path,
         clock: Clock,
+        helpers: Collection[int] = (),
     ) -> None:
         """At most `at_once` attempts run at the same time, up to `paused_max` paused ones not counted."""
         self._host = host
@@ -66,7 +68,7 @@ class Warden:
         self._clock = clock
         self._queue = Queue(at_once, paused_max)
         self._news = News(lambda: len(self._trees.attempts) - self._trees.beside + len(self._queue))
-        self._trees = Trees(host, slots, self._news, clock)
+        self._trees = Trees(host, slots, self._news, clock, helpers)
         self._terms: dict[int, Prepared] = {}
         self._stop_look_at = 0.0
         self._stopped = False
@@ -231,6 +233,7 @@ class Warden:
         now = self._clock.boottime()
         renewed_at, lease = waiting.renewed_at, waiting.lease
         attempt = Attempt(start, prepared.terms, slot, cell, pid, tag, renewed_at=renewed_at, lease=lease, now=now)
+        attempt.waiter = prepared.asked is not None and self._spawner.waits
         if cell and start.beside:
             cell.rest()
         self._trees.add(attempt)

@@ -119,6 +119,7 @@ class Ready(NamedTuple):
     mark: tuple[str, int, str, int, int]  # fields of host.RunMark
     reaped: int  # processes of an earlier run that it ended
     enforcement: dict[str, str]  # how each limit is held here: kernel, supervised or none
+    confinement: tuple[str, str, bool] = ("", "", False)  # fields of domain.reach.Confinement
 
 
 class Spawned(NamedTuple):

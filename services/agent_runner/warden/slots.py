@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,15 +48,17 @@ class Slot:
     """One slot; `output` is a descriptor that all attempts in it share, one after the other."""
 
     __slots__ = (
-        "_clean_params", "_clean_work", "_flags", "_folder", "_has_credential", "_has_last_report", "_has_report",
-        "_has_secrets", "_named", "_out", "_size", "_trash", "credential", "environment", "index", "last_report",
-        "output", "params", "report", "secrets", "work",
+        "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
+        "_has_secrets", "_named", "_out", "_owner", "_size", "_tidied", "_trash", "credential", "environment", "folder",
+        "index", "last_report", "output", "params", "report", "secrets", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int, trash: Trash) -> None:
         folder = root / str(index)
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._folder = str(folder)
+        self.folder = str(folder)
+        self._owner = (-1, -1)
+        self._tidied: Callable[[], None] | None = None
         self._trash = trash
         self.index = index
         self._out = f"{folder}/out"
@@ -140,6 +142,21 @@ class Slot:
         self._has_report = os.path.lexists(self.report)
         return self._has_report
 
+    def give_to(self, uid: int, gid: int) -> None:
+        """Have all in it belong to whom the next attempt runs as; -1: to this process's own user."""
+        if (uid, gid) == self._owner == (-1, -1):
+            return
+        self._owner = (uid, gid)
+        owner = (os.geteuid(), os.getegid()) if uid < 0 else (uid, gid)
+        os.chown(self.folder, *owner)
+        for folder, folders, files in os.walk(self.folder):
+            for name in (*folders, *files):
+                os.chown(os.path.join(folder, name), *owner, follow_symlinks=False)
+
+    def when_tidy(self, tidied: Callable[[], None]) -> None:
+        """Have this called when the tree of the attempt is dead, or it was not started at all."""
+        self._tidied = tidied
+
     def work_used(self) -> bool:
         """Whether anything was put into the scratch folder, or it was taken away."""
         return not _unchanged(self.work, self._clean_work)
@@ -147,6 +164,9 @@ class Slot:
     def tidy(self) -> None:
         """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
         read."""
+        if self._tidied is not None:
+            tidied, self._tidied = self._tidied, None
+            tidied()
         if not _unchanged(self.params, self._clean_params):
             _remove(self.params)
             self._clean_params = None
@@ -189,8 +209,11 @@ class Slot:
 
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
+        if self._tidied is not None:
+            tidied, self._tidied = self._tidied, None
+            tidied()
         self._close_output()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Slots:

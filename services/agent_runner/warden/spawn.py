@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from services.agent_runner.warden.boxes import Boxes, first_line_interpreter
 from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.protocol import Start, Terms
+from services.agent_runner.warden.sandbox import Asked, Unavailable
 from services.agent_runner.warden.slots import Slot
 
 # A script expects them as they come from login(1). All are named because the C library asks the kernel about each one
@@ -37,12 +40,18 @@ class SpawnRefused(Exception):
         self.sentence = sentence
 
 
+Wrapping = Callable[[dict[bytes, bytes]], tuple[str, list[str], dict[bytes, bytes]]]
+"""From the environment of a start to the program, arguments and environment that are spawned instead."""
+
+
 class Prepared(NamedTuple):
     """The terms of some starts, and the environment that follows from them."""
 
     terms: Terms
     environment: dict[bytes, bytes]
     bounds: Bounds
+    asked: Asked | None = None  # what the script is wrapped in
+    refusal: str = ""  # why nothing starts on these terms here; empty: it does
 
 
 class Spawner:
@@ -52,8 +61,9 @@ class Spawner:
     of open files twice per descriptor.
     """
 
-    def __init__(self, host: Host, run: str, own: Mapping[str, str]) -> None:
+    def __init__(self, host: Host, run: str, own: Mapping[str, str], boxes: Boxes) -> None:
         self._host = host
+        self._boxes = boxes
         self._run = run
         self._own = own
         self._base = base_environment(own)
@@ -61,11 +71,23 @@ class Spawner:
         os.dup2(nothing, 0)
         os.close(nothing)
 
+    @property
+    def waits(self) -> bool:
+        """Whether the process of a wrapped start is one that waits for the script."""
+        return self._boxes.supervised
+
     def prepare(self, terms: Terms) -> Prepared:
         """What all starts on these terms share."""
         variables = {**self._base, **let_through(self._own, terms.names), **terms.variables}
         environment = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
-        return Prepared(terms, environment, Bounds(terms.memory_bytes, terms.processes_max, terms.cpu_cores))
+        asked, refusal = None, ""
+        try:
+            asked = self._boxes.asked(terms)
+        except Unavailable as missing:
+            refusal = str(missing)
+        # What a sandbox needs for itself is not the script's.
+        most = terms.processes_max + self._boxes.own_processes(asked) if terms.processes_max else 0
+        return Prepared(terms, environment, Bounds(terms.memory_bytes, most, terms.cpu_cores), asked, refusal)
 
     def spawn(self, order: Start, prepared: Prepared, slot: Slot, cell: Cell | None) -> tuple[int, int]:
         """Start the script, inside the cell where there is one; returns its pid and tag.
@@ -73,20 +95,26 @@ class Spawner:
         Raises SpawnRefused, or OSError for what is not the script's fault; nothing runs then.
         """
         terms = prepared.terms
+        if prepared.refusal:
+            raise SpawnRefused("configuration", prepared.refusal)
         self._enter(terms.folder)
-        program = self._resolve(terms.argv[0])
+        program, argv = self._resolve(terms.argv[0]), [*terms.argv, *order.arguments]
+        wrap = self._wrapping(prepared.asked, program, argv, slot) if prepared.asked else None
         self._host.limit_next(memory_bytes=terms.memory_bytes, open_files_max=terms.open_files_max)
         os.dup2(slot.output, 1)
         os.dup2(slot.output, 2)
         pid = None
         tag = self._host.tag_next()
+        environment = self._environment(order, prepared, slot, tag)
+        if wrap is not None:
+            program, argv, environment = wrap(environment)
         try:
             if cell:
                 cell.enter(prepared.bounds)
             pid = os.posix_spawn(
                 program,
-                [*terms.argv, *order.arguments],
-                self._environment(order, prepared, slot, tag),
+                argv,
+                environment,
                 setsid=True,
                 setsigmask=[],
                 setsigdef=_DEFAULT_SIGNALS,
@@ -100,6 +128,15 @@ class Spawner:
         if terms.nice:
             self._host.stand_back(pid, terms.nice)
         return pid, tag
+
+    def _wrapping(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapping:
+        _require_runnable(program)
+        try:
+            wrapped = self._boxes.wrap(asked, program, argv, slot)
+        except Unavailable as missing:
+            raise SpawnRefused("configuration", str(missing)) from missing
+        slot.when_tidy(wrapped.release)
+        return lambda environment: (wrapped.program, wrapped.argv, {**environment, **wrapped.environment})
 
     def _enter(self, folder: str) -> None:
         # posix_spawn has no working folder of its own; this process has one thread, so nobody else is moved.
@@ -129,6 +166,22 @@ class Spawner:
         if order.secrets:
             environment[b"QUANTUM_SECRETS"] = slot.secrets.encode()
         return environment
+
+
+def _require_runnable(program: str) -> None:
+    """Say what the kernel would say if it were spawned: inside a sandbox nobody tells."""
+    try:
+        with open(program, "rb") as file:
+            begin = file.read(2)
+    except OSError as error:
+        raise _refusal(program, error) from error
+    if not os.access(program, os.X_OK):
+        raise _refusal(program, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+    if begin not in (b"#!", b"\x7fE") and sys.platform == "linux":
+        raise _refusal(program, OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC)))
+    interpreter = first_line_interpreter(program)
+    if interpreter and not os.path.exists(interpreter):
+        raise _refusal(program, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
 
 def _refusal(program: str, error: OSError) -> SpawnRefused:

@@ -41,6 +41,7 @@ class Tree(NamedTuple):
     group: int  # the process group of its first process, as long as nobody else can have that number; 0: no longer
     roots: Collection[int]  # children of this process that are of it
     cell: Holder | None = None
+    waiter: int = 0  # its first process is not the script but waits for it, and says how it ended; 0: it is the script
 
 
 class Found(NamedTuple):
@@ -62,10 +63,14 @@ class Sweep:
         """SIGTERM to everything, then SIGCONT, for what is stopped does not hear the first."""
         for tree in trees:
             _thaw(tree)
+        # Who waits for a script goes on until that has ended, or nobody would tell how.
+        spared = {tree.waiter for tree in trees}
+        trees = [tree._replace(group=0) if tree.waiter else tree for tree in trees]
         self._signal_groups(trees, signal.SIGTERM)
         self._signal_groups(trees, signal.SIGCONT)
         for found in self._outside_groups(trees):
-            self._signal(found, signal.SIGTERM)
+            if found.pid not in spared:
+                self._signal(found, signal.SIGTERM)
             self._signal(found, signal.SIGCONT)
 
     def thaw(self, trees: Sequence[Tree]) -> None:

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from foundation.clock import Clock
-from services.agent_runner.warden import limits
+from services.agent_runner.warden import limits, waiter
 from services.agent_runner.warden.attempt import NEVER, Attempt, Breach
 from services.agent_runner.warden.cgroups import Cell
 from services.agent_runner.warden.fence import KILL_AT, Stage, fence
-from services.agent_runner.warden.host import Host
+from services.agent_runner.warden.host import About, Host
 from services.agent_runner.warden.limits import SAMPLE_SECONDS
 from services.agent_runner.warden.news import News
 from services.agent_runner.warden.protocol import Ended, Paused, Spawned
@@ -39,7 +39,8 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class Trees:
     """All attempts of one warden. `look_at` is the boottime at which some deadline may have come."""
 
-    def __init__(self, host: Host, slots: Slots, news: News, clock: Clock) -> None:
+    def __init__(self, host: Host, slots: Slots, news: News, clock: Clock, helpers: Collection[int] = ()) -> None:
+        """`helpers` are children of this process that serve it, at any moment."""
         self._host = host
         self._sweep = Sweep(host, clock)
         self._limits = Watch(host)
@@ -50,6 +51,7 @@ class Trees:
         self._by_tag: dict[int, Attempt] = {}
         self._adopted: dict[int, tuple[Attempt, ...]] = {}  # orphans, and whose they are, or may be
         self.attempts: dict[str, Attempt] = {}
+        self._helpers = helpers
         self.beside = 0  # of these: services, which are no sign of load
         self.unproved: list[Attempt] = []
         self.look_at = NEVER
@@ -114,11 +116,18 @@ class Trees:
                 attempt.cpu_seconds = usage.ru_utime + usage.ru_stime
                 attempt.peak_bytes = max(attempt.peak_bytes, self._peak_bytes(usage.ru_maxrss))
                 touched[attempt] = None
+                if attempt.waiter:
+                    attempt.status = waiter.script_status(status)
+                    # Before what it left is reaped, too, and nobody knows any more whose it was.
+                    self._adopt([])
                 continue
             orphans = True
             for owner in self._adopted.pop(pid, ()):
                 owner.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
                 owner.adopted.discard(pid)
+                if pid == owner.init:
+                    # What it had waited for, the script, is not counted with the waiter outside.
+                    owner.peak_bytes = max(owner.peak_bytes, self._peak_bytes(usage.ru_maxrss))
                 if owner.status is None and not owner.swept:
                     # A process of a script that still runs: it has outlived nothing.
                     owner.stragglers.pop(pid, None)
@@ -143,15 +152,19 @@ class Trees:
         A tree whose main process was reaped is empty when none of our children is of it: whatever lives on of
         it either has a living parent of the tree, or has become our child.
         """
-        for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys()):
+        for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys() | set(self._helpers)):
             about = self._host.about(pid)
             if about is None:
                 continue
-            owner = self._by_tag.get(tag) or self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+            owner = self._by_tag.get(tag) or self._owner_of(pid, about)
             owners = (owner,) if owner is not None else tuple(ended)
             self._adopted[pid] = owners
             for each in owners:
                 each.adopted.add(pid)
+                if each.waiter and not each.init:
+                    each.init = pid
+                    self._note_stragglers_below(each)
+                    continue
                 # What was told to end together with the script, and does, is no straggler.
                 if not about.ended and not (each.swept and about.group == each.pid):
                     each.stragglers[pid] = about.name
@@ -164,6 +177,20 @@ class Trees:
             for each in ended:
                 each.adopted.add(pid)
 
+    def _owner_of(self, pid: int, about: About) -> Attempt | None:
+        """Whose an orphan without a tag of ours is: anybody may lower the limit that the tag is in."""
+        owner = self._by_tag.get(about.tag) or self._by_pid.get(about.session)
+        if owner is None and len(self.attempts) == 1:
+            return next(iter(self.attempts.values()))
+        return owner or next((one for one in self.attempts.values() if one.cell and pid in one.cell.members()), None)
+
+    def _note_stragglers_below(self, attempt: Attempt) -> None:
+        """Its sandbox's first process is no straggler; what has it for a parent now is."""
+        for pid in self._host.tagged({attempt.tag}).get(attempt.tag, ()):
+            about = self._host.about(pid) if pid not in (attempt.init, attempt.pid) else None
+            if about is not None and not about.ended:
+                attempt.stragglers[pid] = about.name
+
     def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
         """Finish those of which nothing is left; whatever outlived its script is ended now."""
         attempts = [each for each in attempts if each.start.key in self.attempts]
@@ -171,6 +198,9 @@ class Trees:
         living = self._sweep.living([each.tree for each in unsure]) if unsure else set()
         stragglers = []
         for attempt in attempts:
+            if attempt.adopted == {attempt.init} and not attempt.stragglers and not attempt.ending:
+                # It has nobody left to wait for, and ends now.
+                continue
             if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
                 if not attempt.ending:
                     stragglers.append((attempt, Breach("exit", "")))
@@ -190,6 +220,8 @@ class Trees:
             attempt.cpu_seconds += attempt.reaped_cpu_seconds
         self.beside -= attempt.start.beside
         attempt.output_seen = slot.output_bytes()
+        if attempt.waiter:
+            attempt.breach = waiter.breach(attempt)
         if tree_dead:
             del self._by_tag[attempt.tag]
             slot.tidy()

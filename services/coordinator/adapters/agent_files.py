@@ -1,11 +1,13 @@
 """Reads the agents of one folder: scripts, and folders with an agent.toml."""
 
+import contextlib
 import hashlib
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services.coordinator.domain.interpreters import interpreter_of, is_script
@@ -17,6 +19,7 @@ HEAD_BYTES = 64 * 1024
 TRAVELLING_BYTES_MAX = 1024 * 1024
 """Scripts up to this size are sent to runners on other hosts."""
 TOML = "agent.toml"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # What must change when a file changes: inode, size, time of change and mode.
 Stamp = tuple[int, int, int, int]
@@ -208,4 +211,14 @@ def _spec(
         sandbox=known.sandbox,
         labels=known.labels,
         health_every=known.health_every,
+        changed_at=_changed_at(str(path), script),
     )
+
+
+def _changed_at(*paths: str) -> datetime | None:
+    """The latest change of these files: the moment that nobody can date back, so that a moved file counts too."""
+    moments = []
+    for path in [path for path in paths if path]:
+        with contextlib.suppress(OSError):
+            moments.append(os.stat(path).st_ctime_ns // 1000)
+    return _EPOCH + timedelta(microseconds=max(moments)) if moments else None

@@ -209,7 +209,9 @@ def _measured(measured: Measured, place: Place) -> Row:
 
 
 def written_limits(limits: Sequence[LimitUse]) -> str:
-    """The text that stands for limits."""
+    """The text that stands for limits: triples in one flat list; lists of four where one of them has a detail."""
+    if any(use.detail for use in limits):
+        return json.dumps([(use.name, use.value, use.enforcement, use.detail) for use in limits], ensure_ascii=False)
     return json.dumps([part for use in limits for part in (use.name, use.value, use.enforcement)])
 
 
@@ -220,7 +222,13 @@ _NOTHING_PLACED: Row = (*_NOTHING, None)
 @lru_cache(maxsize=512)
 def _limits(text: str) -> tuple[LimitUse, ...]:
     # The attempts of one agent have the same limits, so that the same text comes again and again.
-    parts = iter(json.loads(text))
+    read = json.loads(text)
+    if read and isinstance(read[0], list):
+        return tuple(
+            LimitUse(name=name, value=value, enforcement=enforcement, detail=detail)
+            for name, value, enforcement, detail in read
+        )
+    parts = iter(read)
     return tuple(
         LimitUse(name=name, value=value, enforcement=enforcement)
         for name, value, enforcement in zip(parts, parts, parts, strict=True)

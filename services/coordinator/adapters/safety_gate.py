@@ -38,6 +38,9 @@ class ClientBell:
             alert.cause, level=alert.level, sentence=alert.sentence, remedy=alert.remedy, deadline=AUDIT_DEADLINE
         )
 
+    async def resolve(self, cause: str) -> None:
+        await self._client.alerts.resolve(cause, deadline=AUDIT_DEADLINE)
+
 
 class ClientGate:
     """Implements `ports.SafetyGate`. Raises Unavailable or TimedOut when safety cannot be asked."""

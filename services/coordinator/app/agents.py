@@ -1,6 +1,6 @@
 """The agents as people see them: what each is, what it does now, and how it has fared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,12 +8,16 @@ from enum import StrEnum
 from foundation.clock import Clock
 from foundation.errors import QuantumError
 from services.coordinator.app.dispatching import Dispatching
+from services.coordinator.app.services import Services
+from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.prediction import predicted_failure, success_rate
-from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.domain.task import OPEN, Task, TaskState
 from services.coordinator.ports import AgentHistory, AgentSpec, Catalogue, SafetyGate, Store, StoreTransaction
 
 CURRENT_MAX = 100
+LAST_LINES_MAX = 4096
+HELD_STATES = (TaskState.FAILED, TaskState.DEAD)
 BREAKERS_FRESH = timedelta(seconds=1)
 
 Counts = Mapping[tuple[str, TaskState], int]
@@ -46,6 +50,8 @@ class AgentView:
     held_reason: str
     held_until: datetime | None
     restarts: int
+    service: ServiceNews | None = None
+    """How a service fares that runs, and how one has ended that is held; None: it has not ended, or is none."""
 
 
 class Breakers:
@@ -81,16 +87,23 @@ class _Picture:
     counts: Counts = field(default_factory=dict)
     histories: Mapping[str, AgentHistory] = field(default_factory=dict)
     last_tasks: Mapping[str, Task] = field(default_factory=dict)
+    last_lines: Mapping[str, str] = field(default_factory=dict)
+    """Of the services that have ended, by task."""
+    news: Callable[[str], ServiceNews | None] = lambda _: None
+    """Of a task that runs a service."""
 
 
 class Agents:
     """Lists agents and projects."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, dispatch: Dispatching, breakers: Breakers) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, dispatch: Dispatching, breakers: Breakers, services: Services
+    ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._dispatch = dispatch
         self._breakers = breakers
+        self._services = services
 
     async def list(self) -> Sequence[AgentView]:
         """Every agent by name, also those that cannot be run."""
@@ -109,40 +122,76 @@ class Agents:
 
     async def _picture(self) -> _Picture:
         breakers = await self._breakers.now()
-        counts, histories, last = await self._store.read(_facts)
+        specs = self._catalogue.agents()
+        services = frozenset(name for name, spec in specs.items() if spec.is_service)
+        counts, histories, last, lines = await self._store.read(lambda tx: _facts(tx, services))
         return _Picture(
             fleet=self._dispatch.fleet(),
             breakers=breakers,
             counts=counts,
             histories=histories,
             last_tasks=last,
+            last_lines=lines,
+            news=self._services.status,
         )
 
 
-def _facts(tx: StoreTransaction) -> tuple[Counts, Mapping[str, AgentHistory], Mapping[str, Task]]:
+def _facts(
+    tx: StoreTransaction, services: frozenset[str]
+) -> tuple[Counts, Mapping[str, AgentHistory], Mapping[str, Task], Mapping[str, str]]:
     histories = tx.histories()
     last = tx.tasks([history.last_task_id for history in histories.values() if history.last_task_id])
-    return tx.counts(), histories, last
+    lines = {
+        task.id: tx.output(task.id)[-LAST_LINES_MAX:]
+        for task in last.values()
+        if task.agent in services and task.state in HELD_STATES
+    }
+    return tx.counts(), histories, last, lines
 
 
 def view_of(spec: AgentSpec, picture: _Picture) -> AgentView:
     """Put together what is known of one agent."""
     history = picture.histories.get(spec.name, AgentHistory(agent=spec.name))
-    held = _held(spec, picture)
+    last = picture.last_tasks.get(history.last_task_id)
+    ended = _held_service(spec, last, picture)
+    held = ended or _held(spec, picture)
     current = picture.fleet.held_tasks.get(spec.name, ())
+    service = _service(spec, current, last, picture)
     return AgentView(
         spec=spec,
         state=_state(spec, picture.counts, bool(current), held is not None),
         current_tasks=current[:CURRENT_MAX],
         queued=picture.counts.get((spec.name, TaskState.QUEUED), 0),
-        last_task=picture.last_tasks.get(history.last_task_id),
+        last_task=last,
         success_rate=success_rate(history.ends),
         predicted_failure=predicted_failure(history.ends),
         breaker=_breaker(spec, picture.breakers),
         held_reason=held.reason if held else "",
         held_until=held.until if held else None,
-        restarts=picture.fleet.restarts.get(spec.name, 0),
+        restarts=picture.fleet.restarts.get(spec.name, 0) + (service.restarts if service else 0),
+        service=service,
     )
+
+
+def _service(spec: AgentSpec, current: Sequence[str], last: Task | None, picture: _Picture) -> ServiceNews | None:
+    """What is told of a service: by its runner while it runs, by its last task once it is held."""
+    if not spec.is_service:
+        return None
+    if current:
+        return picture.news(current[0])
+    if last is None or _held_service(spec, last, picture) is None:
+        return None
+    lines = picture.last_lines.get(last.id, "")
+    return ServiceNews(task_id=last.id, fence=last.fence, restarts=0, last_end=last.reason, last_lines=lines)
+
+
+def _held_service(spec: AgentSpec, last: Task | None, picture: _Picture) -> Parked | None:
+    """Why a service is not started again by itself: its last task says it, as long as no other is open."""
+    if not spec.is_service or last is None or last.state not in HELD_STATES:
+        return None
+    if any(picture.counts.get((spec.name, state), 0) for state in OPEN):
+        return None
+    return Parked(scope=f"agent:{spec.name}", code="service", reason=last.reason, until=None)
 
 
 def _state(spec: AgentSpec, counts: Counts, has_tasks: bool, held: bool) -> AgentState:

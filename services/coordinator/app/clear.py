@@ -12,6 +12,7 @@ from foundation.ids import Ids, derived_id, is_id
 from services.coordinator.app.acts import Acting, acting
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
+from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import PAGE
 from services.coordinator.app.to_the_end import to_the_end
@@ -152,6 +153,7 @@ class UndoClear:
         self._cap.claim(tx, len(found))
         now = self._clock.now()
         copies = [self._copy(tx, task, act, clearing, caller, now) for task in found]
+        refuse_second(tx, self._catalogue, copies)
         tx.insert(copies)
         lost = release_children(tx, [copied for copied in copies if copied.ended], now=now)
         tx.set_fact(UNDO_FACT + clearing, f"{act}:{found[-1].id}")

@@ -3,6 +3,7 @@
 from foundation.clock import Clock
 from foundation.errors import QuantumError
 from services.coordinator.app.dispatching import Dispatching
+from services.coordinator.app.services import Services
 from services.coordinator.app.tasks import require_task
 from services.coordinator.domain.explain import AgentFacts, Explanation, explain
 from services.coordinator.domain.task import Task
@@ -12,10 +13,13 @@ from services.coordinator.ports import Catalogue, Store
 class Explain:
     """Reads the task, asks dispatch for what it decides by, and lets the domain answer."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, dispatch: Dispatching, *, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, dispatch: Dispatching, services: Services, *, clock: Clock
+    ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._dispatch = dispatch
+        self._services = services
         self._clock = clock
 
     async def __call__(self, task_id: str) -> tuple[Task, Explanation]:
@@ -34,4 +38,9 @@ class Explain:
         if spec.faults or not spec.script:
             said = " ".join(spec.faults) or "It has no script."
             return AgentFacts(missing=f"Agent “{spec.name}” cannot be run: {said}")
-        return AgentFacts(concurrency_max=spec.concurrency_max, need=self._dispatch.need_of(task))
+        return AgentFacts(
+            concurrency_max=spec.concurrency_max,
+            need=self._dispatch.need_of(task),
+            is_service=spec.is_service,
+            service=self._services.status(task.id),
+        )

@@ -19,6 +19,7 @@ from services.coordinator.app.family import release_children
 from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.outbox import Outbox
+from services.coordinator.app.services import Services
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
@@ -52,6 +53,7 @@ class Settled:
     posted: Sequence[OutboxEntry]
     peaks: Mapping[str, str]
     """The last known memory peaks of the agents that have just ended."""
+    services: Sequence[tuple[Task, ServiceNews]] = ()
 
 
 class Intake:
@@ -66,6 +68,7 @@ class Intake:
         outbox: Outbox,
         holdings: Holdings,
         footprints: Footprints,
+        services: Services,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -77,6 +80,7 @@ class Intake:
         self._outbox = outbox
         self._holdings = holdings
         self._footprints = footprints
+        self._services = services
         self._clock = clock
         self._randomness = randomness
         self._all_in = asyncio.Event()
@@ -124,13 +128,15 @@ class Intake:
                 attachment.send(Ack(event.task_id, event.fence, accepted))
         _warn_of_killing([event for _, event in batch])
         self._changes.announce(settled.changed)
+        for task, news in settled.services:
+            self._services.hear(task, news)
 
     def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
         """Apply (runner, event) pairs in order; a stale one is refused and recorded, and harms no other."""
         now = self._clock.now()
         before = tx.tasks(list({event.task_id for _, event in events}))
         current = dict(before)
-        accepted, outcomes, ends = [], [], []
+        accepted, outcomes, ends, services = [], [], [], []
         for runner, event in events:
             task = current.get(event.task_id)
             try:
@@ -145,6 +151,8 @@ class Intake:
             current[event.task_id] = after
             if isinstance(event, Ended):
                 ends.append((after, event))
+            elif isinstance(event, ServiceNews):
+                services.append(event)
             if isinstance(event, Ended | Returned):
                 outcomes.append(self._outcome(task, event))
         moved = [(old, current[id]) for id, old in before.items() if current[id] is not old]
@@ -156,7 +164,8 @@ class Intake:
         note_alerts(
             tx, [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]
         )
-        return Settled(changed, accepted, tx.post(outcomes), peaks)
+        told = [(current[news.task_id], news) for news in services]
+        return Settled(changed, accepted, tx.post(outcomes), peaks, told)
 
     def _apply(self, task: Task, event: AttemptEvent, *, now: datetime) -> Task:
         match event:
@@ -175,11 +184,18 @@ class Intake:
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.
                     task = moves.start(task, event.fence, at=event.started_at)
+                if task.deferrals and self._was_calm(task, event):
+                    task = task._replace(deferrals=0)
                 chance = 0.0 if event.end.measured.exit_code == 0 else self._randomness.uniform()
                 halved = bool(self.retries_halved) and self._halves(task)
                 return failure.settle(
                     task, event.fence, event.end, self._rule, chance=chance, now=now, retries_halved=halved
                 )
+
+    def _was_calm(self, task: Task, event: Ended) -> bool:
+        """Whether it is a service that ran for long: what deferred its earlier attempts has nothing to do with it."""
+        ran = event.end.measured.duration
+        return ran is not None and ran >= failure.SERVICE_CALM and is_service(self._catalogue, task.agent)
 
     def _halves(self, task: Task) -> bool:
         spec = self._catalogue.agents().get(task.agent)
@@ -209,7 +225,8 @@ class Intake:
             if event.report:
                 publish(tx, task, event)
             kind = failure.classify(event.end)
-            marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
+            if not is_service(self._catalogue, task.agent):
+                marks[task.agent] += "1" if kind is None else "0" if kind.counted else ""
             last[task.agent] = task.id
             if event.end.measured.memory_peak_bytes is not None:
                 peaks[task.agent].append(event.end.measured.memory_peak_bytes)
@@ -222,11 +239,18 @@ class Intake:
         return learned
 
 
+def is_service(catalogue: Catalogue, agent: str) -> bool:
+    """Whether an agent is kept alive, as its manifest says now."""
+    spec = catalogue.agents().get(agent)
+    return spec is not None and spec.is_service
+
+
 def outcome_of(
     task: Task, fence: int, kind: FailureClass | None, *, detail: str, catalogue: Catalogue, now: datetime
 ) -> OutboxEntry:
-    """What safety is to hear of an attempt's end."""
+    """What safety is to hear of an attempt's end. How a service fares has a rule of its own, and counts nowhere."""
     spec = catalogue.agents().get(task.agent)
+    counted = kind is not None and kind.counted and not (spec is not None and spec.is_service)
     return OutboxEntry(
         task_id=task.id,
         fence=fence,
@@ -234,7 +258,7 @@ def outcome_of(
         project=task.project,
         uses=spec.uses if spec is not None else (),
         failure_class="" if kind is None else kind.value,
-        counted=kind is not None and kind.counted,
+        counted=counted,
         detail="" if kind is None else detail,
         finished_at=now,
     )

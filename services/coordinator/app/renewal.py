@@ -6,6 +6,7 @@ from functools import partial
 
 from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale
+from foundation.ids import Randomness
 from foundation.log import get_logger
 from services.coordinator import ports as safety
 from services.coordinator.app.attachments import (
@@ -53,6 +54,7 @@ class Renewal:
         times: LeaseTimes,
         *,
         clock: Clock,
+        randomness: Randomness,
     ) -> None:
         self._store = store
         self._gate = gate
@@ -65,6 +67,7 @@ class Renewal:
         self._rule = rule
         self._times = times
         self._clock = clock
+        self._randomness = randomness
         self._last_tick = clock.boottime()
 
     # -- runners come and go
@@ -191,6 +194,12 @@ class Renewal:
         if attachment is not None:
             attachment.send(Order(held.task_id, held.fence, kind, reason))
 
+    def end_attempts(self, agent: str, reason: str) -> None:
+        """End what is out of an agent, to be started again as its `effects` allow."""
+        for held in self._holdings.all():
+            if held.agent == agent:
+                self._order(held, OrderKind.STOP, reason)
+
     # -- rescue
 
     def pause_seconds(self, tick_seconds: float) -> float:
@@ -228,6 +237,13 @@ class Renewal:
         self._changes.announce(changed)
         return True
 
+    def _lose_one(self, task: Task, fence: int, now: datetime) -> Task:
+        spec = self._catalogue.agents().get(task.agent)
+        if spec is None or not spec.is_service:
+            return failure.lose(task, fence, self._rule, now=now)
+        ran = now - (task.started_at or now)
+        return failure.lose_service(task, fence, self._rule, ran=ran, chance=self._randomness.uniform(), now=now)
+
     def _lose(self, page: Sequence[Held], tx: StoreTransaction) -> tuple[list[Task], Sequence[OutboxEntry]]:
         now = self._clock.now()
         current = tx.tasks([held.task_id for held in page])
@@ -237,7 +253,7 @@ class Renewal:
             if task is None:
                 continue
             try:
-                after = failure.lose(task, held.fence, self._rule, now=now)
+                after = self._lose_one(task, held.fence, now)
             except Stale:
                 continue  # somebody else took it back first, or its result came in
             pairs.append((task, after))

@@ -10,6 +10,7 @@ from foundation.errors import Conflict, Invalid
 from foundation.ids import Ids
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.keys import RequestKey, key_of
+from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import IDS_MAX, Selection, tasks_of_ids
 from services.coordinator.app.to_the_end import undisturbed
@@ -88,6 +89,7 @@ class Retry:
         originals = self._originals(tx, selection)
         self._cap.claim(tx, len(originals))
         copies = self._copies(tx, originals, caller, now)
+        refuse_second(tx, self._catalogue, copies)
         tx.insert(copies)
         if key is not None:
             key.remember(tx, copies, now=now)

@@ -10,6 +10,7 @@ from foundation.errors import FieldFault, Invalid, NotFound, QuantumError
 from foundation.ids import Ids
 from services.coordinator.app.changes import Changes, Foretold
 from services.coordinator.app.keys import RequestKey, key_of
+from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.copying import DEAD_ENDS
@@ -176,7 +177,7 @@ class Submit:
             depends_on=request.depends_on,
             effects=Effects(spec.effects),
             retries=min(spec.retries, rules.retries_max) if request.retries is None else request.retries,
-            timeout=request.timeout or spec.timeout or rules.timeout,
+            timeout=request.timeout or spec.timeout or (None if spec.is_service else rules.timeout),
             submitted_by=caller.name,
             labels=request.labels,
         )
@@ -190,6 +191,7 @@ class Submit:
         if known is not None:
             return Submitted(tasks=known, position=None)
         self._cap.claim(tx, len(tasks))
+        refuse_second(tx, self._catalogue, tasks)
         placed = _place(tx, tasks, now) if any(task.depends_on for task in tasks) else tasks
         tx.insert(placed)
         if key is not None:

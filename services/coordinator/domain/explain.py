@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked, project_scope
 from services.coordinator.domain.placement import NOTHING, Need, Refusal, refusal
 from services.coordinator.domain.task import Task, TaskState
@@ -29,12 +30,15 @@ class AgentFacts:
     concurrency_max: int | None = None
     need: Need = NOTHING
     """What the task asks of its runner."""
+    is_service: bool = False
+    service: ServiceNews | None = None
+    """What its runner has told of it, where it is a service that has ended since its attempt began."""
 
 
 def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[Task], *, now: datetime) -> Explanation:
     """Say why `task` is where it is. `waits_for` are its parents that have not succeeded."""
     if task.ended:
-        return _ended(task)
+        return _ended(task, agent)
     if task.cancel_requested:
         return Explanation(
             code="cancel_requested",
@@ -42,7 +46,7 @@ def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[
         )
     match task.state:
         case TaskState.RUNNING:
-            return _running(task)
+            return _running(task, agent.service, now)
         case TaskState.PAUSED:
             return _paused(task, view.pauses.get(task.id))
         case TaskState.NEEDS_DECISION:
@@ -57,16 +61,37 @@ def explain(task: Task, view: FleetView, agent: AgentFacts, waits_for: Sequence[
             return _queued(task, view, agent, now)
 
 
-def _ended(task: Task) -> Explanation:
+def _ended(task: Task, agent: AgentFacts) -> Explanation:
     said = f"It has ended: {task.state}."
     again = "" if task.state is TaskState.SUCCEEDED else f"quantum retry {task.id}"
+    if agent.is_service:
+        again = f"quantum recover --agent {task.agent}"
     return Explanation(code="ended", sentence=f"{said} {task.reason}".strip(), remedy=again)
 
 
-def _running(task: Task) -> Explanation:
+def _running(task: Task, service: ServiceNews | None, now: datetime) -> Explanation:
+    follow = f"quantum logs --follow {task.id}"
+    if service is not None and service.next_start_at is not None:
+        left = max((service.next_start_at - now).total_seconds(), 0.0)
+        start = _ordinal(service.restarts + 2)
+        said = f"It waits {left:.0f} s before its {start} start on {task.holder}: it {service.last_end}."
+        return Explanation(code="service_waits", sentence=said, until=service.next_start_at, remedy=follow)
     since = f" since {_clock(task.started_at)}" if task.started_at else ""
     said = f"It runs on {task.holder or task.runner}{since} (attempt {task.attempt})."
-    return Explanation(code="running", sentence=said, remedy=f"quantum logs --follow {task.id}")
+    if service is not None:
+        healthy = f" It is {service.health}." if service.health else ""
+        again = (
+            f" This is its {_ordinal(service.restarts + 1)} start: it {service.last_end}." if service.last_end else ""
+        )
+        said = f"{said}{again}{healthy}"
+    return Explanation(code="running", sentence=said, remedy=follow)
+
+
+def _ordinal(number: int) -> str:
+    """2nd, 13th, 21st."""
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def _paused(task: Task, pause: Parked | None) -> Explanation:

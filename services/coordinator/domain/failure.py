@@ -18,6 +18,7 @@ from services.coordinator.domain.task import (
 
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 EXIT_CONFIGURATION = frozenset({78, 126, 127})  # EX_CONFIG; found but not executable; not found
+SERVICE_CALM = timedelta(hours=1)  # a runner that is lost later than this was lost by chance
 SIGNALS_FROM_OUTSIDE = frozenset({9, 15})  # KILL and TERM that the warden did not send
 
 
@@ -211,6 +212,24 @@ def lose(task: Task, fence: int, rule: RetryRule, *, now: datetime) -> Task:
     if not task.effects.repeatable:
         return await_decision(task, reason=_undecided(said), measured=task.measured, now=now, losses=losses)
     return again(task, reason=said, measured=task.measured, not_before=None, now=now, losses=losses)
+
+
+def lose_service(task: Task, fence: int, rule: RetryRule, *, ran: timedelta, chance: float, now: datetime) -> Task:
+    """As `lose`, for a service, which has all the time in the world to lose runners that it has not harmed.
+
+    So it is never dead of them. One that was lost soon after its start, again and again, is started again more and more
+    seldom instead; `ran` for an hour, it begins anew.
+    """
+    check_fence(task, fence)
+    if task.cancel_requested or task.state is TaskState.QUEUED:
+        return lose(task, fence, rule, now=now)
+    deferrals = 1 if ran >= SERVICE_CALM else task.deferrals + 1
+    said = f"Its runner {task.holder} was lost while it ran."
+    if not task.effects.repeatable:
+        return await_decision(task, reason=_undecided(said), measured=task.measured, now=now, deferrals=deferrals)
+    delay = rule.infrastructure_delay(deferrals - 1, chance) if deferrals > 1 else None
+    not_before = None if delay is None else now + delay
+    return again(task, reason=said, measured=task.measured, not_before=not_before, now=now, deferrals=deferrals)
 
 
 def _after_script(

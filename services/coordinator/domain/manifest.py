@@ -160,9 +160,8 @@ def _read_table(table: Mapping[str, object], keys: Mapping[str, _Key]) -> Manife
         else:
             _read_key(name, key, value, reading)
     if reading.fields.get("kind") == "service":
-        reading.notices.append(
-            'kind = "service" is accepted but not kept alive yet: a task of it runs like any other, once.'
-        )
+        # It is there to be started again.
+        reading.fields.setdefault("effects", Effects.IDEMPOTENT)
     return Manifest(
         **reading.fields,  # type: ignore[arg-type]
         faults=tuple(reading.faults),

@@ -50,7 +50,7 @@ class Share:
         self.taken_bytes += self.more(footprint, service=service)
         if not service:
             insort(self.largest, footprint)
-            del self.largest[: len(self.largest) - self.places]
+            del self.largest[: max(0, len(self.largest) - self.places)]
 
 
 def share_of(bytes_max: int, places: int, sizes: Mapping[int, int], *, always_bytes: int = 0) -> Share:

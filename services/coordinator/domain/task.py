@@ -101,6 +101,8 @@ class LimitUse:
     name: str
     value: float
     enforcement: str
+    detail: str = ""
+    """By what it is held, or what that means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,12 @@ class Alerts:
         """Take an alert in, durably when its cause is new."""
         await self._state.change(lambda draft: draft.alerts.raise_(alert, draft.now))
 
+    async def resolve(self, cause: str) -> None:
+        """The cause of an alert is gone; nothing is written when none of it is open."""
+        group = self._state.alerts.get(cause)
+        if group is not None and group.open:
+            await self._state.change(lambda draft: draft.alerts.resolve(cause, draft.now))
+
     def list(self) -> Sequence[Group]:
         """Every group that is remembered: open ones first, the newest first among each."""
         groups = sorted(self._state.alerts.values(), key=lambda group: group.last_at, reverse=True)

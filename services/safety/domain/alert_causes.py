@@ -32,9 +32,21 @@ def note_breaker(alerts: AlertBook, change: BreakerChange, now: datetime) -> Non
 
 
 def note_ends(alerts: AlertBook, outcomes: Iterable[Outcome], now: datetime) -> None:
-    """An agent that cannot run as it is set up needs a person; its next success takes that back."""
+    """An agent that cannot run as it is set up needs a person; its next success takes that back. So does a service
+    that is held, until whoever starts it again says so.
+    """
     for outcome in outcomes:
         cause = f"configuration:{outcome.agent}"
+        if outcome.held:
+            alerts.raise_(
+                Alert(
+                    cause=f"service:{outcome.agent}",
+                    level=Level.CRITICAL,
+                    sentence=f"Service {outcome.agent} is {outcome.detail.rstrip('.')}.",
+                    remedy=f"quantum agents {outcome.agent}; once mended, quantum recover --agent {outcome.agent}.",
+                ),
+                now,
+            )
         if outcome.misconfigured:
             why = outcome.detail.rstrip(".")
             alerts.raise_(

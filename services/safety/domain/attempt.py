@@ -42,6 +42,8 @@ class Outcome:
     epoch: int = 0
     misconfigured: bool = False
     """The task is dead for its configuration: no such script, a bad manifest, a limit that cannot be had."""
+    held: bool = False
+    """It was a service, which has ended too often to be started again by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

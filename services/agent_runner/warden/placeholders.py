@@ -1,0 +1,127 @@
+"""Stands in for protected paths that do not exist, as long as a sandbox is there that could make them, no longer.
+
+A mount needs something to be mounted on, and bubblewrap would leave behind what it made for that. Every placeholder is
+written down before it is made, so that the next start takes away what a killed warden left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from foundation.workspace import atomic_write
+from services.agent_runner.warden.protected import Guard, Kind
+
+RECORD = "placeholders.json"
+_MODE = 0o555
+
+
+class Placeholders:
+    """Those of one warden. Shared locks tell those of another, on the same folders, that one is still needed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes away what an earlier warden left in its place."""
+        self._record = folder / RECORD
+        self._held: dict[str, tuple[int, int]] = {}  # how many need it, and the descriptor with the lock
+        self._made: dict[str, str] = self._read()
+        self._sweep()
+
+    def hold(self, guards: Sequence[Guard]) -> list[str]:
+        """Have every guard's path exist; returns what to give to `release`. Raises OSError; nothing is held then."""
+        held: list[str] = []
+        try:
+            for guard in guards:
+                if guard.path in self._held or guard.kind is not Kind.PRESENT or _is_empty(guard.path):
+                    self._hold(guard)
+                    held.append(guard.path)
+        except OSError:
+            self.release(held)
+            raise
+        return held
+
+    def release(self, paths: Sequence[str]) -> None:
+        """They are needed once less; what nobody needs and still is as it was made goes away."""
+        for path in paths:
+            count, lock = self._held[path]
+            if count > 1:
+                self._held[path] = count - 1, lock
+            else:
+                del self._held[path]
+                os.close(lock)
+        self._sweep()
+
+    def _hold(self, guard: Guard) -> None:
+        count, lock = self._held.get(guard.path, (0, -1))
+        if not count:
+            if not os.path.lexists(guard.path):
+                self._make(guard)
+            lock = os.open(guard.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        self._held[guard.path] = count + 1, lock
+
+    def _make(self, guard: Guard) -> None:
+        self._made[guard.path] = guard.text.decode()
+        self._write()
+        if guard.kind is Kind.MISSING_FOLDER:
+            os.mkdir(guard.path, _MODE)
+            return
+        handle = os.open(guard.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        try:
+            os.write(handle, guard.text)
+        finally:
+            os.close(handle)
+
+    def _sweep(self) -> None:
+        idle = [path for path in self._made if path not in self._held]
+        done = [path for path in idle if _take_away(path, self._made[path].encode())]
+        for path in done:
+            del self._made[path]
+        if done:
+            self._write()
+
+    def _read(self) -> dict[str, str]:
+        try:
+            return {str(path): str(text) for path, text in json.loads(self._record.read_bytes()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def _write(self) -> None:
+        atomic_write(self._record, json.dumps(self._made).encode(), 0o600)
+
+
+def _is_empty(path: str) -> bool:
+    """Whether it may be a placeholder of another warden."""
+    try:
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                return next(entries, None) is None
+        return os.path.getsize(path) <= 2
+    except OSError:
+        return False
+
+
+def _take_away(path: str, text: bytes) -> bool:
+    """Remove a placeholder unless it has become something else; false: another warden needs it, try again."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.isdir(path):
+            os.rmdir(path)
+        elif os.read(handle, len(text) + 1) == text:
+            os.unlink(path)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Somebody put something into it: it is theirs now.
+        return True
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    return True

@@ -1,0 +1,86 @@
+"""A drained runner gets nothing new, keeps what runs, and stays drained until a person lets it go on."""
+
+from pathlib import Path
+
+import pytest
+
+from foundation.errors import Invalid
+from services.coordinator.app.attachments import Order, OrderKind
+from services.coordinator.app.drains import Drains
+from services.coordinator.domain.attempt import Returned
+from services.coordinator.domain.placement import refusal
+from tests.coordinator.desk import USER
+from tests.coordinator.fleet import Fleet, ended, granted, sent, started
+
+
+def drains_of(fleet: Fleet) -> Drains:
+    return Drains(
+        fleet.store,
+        fleet.attachments,
+        fleet.holdings,
+        recall=fleet.dispatch.recall_from,
+        wake=fleet.dispatch.wake,
+        clock=fleet.clock,
+    )
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+async def test_what_runs_runs_on_what_was_not_started_comes_back_and_new_work_goes_elsewhere(fleet: Fleet) -> None:
+    drains = drains_of(fleet)
+    one = await fleet.runner("one")
+    running, at_hand = await fleet.submit("a"), await fleet.submit("a")
+    await fleet.round()
+    leased = {task.id: task for task in granted(sent(one))}
+    await fleet.tell(one, started(leased[running.id], fleet.now()))
+    assert await drains.drain("one", "a new disk", USER) == (True, 1)
+    orders = [message for message in sent(one) if isinstance(message, Order)]
+    assert [(order.task_id, order.kind) for order in orders] == [(at_hand.id, OrderKind.RECALL)]
+    await fleet.tell(one, Returned(at_hand.id, leased[at_hand.id].fence, "recalled"))
+    two = await fleet.runner("two")
+    new = await fleet.submit("b")
+    await fleet.round()
+    assert {task.id for task in granted(sent(two))} == {at_hand.id, new.id}
+    assert granted(sent(one)) == []
+    await fleet.tell(one, ended(leased[running.id], fleet.now()))
+    assert (await fleet.task(running)).state == "succeeded"
+    [view, _] = fleet.dispatch.fleet().runners
+    assert (view.name, view.draining) == ("one", True)
+    assert view.drained.endswith("UTC. a new disk")
+
+
+async def test_it_stays_drained_when_it_comes_again_and_when_the_coordinator_does(fleet: Fleet, tmp_path: Path) -> None:
+    await drains_of(fleet).drain("one", "", USER)
+    again = Fleet(tmp_path, fleet.store)
+    drains = drains_of(again)
+    await drains.load()
+    [away] = again.dispatch.fleet().runners
+    assert (away.name, away.host, away.draining) == ("one", "", True)
+    one = await again.runner("one", incarnation="2")
+    task = await again.submit("a")
+    await again.round()
+    assert granted(sent(one)) == []
+    found = refusal(again.dispatch.need_of(task), again.dispatch.fleet().rooms)
+    assert found is not None
+    assert found.sentence == "It is ready, but every attached runner is draining."
+    assert await drains.resume("one")
+    await again.round()
+    assert [each.id for each in granted(sent(one))] == [task.id]
+    assert not await drains.resume("one")
+
+
+async def test_both_are_told_to_the_audit_log_once(fleet: Fleet) -> None:
+    drains = drains_of(fleet)
+    assert await drains.drain("one", "why not", USER) == (True, 0)
+    assert await drains.drain("one", "again", USER) == (False, 0)
+    assert await drains.resume("one")
+    acts = await fleet.store.read(lambda tx: tx.acts(limit=9))
+    assert [(act.act, act.target) for act in acts] == [("runner_drain", "runner:one"), ("runner_resume", "runner:one")]
+
+
+async def test_what_cannot_be_a_runner_is_not_drained(fleet: Fleet) -> None:
+    with pytest.raises(Invalid):
+        await drains_of(fleet).drain("../etc", "", USER)
