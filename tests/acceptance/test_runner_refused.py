@@ -28,7 +28,6 @@ from tests.acceptance.elsewhere import OtherHost, command, fleet, invite, other_
 from tests.programs import require
 from tests.tls import VERSIONS, speaking_all, speaks
 
-
 CROSSED = (Denied, Internal)
 """How a stream is refused; a refusal that crosses its first message on the way loses its reason inside grpc."""
 
@@ -175,8 +174,8 @@ async def _invitations(system: Deployment, host: OtherHost) -> None:
     damaged = await quantum(host.join, text.replace("-----END", "-----AND"), "--folder", "shed")
     assert damaged.code == 65 and "There is no invitation" in damaged.err, damaged
     await refused("too short", _expire(system), Invalid)
-    not_ours = await quantum(host.quantum, "up", "--workspace", str(host.workspace.root))
-    assert not_ours.code != 0
+    no_workspace = await quantum(host.quantum, "--workspace", str(host.workspace.root), "up")
+    assert no_workspace.code == 73 and "quantum runner start" in no_workspace.err, no_workspace
 
 
 async def _expire(system: Deployment) -> None:
