@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import resource
 import signal
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from foundation.clock import SystemClock
 from services.agent_runner.warden.host import About, RunMark, TreeUse
+from services.agent_runner.warden.niceness_linux import StandsBack
 from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
-_CAP_SYS_NICE = 23
 # Tags of one run: this many numbers below its ceiling. A warden that spawns 1,000 a second needs 12 days to
 # use them up.
 TAGS_PER_RUN = 1 << 30
@@ -53,13 +52,6 @@ def make_undumpable() -> None:
 def boot_id() -> str:
     """Identity of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-
-
-def _may_renice(nice: int) -> bool:
-    """Whether this process may come back to a nice value that it had."""
-    with open("/proc/self/status", "rb") as status:
-        held = next(int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
-    return bool(held >> _CAP_SYS_NICE & 1) or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - nice
 
 
 def _stat_fields(pid: int) -> list[bytes] | None:
@@ -104,10 +96,11 @@ def _new_ceiling() -> int:
     return ceiling
 
 
-class LinuxHost:
+class LinuxHost(StandsBack):
     """See `Host`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._ceiling = 0
         self._next = 0
         self._children = -1
@@ -115,8 +108,6 @@ class LinuxHost:
         self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
-        self._may_renice = _may_renice(self._own_nice)
 
     def adopt_orphans(self) -> None:
         """See `Host`."""
@@ -181,34 +172,6 @@ class LinuxHost:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
-
-    def stand_back_next(self, nice: int) -> None:
-        """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
-        if self._may_renice:
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
-
-    def stands_back(self, pid: int | None, nice: int) -> None:
-        """See `Host`. Who may not take its own nice back sets the group's, moments after its birth."""
-        if self._may_renice:
-            os.setpriority(os.PRIO_PROCESS, 0, self._own_nice)
-        elif pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.setpriority(os.PRIO_PGRP, pid, nice)
-
-    def stand_back_as_session(self, pid: int, nice: int) -> bool:
-        """See `Host`. With autogroups a nice value counts within its session alone."""
-        try:
-            handle = os.open(f"/proc/{pid}/autogroup", os.O_WRONLY)
-        except OSError:
-            return True  # the system has none, or it is not ours to change
-        try:
-            os.write(handle, str(nice).encode())
-        except OSError as error:
-            # Who is not privileged may do it ten times a second, all users together.
-            return error.errno != errno.EAGAIN
-        finally:
-            os.close(handle)
-        return True
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""
