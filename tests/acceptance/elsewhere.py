@@ -98,6 +98,11 @@ class OtherHost:
         path = self.workspace.system_log
         return path.read_text().count(f'"action": "{action}"') if path.exists() else 0
 
+    def last_words(self) -> str:
+        """The ends of what it said and logged, for a test that failed."""
+        paths = [path for path in (self.folder / "out", self.workspace.system_log) if path.exists()]
+        return "\n".join(f"--- there, {path.name}\n{path.read_text()[-4000:]}" for path in paths)
+
     def scripts(self) -> list[int]:
         """The processes of attempts that exist there."""
         return [one.pid for one in of_agents(self.workspace.root)]
@@ -141,6 +146,9 @@ async def other_host(folder: Path, within: Sequence[str] = (), **settings: objec
     host = OtherHost(folder, environ, within)
     try:
         yield host
+    except BaseException:
+        print(host.last_words(), file=sys.stderr)
+        raise
     finally:
         host.end()
         shutil.rmtree(runtime, ignore_errors=True)
