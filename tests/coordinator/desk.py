@@ -22,11 +22,18 @@ from services.coordinator.app.retry import Retry
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules, Submitted
 from services.coordinator.domain import task as moves
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.fleet import FleetView
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Measured, Task, TaskState
-from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Renewal, Store
+from services.coordinator.ports import (
+    Admission,
+    Candidate,
+    OutboxEntry,
+    Renewal,
+    Store,
+)
 from tests.coordinator.alarm import FakeAlarm
 
 USER = Caller(token_id="t1", name="user", scopes=frozenset({"read", "submit"}))

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundation.errors import Conflict, Unavailable
+from services.coordinator.domain.agent import AgentSpec
+from services.coordinator.domain.defaults import Defaults
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import AgentSpec
 
 FOLLOW_BUFFER_CHUNKS = 64
 
@@ -31,35 +32,6 @@ class Order:
     fence: int
     kind: OrderKind
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceRule:
-    """How services are kept alive: their ends within `window` are reported from `escalate` on and hold at `hold`."""
-
-    backoff: timedelta
-    backoff_max: timedelta
-    escalate: int
-    hold: int
-    window: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """Limits of an attempt where neither the task nor the manifest says more."""
-
-    timeout: timedelta
-    memory_bytes: int
-    grace: timedelta
-    idle_timeout: timedelta | None = None
-    cpu_cores: float = 0.0
-    cpu_time: timedelta | None = None
-    processes_max: int = 0
-    open_files_max: int = 0
-    output_bytes_max: int = 0
-    work_files_max: int = 0
-    work_bytes_max: int = 0
-    service: ServiceRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
