@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+# The cgroups of a run are named by this and the run.
+CELLS_PREFIX = "quantum-"
+
 
 class Folder:
     """A cgroup; reading a file that is open already costs a microsecond."""
@@ -19,10 +22,6 @@ class Folder:
         """Make it, or find it; raises OSError."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.path, 0o755)
-
-    def has(self, name: str) -> bool:
-        """Whether this kernel offers such a file."""
-        return os.path.exists(f"{self.path}/{name}")
 
     def write(self, name: str, text: str) -> None:
         """Raises OSError with the kernel's answer."""
@@ -73,6 +72,11 @@ class Folder:
         if handle is None:
             handle = self._open[name] = _open(f"{self.path}/{name}")
         return handle
+
+
+def cells_name(run: str, warden_pid: int, warden_ticks: int) -> str:
+    """How the cgroups of a run are called: also tells whether its warden still lives."""
+    return f"{CELLS_PREFIX}{run}-{warden_pid}-{warden_ticks}-"
 
 
 def value_of(text: bytes, key: bytes) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from services.agent_runner.warden.cgroup_files import Folder
+from services.agent_runner.warden.cgroup_files import CELLS_PREFIX as PREFIX
+from services.agent_runner.warden.cgroup_files import Folder, cells_name
 from services.agent_runner.warden.cgroups import Cells, NoCells
 from services.agent_runner.warden.cgroups_v1_linux import HIERARCHIES, UNIFIED, CellsV1
 from services.agent_runner.warden.cgroups_v2_linux import PROCESSES, CellsV2, enable_controllers
 from services.agent_runner.warden.host import RunMark
-from services.agent_runner.warden.host_linux import CELLS_PREFIX as PREFIX
-from services.agent_runner.warden.host_linux import cells_name, started_ticks
+from services.agent_runner.warden.proc_linux import started_ticks
 
 # All scripts together weigh as much as one process of the user's, whose own work so goes first; with less, a busy
 # machine lets none of them come to its end.

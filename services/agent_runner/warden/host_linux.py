@@ -12,8 +12,11 @@ from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 
 from foundation.clock import SystemClock
+from services.agent_runner.warden.cgroup_files import cells_name
+from services.agent_runner.warden.cgroups_linux import folders_of
 from services.agent_runner.warden.host import About, RunMark, TreeUse
 from services.agent_runner.warden.niceness_linux import StandsBack
+from services.agent_runner.warden.proc_linux import started_ticks, stat_fields
 from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
@@ -22,8 +25,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 # use them up.
 TAGS_PER_RUN = 1 << 30
 _TAG_CEILING_MAX = 1 << 62
-# The cgroups of a run are named by this and the run.
-CELLS_PREFIX = "quantum-"
 # So many of the pids that were given last are looked at for what is too quick for a pass.
 _NEWEST = 4
 _SIGSET_BYTES = 128
@@ -52,23 +53,6 @@ def make_undumpable() -> None:
 def boot_id() -> str:
     """Identity of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-
-
-def _stat_fields(pid: int) -> list[bytes] | None:
-    """Fields of /proc/<pid>/stat from the third (state) on; None when the process has gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            line = file.read(1024)
-    except OSError:
-        return None
-    # The name may hold blanks and brackets: the last bracket ends it.
-    return line[line.rfind(b")") + 2 :].split()
-
-
-def started_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when it has gone."""
-    fields = _stat_fields(pid)
-    return int(fields[19]) if fields and len(fields) > 19 else None
 
 
 def _tag_of(pid: int) -> int:
@@ -205,7 +189,7 @@ class LinuxHost(StandsBack):
         found = []
         for child in _children_of(pid):
             # Gone, or given to another parent meanwhile: then its new parent is asked.
-            if child not in known and (fields := _stat_fields(child)) and int(fields[1]) == pid:
+            if child not in known and (fields := stat_fields(child)) and int(fields[1]) == pid:
                 found.append((child, int(fields[19])))
         return found
 
@@ -215,7 +199,7 @@ class LinuxHost(StandsBack):
 
     def about(self, pid: int) -> About | None:
         """See `Host`."""
-        fields = _stat_fields(pid)
+        fields = stat_fields(pid)
         if fields is None:
             return None
         tag = _token(pid).removeprefix(f"{self._run}.") if self._run else ""
@@ -322,11 +306,6 @@ def _belongs(pid: int, mark: RunMark) -> bool:
     return ticks is not None and ticks >= mark.warden_ticks
 
 
-def cells_name(run: str, warden_pid: int, warden_ticks: int) -> str:
-    """How the cgroups of a run are called: also tells whether its warden still lives."""
-    return f"{CELLS_PREFIX}{run}-{warden_pid}-{warden_ticks}-"
-
-
 def _in_cell(pid: int, mark: RunMark) -> bool:
     """Whether a process is in a cgroup of that run, wherever it has put its tag and its environment."""
     try:
@@ -337,8 +316,6 @@ def _in_cell(pid: int, mark: RunMark) -> bool:
 
 
 def _tell_cells(mark: RunMark, name: str, text: str) -> None:
-    from services.agent_runner.warden.cgroups_linux import folders_of
-
     for folder in folders_of(mark):
         # Cgroups of the first kind have no such file, and an empty one may be gone by now.
         with contextlib.suppress(FileNotFoundError):
