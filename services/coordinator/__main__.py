@@ -46,7 +46,7 @@ from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientBell
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
-from services.coordinator.app.alerts import TellAlerts
+from services.coordinator.app.alerts import AlertBell, TellAlerts
 from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes, ServiceRule
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
@@ -71,7 +71,7 @@ from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
 from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
-from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
+from services.coordinator.ports import AuditLog, SafetyGate, Store
 from services.coordinator.runner_servicer import RunnerServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
 from services.coordinator.settings import CoordinatorSettings

@@ -324,25 +324,6 @@ class AuditLog(Protocol):
         """Have acts recorded; told again, none is recorded twice. Raises Unavailable when they are not."""
 
 
-class PersonalAlert(NamedTuple):
-    """Something that a person has to see to; `level` is info, warning or critical. One voice per cause."""
-
-    cause: str
-    level: str
-    sentence: str
-    remedy: str = ""
-
-
-class AlertBell(Protocol):
-    """Safety's alerts, as whoever raises one sees them."""
-
-    async def ring(self, alert: PersonalAlert) -> None:
-        """Have people told. Raises Unavailable when they are not."""
-
-    async def resolve(self, cause: str) -> None:
-        """The cause is gone; nothing happens when it was never there."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
     """One agent of the catalogue, as its manifest declares it."""

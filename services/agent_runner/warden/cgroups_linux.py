@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from services.agent_runner.warden.cgroups import Cells, NoCells
 from services.agent_runner.warden.cgroups_v1_linux import HIERARCHIES, UNIFIED, CellsV1
 from services.agent_runner.warden.cgroups_v2_linux import PROCESSES, CellsV2, enable_controllers
 from services.agent_runner.warden.host import RunMark
-from services.agent_runner.warden.host_linux import CELLS_PREFIX as PREFIX
-from services.agent_runner.warden.host_linux import cells_name, started_ticks
+from services.agent_runner.warden.proc_linux import started_ticks
 
+# The cgroups of a run are named by this and the run.
+PREFIX = "quantum-"
 # A quarter of what everything else gets when both want the processors: the user's own work goes first.
 WEIGHT_V1 = 256
 WEIGHT_V2 = 25
@@ -51,6 +53,23 @@ def folders_of(mark: RunMark) -> list[str]:
     homes = find_homes(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
     name = cells_name(mark.run, mark.warden_pid, mark.warden_ticks)
     return [path for path in _ours(homes) if os.path.basename(path).startswith(name)]
+
+
+def cells_name(run: str, warden_pid: int, warden_ticks: int) -> str:
+    """How the cgroups of a run are called: also tells whether its warden still lives."""
+    return f"{PREFIX}{run}-{warden_pid}-{warden_ticks}-"
+
+
+def tell_cells(mark: RunMark, name: str, text: str) -> None:
+    """Write something into a file of every cgroup of a run that has it."""
+    for folder in folders_of(mark):
+        # Cgroups of the first kind have no such file, and an empty one may be gone by now.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(f"{folder}/{name}", os.O_WRONLY)
+            try:
+                os.write(handle, text.encode())
+            finally:
+                os.close(handle)
 
 
 def find_homes(mountinfo: str, own: str) -> Homes:
