@@ -1,6 +1,6 @@
 """Safety's alerts, as a test hears them."""
 
-from services.coordinator.domain.alert import PersonalAlert
+from services.coordinator.ports import PersonalAlert
 
 
 class FakeAlarm:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from foundation.errors import Unavailable
 from services.coordinator.app.alerts import WAITING, TellAlerts, note_alerts
-from services.coordinator.domain.alert import PersonalAlert
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import Store
+from services.coordinator.ports import PersonalAlert, Store
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 ALERT = PersonalAlert("cause", "warning", "It is so.", "Do this.")

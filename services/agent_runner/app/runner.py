@@ -83,6 +83,7 @@ class Runner:
         self.slots = slots
         self.terms = terms
         self.enforcement = enforcement
+        self.confinement = confinement
         self.draining = False
         self.halted = False
         self.attached = False

@@ -53,7 +53,6 @@ _ENDED_BY_US = {
     "handed_back": EndCause.HANDED_BACK,
 }
 _REFUSED_BY_US = {"mode": EndCause.POLICY, "fence": EndCause.FENCE, "withdrawn": EndCause.HANDED_BACK}
-_REFUSED_FOR_NOW = ("resources", "host")
 _ORDERED = {OrderKind.CANCEL: "cancel", OrderKind.STOP: "stop", OrderKind.DISOWN: "disowned"}
 
 
@@ -281,9 +280,10 @@ class Services:
             self._finish(service, *service.ending)
         elif refusal.cause == "configuration":
             self._finish(service, EndCause.SERVICE_HELD, f"held: it cannot be started again: {refusal.sentence}")
-        elif refusal.cause in _REFUSED_FOR_NOW:
+        elif refusal.cause in ("resources", "host"):
             service.last_end = f"could not be started: {refusal.sentence}"
-            self._wait(service, after_refusal(service.ends, service.rule), self._clock.boottime(), boot_us)
+            after = after_refusal(service.ends, service.rule, held=refusal.cause == "host")
+            self._wait(service, after, self._clock.boottime(), boot_us)
         else:
             self._finish(service, _REFUSED_BY_US[refusal.cause], refusal.sentence)
 

@@ -17,9 +17,10 @@ from services.agent_runner.warden.proc_linux import started_ticks
 
 # The cgroups of a run are named by this and the run.
 PREFIX = "quantum-"
-# A quarter of what everything else gets when both want the processors: the user's own work goes first.
-WEIGHT_V1 = 256
-WEIGHT_V2 = 25
+# All scripts together weigh as much as one process of the user's, whose own work so goes first; with less, a busy
+# machine lets none of them come to its end.
+WEIGHT_V1 = 1_024
+WEIGHT_V2 = 50
 
 
 class Homes(NamedTuple):

@@ -65,8 +65,11 @@ class Host(Protocol):
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """To be called once the process of `limit_next` was spawned, or (None) was not."""
 
-    def stand_back(self, pid: int, nice: int) -> None:
-        """Let everything in the group of a process that was just spawned stand back for other work."""
+    def stand_back_next(self, nice: int) -> None:
+        """Let the next spawned process stand back for other work, from its first moment where that can be had."""
+
+    def stands_back(self, pid: int | None, nice: int) -> None:
+        """To be called once the process of `stand_back_next` was spawned, or (None) was not."""
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """The same for its whole session, where the system shares processors out by session; false: not just now."""

@@ -106,10 +106,14 @@ class DarwinHost:
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """Nothing was limited."""
 
-    def stand_back(self, pid: int, nice: int) -> None:
+    def stand_back_next(self, nice: int) -> None:
+        """Nothing: it is done once the process is there."""
+
+    def stands_back(self, pid: int | None, nice: int) -> None:
         """See `Host`."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PGRP, pid, nice)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.setpriority(os.PRIO_PGRP, pid, nice)
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """Processors are not shared out by session here."""

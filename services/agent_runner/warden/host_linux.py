@@ -27,6 +27,7 @@ from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_CAP_SYS_NICE = 23
 # Tags of one run: this many numbers below its ceiling. A warden that spawns 1,000 a second needs 12 days to
 # use them up.
 TAGS_PER_RUN = 1 << 30
@@ -54,6 +55,13 @@ def make_undumpable() -> None:
     """Keep other processes of the same user from reading this one's memory; root could read it anyway."""
     if os.geteuid() != 0:
         _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _may_renice(nice: int) -> bool:
+    """Whether this process may come back to a nice value that it had."""
+    with open("/proc/self/status", "rb") as status:
+        held = next(int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
+    return bool(held >> _CAP_SYS_NICE & 1) or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - nice
 
 
 def _tag_of(pid: int) -> int:
@@ -92,6 +100,8 @@ class LinuxHost:
         self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._may_renice = _may_renice(self._own_nice)
 
     def adopt_orphans(self) -> None:
         """See `Host`."""
@@ -157,10 +167,18 @@ class LinuxHost:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
-    def stand_back(self, pid: int, nice: int) -> None:
+    def stand_back_next(self, nice: int) -> None:
         """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PGRP, pid, nice)
+        if self._may_renice:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+    def stands_back(self, pid: int | None, nice: int) -> None:
+        """See `Host`. Who may not take its own nice back sets the group's, moments after its birth."""
+        if self._may_renice:
+            os.setpriority(os.PRIO_PROCESS, 0, self._own_nice)
+        elif pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.setpriority(os.PRIO_PGRP, pid, nice)
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """See `Host`. With autogroups a nice value counts within its session alone."""

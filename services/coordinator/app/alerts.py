@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
 
 from foundation.errors import Exhausted, TimedOut, Unavailable
 from foundation.log import get_logger
-from services.coordinator.domain.alert import PersonalAlert
 from services.coordinator.domain.attempt import Ended
-from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.ports import AlertBell, PersonalAlert, Store, StoreTransaction
 
 WAITING = "alerts_waiting"
 """The fact that holds what safety has not answered for."""
@@ -36,16 +34,6 @@ def tree_not_dead(runner: str, event: Ended) -> PersonalAlert:
         ),
         remedy=f"logs/system.log names them (action tree_not_dead); once they are gone, start runner {runner} again.",
     )
-
-
-class AlertBell(Protocol):
-    """Safety's alerts, as whoever raises one sees them."""
-
-    async def ring(self, alert: PersonalAlert) -> None:
-        """Have people told. Raises Unavailable when they are not."""
-
-    async def resolve(self, cause: str) -> None:
-        """The cause is gone; nothing happens when it was never there."""
 
 
 class TellAlerts:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from foundation.errors import QuantumError
 from foundation.log import get_logger
-from services.coordinator.app.alerts import AlertBell
 from services.coordinator.app.changes import Changes
-from services.coordinator.domain.alert import PersonalAlert
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Catalogue
+from services.coordinator.ports import AlertBell, Catalogue, PersonalAlert
 
 _GOES_ON = (TaskState.RUNNING, TaskState.PAUSED)
 _log = get_logger("coordinator")
