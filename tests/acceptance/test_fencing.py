@@ -40,6 +40,11 @@ def attempts_of(lines: Lines) -> list[tuple[float, float]]:
     return [(min(times), max(times)) for times in found]
 
 
+async def until(boottime: float) -> None:
+    """An outage that is to last so long."""
+    await eventually(lambda: CLOCK.boottime() >= boottime, "the time is over", within=100)
+
+
 async def state_of(system: Deployment, task_id: str) -> TaskView:
     async with system.coordinator() as client:
         return await client.get_task(task_id)
@@ -82,13 +87,13 @@ async def test_no_two_attempts_live_at_once(tmp_path: Path, strike: Callable[[De
             )
             if strike is stop:
                 # As long as it lasts three leases: a minute, where a lease is 20 s.
-                await asyncio.sleep(max(0.0, struck_at + 3 * lease - CLOCK.boottime()))
+                await until(struck_at + 3 * lease)
                 os.kill(system.running["runner-one"].pid, signal.SIGCONT)
                 await eventually(lambda: system.log_lines("stale_fence_refused"), "the late result is refused")
             elif strike is kill_warden:
                 code = await asyncio.to_thread(system.running["runner-one"].child.wait, 30)
                 assert code == 70, "a runner without its warden ends, for its supervisor to start it anew"
-            await asyncio.sleep(lease / 4)
+            await until(CLOCK.boottime() + lease / 4)
             (system.workspace.root / "gone_on").touch()
             after = await eventually(lambda: _ended(system, task.id), "it ends")
             counts = (await client.queue_stats()).counts
@@ -123,7 +128,7 @@ async def test_while_the_coordinator_is_away_trees_are_frozen_and_ended_and_what
         done_at = CLOCK.boottime()
         await eventually(lambda: not [one for one in old if one.alive()], "the other is ended", within=1.6 * lease + 3)
         ended_after = CLOCK.boottime() - killed_at
-        await asyncio.sleep(max(0.0, killed_at + 3 * lease - CLOCK.boottime()))
+        await until(killed_at + 3 * lease)
         assert len(attempts_of(lines_of(system))) == 1, "nothing starts while the coordinator is away"
         await system.up("coordinator")
         first = await eventually(lambda: _ended(system, short), "what was done is handed in")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 _THREADS = 20
@@ -26,6 +26,11 @@ def linger() -> None:
         signal.signal(number, signal.SIG_IGN)
     while True:
         signal.pause()
+
+
+def rest(seconds: float) -> None:
+    """Do nothing for so long."""
+    select.select([], [], [], seconds)
 
 
 def child(work: Callable[[], None]) -> int:
@@ -122,7 +127,7 @@ def thread_bomb() -> None:
     def work() -> None:
         os.setsid()
         for _ in range(_THREADS):
-            threading.Thread(target=then(lambda: void(child(linger)), lambda: time.sleep(3600))).start()
+            threading.Thread(target=then(lambda: void(child(linger)), lambda: rest(3600))).start()
         linger()
 
     orphan(work)
@@ -141,7 +146,7 @@ def ignored_term() -> None:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_IGN)
         while True:
-            time.sleep(3600)
+            rest(3600)
 
     child(work)
 
@@ -165,7 +170,7 @@ def holds_output() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True:
             os.write(1, b"still here\n")
-            time.sleep(0.02)
+            rest(0.02)
 
     child(work)
 
@@ -209,7 +214,7 @@ def main(name: str, gate: str) -> None:
     program: Callable[[], None] = globals()[name]
     program()
     while name != "daemon" and not os.path.exists(gate):
-        time.sleep(0.01)
+        rest(0.01)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +53,18 @@ def folders_of(mark: RunMark) -> list[str]:
     homes = find_homes(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
     name = cells_name(mark.run, mark.warden_pid, mark.warden_ticks)
     return [path for path in _ours(homes) if os.path.basename(path).startswith(name)]
+
+
+def tell_cells(mark: RunMark, name: str, text: str) -> None:
+    """Write something into a file of every cgroup of a run that has it."""
+    for folder in folders_of(mark):
+        # Cgroups of the first kind have no such file, and an empty one may be gone by now.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(f"{folder}/{name}", os.O_WRONLY)
+            try:
+                os.write(handle, text.encode())
+            finally:
+                os.close(handle)
 
 
 def find_homes(mountinfo: str, own: str) -> Homes:

@@ -9,14 +9,21 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Collection, Container, Mapping
-from pathlib import Path
 
 from foundation.clock import SystemClock
 from services.agent_runner.warden.cgroup_files import cells_name
-from services.agent_runner.warden.cgroups_linux import folders_of
+from services.agent_runner.warden.cgroups_linux import tell_cells
 from services.agent_runner.warden.host import About, RunMark, TreeUse
 from services.agent_runner.warden.niceness_linux import StandsBack
-from services.agent_runner.warden.proc_linux import started_ticks, stat_fields
+from services.agent_runner.warden.proc_linux import (
+    boot_id,
+    children_of,
+    name_of,
+    proportional_bytes,
+    started_ticks,
+    stat_fields,
+    token,
+)
 from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
@@ -48,11 +55,6 @@ def make_undumpable() -> None:
     """Keep other processes of the same user from reading this one's memory; root could read it anyway."""
     if os.geteuid() != 0:
         _prctl(_PR_SET_DUMPABLE, 0)
-
-
-def boot_id() -> str:
-    """Identity of this boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def _tag_of(pid: int) -> int:
@@ -187,7 +189,7 @@ class LinuxHost(StandsBack):
     def children(self, pid: int, known: Container[int]) -> list[tuple[int, int]]:
         """See `Host`."""
         found = []
-        for child in _children_of(pid):
+        for child in children_of(pid):
             # Gone, or given to another parent meanwhile: then its new parent is asked.
             if child not in known and (fields := stat_fields(child)) and int(fields[1]) == pid:
                 found.append((child, int(fields[19])))
@@ -202,9 +204,9 @@ class LinuxHost(StandsBack):
         fields = stat_fields(pid)
         if fields is None:
             return None
-        tag = _token(pid).removeprefix(f"{self._run}.") if self._run else ""
+        tag = token(pid).removeprefix(f"{self._run}.") if self._run else ""
         ended = fields[0] in (b"Z", b"X")
-        return About(_name_of(pid), ended, int(fields[2]), int(fields[3]), int(tag) if tag.isdecimal() else 0)
+        return About(name_of(pid), ended, int(fields[2]), int(fields[3]), int(tag) if tag.isdecimal() else 0)
 
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """See `Host`."""
@@ -215,7 +217,7 @@ class LinuxHost(StandsBack):
 
     def proportional_bytes(self, tag: int) -> int:
         """See `Host`."""
-        return sum(_pss(pid) for pid in self.tagged({tag})[tag])
+        return sum(proportional_bytes(pid) for pid in self.tagged({tag})[tag])
 
     def signal(self, pid: int, tag: int, signum: int) -> bool:
         """See `Host`."""
@@ -243,11 +245,11 @@ class LinuxHost(StandsBack):
 
     def thaw_cells(self, mark: RunMark) -> None:
         """See `Host`."""
-        _tell_cells(mark, "cgroup.freeze", "0")
+        tell_cells(mark, "cgroup.freeze", "0")
 
     def kill_cells(self, mark: RunMark) -> None:
         """See `Host`."""
-        _tell_cells(mark, "cgroup.kill", "1")
+        tell_cells(mark, "cgroup.kill", "1")
 
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """See `Host`."""
@@ -315,60 +317,6 @@ def _in_cell(pid: int, mark: RunMark) -> bool:
         return False
 
 
-def _tell_cells(mark: RunMark, name: str, text: str) -> None:
-    for folder in folders_of(mark):
-        # Cgroups of the first kind have no such file, and an empty one may be gone by now.
-        with contextlib.suppress(FileNotFoundError):
-            handle = os.open(f"{folder}/{name}", os.O_WRONLY)
-            try:
-                os.write(handle, text.encode())
-            finally:
-                os.close(handle)
-
-
 def _has_token(pid: int, run: str) -> bool:
     # The value goes on with the attempt's tag.
-    return _token(pid).startswith(f"{run}.")
-
-
-def _token(pid: int) -> str:
-    """The value of QUANTUM_RUN that a process was started with; empty when it had none or cannot be read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-            environ = file.readall()
-    except OSError:
-        return ""
-    _, _, after = (b"\0" + environ).partition(b"\0QUANTUM_RUN=")
-    return after.partition(b"\0")[0].decode("ascii", "replace")
-
-
-def _name_of(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
-            return file.read(64).decode("utf-8", "replace").strip()
-    except OSError:
-        return "?"
-
-
-def _children_of(pid: int) -> list[int]:
-    """The children of all threads of a process."""
-    found: list[int] = []
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return found
-    for thread in threads:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
-            found += map(int, file.readall().split())
-    return found
-
-
-def _pss(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        return 0
-    return 0
+    return token(pid).startswith(f"{run}.")
