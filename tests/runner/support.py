@@ -81,7 +81,8 @@ class WardenUnderTest:
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
         self.pid, self._link = spawn_warden(
-            *(self.folder, self.stop_file, run, environ),
+            # Nobody else's run, not even that of the same test in another checkout, has this name.
+            *(self.folder, self.stop_file, f"{run}-{os.urandom(4).hex()}", environ),
             at_once=at_once,
             paused_max=paused_max,
             module=module,
