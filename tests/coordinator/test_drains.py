@@ -7,9 +7,9 @@ import pytest
 from foundation.errors import Invalid
 from services.coordinator.app.attachments import Order, OrderKind
 from services.coordinator.app.drains import Drains
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import Returned
 from services.coordinator.domain.placement import refusal
-from services.coordinator.ports import AgentSpec
 from tests.coordinator.desk import USER
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
