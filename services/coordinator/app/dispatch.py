@@ -97,6 +97,7 @@ class Dispatch:
         """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
         paused = await self._store.read(lambda tx: tx.fact(PAUSED_FACT))
         await self._footprints.load(self._store)
+        await self._choosing.start()
         await self._outbox.load(self._store)
         self._holds.queue_paused = paused or ""
         async for task in all_held(self._store):
