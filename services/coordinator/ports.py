@@ -343,14 +343,6 @@ class AlertBell(Protocol):
         """The cause is gone; nothing happens when it was never there."""
 
 
-class ScriptTexts(Protocol):
-    """The texts of scripts, for runners that do not share this machine's disk."""
-
-    def script_text(self, agent: str, sha256: str) -> bytes:
-        """May block. Raises NotFound, and Stale when the script is another one by now."""
-        ...
-
-
 class Catalogue(Protocol):
     """The agents and projects there are now; reading the files again is the adapter's own business."""
 

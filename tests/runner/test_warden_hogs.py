@@ -9,6 +9,7 @@ import statistics
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -40,7 +41,7 @@ BOMB = (
     + "        time.sleep(0.01)\n"
     + "time.sleep(8)\n"
 )
-HOGS = {
+HOGS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "fork bomb": (BOMB, {"processes_max": 64}, "processes", r"killed: processes 64 limit.*"),
     "flood": (
         "#!/bin/sh\nhead -c 10G /dev/zero\n",
@@ -112,7 +113,7 @@ class Peak(threading.Thread):
         return self.bytes
 
 
-def grow(warden: WardenUnderTest, **limit: object) -> tuple[Ended, int]:
+def grow(warden: WardenUnderTest, **limit: Any) -> tuple[Ended, int]:
     """The growing script and what it was seen to hold at the most; three neighbours finish beside it."""
     warden.send(warden.order(warden.script("grow", GROWING), lease=120.0, **limit))
     spawned = warden.expect(Spawned)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from services.agent_runner.warden.cgroups_linux import folders_of_run, open_cells
+from services.agent_runner.warden.cgroups_linux import folders_of, open_cells
 from services.agent_runner.warden.protocol import Ended, Shutdown, Spawned
 from tests.runner.support import CLOCK, WardenUnderTest, wait_until
 
@@ -188,26 +188,26 @@ def test_the_processor_share_of_a_tree_is_held(kernel: WardenUnderTest) -> None:
 
 
 def test_no_cgroup_outlives_its_warden(kernel: WardenUnderTest) -> None:
-    run = kernel.mark.run
+    run = kernel.mark
     kernel.run(kernel.shell("true"))
-    assert folders_of_run(run), "there were some"
+    assert folders_of(run), "there were some"
     kernel.send(Shutdown("the test is over"))
     kernel.wait_gone()
-    assert not folders_of_run(run)
+    assert not folders_of(run)
 
 
 def test_the_cgroups_of_a_killed_warden_are_removed_by_the_next_one(tmp_path: Path) -> None:
     first = WardenUnderTest(tmp_path, f"killed-{os.getpid()}")
-    run = first.mark.run
+    run = first.mark
     if first.ready.enforcement["memory"] != "kernel":
         first.close()
         pytest.skip("no cgroup may be written here (as root, or in a delegated subtree, it may)")
     first.run(first.shell("true"))
     os.kill(first.pid, signal.SIGKILL)
     first.wait_gone()
-    assert folders_of_run(run), "it could not remove them"
+    assert folders_of(run), "it could not remove them"
     second = WardenUnderTest(tmp_path, f"next-{os.getpid()}")
-    assert not folders_of_run(run)
+    assert not folders_of(run)
     second.close()
 
 
@@ -238,13 +238,13 @@ def test_cells_are_made_once(kernel: WardenUnderTest) -> None:
     for key in "abc":
         ended = kernel.run(kernel.shell("true"), key)
         kernel.release(ended.slot)
-        made.append({os.stat(folder).st_ino for folder in folders_of_run(kernel.mark.run)})
+        made.append({os.stat(folder).st_ino for folder in folders_of(kernel.mark)})
     assert made[0] == made[1] == made[2]
 
 
 def test_somebody_elses_idle_cells_are_left_alone(kernel: WardenUnderTest) -> None:
-    before = folders_of_run(kernel.mark.run)
+    before = folders_of(kernel.mark)
     open_cells(f"another-{os.getpid()}", cpu_share=1.0).close()
-    assert before and folders_of_run(kernel.mark.run) == before
+    assert before and folders_of(kernel.mark) == before
     assert kernel.run(kernel.shell("true")).status == 0
-    wait_until(lambda: folders_of_run(kernel.mark.run) == before or None, "the cells are as they were")
+    wait_until(lambda: folders_of(kernel.mark) == before or None, "the cells are as they were")
