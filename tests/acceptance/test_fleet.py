@@ -6,19 +6,32 @@ from typing import Any
 
 from tests.acceptance.system import System
 
-GPU = ("--label", "gpu=yes")
+GPU = {"gpu": "yes"}
 
 
-def _ended(system: System, task_id: str) -> Any:
-    def look() -> Any:
-        task = system.task(task_id)
-        return task if task["finished_at"] else None
+class Front:
+    """The gateway, because each command of the command line takes a second where many tests run."""
 
-    return system.until(look, what=f"the end of {task_id}")
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.token = system.token
 
+    def submit(self, *tasks: dict[str, Any]) -> list[str]:
+        status, document = self.system.http("POST", "/tasks/queue", {"tasks": list(tasks)}, token=self.token)
+        assert status == 201, document
+        return [task["id"] for task in document["tasks"]]
 
-def _submit(system: System, *words: str) -> str:
-    return str(system.ask("submit", *words)["tasks"][0]["id"])
+    def get(self, path: str) -> Any:
+        status, document = self.system.http("GET", path, token=self.token)
+        assert status == 200, document
+        return document
+
+    def ended(self, *ids: str) -> list[Any]:
+        def look(task_id: str) -> Any:
+            task = self.get(f"/tasks/{task_id}")["task"]
+            return task if task["finished_at"] else None
+
+        return [self.system.until(lambda each=each: look(each), what=f"the end of {each}") for each in ids]  # type: ignore[misc]
 
 
 def test_labels_say_where_a_drain_says_where_not_and_why_says_it(workspace: System) -> None:
@@ -34,34 +47,36 @@ def test_labels_say_where_a_drain_says_where_not_and_why_says_it(workspace: Syst
     assert listed["local"]["memory_bytes"] > 1 << 28
     assert listed["local"]["services_max"] == 100
 
+    front = Front(workspace)
+
     # Where its labels are, by its agent and by the task itself; what nobody has waits and says so.
-    nowhere = _submit(workspace, "apple")
-    by_agent = [_submit(workspace, "graphics") for _ in range(5)]
-    by_task = [_submit(workspace, "any", "--label", "runner=local") for _ in range(5)]
-    assert {_ended(workspace, each)["runner"] for each in by_agent} == {"local-2"}
-    assert {_ended(workspace, each)["runner"] for each in by_task} == {"local"}
+    [nowhere] = front.submit({"agent": "apple"})
+    by_agent = front.submit(*[{"agent": "graphics"}] * 5)
+    by_task = front.submit(*[{"agent": "any", "labels": {"runner": "local"}}] * 5)
+    assert {task["runner"] for task in front.ended(*by_agent)} == {"local-2"}
+    assert {task["runner"] for task in front.ended(*by_task)} == {"local"}
     why = workspace.ask("why", nowhere)
     assert (why["code"], why["sentence"]) == ("labels", "No attached runner has os=plan9.")
 
     # A drained one ends what runs and gets nothing new, also after a restart of everything.
-    running = _submit(workspace, "long", *GPU)
-    workspace.until(lambda: workspace.task(running)["state"] == "running", what="the start")
+    [running] = front.submit({"agent": "long", "labels": GPU})
+    workspace.until(lambda: front.get(f"/tasks/{running}")["task"]["state"] == "running", what="the start")
     drained = workspace.ask("runner", "drain", "local-2", "--reason", "a new disk")
     assert (drained["changed"], drained["running"]) == (True, 1)
-    late = _submit(workspace, "graphics")
-    why = workspace.ask("why", late)
+    [late] = front.submit({"agent": "graphics"})
+    why = front.get(f"/tasks/{late}/why")
     assert why["code"] == "no_runner"
     assert "every attached runner with gpu=yes is draining" in why["sentence"]
-    others = [_submit(workspace, "any") for _ in range(10)]
-    assert {_ended(workspace, each)["runner"] for each in others} == {"local"}
+    others = front.submit(*[{"agent": "any"}] * 10)
+    assert {task["runner"] for task in front.ended(*others)} == {"local"}
     gate.touch()
-    assert _ended(workspace, running)["state"] == "succeeded"
+    assert [task["state"] for task in front.ended(running)] == ["succeeded"]
     status = workspace.quantum("status").out
     assert "gets nothing new: Drained by user" in status
     assert "a new disk" in status
     workspace.quantum("down", code=0)
     workspace.up("--runners", "2", "--label", "local-2:gpu=yes")
-    assert workspace.ask("why", late)["code"] == "no_runner"
+    assert front.get(f"/tasks/{late}/why")["code"] == "no_runner"
     assert workspace.ask("runner", "resume", "local-2")["changed"]
-    assert _ended(workspace, late)["runner"] == "local-2"
-    assert workspace.ask("why", nowhere)["code"] == "labels"
+    assert {task["runner"] for task in front.ended(late)} == {"local-2"}
+    assert front.get(f"/tasks/{nowhere}/why")["code"] == "labels"

@@ -7,6 +7,7 @@ import pytest
 from foundation.errors import Invalid
 from services.coordinator.app.attachments import Order, OrderKind
 from services.coordinator.app.drains import Drains
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import Returned
 from services.coordinator.domain.placement import refusal
 from tests.coordinator.desk import USER
@@ -70,6 +71,21 @@ async def test_it_stays_drained_when_it_comes_again_and_when_the_coordinator_doe
     await again.round()
     assert [each.id for each in granted(sent(one))] == [task.id]
     assert not await drains.resume("one")
+
+
+async def test_its_services_end_to_start_on_another_one_but_not_where_that_takes_a_decision(fleet: Fleet) -> None:
+    for name, effects in (("a", "idempotent"), ("b", "once")):
+        fleet.catalogue.specs[name] = AgentSpec(name=name, script=f"/agents/{name}.sh", kind="service", effects=effects)
+    one = await fleet.runner("one", services_max=2)
+    moves, stays = await fleet.submit("a"), await fleet.submit("b")
+    await fleet.round()
+    for task in granted(sent(one)):
+        await fleet.tell(one, started(task, fleet.now()))
+    assert await drains_of(fleet).drain("one", "", USER) == (True, 2)
+    fleet.dispatch.release_due()
+    orders = [message for message in sent(one) if isinstance(message, Order)]
+    assert [(order.task_id, order.kind) for order in orders] == [(moves.id, OrderKind.STOP)], "once, and not the other"
+    assert (await fleet.task(stays)).state == "running"
 
 
 async def test_both_are_told_to_the_audit_log_once(fleet: Fleet) -> None:

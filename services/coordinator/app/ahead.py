@@ -110,7 +110,7 @@ class Ahead:
         found: list[Task] = []
         projects = self._holds.projects()
         for task in tasks:
-            if task.labels or not (self._choosing.follows and self._choosing.reachable(task.agent)):
+            if task.labels or not (self._choosing.knows(task.agent) and self._choosing.reachable(task.agent)):
                 continue
             self._board.add_empty(task.agent)
             allowed = self._choosing.allowed(task.agent) > sum(other.agent == task.agent for other in found)

@@ -18,7 +18,7 @@ from services.coordinator.domain.ready import (
     lane_name,
     lane_of,
 )
-from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.domain.task import NO_LABELS, Task, TaskState
 from services.coordinator.ports import Catalogue, Store, StoreTransaction
 
 BATCH_MAX = 200
@@ -69,7 +69,7 @@ class Choosing:
 
     def _offer(self, name: str, task: Task) -> None:
         if name not in self._board.lanes:
-            if not self.follows:
+            if not self.knows(name):
                 self._unplaced.add(name)
                 return
             if not self.reachable(name):
@@ -81,17 +81,28 @@ class Choosing:
 
     @property
     def follows(self) -> bool:
-        """Whether the board is made for the runners and the manifests of now: a lane that is missing has nothing."""
+        """Whether the board is made for the runners and the manifests of now."""
         changes, agents = self._seen
         return changes == self._attachments.changes and agents is self._catalogue.agents()
 
+    def knows(self, lane: str) -> bool:
+        """Whether a lane that is not on the board has nothing in the store. Runners make no difference to what asks
+        for none of their labels."""
+        return self.follows or (self._seen[1] is self._catalogue.agents() and not self._wanted(lane))
+
     def reachable(self, lane: str) -> bool:
         """Whether an attached runner has what the tasks of a lane ask for; what asks for nothing always is."""
+        wanted = self._wanted(lane)
+        return not wanted or any(_has(attachment.hello.labels, wanted) for attachment in self._attachments.all())
+
+    def _wanted(self, lane: str) -> Mapping[str, str]:
         spec = self._catalogue.agents().get(agent_of_lane(lane))
-        if " " not in lane and (spec is None or not spec.labels):
-            return True
-        wanted = {**(spec.labels if spec is not None else {}), **labels_of_lane(lane)}
-        return any(_has(attachment.hello.labels, wanted) for attachment in self._attachments.all())
+        own = spec.labels if spec is not None else NO_LABELS
+        return {**own, **labels_of_lane(lane)} if " " in lane else own
+
+    async def start(self) -> None:
+        """Learn which queues the store has, before the first task is offered."""
+        await self._follow_the_fleet()
 
     async def refill(self) -> None:
         """Bring what the store has onto the board, where that runs low or where other runners came or went."""

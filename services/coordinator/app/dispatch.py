@@ -40,6 +40,7 @@ from services.coordinator.ports import (
 log = get_logger("coordinator")
 PAUSED_FACT = "queue_paused"
 GRANT = timedelta(seconds=30)
+DRAINED = "The runner was drained."
 
 
 class Dispatch:
@@ -96,6 +97,7 @@ class Dispatch:
         """Load what the store knows, before the first call is served. Leases get one full term of amnesty."""
         paused = await self._store.read(lambda tx: tx.fact(PAUSED_FACT))
         await self._footprints.load(self._store)
+        await self._choosing.start()
         await self._outbox.load(self._store)
         self._holds.queue_paused = paused or ""
         async for task in all_held(self._store):
@@ -173,11 +175,22 @@ class Dispatch:
         self._holds.release_due(self._clock.now())
         self._holdings.grow(self._clock.boottime(), GROWN_AFTER_SECONDS)
         self._choosing.tidy()
+        for runner in self._attachments.drained:
+            self.recall_from(runner, DRAINED)  # what it had in hand when it came back
         self._wake.set()
 
     def recall_from(self, runner: str, reason: str) -> None:
-        """Bring back what one runner has not started."""
+        """Bring back what one runner has not started, and end its services, which start again on another one.
+
+        Not one whose effects are once: a person would have to decide about it, so that person is to end it.
+        """
         self._recall(reason, runner)
+        attachment = self._attachments.get(runner)
+        for held in self._holdings.of_runner(runner) if attachment is not None else ():
+            spec = self._catalogue.agents().get(held.agent)
+            if attachment is not None and held.service and not held.recalled and spec and spec.effects != "once":
+                held.recalled = True
+                attachment.send(Order(held.task_id, held.fence, OrderKind.STOP, reason))
 
     def _recall(self, reason: str, runner: str = "") -> None:
         for held in self._holdings.unspawned():

@@ -8,6 +8,7 @@ from foundation.clock import Clock
 from foundation.errors import Invalid
 from services.coordinator.app.acts import acting
 from services.coordinator.app.attachments import Attachments
+from services.coordinator.app.dispatch import DRAINED
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.names import NAME_RULE, is_name
@@ -30,7 +31,7 @@ class Drains:
         wake: Callable[[], None],
         clock: Clock,
     ) -> None:
-        """`recall(runner, reason)` brings back what a runner has not started."""
+        """`recall(runner, reason)` brings back what a runner has not started, and ends its services."""
         self._store = store
         self._attachments = attachments
         self._holdings = holdings
@@ -84,7 +85,7 @@ class Drains:
     def _follow(self, name: str, said: str) -> None:
         if said:
             self._attachments.drained[name] = said
-            self._recall(name, "The runner was drained.")
+            self._recall(name, DRAINED)
         else:
             self._attachments.drained.pop(name, None)
         self._wake()
