@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import admission, backlog, enqueue, idle, latency, limits, throughput
+from benchmarks import admission, backlog, enqueue, idle, latency, limits, sandbox, throughput
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
@@ -134,6 +134,22 @@ def admission_figures(tasks: int) -> list[Figure]:
     ]
 
 
+def sandbox_figures(rounds: int, tasks: int) -> list[Figure]:
+    rates = sandbox.measure(rounds, tasks)
+    detail = ", ".join(f"{name} {statistics.median(each):.0f}/s" for name, each in rates.items())
+    # Reported; there is no bound for these.
+    return [
+        Figure(
+            name=f"throughput ÷ xargs, {name}",
+            measured=ratios(rates[name], rates["xargs"]),
+            must=0.0,
+            at_least=True,
+            detail=detail,
+        )
+        for name in ("sandbox", "run_as")
+    ]
+
+
 def limits_figures(rounds: int, tasks: int, leak_tasks: int) -> list[Figure]:
     figures = [
         Figure(name=f"pass over 100 trees, {mode}, ms", measured=took, must=2, at_least=False)
@@ -164,6 +180,7 @@ GROUPS = {
     "latency": lambda quick: latency_figures(50 if quick else 500),
     "enqueue": lambda quick: enqueue_figures(3 if quick else 7, 40),
     "admission": lambda quick: admission_figures(1_000 if quick else 4_000),
+    "sandbox": lambda quick: sandbox_figures(3 if quick else 5, 200 if quick else 500),
     "limits": lambda quick: limits_figures(3 if quick else 7, 500 if quick else 2_000, 1_000 if quick else 10_000),
     "idle": lambda quick: idle_figures(5 if quick else 20),
     "backlog": lambda quick: backlog_figures(20_000 if quick else 1_000_000, 100 if quick else 300),

@@ -52,11 +52,11 @@ def plain_script(text: str) -> Iterator[Path]:
         yield script
 
 
-def run_all(system: System, tasks: int) -> None:
+def run_all(system: System, tasks: int, agent: str = "noop") -> None:
     """Submit so many tasks in batches and wait until every one of them has succeeded."""
     before = _succeeded(system)
     for at in range(0, tasks, BATCH):
-        system.call(system.coordinator.submit([TaskSpec(agent="noop")] * min(BATCH, tasks - at)))
+        system.call(system.coordinator.submit([TaskSpec(agent=agent)] * min(BATCH, tasks - at)))
     while (done := _succeeded(system) - before) < tasks:
         time.sleep(LOOK_SECONDS + (tasks - done) * SECONDS_PER_TASK_LEFT)
     assert done == tasks, f"{done} ended, {tasks} were submitted"

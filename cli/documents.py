@@ -50,6 +50,8 @@ def _record(value: Any) -> dict[str, Any]:
                 one.name: {"value": one.value, "enforcement": one.enforcement.value, "detail": one.detail or None}
                 for one in item
             }
+            details = {one.name: one.detail for one in item}
+            record["sandbox"], record["secrets"] = details.get("sandbox"), details.get("secrets")
             continue
         name = f"{field.name}_seconds" if field.name in _IN_SECONDS else field.name
         record[name] = None if isinstance(item, str) and not item else document(item)

@@ -46,6 +46,10 @@ class RunnerView:
     enforcement: Mapping[str, str]
     held_reason: str = ""
     """Why nothing new starts on its machine; empty: it does."""
+    sandbox: str = ""
+    """What makes a sandbox on its machine; empty: nothing does."""
+    sandbox_missing: str = ""
+    """What its machine lacks for the best sandbox; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class RunnerClient:
             attempts=[_attempt(attempt) for attempt in answer.attempts],
             enforcement=dict(answer.enforcement),
             held_reason=answer.held_reason,
+            sandbox=answer.sandbox,
+            sandbox_missing=answer.sandbox_missing,
         )
 
     async def follow_log(self, task_id: str, *, offset: int = 0) -> AsyncGenerator[tuple[bytes, int], None]:

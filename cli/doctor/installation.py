@@ -113,6 +113,23 @@ def _service(session: Session, connected: Connected, name: str) -> Finding:
     return bad("services", f"{name} does not serve.", f"Its words are in {session.workspace.logs}/{name}.out.")
 
 
+def _sandbox(session: Session) -> Iterator[Finding]:
+    running = read_running(session.workspace)
+    if running is None:
+        yield note("sandbox", "each runner tries at its start what its machine can do", "quantum up --detach")
+        return
+    with session.connected() as connected:
+        views = [connected.call(connected.runner(name).describe()) for name in running.runners]
+    for view in views:
+        if not view.sandbox:
+            yield bad("sandbox", f"{view.name} has none: agents that ask for one are refused.", view.sandbox_missing)
+        elif view.sandbox_missing:
+            found = f"{view.name} makes them by {view.sandbox}, which can do less, and has no run_as."
+            yield note("sandbox", found, view.sandbox_missing)
+        else:
+            yield good("sandbox", f"{view.name}: {view.sandbox}; outside of one, and of run_as, secrets are reachable")
+
+
 def _agents(session: Session) -> Iterator[Finding]:
     if read_running(session.workspace) is None:
         yield note("agents", "their manifests are read once everything runs", "quantum up --detach")
@@ -141,5 +158,6 @@ _CHECKS: tuple[Callable[[Session], Iterator[Finding]], ...] = (
     _projects,
     _disk,
     _services,
+    _sandbox,
     _agents,
 )

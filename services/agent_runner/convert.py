@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from clients.wire_values import to_duration, to_timestamp
 from protos.agent_runner.v1 import agent_runner_pb2 as pb
 from services.agent_runner.app.held import Held, Phase
+from services.agent_runner.domain.reach import Confinement
 from services.agent_runner.warden.fence import END_AT
 
 
@@ -21,6 +22,7 @@ def description(
     attempts: Sequence[Held],
     enforcement: Mapping[str, str],
     held_reason: str,
+    confinement: Confinement,
     lease_seconds: float,
     now: datetime,
     boottime: float,
@@ -35,6 +37,8 @@ def description(
         attempts=[_attempt(held, lease_seconds, now, boottime) for held in attempts],
         enforcement=enforcement,
         held_reason=held_reason,
+        sandbox=confinement.level,
+        sandbox_missing=confinement.missing,
     )
 
 

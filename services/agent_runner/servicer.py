@@ -40,6 +40,7 @@ class AgentRunnerServicer(agent_runner_pb2_grpc.AgentRunnerServiceServicer):
             attempts=self._runner.view(),
             enforcement=self._runner.enforcement,
             held_reason=self._runner.host.held_reason,
+            confinement=self._runner.confinement,
             lease_seconds=self._runner.terms.lease_seconds,
             now=self._clock.now(),
             boottime=self._clock.boottime(),

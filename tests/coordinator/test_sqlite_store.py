@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from foundation.errors import Invalid
-from services.coordinator.adapters import sqlite_limits
+from services.coordinator.adapters import rows, sqlite_limits
 from services.coordinator.adapters.queries import SQL
 from services.coordinator.adapters.rows import changed_fields, move_of
 from services.coordinator.adapters.sqlite import MIGRATIONS, SqliteStore
@@ -207,3 +207,13 @@ def test_every_statement_is_used() -> None:
     kinds = ("tasks", "open_ids", "finished_ids", "project_ids")
     composed = {f"{kind}_{way}" for kind in kinds for way in ("upwards", "downwards")}
     assert [name for name in SQL if f'"{name}"' not in source and name not in composed] == []
+
+
+def test_limits_are_read_as_they_were_and_are_written() -> None:
+    plain = LimitUse(name="memory", value=1.0, enforcement="kernel")
+    told = LimitUse(name="sandbox", value=0.0, enforcement="kernel", detail="bubblewrap")
+    old = '["memory", 1.0, "kernel", "cpu", 2.0, "none"]'
+    assert rows._limits(old) == (plain, LimitUse(name="cpu", value=2.0, enforcement="none"))
+    assert rows.written_limits(rows._limits(old)) == old, "without a detail nothing changes"
+    assert rows._limits(rows.written_limits((plain, told))) == (plain, told)
+    assert rows._limits(rows.written_limits(())) == ()

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Looks everywhere it can for words that it is told, as an agent would that is after other people's secrets.
 
 Environment and arguments of every process, descriptors, memory and roots of those that it is told of (and of all, where
@@ -145,10 +144,7 @@ def network() -> None:
         counts["refused"] = counts.get("refused", 0) + 1
 
 
-look("own environ", "", open("/proc/self/environ", "rb").read())
-look(
-    "own files", "", b"".join(os.readlink(f"/proc/self/fd/{name}").encode() for name in os.listdir("/proc/self/fd")[:3])
-)
+read("own", "/proc/self/environ")
 processes()
 for folder in FOLDERS:
     below("file", folder)

@@ -57,7 +57,7 @@ class Planted:
         warden.send(warden.order(other, "other", params=params, credential=self.words["credential"], **shared))
         spawned = warden.expect(Spawned, lambda spawned: spawned.key == "other")
         warden.wait_output(spawned.slot, b"on")
-        script = warden.script("seeker.py", _SEEKER.read_text())
+        script = warden.script("seeker.py", f"#!/usr/bin/env python3\n{_SEEKER.read_text()}")
         seek = {
             "SEEK": ",".join(word[::-1] for word in self.words.values()),
             "SEEK_FOLDERS": f"{self.box.root}:{self.outside}:{self.box.state}",

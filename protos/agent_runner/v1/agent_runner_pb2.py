@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)protos/agent_runner/v1/agent_runner.proto\x12\x17quantum.agent_runner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\x17\n\x15\x44\x65scribeRunnerRequest\"\xc5\x02\n\x16\x44\x65scribeRunnerResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\x12\x10\n\x08\x61ttached\x18\x03 \x01(\x08\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x12\n\nwarden_pid\x18\x05 \x01(\x03\x12\x36\n\x08\x61ttempts\x18\x06 \x03(\x0b\x32$.quantum.agent_runner.v1.HeldAttempt\x12U\n\x0b\x65nforcement\x18\x07 \x03(\x0b\x32@.quantum.agent_runner.v1.DescribeRunnerResponse.EnforcementEntry\x12\x13\n\x0bheld_reason\x18\x08 \x01(\t\x1a\x32\n\x10\x45nforcementEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa7\x01\n\x0bHeldAttempt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x03\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"3\n\x10\x46ollowLogRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"1\n\x11\x46ollowLogResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\x14\n\x12\x44rainRunnerRequest\";\n\x13\x44rainRunnerResponse\x12\x13\n\x0bhanded_back\x18\x01 \x01(\x05\x12\x0f\n\x07running\x18\x02 \x01(\x05\x32\xfb\x02\n\x12\x41gentRunnerService\x12~\n\x0e\x44\x65scribeRunner\x12..quantum.agent_runner.v1.DescribeRunnerRequest\x1a/.quantum.agent_runner.v1.DescribeRunnerResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12n\n\tFollowLog\x12).quantum.agent_runner.v1.FollowLogRequest\x1a*.quantum.agent_runner.v1.FollowLogResponse\"\x08\xaa\xed\x18\x04read0\x01\x12u\n\x0b\x44rainRunner\x12+.quantum.agent_runner.v1.DrainRunnerRequest\x1a,.quantum.agent_runner.v1.DrainRunnerResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)protos/agent_runner/v1/agent_runner.proto\x12\x17quantum.agent_runner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\"\x17\n\x15\x44\x65scribeRunnerRequest\"\xef\x02\n\x16\x44\x65scribeRunnerResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\x12\x10\n\x08\x61ttached\x18\x03 \x01(\x08\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x12\n\nwarden_pid\x18\x05 \x01(\x03\x12\x36\n\x08\x61ttempts\x18\x06 \x03(\x0b\x32$.quantum.agent_runner.v1.HeldAttempt\x12U\n\x0b\x65nforcement\x18\x07 \x03(\x0b\x32@.quantum.agent_runner.v1.DescribeRunnerResponse.EnforcementEntry\x12\x13\n\x0bheld_reason\x18\x08 \x01(\t\x12\x0f\n\x07sandbox\x18\t \x01(\t\x12\x17\n\x0fsandbox_missing\x18\n \x01(\t\x1a\x32\n\x10\x45nforcementEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa7\x01\n\x0bHeldAttempt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x03\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"3\n\x10\x46ollowLogRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"1\n\x11\x46ollowLogResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\x14\n\x12\x44rainRunnerRequest\";\n\x13\x44rainRunnerResponse\x12\x13\n\x0bhanded_back\x18\x01 \x01(\x05\x12\x0f\n\x07running\x18\x02 \x01(\x05\x32\xfb\x02\n\x12\x41gentRunnerService\x12~\n\x0e\x44\x65scribeRunner\x12..quantum.agent_runner.v1.DescribeRunnerRequest\x1a/.quantum.agent_runner.v1.DescribeRunnerResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12n\n\tFollowLog\x12).quantum.agent_runner.v1.FollowLogRequest\x1a*.quantum.agent_runner.v1.FollowLogResponse\"\x08\xaa\xed\x18\x04read0\x01\x12u\n\x0b\x44rainRunner\x12+.quantum.agent_runner.v1.DrainRunnerRequest\x1a,.quantum.agent_runner.v1.DrainRunnerResponse\"\x0b\xaa\xed\x18\x07operateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,19 +45,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBERUNNERREQUEST']._serialized_start=167
   _globals['_DESCRIBERUNNERREQUEST']._serialized_end=190
   _globals['_DESCRIBERUNNERRESPONSE']._serialized_start=193
-  _globals['_DESCRIBERUNNERRESPONSE']._serialized_end=518
-  _globals['_DESCRIBERUNNERRESPONSE_ENFORCEMENTENTRY']._serialized_start=468
-  _globals['_DESCRIBERUNNERRESPONSE_ENFORCEMENTENTRY']._serialized_end=518
-  _globals['_HELDATTEMPT']._serialized_start=521
-  _globals['_HELDATTEMPT']._serialized_end=688
-  _globals['_FOLLOWLOGREQUEST']._serialized_start=690
-  _globals['_FOLLOWLOGREQUEST']._serialized_end=741
-  _globals['_FOLLOWLOGRESPONSE']._serialized_start=743
-  _globals['_FOLLOWLOGRESPONSE']._serialized_end=792
-  _globals['_DRAINRUNNERREQUEST']._serialized_start=794
-  _globals['_DRAINRUNNERREQUEST']._serialized_end=814
-  _globals['_DRAINRUNNERRESPONSE']._serialized_start=816
-  _globals['_DRAINRUNNERRESPONSE']._serialized_end=875
-  _globals['_AGENTRUNNERSERVICE']._serialized_start=878
-  _globals['_AGENTRUNNERSERVICE']._serialized_end=1257
+  _globals['_DESCRIBERUNNERRESPONSE']._serialized_end=560
+  _globals['_DESCRIBERUNNERRESPONSE_ENFORCEMENTENTRY']._serialized_start=510
+  _globals['_DESCRIBERUNNERRESPONSE_ENFORCEMENTENTRY']._serialized_end=560
+  _globals['_HELDATTEMPT']._serialized_start=563
+  _globals['_HELDATTEMPT']._serialized_end=730
+  _globals['_FOLLOWLOGREQUEST']._serialized_start=732
+  _globals['_FOLLOWLOGREQUEST']._serialized_end=783
+  _globals['_FOLLOWLOGRESPONSE']._serialized_start=785
+  _globals['_FOLLOWLOGRESPONSE']._serialized_end=834
+  _globals['_DRAINRUNNERREQUEST']._serialized_start=836
+  _globals['_DRAINRUNNERREQUEST']._serialized_end=856
+  _globals['_DRAINRUNNERRESPONSE']._serialized_start=858
+  _globals['_DRAINRUNNERRESPONSE']._serialized_end=917
+  _globals['_AGENTRUNNERSERVICE']._serialized_start=920
+  _globals['_AGENTRUNNERSERVICE']._serialized_end=1299
 # @@protoc_insertion_point(module_scope)

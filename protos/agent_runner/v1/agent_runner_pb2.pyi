@@ -16,7 +16,7 @@ class DescribeRunnerRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeRunnerResponse(_message.Message):
-    __slots__ = ("name", "slots", "attached", "draining", "warden_pid", "attempts", "enforcement", "held_reason")
+    __slots__ = ("name", "slots", "attached", "draining", "warden_pid", "attempts", "enforcement", "held_reason", "sandbox", "sandbox_missing")
     class EnforcementEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,8 @@ class DescribeRunnerResponse(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     HELD_REASON_FIELD_NUMBER: _ClassVar[int]
+    SANDBOX_FIELD_NUMBER: _ClassVar[int]
+    SANDBOX_MISSING_FIELD_NUMBER: _ClassVar[int]
     name: str
     slots: int
     attached: bool
@@ -40,7 +42,9 @@ class DescribeRunnerResponse(_message.Message):
     attempts: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
     enforcement: _containers.ScalarMap[str, str]
     held_reason: str
-    def __init__(self, name: _Optional[str] = ..., slots: _Optional[int] = ..., attached: _Optional[bool] = ..., draining: _Optional[bool] = ..., warden_pid: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., held_reason: _Optional[str] = ...) -> None: ...
+    sandbox: str
+    sandbox_missing: str
+    def __init__(self, name: _Optional[str] = ..., slots: _Optional[int] = ..., attached: _Optional[bool] = ..., draining: _Optional[bool] = ..., warden_pid: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., held_reason: _Optional[str] = ..., sandbox: _Optional[str] = ..., sandbox_missing: _Optional[str] = ...) -> None: ...
 
 class HeldAttempt(_message.Message):
     __slots__ = ("task_id", "fence", "agent", "pid", "started_at", "time_left")

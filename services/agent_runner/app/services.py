@@ -19,6 +19,7 @@ from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.service import NEVER, Service, how_it_ended, last_lines
+from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.service import (
     EXITS_OF_CONFIGURATION,
@@ -228,6 +229,7 @@ class Services:
     def _ended(self, service: Service, ended: Ended, boot_us: int) -> None:
         held = service.held
         self._forget_process(service)
+        tell_stragglers(self._log, held.ref.task_id, ended)
         output, report = self._reading.finish(held, ended)
         service.last = result_of(held, ended, output, report, boot_us=boot_us)
         service.cpu_us += service.last.cpu_us

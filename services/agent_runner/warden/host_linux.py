@@ -18,10 +18,15 @@ from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_CAP_SYS_NICE = 23
 # Tags of one run: this many numbers below its ceiling. A warden that spawns 1,000 a second needs 12 days to
 # use them up.
 TAGS_PER_RUN = 1 << 30
 _TAG_CEILING_MAX = 1 << 62
+# The cgroups of a run are named by this and the run.
+CELLS_PREFIX = "quantum-"
+# So many of the pids that were given last are looked at for what is too quick for a pass.
+_NEWEST = 4
 _SIGSET_BYTES = 128
 _SIGNALFD_INFO_BYTES = 128
 # RLIMIT_DATA also counts the stacks of threads and the heaps that Java and Node only reserve: 256 MB keeps
@@ -48,6 +53,13 @@ def make_undumpable() -> None:
 def boot_id() -> str:
     """Identity of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def _may_renice(nice: int) -> bool:
+    """Whether this process may come back to a nice value that it had."""
+    with open("/proc/self/status", "rb") as status:
+        held = next(int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
+    return bool(held >> _CAP_SYS_NICE & 1) or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - nice
 
 
 def _stat_fields(pid: int) -> list[bytes] | None:
@@ -103,6 +115,8 @@ class LinuxHost:
         self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._may_renice = _may_renice(self._own_nice)
 
     def adopt_orphans(self) -> None:
         """See `Host`."""
@@ -168,10 +182,18 @@ class LinuxHost:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
-    def stand_back(self, pid: int, nice: int) -> None:
+    def stand_back_next(self, nice: int) -> None:
         """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PGRP, pid, nice)
+        if self._may_renice:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+    def stands_back(self, pid: int | None, nice: int) -> None:
+        """See `Host`. Who may not take its own nice back sets the group's, moments after its birth."""
+        if self._may_renice:
+            os.setpriority(os.PRIO_PROCESS, 0, self._own_nice)
+        elif pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.setpriority(os.PRIO_PGRP, pid, nice)
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """See `Host`. With autogroups a nice value counts within its session alone."""
@@ -266,6 +288,20 @@ class LinuxHost:
         """See `Host`."""
         return _signal_if(pid, signum, lambda: _belongs(pid, mark))
 
+    def newest_of_run(self, mark: RunMark, known: Container[int]) -> list[int]:
+        """See `Host`."""
+        with open("/proc/loadavg", "rb", buffering=0) as file:
+            newest = int(file.read(128).split()[-1])
+        return [pid for pid in range(newest, newest - _NEWEST, -1) if pid not in known and _belongs(pid, mark)]
+
+    def thaw_cells(self, mark: RunMark) -> None:
+        """See `Host`."""
+        _tell_cells(mark, "cgroup.freeze", "0")
+
+    def kill_cells(self, mark: RunMark) -> None:
+        """See `Host`."""
+        _tell_cells(mark, "cgroup.kill", "1")
+
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """See `Host`."""
         if mark.boot != boot_id():
@@ -317,10 +353,37 @@ def _belongs(pid: int, mark: RunMark) -> bool:
     if pid == mark.warden_pid:
         return False
     tagged = mark.ceiling - TAGS_PER_RUN < _tag_of(pid) < mark.ceiling
-    if not tagged and not _has_token(pid, mark.run):
+    if not tagged and not _has_token(pid, mark.run) and not _in_cell(pid, mark):
         return False
     ticks = started_ticks(pid)
     return ticks is not None and ticks >= mark.warden_ticks
+
+
+def cells_name(run: str, warden_pid: int, warden_ticks: int) -> str:
+    """How the cgroups of a run are called: also tells whether its warden still lives."""
+    return f"{CELLS_PREFIX}{run}-{warden_pid}-{warden_ticks}-"
+
+
+def _in_cell(pid: int, mark: RunMark) -> bool:
+    """Whether a process is in a cgroup of that run, wherever it has put its tag and its environment."""
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
+            return f"/{cells_name(mark.run, mark.warden_pid, mark.warden_ticks)}".encode() in file.readall()
+    except OSError:
+        return False
+
+
+def _tell_cells(mark: RunMark, name: str, text: str) -> None:
+    from services.agent_runner.warden.cgroups_linux import folders_of
+
+    for folder in folders_of(mark):
+        # Cgroups of the first kind have no such file, and an empty one may be gone by now.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(f"{folder}/{name}", os.O_WRONLY)
+            try:
+                os.write(handle, text.encode())
+            finally:
+                os.close(handle)
 
 
 def _has_token(pid: int, run: str) -> bool:

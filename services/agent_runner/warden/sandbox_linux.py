@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from services.agent_runner.warden.protected import Protection
-from services.agent_runner.warden.sandbox import Asked, Places, Scope, within
+from services.agent_runner.warden.sandbox import Asked, Places, Scope, outermost, within
 
 BUBBLEWRAP = "bwrap"
 PROXY_SOCKET = "/run/quantum/proxy.sock"
@@ -150,7 +150,8 @@ def _written(scope: Scope, keep: Protection) -> Iterator[str]:
 
 def _hidden(places: Places, slot: str) -> Iterator[str]:
     """Over the secrets an empty folder, in which only the attempt's own slot is."""
-    hidden = [path for path in (places.state, *places.hidden) if os.path.isdir(path)]
+    # One that lies in another is gone with it, and could not be found below.
+    hidden = outermost(path for path in (places.state, *places.hidden) if os.path.isdir(path))
     for path in hidden:
         yield from ("--size", _SMALL, "--perms", "0755", "--tmpfs", path)
     yield from _way(slot, hidden)

@@ -1,0 +1,102 @@
+"""A sandbox with listed hosts reaches those, through the proxy, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.programs import require
+from tests.runner.sandboxes import Sandbox, SandboxUnderTest
+from tests.runner.support import alive, wait_until
+
+_ASK = """#!/usr/bin/env python3
+import os, socket, sys
+def speak(host, port, first=b""):
+    with socket.create_connection((host, port), timeout=10) as one:
+        one.sendall(first)
+        answer = one.recv(1000)
+        if answer.startswith(b"HTTP/1.1 200"):
+            one.sendall(b"hello")
+            answer = one.recv(1000)
+        return answer.decode()
+proxy = os.environ["HTTPS_PROXY"].removeprefix("http://").split(":")
+for target in sys.argv[1:]:
+    way, host, port = target.split("/")
+    try:
+        if way == "direct":
+            print(target, speak(host, int(port), b"hello"))
+        else:
+            said = speak(proxy[0], int(proxy[1]), f"{way} {host}:{port} HTTP/1.1\\r\\n\\r\\n".encode())
+            print(target, said.replace("\\r\\n", " "))
+    except OSError as error:
+        print(target, "failed:", error)
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[int]:
+    """A server on loopback that says what it was told, in capitals; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    client.sendall(client.recv(1000).upper())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[SandboxUnderTest]:
+    require("bwrap", "bubblewrap")
+    box = SandboxUnderTest(tmp_path)
+    yield box
+    box.close()
+
+
+def _ask(box: SandboxUnderTest, key: str, hosts: list[str], *targets: str) -> dict[str, str]:
+    script = box.warden.script("ask.py", _ASK)
+    sandbox: Sandbox = ([], [], hosts, False)
+    ended = box.warden.run(script, key, arguments=list(targets), folder=str(box.project), sandbox=sandbox)
+    assert (ended.status, ended.stragglers) == (0, 0), box.said(ended)
+    return dict(line.split(" ", 1) for line in box.said(ended).splitlines() if " " in line)
+
+
+def test_listed_hosts_are_reached_through_the_proxy_alone(box: SandboxUnderTest, server: int) -> None:
+    listed, other = f"CONNECT/127.0.0.1/{server}", f"CONNECT/127.0.0.1/{server + 1}"
+    direct, plain, name = f"direct/127.0.0.1/{server}", f"GET/127.0.0.1/{server}", f"CONNECT/localhost/{server}"
+    said = _ask(box, "a", [f"127.0.0.1:{server}"], listed, other, direct, plain, name)
+    assert said[listed] == "HELLO"
+    assert "403" in said[other] and "not in the manifest's list" in said[other]
+    assert "failed" in said[direct], "what ignores the proxy has no network"
+    assert "405" in said[plain] and "403" in said[name]
+
+
+def test_each_list_is_for_those_alone_who_have_it(box: SandboxUnderTest, server: int) -> None:
+    listed = f"CONNECT/127.0.0.1/{server}"
+    assert _ask(box, "a", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
+    assert "403" in _ask(box, "b", ["example.org:443"], listed)[listed]
+
+
+def test_a_proxy_that_was_killed_is_replaced(box: SandboxUnderTest, server: int) -> None:
+    listed = f"CONNECT/127.0.0.1/{server}"
+    assert _ask(box, "a", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
+    children = Path(f"/proc/{box.warden.pid}/task/{box.warden.pid}/children").read_text().split()
+    assert len(children) == 1, "the proxy is the only child"
+    os.kill(int(children[0]), signal.SIGKILL)
+    wait_until(lambda: not alive(int(children[0])), "the end of the proxy")
+    assert _ask(box, "b", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
