@@ -9,13 +9,14 @@ from foundation.errors import Conflict, Unavailable
 from services.coordinator.app.keep_services import KeepServices
 from services.coordinator.app.selection import Selection
 from services.coordinator.app.services import Services
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.explain import AgentFacts, explain
 from services.coordinator.domain.failure import RetryRule, lose_service
 from services.coordinator.domain.fleet import FleetView
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Effects, Task, TaskState, start
-from services.coordinator.ports import AgentSpec, PersonalAlert, Store, TaskFilter
+from services.coordinator.ports import PersonalAlert, Store, TaskFilter
 from tests.coordinator.desk import USER, Desk
 from tests.coordinator.tasks import after, leased
 
