@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from cli.session import Session
 from clients.coordinator_values import (
+    AgentState,
     CancelResult,
     Clearing,
     Decision,
@@ -78,6 +79,7 @@ class PlayedCoordinator:
     submitted: list[TaskSpec] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     page_size: int = 1000
+    agents: dict[str, Any] = field(default_factory=dict)
 
     def put(self, task_id: str, **changes: Any) -> TaskView:
         """Have a task."""
@@ -99,7 +101,12 @@ class PlayedCoordinator:
 
     async def get_agent(self, name: str) -> Any:
         """Any name is an agent's; `alias` is that of `build`."""
-        return _Named("build" if name == "alias" else name)
+        named = "build" if name == "alias" else name
+        return self.agents.get(named) or PlayedAgent(name=named)
+
+    async def list_agents(self) -> Any:
+        """Those that were put here."""
+        return tuple(self.agents.values())
 
     async def list_tasks(self, chosen: TaskFilter, *, limit: int = 0, cursor: str = "") -> TaskPage:
         """Those that the filter means, a page at a time."""
@@ -198,9 +205,18 @@ class PlayedSafety:
         return self.breakers[scope]
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedAgent:
+    """As much of an agent as the verbs look at that do not list them."""
+
     name: str
+    kind: str = "task"
+    state: AgentState = AgentState.IDLE
+    faults: tuple[str, ...] = ()
+    current_tasks: tuple[str, ...] = ()
+    queued: int = 0
+    held_reason: str = ""
+    last_task: TaskView | None = None
 
 
 class PlayedConnection:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from clients.coordinator_values import AgentState, TaskState
 from tests.cli.conftest import Quantum
-from tests.cli.fakes import PlayedSafety
+from tests.cli.fakes import PlayedAgent, PlayedCoordinator, PlayedSafety
 
 
 @pytest.fixture
@@ -56,6 +57,39 @@ def test_what_a_breaker_says_cannot_move_the_cursor(quantum: Quantum, played_saf
     said = quantum("recover", "--all").out
     assert "evil�[2J�" in said
     assert "\x1b" not in quantum("breaker", "list").out
+
+
+@pytest.fixture
+def services(coordinator: PlayedCoordinator) -> PlayedCoordinator:
+    """A service that is held, one that a person has ended, and one that runs."""
+    ended = coordinator.put("old", state=TaskState.FAILED)
+    agents = (
+        PlayedAgent(
+            name="watch", kind="service", state=AgentState.HELD, held_reason="held: it ended 6 times", last_task=ended
+        ),
+        PlayedAgent(name="off", kind="service"),
+        PlayedAgent(name="fine", kind="service", state=AgentState.RUNNING, current_tasks=("t",)),
+        PlayedAgent(name="build", state=AgentState.HELD, held_reason="its breaker is open"),
+    )
+    coordinator.agents = {agent.name: agent for agent in agents}
+    return coordinator
+
+
+def test_a_held_service_is_started_again_as_it_ran_before(quantum: Quantum, services: PlayedCoordinator) -> None:
+    assert quantum("recover", "--all").out == (
+        "1 service is started again:\n  watch was held: it ended 6 times\n  undo: quantum cancel again-old\n"
+    )
+    assert services.submitted == []
+
+
+def test_one_that_a_person_has_ended_is_started_by_its_name_alone(
+    quantum: Quantum, services: PlayedCoordinator
+) -> None:
+    assert quantum("recover", "--agent", "fine").out == "It is not held.\n"
+    assert quantum("recover", "--agent", "off", "--dry-run").out == "1 service would be started again:\n  off\n"
+    assert services.submitted == []
+    assert quantum("recover", "--agent", "off").code == 0
+    assert [spec.agent for spec in services.submitted] == ["off"]
 
 
 @pytest.mark.parametrize("words", [["recover"], ["recover", "--all", "--agent", "build"]])

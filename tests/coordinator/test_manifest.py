@@ -139,6 +139,15 @@ def test_an_agent_toml_may_name_its_script_and_needs_no_table() -> None:
         ("a.sh", "echo\n", True, ("/bin/sh",)),
         ("a.py", "print()\n", False, ("/usr/bin/env", "python3")),
         ("a.swift", "print()\n", False, ("/usr/bin/env", "swift")),
+        # What the system would not understand, it is not asked to run by itself.
+        ("a.sh", "  #!/bin/bash\n", True, ("/bin/bash",)),
+        ("a.sh", "\n\t#!/usr/bin/env bash\n", True, ("/usr/bin/env", "bash")),
+        ("a.sh", "#!/bin/bash\r\n", True, ("/bin/bash",)),
+        ("a.sh", "\ufeff#!/bin/bash\n", True, ("/bin/bash",)),
+        ("a.py", "\ufeffprint()\r\n", True, ("/usr/bin/env", "python3")),
+        ("a.sh", "#!\n", True, ("/bin/sh",)),
+        ("a.sh", "# a comment\n#!/bin/bash\n", True, ("/bin/sh",)),
+        ("tool", " #!/bin/bash\n", True, ("/bin/bash",)),
     ],
 )
 def test_a_script_runs_by_its_first_line_or_by_its_suffix(

@@ -52,18 +52,18 @@ def test_a_machine_without_room_is_asked_more_and_more_seldom_and_counts_for_not
 
 
 @pytest.mark.parametrize(
-    ("status", "cause", "answer", "fault"),
+    ("exit_code", "cause", "answer", "fault"),
     [
         (0, "exit", b'{"status": "ok"}\n', ""),
         (0, "exit", b'{"status": "degraded", "queue": 7}', ""),
         (0, "exit", b"fine", 'printed no JSON object with a "status" of ok, degraded or down'),
         (0, "exit", b'{"status": "great"}', 'printed no JSON object with a "status" of ok, degraded or down'),
-        (2 << 8, "exit", b'{"status": "down"}', "says that it is down"),
-        (2 << 8, "exit", b"", "says that it is unhealthy"),
-        (1 << 8, "exit", b'{"status": "ok"}', "exited with 1, which is neither 0 nor 2"),
-        (9, "exit", b"", "was ended by signal 9"),
-        (15, "timeout", b"", "gave no answer within 10 s"),
+        (2, "exit", b'{"status": "down"}', "says that it is down"),
+        (2, "exit", b"", "says that it is unhealthy"),
+        (1, "exit", b'{"status": "ok"}', "exited with 1, which is neither 0 nor 2"),
+        (None, "exit", b"", "was ended by signal 9"),
+        (None, "timeout", b"", "gave no answer within 10 s"),
     ],
 )
-def test_what_an_answer_means(status: int, cause: str, answer: bytes, fault: str) -> None:
-    assert fault_of(status, cause, answer) == fault
+def test_what_an_answer_means(exit_code: int | None, cause: str, answer: bytes, fault: str) -> None:
+    assert fault_of(exit_code, 9, cause, answer) == fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from services.agent_runner.app.attempt_messages import start_order
@@ -60,7 +61,9 @@ class Health:
                     answer = self._reading.peek(message.slot, ANSWER_BYTES_MAX)
                     if message.tree_dead:
                         self._warden.tell(Release(message.slot))
-                fault = fault_of(message.status, message.cause, self._reading.without_secrets(service.held, answer))
+                status, answer = message.status, self._reading.without_secrets(service.held, answer)
+                exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+                fault = fault_of(exit_code, os.WTERMSIG(status), message.cause, answer)
             case Refused():
                 fault = f"could not be started: {message.sentence}"
             case _:

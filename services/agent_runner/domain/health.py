@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 
 TIMEOUT_SECONDS = 10.0
 ANSWER_BYTES_MAX = 16 * 1024
 _STATUSES = ("ok", "degraded", "down")
 
 
-def fault_of(status: int, cause: str, answer: bytes) -> str:
+def fault_of(exit_code: int | None, signal: int, cause: str, answer: bytes) -> str:
     """Why an answer counts as unhealthy, as the rest of a sentence; empty: it is healthy.
 
-    `status` is as wait(2) gives it, `cause` the warden's: whatever it had to end has not answered.
+    `exit_code` None: it was ended by `signal`. `cause` is the warden's: whatever it had to end has not answered.
     """
     if cause != "exit":
         return f"gave no answer within {TIMEOUT_SECONDS:g} s" if cause == "timeout" else f"was ended ({cause})"
-    if not os.WIFEXITED(status):
-        return f"was ended by signal {os.WTERMSIG(status)}"
+    if exit_code is None:
+        return f"was ended by signal {signal}"
     said = _said(answer)
-    match os.WEXITSTATUS(status):
+    match exit_code:
         case 0 if said:
             return ""
         case 0:

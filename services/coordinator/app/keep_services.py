@@ -12,7 +12,7 @@ from services.coordinator.app.selection import Selection
 from services.coordinator.app.submit import Submit
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.request import TaskRequest
-from services.coordinator.domain.service import Standing, after_its_task, is_to_start, standing_of
+from services.coordinator.domain.service import Standing, Wish, after_its_task, is_to_start, standing_of
 from services.coordinator.domain.task import Task
 from services.coordinator.ports import Catalogue, Store, StoreTransaction, TaskFilter
 
@@ -89,6 +89,8 @@ class KeepServices:
             said = f"Service {spec.name} cannot be started: {error.message}"
             _log.warning(said, action="service_not_started", agent=spec.name)
             return
+        # At once: it may have ended for good before the next look.
+        await self._remember({spec.name: Standing(wish=Wish.ON)})
         self._manifests[spec.name] = _manifest(spec)
         _log.info(f"Service {spec.name} is started.", action="service_started", agent=spec.name)
 
