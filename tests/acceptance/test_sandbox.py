@@ -19,7 +19,7 @@ def _look(port: int) -> str:
     return f"""
 state="$QUANTUM_WORKSPACE/.quantum"
 cat "$state/credentials/key" > /dev/null 2>&1 && echo KEY
-grep -l -a -s QUANTUM_KEYCHAIN= /proc/[0-9]*/environ > /dev/null && echo ENVIRON
+grep -q -a -s QUANTUM_KEYCHAIN= /proc/[0-9]*/environ && echo ENVIRON
 ls "$state"/runner-*/slots/*/params.json 2> /dev/null | grep -v -q "$QUANTUM_PARAMS" && echo PARAMS
 echo x 2> /dev/null > "$QUANTUM_WORKSPACE/written" && echo WROTE
 python3 -c "import socket; socket.create_connection(('127.0.0.1', {port}), 5)" 2> /dev/null && echo REACHED
