@@ -47,12 +47,14 @@ def sampling_milliseconds(children: int, passes: int) -> Mapping[str, float]:
             if cell:
                 held.append(cell)
                 cell.enter(_BOUNDS)
+            pid = None
             try:
-                pids.append(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
+                pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
             finally:
                 if cell:
-                    cell.leave()
-        took = {"supervised": _median_ms(lambda: host.use(tags), passes)}
+                    cell.leave(pid)
+            pids.append(pid)
+        took = {"supervised": _median_ms(lambda: host.use(frozenset(tags)), passes)}
         if held:
             took["kernel"] = _median_ms(
                 lambda: [(cell.hits(), cell.memory_peak_bytes(), cell.cpu_seconds()) for cell in held], passes

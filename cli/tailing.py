@@ -20,7 +20,7 @@ class Tail:
 
     def last(self, lines: int) -> list[bytes]:
         """The last complete lines there are now; what comes later is for `more`."""
-        self._open()
+        self._open(self._path)
         if self._descriptor < 0:
             return []
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
@@ -37,9 +37,12 @@ class Tail:
         yield from self._read()
         if self._renamed():
             # What came between our last look and the renaming is read by now.
+            newer = self._newer()
             self.close()
-            self._open()
-            yield from self._read()
+            for path in (*newer, self._path):
+                self.close()
+                self._open(path)
+                yield from self._read()
 
     def close(self) -> None:
         """Let the file go."""
@@ -47,9 +50,24 @@ class Tail:
             os.close(self._descriptor)
             self._descriptor, self._rest = -1, b""
 
-    def _open(self) -> None:
+    def _newer(self) -> list[Path]:
+        """The logs that were renamed to .1, .2 … after ours, oldest first: under a flood it may be several at once."""
+        newer: list[Path] = []
+        ours = os.fstat(self._descriptor) if self._descriptor >= 0 else None
+        while ours is not None:
+            path = self._path.with_name(f"{self._path.name}.{len(newer) + 1}")
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                break
+            if os.path.samestat(found, ours):
+                break
+            newer.append(path)
+        return newer[::-1]
+
+    def _open(self, path: Path) -> None:
         try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._descriptor = -1
 

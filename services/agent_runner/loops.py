@@ -55,7 +55,8 @@ class Stream:
         final: tuple[type[QuantumError], ...] = (),
         on_attached: Callable[[], None] = lambda: None,
     ) -> None:
-        """`elsewhere` is for a coordinator on another host; errors of the kinds `final` end `keep`, which raises them.
+        """`elsewhere` is for a coordinator on another host; errors of the kinds `final` end `keep`,
+        which raises them, when they meet it at the door.
 
         `on_attached` is called at each attachment.
         """
@@ -77,10 +78,12 @@ class Stream:
         while True:
             try:
                 attached = await self._attach()
-            except self._final:
-                raise
             except QuantumError as error:
                 attached = self._runner.attached
+                # A stream ends with the credential that opened it, also when that was replaced: only at the door is a
+                # refusal one of whoever asks now.
+                if isinstance(error, self._final) and not attached:
+                    raise
                 self._say_why(error, first=attached or not failures)
             self._runner.detached()
             self._followers.stop_all()

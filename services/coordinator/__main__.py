@@ -47,7 +47,7 @@ from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
 from services.coordinator.app.alerts import TellAlerts
-from services.coordinator.app.attachments import Attachments, Defaults, LeaseTimes, ServiceRule
+from services.coordinator.app.attachments import Attachments, LeaseTimes
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
@@ -103,34 +103,6 @@ class Surroundings:
     changes: Changes
 
 
-def _defaults(settings: CoordinatorSettings) -> Defaults:
-    """Limits of an attempt where neither the task nor its manifest says more."""
-    return Defaults(
-        timeout=settings.timeout,
-        memory_bytes=settings.memory_limit,
-        grace=timedelta(seconds=settings.stop_grace_seconds),
-        idle_timeout=_seconds_or_none(settings.idle_timeout_seconds),
-        cpu_cores=settings.cpu_cores,
-        cpu_time=_seconds_or_none(settings.cpu_time_seconds),
-        processes_max=settings.processes_max,
-        open_files_max=settings.open_files_max,
-        output_bytes_max=settings.output_bytes_max,
-        work_files_max=settings.work_files_max,
-        work_bytes_max=settings.work_bytes_max,
-        service=ServiceRule(
-            backoff=timedelta(seconds=settings.service_backoff_seconds),
-            backoff_max=timedelta(seconds=settings.service_backoff_seconds_max),
-            escalate=settings.service_restarts_escalate,
-            hold=settings.service_restarts_hold,
-            window=timedelta(seconds=settings.service_restarts_window_seconds),
-        ),
-    )
-
-
-def _seconds_or_none(seconds: float) -> timedelta | None:
-    return timedelta(seconds=seconds) if seconds else None
-
-
 class Coordinator:
     """All parts wired together; the wiring is the picture."""
 
@@ -163,7 +135,7 @@ class Coordinator:
             footprints,
             StopFile(workspace.stop_file),
             workspace_folder=str(workspace.root),
-            defaults=_defaults(settings),
+            defaults=settings.defaults,
             paused_max=settings.paused_attempts_max,
             clock=clock,
         )

@@ -19,9 +19,9 @@ from services.coordinator.app.attachments import (
     Message,
     Order,
     OrderKind,
-    ServiceRule,
 )
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
+from services.coordinator.domain.defaults import ServiceRule
 from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.manifest import Sandbox
 from services.coordinator.domain.task import LimitUse, Measured

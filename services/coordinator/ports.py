@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
-from services.coordinator.domain.manifest import Sandbox
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 
@@ -341,62 +341,6 @@ class AlertBell(Protocol):
 
     async def resolve(self, cause: str) -> None:
         """The cause is gone; nothing happens when it was never there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSpec:
-    """One agent of the catalogue, as its manifest declares it."""
-
-    name: str
-    aliases: tuple[str, ...] = ()
-    kind: str = "task"
-    description: str = ""
-    script: str = ""  # absolute; "" when it cannot be run
-    script_sha256: str = ""  # "" when its text does not travel
-    builtin: str = ""  # its path below the agents that come with Quantum, where it is one of those
-    source: str = ""  # as shown to people
-    declared: bool = True
-    faults: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
-    effects: str = "once"
-    timeout: timedelta | None = None
-    idle_timeout: timedelta | None = None
-    memory_bytes: int | None = None
-    processes_max: int | None = None
-    open_files_max: int | None = None
-    retries: int = 0
-    uses: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    schedule: str = ""
-    required: tuple[str, ...] = ()
-    concurrency_max: int | None = None
-    params_as_arguments: bool = False
-    interpreter: tuple[str, ...] = ()
-    output_bytes_max: int | None = None
-    cpu_cores: float | None = None
-    cpu_time: timedelta | None = None
-    work_files_max: int | None = None
-    work_bytes_max: int | None = None
-    run_as: str = ""
-    secrets: tuple[str, ...] = ()
-    sandbox: Sandbox | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    health_every: timedelta | None = None
-    changed_at: datetime | None = None
-    """When its files last changed, as the file system has it."""
-
-    @property
-    def is_service(self) -> bool:
-        """Kept alive, instead of run to an end."""
-        return self.kind == "service"
-
-
-class ScriptTexts(Protocol):
-    """The texts of scripts, for runners that do not share this machine's disk."""
-
-    def script_text(self, agent: str, sha256: str) -> bytes:
-        """May block. Raises NotFound, and Stale when the script is another one by now."""
-        ...
 
 
 class Catalogue(Protocol):

@@ -13,8 +13,8 @@ from services.coordinator.app.attachments import Attachment, LeaseTimes
 from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.renewal import Renewal
+from services.coordinator.app.scripts import ScriptTexts
 from services.coordinator.convert_runner import events_from, hello_from, host_state_from, responses_of, welcome
-from services.coordinator.ports import ScriptTexts
 
 Context = grpc.aio.ServicerContext[pb.AttachRequest, pb.AttachResponse]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.coordinator.domain.defaults import Defaults, ServiceRule
 from services.coordinator.domain.failure import RetryRule
 
 
@@ -69,6 +70,30 @@ class CoordinatorSettings:
         return timedelta(seconds=self.timeout_seconds)
 
     @property
+    def defaults(self) -> Defaults:
+        """Limits of an attempt where neither the task nor its manifest says more."""
+        return Defaults(
+            timeout=self.timeout,
+            memory_bytes=self.memory_limit,
+            grace=timedelta(seconds=self.stop_grace_seconds),
+            idle_timeout=_seconds_or_none(self.idle_timeout_seconds),
+            cpu_cores=self.cpu_cores,
+            cpu_time=_seconds_or_none(self.cpu_time_seconds),
+            processes_max=self.processes_max,
+            open_files_max=self.open_files_max,
+            output_bytes_max=self.output_bytes_max,
+            work_files_max=self.work_files_max,
+            work_bytes_max=self.work_bytes_max,
+            service=ServiceRule(
+                backoff=timedelta(seconds=self.service_backoff_seconds),
+                backoff_max=timedelta(seconds=self.service_backoff_seconds_max),
+                escalate=self.service_restarts_escalate,
+                hold=self.service_restarts_hold,
+                window=timedelta(seconds=self.service_restarts_window_seconds),
+            ),
+        )
+
+    @property
     def keys_good_for(self) -> timedelta:
         """How long an idempotency key is remembered."""
         return timedelta(days=self.idempotency_days)
@@ -77,3 +102,7 @@ class CoordinatorSettings:
     def tick_seconds(self) -> float:
         """Pause between looks at the leases: at most a second, and often enough for tests that shorten them."""
         return min(1.0, self.lease_seconds / 4)
+
+
+def _seconds_or_none(seconds: float) -> timedelta | None:
+    return timedelta(seconds=seconds) if seconds else None

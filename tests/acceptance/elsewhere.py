@@ -98,6 +98,11 @@ class OtherHost:
         path = self.workspace.system_log
         return path.read_text().count(f'"action": "{action}"') if path.exists() else 0
 
+    def last_words(self) -> str:
+        """The ends of what it said and logged, for a test that failed."""
+        paths = [path for path in (self.folder / "out", self.workspace.system_log) if path.exists()]
+        return "\n".join(f"--- there, {path.name}\n{path.read_text()[-4000:]}" for path in paths)
+
     def scripts(self) -> list[int]:
         """The processes of attempts that exist there."""
         return [one.pid for one in of_agents(self.workspace.root)]
@@ -117,7 +122,8 @@ class OtherHost:
 async def fleet(folder: Path, *, address: str = "127.0.0.1", **settings: object) -> AsyncIterator[Deployment]:
     """Safety and coordinator of a workspace, listening on TCP, and no runner."""
     listen = {f"{name}_listen": f"{address}:{free_port()}" for name in ("coordinator", "safety")}
-    async with deployed(folder, **listen, **settings) as system:
+    # What else this machine does is not what is tried here.
+    async with deployed(folder, **listen, **{"host_guard": "off", **settings}) as system:
         secrets = open_secret_store(system.workspace, system.environ)
         renew_identities(system.workspace, secrets, system.environ, now=SystemClock().now())
         await system.up("safety", "coordinator")
@@ -140,6 +146,9 @@ async def other_host(folder: Path, within: Sequence[str] = (), **settings: objec
     host = OtherHost(folder, environ, within)
     try:
         yield host
+    except BaseException:
+        print(host.last_words(), file=sys.stderr)
+        raise
     finally:
         host.end()
         shutil.rmtree(runtime, ignore_errors=True)

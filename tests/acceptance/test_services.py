@@ -31,7 +31,9 @@ def starts(root: Path, agent: str) -> list[float]:
 
 @pytest.mark.parametrize("backoff", [pytest.param(0.2), pytest.param(1.0, marks=LONG)])
 def test_one_that_crashes_at_once_is_held_at_the_sixth_and_recovered(make_system: MakeSystem, backoff: float) -> None:
-    system = make_system(service_backoff_seconds=backoff, catalogue_scan_seconds=0.3, stop_grace_seconds=2).init()
+    system = make_system(
+        service_backoff_seconds=backoff, catalogue_scan_seconds=0.3, cpu_limit=100, stop_grace_seconds=2
+    ).init()
     mended = 'if [ -e "$QUANTUM_WORKSPACE/mended" ]; then exec sleep 600; fi'
     system.agent("crash", f"{NOTE_START}\n{mended}\necho line one\necho cannot reach the database\nexit 7", *SERVICE)
     system.agent("steady", f"{NOTE_START}\nexec sleep 600", *SERVICE)
@@ -107,13 +109,14 @@ def _alerts(system: System, agent: str) -> list[Any]:
 
 async def test_there_is_one_of_each_whoever_is_killed(tmp_path: Path) -> None:
     names = [f"keeper{number}" for number in range(5)]
-    async with deployed(tmp_path, lease_seconds=2, heartbeat_seconds=0.4, catalogue_scan_seconds=0.3) as system:
+    settings = {"lease_seconds": 4, "heartbeat_seconds": 0.8, "catalogue_scan_seconds": 0.3, "cpu_limit": 100}
+    async with deployed(tmp_path, **settings) as system:
         for name in names:
             system.agent(name, "exec sleep 600", manifest='kind = "service"')
         root = system.workspace.root
         with Observer(root) as observer:
             await system.up("safety", "coordinator", "runner-one", "runner-two")
-            for killed in ("coordinator", "runner-one", "runner-two", "coordinator"):
+            for killed in ("coordinator", "runner-one", "coordinator", "runner-two"):
                 await eventually(lambda: _one_of_each(root, names), "one of each")
                 before = services_of(root)
                 system.kill(killed)
@@ -150,7 +153,9 @@ def _all_told(system: Deployment, names: list[str]) -> Callable[[], object]:
 
 @pytest.mark.parametrize("count", [pytest.param(15), pytest.param(75, marks=LONG)])
 def test_looping_daemons_move_in_unchanged(make_system: MakeSystem, count: int) -> None:
-    system = make_system(max_concurrent_agents=count, catalogue_scan_seconds=0.3, stop_grace_seconds=2).init()
+    system = make_system(
+        max_concurrent_agents=count, catalogue_scan_seconds=0.3, cpu_limit=100, stop_grace_seconds=2
+    ).init()
     names = [_daemon(system.workspace.agents, number) for number in range(count)]
     contents = {path: path.read_bytes() for path in system.workspace.agents.glob("agent_*.*")}
     with Observer(system.root, every_seconds=0.2) as observer:

@@ -22,11 +22,18 @@ from services.coordinator.app.retry import Retry
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules, Submitted
 from services.coordinator.domain import task as moves
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.fleet import FleetView
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Measured, Task, TaskState
-from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Renewal, Store
+from services.coordinator.ports import (
+    Admission,
+    Candidate,
+    OutboxEntry,
+    Renewal,
+    Store,
+)
 from tests.coordinator.alarm import FakeAlarm
 
 USER = Caller(token_id="t1", name="user", scopes=frozenset({"read", "submit"}))
@@ -181,12 +188,16 @@ class Desk:
         before = await self.lease(task)
         return await self.move(before, moves.start(before, before.fence, at=self.clock.now()))
 
-    async def end(self, task: Task, state: TaskState = TaskState.SUCCEEDED, *, output: str = "") -> Task:
-        """Run it to an end."""
+    async def end(
+        self, task: Task, state: TaskState = TaskState.SUCCEEDED, *, output: str = "", printed: int = 0
+    ) -> Task:
+        """Run it to an end. `printed`: bytes of its output, of which `output` is the last part."""
         before = await self.task(task)
         if before.state is not TaskState.RUNNING:
             before = await self.run(task)
-        measured = Measured(exit_code=0 if state is TaskState.SUCCEEDED else 1)
+        measured = Measured(
+            exit_code=0 if state is TaskState.SUCCEEDED else 1, output_bytes=printed, output_cut=printed > 0
+        )
         after = moves.end(before, state, reason="It ended.", measured=measured, now=self.clock.now())
         await self.store.write(lambda tx: tx.put_output(task.id, output))
         return await self.move(before, after)

@@ -10,7 +10,7 @@ from foundation.errors import NotFound, Unavailable
 from foundation.ids import FixedRandomness
 from foundation.workspace import StopFile
 from services.coordinator.adapters.memory import MemoryStore
-from services.coordinator.app.attachments import Attachment, Attachments, Defaults, Grant, Hello, LeaseTimes, Message
+from services.coordinator.app.attachments import Attachment, Attachments, Grant, Hello, LeaseTimes, Message
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.footprints import Footprints
@@ -19,10 +19,18 @@ from services.coordinator.app.intake import Intake
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.renewal import Renewal
 from services.coordinator.app.services import Services
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Started
+from services.coordinator.domain.defaults import Defaults
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule
 from services.coordinator.domain.task import NO_LABELS, Effects, Measured, Task, TaskState, first_fence
-from services.coordinator.ports import Admission, AgentSpec, Candidate, OutboxEntry, Store, Verdict
+from services.coordinator.ports import (
+    Admission,
+    Candidate,
+    OutboxEntry,
+    Store,
+    Verdict,
+)
 from services.coordinator.ports import Renewal as Answer
 from tests.coordinator.alarm import FakeAlarm
 

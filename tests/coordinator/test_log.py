@@ -2,14 +2,16 @@
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import pytest
 
 from foundation.errors import Invalid, NotFound, Unavailable
 from services.coordinator.app import log as module
+from services.coordinator.app.attachments import FOLLOW_BUFFER_CHUNKS, Attachment, Follow, Hello
 from services.coordinator.app.log import Chunk
 from services.coordinator.domain import task as moves
-from services.coordinator.domain.task import NOTHING_MEASURED, TaskState
+from services.coordinator.domain.task import NOTHING_MEASURED, Task, TaskState
 from tests.coordinator.desk import Desk
 
 
@@ -36,6 +38,71 @@ async def test_a_running_one_is_read_from_its_runner(desk: Desk) -> None:
     desk.dispatch.away = True
     with pytest.raises(Unavailable):
         await read(desk, task.id)
+
+
+async def test_of_a_long_output_its_runner_is_asked_for_more(desk: Desk) -> None:
+    [task] = await desk.add()
+    desk.dispatch.output = [b"the beginning\n", b"the end\n"]
+    await desk.end(task, output="end\n", printed=22)
+    assert b"".join(chunk.data for chunk in await read(desk, task.id)) == b"the beginning\nthe end\n"
+    assert await read(desk, task.id, 18) == [Chunk(b"end\n", 22)]
+    assert await read(desk, task.id, 22) == []
+
+
+@pytest.mark.parametrize("away", [True, False], ids=["its runner is away", "its runner has forgotten it"])
+async def test_of_a_long_output_the_end_is_there_in_any_case(desk: Desk, away: bool) -> None:
+    [task] = await desk.add()
+    ended = await desk.end(task, output="the end\n", printed=22)
+    desk.dispatch.away = away
+    cut = "… [14 bytes were cut here]\n".encode()
+    assert await read(desk, task.id) == [Chunk(cut, 14), Chunk(b"the end\n", 22)]
+    assert await read(desk, task.id, 10) == [Chunk("… [4 bytes were cut here]\n".encode(), 14), Chunk(b"the end\n", 22)]
+    assert await read(desk, task.id, 18) == [Chunk(b"end\n", 22)]
+    assert (await read(desk, task.id, 22, follow=True)) == [Chunk(b"", 22, ended)]
+
+
+async def test_a_slow_reader_is_caught_up_with_and_its_memory_bounded() -> None:
+    """A runner that sends 100 chunks at once, whenever it is asked, to a reader that takes one at a time."""
+    attachment = _attachment()
+    whole = b"".join(b"%06d\n" % number for number in range(1000))
+    read_so_far, asked, most = b"", 0, 0
+
+    def send(order: Follow) -> None:
+        for start in range(order.offset, min(order.offset + 700, len(whole)), 7):
+            attachment.deliver(order.follow_id, whole[start : start + 7], start + 7, False)
+        if order.offset + 700 >= len(whole):
+            attachment.deliver(order.follow_id, b"", len(whole), True)
+
+    pieces = attachment.follow(_task(), 0, True)
+    waiting = asyncio.ensure_future(anext(pieces))
+    while True:
+        await asyncio.sleep(0)
+        for order in await attachment.outgoing() if attachment._outgoing else ():
+            if isinstance(order, Follow) and not order.stop:
+                asked += 1
+                send(order)
+        most = max([most, *(queue.qsize() for queue in attachment._follows.values())])
+        if waiting.done():
+            if isinstance(waiting.exception(), StopAsyncIteration):
+                break
+            data, after = waiting.result()
+            read_so_far += data
+            assert after == len(read_so_far)
+            waiting = asyncio.ensure_future(anext(pieces))
+    print(f"asked {asked} times; at most {most} chunks waited")
+    assert read_so_far == whole and asked > 10 and most <= FOLLOW_BUFFER_CHUNKS + 1
+    assert attachment._follows == {} and attachment._lagging == set()
+
+
+def _attachment() -> Attachment:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    hello = Hello(name="r", host="h", incarnation="i", slots=1, labels={}, version="0")
+    return Attachment(hello=hello, attached_at=now, last_heartbeat_at=now)
+
+
+def _task() -> Task:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Task(id="t", agent="a", state=TaskState.RUNNING, created_at=now, ready_at=now, fence=7)
 
 
 async def test_a_follower_sees_each_attempt_from_its_start_and_then_the_end(desk: Desk) -> None:

@@ -15,11 +15,11 @@ from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app import rooms
 from services.coordinator.app.attachments import Attachment, HostState
 from services.coordinator.app.footprints import Footprints
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import Frozen
 from services.coordinator.domain.footprint import MIB
 from services.coordinator.domain.placement import refusal
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import AgentSpec
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 from tests.coordinator.stores import KEY
 

@@ -40,6 +40,7 @@ def spawn_warden(
     environ: dict[str, str] | None = None,
     *,
     at_once: int = 10,
+    paused_max: int = 10,
     module: str = "services.agent_runner.warden",
     kernel_limits: str = "auto",
     cpu_limit: int = 100,
@@ -50,7 +51,7 @@ def spawn_warden(
         sys.executable,
         [
             *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
-            WardenFacts(at_once, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
+            WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
         ],
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
@@ -70,6 +71,7 @@ class WardenUnderTest:
         environ: dict[str, str] | None = None,
         *,
         at_once: int = 10,
+        paused_max: int = 10,
         module: str = "services.agent_runner.warden",
         kernel_limits: str = "auto",
         cpu_limit: int = 100,
@@ -79,8 +81,10 @@ class WardenUnderTest:
         self.scripts = folder / "scripts"
         self.scripts.mkdir(exist_ok=True)
         self.pid, self._link = spawn_warden(
-            *(self.folder, self.stop_file, run, environ),
+            # Nobody else's run, not even that of the same test in another checkout, has this name.
+            *(self.folder, self.stop_file, f"{run}-{os.urandom(4).hex()}", environ),
             at_once=at_once,
+            paused_max=paused_max,
             module=module,
             kernel_limits=kernel_limits,
             cpu_limit=cpu_limit,

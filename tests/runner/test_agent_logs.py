@@ -74,6 +74,23 @@ async def test_a_reader_sees_every_line_over_rotations(tmp_path: Path) -> None:
     assert [line.split()[2].decode() for line in heard] == numbers
 
 
+async def test_a_reader_that_looks_late_reads_what_was_renamed_meanwhile(tmp_path: Path) -> None:
+    logs, path = _logs(tmp_path), tmp_path / "agent_a.log"
+    logs.write("a", "task", "first\n")
+    logs.flush()
+    tail = Tail(path)
+    seen = tail.last(10)
+    for number in range(1000):
+        logs.write("a", "task", f"{number} {'x' * 100}\n")
+        if number % 100 == 99:
+            logs.flush()
+    renamed = len(list(tmp_path.iterdir())) - 1
+    seen += tail.more()
+    tail.close()
+    assert renamed >= 2, "renamed more than once since the last look"
+    assert [line.split()[2].decode() for line in seen] == ["first", *map(str, range(1000))]
+
+
 async def test_two_runners_rotate_one_log_and_lose_nothing(tmp_path: Path) -> None:
     one, other = _logs(tmp_path, files_max=100), _logs(tmp_path, files_max=100)
     for number in range(2000):

@@ -123,7 +123,7 @@ def test_a_secret_in_any_form_is_masked_whatever_the_cut(name: str, secret: str)
     assert all(leak not in _run(forms, [text[:cut], text[cut:]]) for cut in cuts)
     size = 1 if len(text) < 200 else 7
     assert leak not in _run(forms, [text[at : at + size] for at in range(0, len(text), size)])
-    # The control: masked piece by piece, with nothing held back, it comes through; of one with lines, no whole one does.
+    # The control: masked piece by piece, with nothing held back, it comes through; not one of lines.
     assert secret == PEM or any(leak in masked(text[:cut], forms) + masked(text[cut:], forms) for cut in cuts)
 
 

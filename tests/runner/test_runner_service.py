@@ -213,6 +213,17 @@ async def test_without_renewal_the_tree_is_ended_as_fenced(runner: RunnerUnderTe
     assert not alive(pid)
 
 
+async def test_what_outlived_a_script_is_in_the_result_and_in_the_log_by_name(runner: RunnerUnderTest) -> None:
+    await runner.start()
+    lease = runner.lease("setsid sleep 100 & echo $!; exit 0")
+    runner.coordinator.lease(lease)
+    result = await runner.coordinator.result(lease)
+    assert (result.exit_code, result.stragglers, result.tree_dead) == (0, 1, True)
+    lines = [json.loads(line) for line in runner.workspace.system_log.read_text().splitlines()]
+    [line] = [line for line in lines if line["action"] == "stragglers"]
+    assert line["task"] == lease.task_id and f"({result.output_tail.strip()})" in line["message"]
+
+
 async def test_a_clean_stop_hands_everything_back(runner: RunnerUnderTest) -> None:
     await runner.start(max_concurrent_agents=1)
     running, waiting = runner.lease("sleep 100"), runner.lease("true")

@@ -45,8 +45,10 @@ def test_a_run_that_outlasts_the_window_begins_anew() -> None:
 
 def test_a_machine_without_room_is_asked_more_and_more_seldom_and_counts_for_nothing() -> None:
     ends = Ends((1.0,), 1)
-    after = after_refusal(ends, RULE)
+    after = after_refusal(ends, RULE, held=False)
     assert after.ends.within == ends.within and after.pause_seconds == 2.0 and not after.held
+    guarded = after_refusal(after.ends, RULE, held=True)
+    assert (guarded.ends, guarded.pause_seconds) == (after.ends, 1.0), "where the guard holds, it is asked at one pace"
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ def test_the_stages_of_a_lease() -> None:
 
 
 def test_an_attempt_that_was_never_renewed_is_ended(warden: WardenUnderTest) -> None:
-    ended = warden.run(warden.shell("sleep 100"), lease=0.8)
+    leased_at = CLOCK.boottime()
+    ended = warden.run(warden.shell("sleep 100"), lease=0.8, leased_at=leased_at)
     assert ended.cause == "fence" and ended.tree_dead
-    assert 0.7 <= ended.ended_at - ended.started_at < 1.2
+    assert 0.8 <= ended.ended_at - leased_at < 1.2
     # Frozen from 0.75 × lease on.
     assert ended.active_seconds < 0.7
 

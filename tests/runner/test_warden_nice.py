@@ -14,7 +14,7 @@ import pytest
 
 from services.agent_runner.warden.host_linux import LinuxHost
 from services.agent_runner.warden.protocol import Spawned
-from tests.runner.support import WardenUnderTest, wait_until
+from tests.runner.support import ROOT, WardenUnderTest, wait_until
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 LOOP = "while :; do :; done"
@@ -65,7 +65,33 @@ def test_who_is_not_privileged_asks_again_when_all_have_asked_too_often(monkeypa
         assert host.stand_back_as_session(process.pid, 10)
         process.kill()
     assert host.stand_back_as_session(process.pid, 10), "who has gone needs nothing"
-    host.stand_back(process.pid, 10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes rights away that only root has")
+def test_who_may_not_take_its_own_nice_back_never_gives_it_away() -> None:
+    # Without the capability; what is spawned is made nice as soon as it is there.
+    trial = f"""
+import ctypes, os, sys
+sys.path.insert(0, {str(ROOT)!r})
+import resource
+resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
+libc = ctypes.CDLL(None, use_errno=True)
+# So that the child of this root has no more rights than itself.
+assert libc.prctl(28, 1, 0, 0, 0) == 0
+header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capset(header, data) == 0
+from services.agent_runner.warden.host_linux import LinuxHost
+host = LinuxHost()
+host.stand_back_next(10)
+assert os.getpriority(os.PRIO_PROCESS, 0) == 0
+pid = os.posix_spawn("/bin/sleep", ["sleep", "100"], {{}}, setsid=True)
+host.stands_back(pid, 10)
+print(os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, pid))
+os.kill(pid, 9)
+"""
+    done = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, check=False)
+    assert done.stdout == "0 10\n", done.stderr
+    LinuxHost().stands_back(None, 10)
 
 
 @contextmanager
@@ -84,16 +110,16 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def _times_an_agent(folder: Path, nice: int) -> float:
+def _times_an_agent(folder: Path, nice: int, kernel_limits: str = "off") -> float:
     """How many times as much as one agent a user's busy loop gets, beside four agents that are busy loops too."""
     folder.mkdir()
     with _on_one_processor():
-        warden = WardenUnderTest(folder)
+        warden = WardenUnderTest(folder, kernel_limits=kernel_limits)
         user = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
     try:
         warden.send(*(warden.order(warden.shell(LOOP), f"a{number}", nice=nice) for number in range(AGENTS)))
         agents = [warden.expect(Spawned).pid for _ in range(AGENTS)]
-        if nice and AUTOGROUP.exists():
+        if nice and kernel_limits == "off" and AUTOGROUP.exists():
             wait_until(lambda: all(_autogroup_of(pid).endswith(f"nice {nice}") for pid in agents), "all to stand back")
         pids = [user.pid, *agents]
         before = [_cpu_seconds(pid) for pid in pids]
@@ -112,6 +138,10 @@ def _times_an_agent(folder: Path, nice: int) -> float:
 
 def test_the_work_of_the_user_goes_before_that_of_the_agents(tmp_path: Path) -> None:
     fair, ahead = _times_an_agent(tmp_path / "control", 0), _times_an_agent(tmp_path / "nice", 10)
-    print(f"a user's loop beside {AGENTS} agents gets {ahead:.1f} × an agent's time; without nice {fair:.1f} ×")
+    kernel = _times_an_agent(tmp_path / "kernel", 10, "auto")
+    print(
+        f"a user's loop beside {AGENTS} agents gets {ahead:.1f} × an agent's time, and {kernel:.1f} × where the kernel "
+        f"holds limits; without either {fair:.1f} ×"
+    )
     assert fair < 2.0, "the control: without nice it gets what everybody gets"
-    assert ahead > 3.0
+    assert ahead > 3.0 and kernel > 3.0

@@ -112,6 +112,26 @@ def test_a_paused_one_gives_its_slot_back(single: WardenUnderTest) -> None:
     assert single.expect(Refused).key == "b"
 
 
+@pytest.mark.parametrize(("paused_max", "keeps_its_own"), [(1, True), (2, False)], ids=["one-too-many", "the-control"])
+def test_a_paused_one_too_many_keeps_its_slot(tmp_path: Path, paused_max: int, keeps_its_own: bool) -> None:
+    warden = WardenUnderTest(tmp_path, at_once=2, paused_max=paused_max)
+    gate = warden.folder / "gate"
+    warden.send(*(warden.order(warden.shell("sleep 100"), key) for key in ("first", "second")))
+    assert {warden.expect(Spawned).key for _ in range(2)} == {"first", "second"}
+    warden.send(Pause("first"), Pause("second"))
+    assert all(warden.expect(Paused).paused for _ in range(2))
+    # Two slots, two paused: one slot is free where only one of them gives its own back.
+    warden.send(warden.order(warden.shell(f"while ! test -e {gate}; do sleep 0.01; done"), "third"))
+    warden.expect(Spawned, lambda spawned: spawned.key == "third")
+    warden.send(warden.order(warden.shell(f"touch {gate}"), "fourth"))
+    if keeps_its_own:
+        warden.send(Withdraw(["fourth"], "it waits"))
+        assert warden.expect(Refused) == Refused("fourth", "withdrawn", "it waits")
+        gate.touch()
+    assert warden.ended("third").status == 0
+    warden.close()
+
+
 def test_a_lease_runs_down_while_it_waits_and_is_renewed_while_it_waits(single: WardenUnderTest) -> None:
     gate = single.folder / "gate"
     single.send(single.order(single.shell(f"while ! test -e {gate}; do sleep 0.01; done"), "first"))

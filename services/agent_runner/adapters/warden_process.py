@@ -115,5 +115,4 @@ def end_orphans(host: Host, mark: RunMark, clock: Clock, grace: float) -> bool:
 
     Nothing else is left for this process to do, and nobody else would end them before the next start.
     """
-    _, dead = reaping.end_run(host, mark, clock, grace=grace)
-    return dead
+    return not reaping.end_run(host, mark, clock, grace=grace).alive

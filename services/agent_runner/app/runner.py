@@ -33,6 +33,7 @@ from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.services import Services
+from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
 from services.agent_runner.domain.reach import UNCONFINED, Confinement
@@ -306,6 +307,7 @@ class Runner:
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
+        tell_stragglers(self._log, held.ref.task_id, ended)
         held.started_at, held.paused = ended.started_at, False
         if self._pace.observe(ended.active_seconds):
             self._say_credit()

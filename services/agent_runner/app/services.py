@@ -19,6 +19,7 @@ from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.service import NEVER, Service, how_it_ended, last_lines
+from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.service import (
     EXITS_OF_CONFIGURATION,
@@ -52,7 +53,6 @@ _ENDED_BY_US = {
     "handed_back": EndCause.HANDED_BACK,
 }
 _REFUSED_BY_US = {"mode": EndCause.POLICY, "fence": EndCause.FENCE, "withdrawn": EndCause.HANDED_BACK}
-_REFUSED_FOR_NOW = ("resources", "host")
 _ORDERED = {OrderKind.CANCEL: "cancel", OrderKind.STOP: "stop", OrderKind.DISOWN: "disowned"}
 
 
@@ -229,6 +229,7 @@ class Services:
     def _ended(self, service: Service, ended: Ended, boot_us: int) -> None:
         held = service.held
         self._forget_process(service)
+        tell_stragglers(self._log, held.ref.task_id, ended)
         output, report = self._reading.finish(held, ended)
         service.last = result_of(held, ended, output, report, boot_us=boot_us)
         service.cpu_us += service.last.cpu_us
@@ -279,9 +280,10 @@ class Services:
             self._finish(service, *service.ending)
         elif refusal.cause == "configuration":
             self._finish(service, EndCause.SERVICE_HELD, f"held: it cannot be started again: {refusal.sentence}")
-        elif refusal.cause in _REFUSED_FOR_NOW:
+        elif refusal.cause in ("resources", "host"):
             service.last_end = f"could not be started: {refusal.sentence}"
-            self._wait(service, after_refusal(service.ends, service.rule), self._clock.boottime(), boot_us)
+            after = after_refusal(service.ends, service.rule, held=refusal.cause == "host")
+            self._wait(service, after, self._clock.boottime(), boot_us)
         else:
             self._finish(service, _REFUSED_BY_US[refusal.cause], refusal.sentence)
 

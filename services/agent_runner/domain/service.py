@@ -47,10 +47,15 @@ def after_end(ends: Ends, rule: ServiceTerms, *, ran_seconds: float, now: float)
     )
 
 
-def after_refusal(ends: Ends, rule: ServiceTerms) -> After:
-    """The machine had no room for its process: it is tried again more and more seldom, and is not to blame."""
-    waits = replace(ends, streak=ends.streak + 1)
-    return After(waits, pause_seconds=pause_seconds(rule, waits.streak), escalated=False, held=False)
+def after_refusal(ends: Ends, rule: ServiceTerms, *, held: bool) -> After:
+    """The machine had no room for its process, for which it is not to blame.
+
+    It is tried again more and more seldom; where the machine's guard says so (`held`), which looks itself and costs
+    nothing to ask, after the first pause each time.
+    """
+    waits = ends if held else replace(ends, streak=ends.streak + 1)
+    pause = pause_seconds(rule, 1 if held else waits.streak)
+    return After(waits, pause_seconds=pause, escalated=False, held=False)
 
 
 def pause_seconds(rule: ServiceTerms, streak: int) -> float:

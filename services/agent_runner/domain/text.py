@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 # C0 but tab and newline, DEL, C1, and the marks that turn the direction of text round: on a terminal or in a
 # page they could hide or rewrite what stands there.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("([\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069])\\1*")
 CUT_MARK = " … [line cut]"
 
 
@@ -52,6 +52,8 @@ class Cleaner:
             self._skipping = False
             data = data[newline + 1 :]
         most = self._line_bytes_max
+        if not _has_longer_line(data, most):
+            return data
         lines = data.split(b"\n")
         return b"\n".join(line if len(line) <= most else _cut(line, most) for line in lines)
 
@@ -61,6 +63,17 @@ class Cleaner:
         self._skipping = True
         self._carry = b""
         return head
+
+
+def _has_longer_line(data: bytes, most: int) -> bool:
+    """Whether so many bytes and one more follow one another without a line end; looks at few of them."""
+    begin = 0
+    while len(data) - begin > most:
+        end = data.rfind(b"\n", begin, begin + most + 1)
+        if end < 0:
+            return True
+        begin = end + 1
+    return False
 
 
 def _cut(line: bytes, most: int) -> bytes:

@@ -10,13 +10,13 @@ import socket
 import sys
 from pathlib import Path
 
-from foundation.clock import SystemClock
+from foundation.clock import Clock, SystemClock
 from foundation.workspace import Workspace
 from services.agent_runner.warden import reaping
 from services.agent_runner.warden.boxes import Boxes, Means, find_means, places_of
 from services.agent_runner.warden.cgroups import NoCells
 from services.agent_runner.warden.facts import WardenFacts
-from services.agent_runner.warden.host import Host
+from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.loop import Warden
 from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protocol import Ready
@@ -27,7 +27,6 @@ from services.agent_runner.warden.spawn import Spawner
 from services.agent_runner.warden.this_host import open_cells, this_host
 
 LINK_FD = 3
-_REAP_GRACE_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 13.0
 
 
@@ -47,7 +46,7 @@ def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
     reaping.take_over(folder, host, clock, patience=_TAKE_OVER_SECONDS)
     reaped = 0
     if earlier := reaping.read_mark(folder):
-        reaped, _ = reaping.end_run(host, earlier, clock, grace=_REAP_GRACE_SECONDS)
+        reaped = _reap(earlier, host, clock, link)
     means = find_means()
     host.adopt_orphans()
     mark = host.mark(run)
@@ -89,6 +88,32 @@ def _boxes(folder: Path, stop_file: Path, run_as_user: str, host: Host, means: M
 
     proxies = Proxies(folder / "proxy", started=helpers.add, mark=host.tag_next)
     return Boxes(means, places, run_as_user, Placeholders(folder), proxies)
+
+
+def _reap(earlier: RunMark, host: Host, clock: Clock, link: socket.socket) -> int:
+    """End what an earlier run left; until that is done, however long it takes, this one does not begin."""
+    reaped = 0
+    while True:
+        left = reaping.end_run(host, earlier, clock, grace=reaping.REAP_GRACE_SECONDS if not reaped else 0.0)
+        reaped = max(reaped, left.met)
+        if not left.alive:
+            return reaped
+        pids = " ".join(map(str, left.alive))
+        print(
+            f"warden: processes of an earlier run cannot be ended yet, so nothing is started: {pids}", file=sys.stderr
+        )
+        if not _connected(link):
+            # Nobody waits for us any more; whoever starts next begins anew.
+            sys.exit(1)
+
+
+def _connected(link: socket.socket) -> bool:
+    try:
+        return bool(link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
 
 
 if __name__ == "__main__":

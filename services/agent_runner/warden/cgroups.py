@@ -31,8 +31,8 @@ class Cell(Protocol):
     def enter(self, bounds: Bounds) -> None:
         """Move this process in. Raises OSError when that fails; then it is where it was."""
 
-    def leave(self) -> None:
-        """Move this process back; from here on the bounds hold for whatever stays."""
+    def leave(self, pid: int | None) -> None:
+        """Move this process back; from here on the bounds hold for what was spawned (None: nothing was)."""
 
     def members(self) -> list[int]:
         """The processes in it, zombies left out."""

@@ -11,12 +11,14 @@ from services.agent_runner.warden.cgroup_files import Folder
 from services.agent_runner.warden.cgroups import Cells, NoCells
 from services.agent_runner.warden.cgroups_v1_linux import HIERARCHIES, UNIFIED, CellsV1
 from services.agent_runner.warden.cgroups_v2_linux import PROCESSES, CellsV2, enable_controllers
-from services.agent_runner.warden.host_linux import started_ticks
+from services.agent_runner.warden.host import RunMark
+from services.agent_runner.warden.host_linux import CELLS_PREFIX as PREFIX
+from services.agent_runner.warden.host_linux import cells_name, started_ticks
 
-PREFIX = "quantum-"
-# A quarter of what everything else gets when both want the processors: the user's own work goes first.
-WEIGHT_V1 = 256
-WEIGHT_V2 = 25
+# All scripts together weigh as much as one process of the user's, whose own work so goes first; with less, a busy
+# machine lets none of them come to its end.
+WEIGHT_V1 = 1_024
+WEIGHT_V2 = 50
 
 
 class Homes(NamedTuple):
@@ -45,10 +47,11 @@ def open_cells(run: str, *, cpu_share: float) -> Cells:
     return CellsV1(usable, name, cpu_share=cpu_share, weight=WEIGHT_V1)
 
 
-def folders_of_run(run: str) -> list[str]:
+def folders_of(mark: RunMark) -> list[str]:
     """The folders of a run's cells, whichever hierarchies they are in; what lives in them belongs to that run."""
     homes = find_homes(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
-    return [path for path in _ours(homes) if os.path.basename(path).startswith(f"{PREFIX}{run}-")]
+    name = cells_name(mark.run, mark.warden_pid, mark.warden_ticks)
+    return [path for path in _ours(homes) if os.path.basename(path).startswith(name)]
 
 
 def find_homes(mountinfo: str, own: str) -> Homes:
@@ -78,7 +81,7 @@ def _below(point: str, root: str, place: str) -> str:
 def _name_of(run: str) -> str:
     """Tells a successor which run it was, and everybody whether its warden still lives."""
     pid = os.getpid()
-    return f"{PREFIX}{run}-{pid}-{started_ticks(pid)}-{_pid_namespace()}"
+    return f"{cells_name(run, pid, started_ticks(pid) or 0)}{_pid_namespace()}"
 
 
 def _pid_namespace() -> int:

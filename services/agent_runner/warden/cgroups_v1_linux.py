@@ -85,6 +85,7 @@ class _CellV1:
     ) -> None:
         self._homes = homes
         self._folders = folders
+        self._entered = [key for key in folders if key != "cpu"]
         self._poll = poll
         self._cores_max = cores_max
         self._bounds = NO_BOUNDS
@@ -93,7 +94,7 @@ class _CellV1:
         self._failures = self._refused = self._cpu_us = 0
         self._usage_seen = self._peak = 0
         self._event = -1
-        self._rang = self._memory_hit = False
+        self._rang = self._memory_hit = self._crowded = False
         self._memory = folders.get("memory")
         self._pids = folders.get("pids")
         self._cpu = folders.get("cpu")
@@ -136,10 +137,10 @@ class _CellV1:
             self._quota_set = 0
         if self._unified:
             self._cpu_us = self._unified.field("cpu.stat", b"usage_usec")
-        self._rang = self._memory_hit = False
+        self._rang = self._memory_hit = self._crowded = False
         try:
-            for folder in self._folders.values():
-                folder.write("cgroup.procs", "0")
+            for key in self._entered:
+                self._folders[key].write("cgroup.procs", "0")
         except OSError:
             self._go_home()
             raise
@@ -157,9 +158,11 @@ class _CellV1:
         self._failures = memory.number("memory.failcnt")
         self._drain_event()
 
-    def leave(self) -> None:
+    def leave(self, pid: int | None) -> None:
         """See `Cell`."""
         self._go_home()
+        if self._cpu and pid is not None:
+            self._move_in(self._cpu, pid)
         bounds = self._bounds
         if self._memory and bounds.memory_bytes:
             try:
@@ -172,11 +175,26 @@ class _CellV1:
             self._memory_set = True
         if self._pids and bounds.processes_max:
             self._bound_pids(self._pids, bounds.processes_max)
+            # What was forked before is not taken back.
+            self._crowded = bounds.processes_max < _PIDS_ROOM and self.processes() > bounds.processes_max
         if self._cpu and 0 < bounds.cpu_cores < self._cores_max:
             self._quota_set = _set_quota(self._cpu, bounds.cpu_cores)
 
+    def _move_in(self, cpu: Folder, pid: int) -> None:
+        """Share out the processors from here on. Not earlier: this process would have had to wait inside, at the end
+        of the queue, for its turn to come out again."""
+        outside = {pid}
+        inside: set[int] = set()
+        while outside:
+            for each in outside:
+                with contextlib.suppress(ProcessLookupError):
+                    cpu.write("cgroup.procs", str(each))
+            inside |= outside
+            # What it has forked meanwhile is listed, and what that forks is born inside.
+            outside = set(self.members()) - inside
+
     def _go_home(self) -> None:
-        for key in self._folders:
+        for key in self._entered:
             self._homes[key].write("cgroup.procs", "0")
 
     def _bound_pids(self, pids: Folder, most: int) -> None:
@@ -248,7 +266,9 @@ class _CellV1:
             self._rang = True
 
     def _out_of_processes(self) -> bool:
-        return self._pids is not None and self._pids.field("pids.events", b"max") != self._refused
+        if self._pids is None:
+            return False
+        return self._crowded or self._pids.field("pids.events", b"max") != self._refused
 
     def rest(self) -> None:
         """See `Cell`."""

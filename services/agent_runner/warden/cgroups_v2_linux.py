@@ -93,7 +93,7 @@ class _CellV2:
         self._cpu_us = self.folder.field("cpu.stat", b"usage_usec")
         self.folder.write("cgroup.procs", "0")
 
-    def leave(self) -> None:
+    def leave(self, pid: int | None) -> None:
         """See `Cell`."""
         self._home.write("cgroup.procs", "0")
         bounds = self._bounds

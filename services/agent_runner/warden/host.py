@@ -65,8 +65,11 @@ class Host(Protocol):
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """To be called once the process of `limit_next` was spawned, or (None) was not."""
 
-    def stand_back(self, pid: int, nice: int) -> None:
-        """Let everything in the group of a process that was just spawned stand back for other work."""
+    def stand_back_next(self, nice: int) -> None:
+        """Let the next spawned process stand back for other work, from its first moment where that can be had."""
+
+    def stands_back(self, pid: int | None, nice: int) -> None:
+        """To be called once the process of `stand_back_next` was spawned, or (None) was not."""
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """The same for its whole session, where the system shares processors out by session; false: not just now."""
@@ -109,6 +112,15 @@ class Host(Protocol):
 
     def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
         """Signal a process if it (still) belongs to the run."""
+
+    def newest_of_run(self, mark: RunMark, known: Container[int]) -> list[int]:
+        """Of the processes that were born last those that belong to a run and are not in `known`."""
+
+    def thaw_cells(self, mark: RunMark) -> None:
+        """Let go on whatever a run's warden has left frozen in a place of the kernel's own."""
+
+    def kill_cells(self, mark: RunMark) -> None:
+        """SIGKILL all that is in such places of a run at once, where that is to be had."""
 
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """Signal the warden of a run if it is still that process."""

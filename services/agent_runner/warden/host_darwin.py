@@ -9,12 +9,14 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 
-from services.agent_runner.warden.host import RunMark, TreeUse
+from services.agent_runner.warden.host import About, RunMark, TreeUse
+from services.agent_runner.warden.parent_sweep import Known, Sighting, assign
 
 _CTL_KERN, _KERN_PROCARGS2 = 1, 49
 _PROC_PIDTBSDINFO = 3
+_ZOMBIE = 5
 _RUSAGE_INFO_V2 = 2
 _ARGUMENTS_BYTES_MAX = 1 << 20
 
@@ -49,6 +51,10 @@ class _Timebase(ctypes.Structure):
     _fields_ = (("numer", ctypes.c_uint32), ("denom", ctypes.c_uint32))
 
 
+def _started_of(info: _BsdInfo) -> int:
+    return int(info.start_seconds) * 1_000_000 + int(info.start_micros)
+
+
 def _library() -> ctypes.CDLL:
     return ctypes.CDLL("/usr/lib/libSystem.B.dylib", use_errno=True)
 
@@ -60,6 +66,7 @@ class DarwinHost:
     def __init__(self) -> None:
         self._libc = _library()
         self._run = ""
+        self._known: dict[int, Known] = {}
         self._next = 0
         timebase = _Timebase()
         self._libc.mach_timebase_info(ctypes.byref(timebase))
@@ -99,30 +106,58 @@ class DarwinHost:
     def limited(self, pid: int | None, *, open_files_max: int) -> None:
         """Nothing was limited."""
 
-    def stand_back(self, pid: int, nice: int) -> None:
+    def stand_back_next(self, nice: int) -> None:
+        """Nothing: it is done once the process is there."""
+
+    def stands_back(self, pid: int | None, nice: int) -> None:
         """See `Host`."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PGRP, pid, nice)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.setpriority(os.PRIO_PGRP, pid, nice)
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """Processors are not shared out by session here."""
         return True
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
-        """See `Host`."""
-        found = ((pid, self._tag(pid)) for pid in self._pids() if pid not in known)
-        return [(pid, tag) for pid, tag in found if tag > 0]
+        """There are none: orphans are launchd's."""
+        return []
 
-    def members(self, tag: int) -> list[int]:
+    @property
+    def adopts(self) -> bool:
         """See `Host`."""
-        return [pid for pid in self._pids() if self._tag(pid) == tag]
+        return False
+
+    def tagged(self, tags: Collection[int]) -> Mapping[int, list[int]]:
+        """See `Host`. By token and by parent; what once was seen beside its parent stays known."""
+        self._known = assign(self._sightings(), self._known)
+        found: dict[int, list[int]] = {tag: [] for tag in tags}
+        for pid, known in self._known.items():
+            if known.tag in found:
+                found[known.tag].append(pid)
+        return found
+
+    def children(self, pid: int, known: Container[int]) -> list[tuple[int, int]]:
+        """See `Host`."""
+        return [(each.pid, each.started) for each in self._sightings() if each.parent == pid and each.pid not in known]
+
+    def started(self, pid: int) -> int:
+        """See `Host`."""
+        return self._started(pid) or 0
+
+    def about(self, pid: int) -> About | None:
+        """See `Host`."""
+        info = self._info(pid)
+        if info is None:
+            return None
+        name = (info.name or info.comm).decode("utf-8", "replace")
+        return About(name, info.status == _ZOMBIE, info.pgid, 0, max(self._tag(pid), 0))
 
     def use(self, tags: Collection[int]) -> Mapping[int, TreeUse]:
         """See `Host`; `phys_footprint`, which is what the system itself acts on."""
         found: dict[int, TreeUse] = {}
-        for pid in self._pids():
-            tag = self._tag(pid)
-            if tag in tags:
+        for tag, pids in self.tagged(tags).items():
+            for pid in pids:
                 before = found.get(tag, TreeUse(0, 0, 0.0))
                 footprint, cpu_seconds = self._usage(pid)
                 found[tag] = TreeUse(
@@ -132,12 +167,18 @@ class DarwinHost:
 
     def proportional_bytes(self, tag: int) -> int:
         """See `Host`."""
-        return sum(self._usage(pid)[0] for pid in self.members(tag))
+        return sum(self._usage(pid)[0] for pid in self.tagged({tag})[tag])
 
     def signal(self, pid: int, tag: int, signum: int) -> bool:
         """See `Host`. Without a pidfd a moment remains between the look and the signal; pids here wrap at
         99,999."""
-        return self._signal_if(pid, signum, tag == -1 or self._tag(pid) == tag)
+        known = self._known.get(pid)
+        meant = known is not None and known.tag == tag and self._started(pid) == known.started
+        return self._signal_if(pid, signum, tag == -1 or meant or self._tag(pid) == tag)
+
+    def signal_started(self, pid: int, started: int, signum: int) -> bool:
+        """See `Host`."""
+        return self._signal_if(pid, signum, self._started(pid) == started)
 
     def of_run(self, mark: RunMark) -> list[int]:
         """See `Host`."""
@@ -148,6 +189,16 @@ class DarwinHost:
     def signal_of_run(self, pid: int, mark: RunMark, signum: int) -> bool:
         """See `Host`."""
         return self._signal_if(pid, signum, self._belongs(pid, mark))
+
+    def newest_of_run(self, mark: RunMark, known: Container[int]) -> list[int]:
+        """The system does not tell who was born last."""
+        return []
+
+    def thaw_cells(self, mark: RunMark) -> None:
+        """There are none."""
+
+    def kill_cells(self, mark: RunMark) -> None:
+        """There are none."""
 
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """See `Host`."""
@@ -182,8 +233,10 @@ class DarwinHost:
         if not meant:
             return False
         try:
-            os.kill(pid, signum)
-        except (ProcessLookupError, PermissionError):
+            # Whom we may not signal is there all the same; that it does not end will show.
+            with contextlib.suppress(PermissionError):
+                os.kill(pid, signum)
+        except ProcessLookupError:
             return False
         return True
 
@@ -193,13 +246,24 @@ class DarwinHost:
         count = self._libc.proc_listallpids(pids, ctypes.sizeof(pids))
         return [pid for pid in pids[: max(count, 0)] if pid > 0]
 
-    def _started(self, pid: int) -> int | None:
-        """Microseconds since the epoch."""
+    def _sightings(self) -> list[Sighting]:
+        found = []
+        for pid in self._pids():
+            if pid != os.getpid() and (info := self._info(pid)) is not None:
+                found.append(Sighting(pid, info.ppid, _started_of(info), self._tag(pid)))
+        return found
+
+    def _info(self, pid: int) -> _BsdInfo | None:
         info = _BsdInfo()
         size = ctypes.sizeof(info)
         if self._libc.proc_pidinfo(pid, _PROC_PIDTBSDINFO, ctypes.c_uint64(0), ctypes.byref(info), size) < size:
             return None
-        return int(info.start_seconds) * 1_000_000 + int(info.start_micros)
+        return info
+
+    def _started(self, pid: int) -> int | None:
+        """Microseconds since the epoch."""
+        info = self._info(pid)
+        return None if info is None else _started_of(info)
 
     def _usage(self, pid: int) -> tuple[int, float]:
         """Footprint in bytes and processor seconds of a process and of the children that it has waited for."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import resource
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from foundation.clock import SystemClock
 from services.agent_runner.warden.host import About, RunMark, TreeUse
+from services.agent_runner.warden.niceness_linux import StandsBack
 from services.agent_runner.warden.sampling_linux import Sampler
 
 _PR_SET_DUMPABLE = 4
@@ -22,6 +22,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 # use them up.
 TAGS_PER_RUN = 1 << 30
 _TAG_CEILING_MAX = 1 << 62
+# The cgroups of a run are named by this and the run.
+CELLS_PREFIX = "quantum-"
+# So many of the pids that were given last are looked at for what is too quick for a pass.
+_NEWEST = 4
 _SIGSET_BYTES = 128
 _SIGNALFD_INFO_BYTES = 128
 # RLIMIT_DATA also counts the stacks of threads and the heaps that Java and Node only reserve: 256 MB keeps
@@ -92,10 +96,11 @@ def _new_ceiling() -> int:
     return ceiling
 
 
-class LinuxHost:
+class LinuxHost(StandsBack):
     """See `Host`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._ceiling = 0
         self._next = 0
         self._children = -1
@@ -167,26 +172,6 @@ class LinuxHost:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
-
-    def stand_back(self, pid: int, nice: int) -> None:
-        """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PGRP, pid, nice)
-
-    def stand_back_as_session(self, pid: int, nice: int) -> bool:
-        """See `Host`. With autogroups a nice value counts within its session alone."""
-        try:
-            handle = os.open(f"/proc/{pid}/autogroup", os.O_WRONLY)
-        except OSError:
-            return True  # the system has none, or it is not ours to change
-        try:
-            os.write(handle, str(nice).encode())
-        except OSError as error:
-            # Who is not privileged may do it ten times a second, all users together.
-            return error.errno != errno.EAGAIN
-        finally:
-            os.close(handle)
-        return True
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:
         """See `Host`."""
@@ -266,6 +251,20 @@ class LinuxHost:
         """See `Host`."""
         return _signal_if(pid, signum, lambda: _belongs(pid, mark))
 
+    def newest_of_run(self, mark: RunMark, known: Container[int]) -> list[int]:
+        """See `Host`."""
+        with open("/proc/loadavg", "rb", buffering=0) as file:
+            newest = int(file.read(128).split()[-1])
+        return [pid for pid in range(newest, newest - _NEWEST, -1) if pid not in known and _belongs(pid, mark)]
+
+    def thaw_cells(self, mark: RunMark) -> None:
+        """See `Host`."""
+        _tell_cells(mark, "cgroup.freeze", "0")
+
+    def kill_cells(self, mark: RunMark) -> None:
+        """See `Host`."""
+        _tell_cells(mark, "cgroup.kill", "1")
+
     def signal_warden(self, mark: RunMark, signum: int) -> bool:
         """See `Host`."""
         if mark.boot != boot_id():
@@ -317,10 +316,37 @@ def _belongs(pid: int, mark: RunMark) -> bool:
     if pid == mark.warden_pid:
         return False
     tagged = mark.ceiling - TAGS_PER_RUN < _tag_of(pid) < mark.ceiling
-    if not tagged and not _has_token(pid, mark.run):
+    if not tagged and not _has_token(pid, mark.run) and not _in_cell(pid, mark):
         return False
     ticks = started_ticks(pid)
     return ticks is not None and ticks >= mark.warden_ticks
+
+
+def cells_name(run: str, warden_pid: int, warden_ticks: int) -> str:
+    """How the cgroups of a run are called: also tells whether its warden still lives."""
+    return f"{CELLS_PREFIX}{run}-{warden_pid}-{warden_ticks}-"
+
+
+def _in_cell(pid: int, mark: RunMark) -> bool:
+    """Whether a process is in a cgroup of that run, wherever it has put its tag and its environment."""
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
+            return f"/{cells_name(mark.run, mark.warden_pid, mark.warden_ticks)}".encode() in file.readall()
+    except OSError:
+        return False
+
+
+def _tell_cells(mark: RunMark, name: str, text: str) -> None:
+    from services.agent_runner.warden.cgroups_linux import folders_of
+
+    for folder in folders_of(mark):
+        # Cgroups of the first kind have no such file, and an empty one may be gone by now.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(f"{folder}/{name}", os.O_WRONLY)
+            try:
+                os.write(handle, text.encode())
+            finally:
+                os.close(handle)
 
 
 def _has_token(pid: int, run: str) -> bool:

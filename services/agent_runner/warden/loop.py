@@ -33,9 +33,10 @@ from services.agent_runner.warden.protocol import (
     Terms,
     Withdraw,
 )
+from services.agent_runner.warden.reaping import REAP_GRACE_SECONDS
 from services.agent_runner.warden.slots import Slots
 from services.agent_runner.warden.spawn import Prepared, Spawner, SpawnRefused
-from services.agent_runner.warden.trees import Trees
+from services.agent_runner.warden.trees import STOP_GRACE_SECONDS_MAX, Trees
 from services.agent_runner.warden.waiting import Queue, Waiting
 
 STOP_LOOK_SECONDS = 0.5
@@ -103,7 +104,8 @@ class Warden:
         now = self._clock.boottime()
         if self._bell in ready:
             if signal.SIGTERM in self._host.heard(self._bell):
-                self._shut_down("its warden was told to end")
+                # By the successor of a runner that is gone, which registers no earlier than everything here is dead.
+                self._shut_down("its warden was told to end", grace_max=REAP_GRACE_SECONDS)
             self._trees.reap(now)
         if self._cells.bell in ready:
             self._cells.heard()
@@ -172,10 +174,10 @@ class Warden:
         for key in self._queue.withdraw_all():
             self._news.tell(Refused(key, cause, sentence))
 
-    def _shut_down(self, sentence: str) -> None:
+    def _shut_down(self, sentence: str, *, grace_max: float = STOP_GRACE_SECONDS_MAX) -> None:
         self._closing = self._closing or sentence
         self._refuse_waiting(self._closing)
-        self._trees.end_all(Breach("handed_back", sentence), now=self._clock.boottime())
+        self._trees.end_all(Breach("handed_back", sentence), now=self._clock.boottime(), grace_max=grace_max)
 
     def _look_for_stop(self, now: float) -> None:
         self._stop_look_at = now + STOP_LOOK_SECONDS

@@ -9,13 +9,17 @@ import os
 import select
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 from foundation.clock import Clock
 from foundation.workspace import atomic_write
 from services.agent_runner.warden.host import Host, RunMark
+from services.agent_runner.warden.sweep import Found, stop_until_stable
 
 RUN_FILE = "run.json"
 LOCK_FILE = "warden.lock"
+# What lost its runner may be running a second time soon; it is given less than what is ended in good order.
+REAP_GRACE_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 
 
@@ -32,26 +36,44 @@ def read_mark(folder: Path) -> RunMark | None:
         return None
 
 
-def end_run(host: Host, mark: RunMark, clock: Clock, *, grace: float, patience: float = 5.0) -> tuple[int, bool]:
-    """End every process of a run: SIGTERM, `grace` seconds, SIGKILL, at most `patience` seconds more.
+class Left(NamedTuple):
+    """What became of an earlier run's processes."""
 
-    Returns how many processes there were, and whether none is left.
-    """
+    met: int  # how many there were
+    alive: tuple[int, ...]  # those that could not be ended
+
+
+def end_run(host: Host, mark: RunMark, clock: Clock, *, grace: float, patience: float = 5.0) -> Left:
+    """End every process of a run: SIGTERM, `grace` seconds, SIGKILL, at most `patience` seconds more."""
     met: set[int] = set()
     kill_at = clock.boottime() + grace
+    host.thaw_cells(mark)
     while pids := host.of_run(mark):
         now = clock.boottime()
         if now >= kill_at + patience:
-            return len(met | set(pids)), False
+            return Left(len(met | set(pids)), tuple(pids))
+        if now >= kill_at:
+            _kill(host, mark, clock)
         for pid in pids:
-            if now >= kill_at:
-                host.signal_of_run(pid, mark, signal.SIGKILL)
-            elif pid not in met:
+            if now < kill_at and pid not in met:
                 host.signal_of_run(pid, mark, signal.SIGTERM)
                 host.signal_of_run(pid, mark, signal.SIGCONT)
         met.update(pids)
         _pause()
-    return len(met), True
+    return Left(len(met), ())
+
+
+def _kill(host: Host, mark: RunMark, clock: Clock) -> None:
+    """Stopped first, so that no fork outruns the kill."""
+    host.kill_cells(mark)
+    stop_until_stable(
+        looks=(lambda: [Found(pid, 0) for pid in host.of_run(mark)],),
+        newest=lambda stopped: [Found(pid, 0) for pid in host.newest_of_run(mark, stopped)],
+        stop=lambda found: host.signal_of_run(found.pid, mark, signal.SIGSTOP),
+        clock=clock,
+    )
+    for pid in host.of_run(mark):
+        host.signal_of_run(pid, mark, signal.SIGKILL)
 
 
 def take_over(folder: Path, host: Host, clock: Clock, *, patience: float) -> int:

@@ -111,6 +111,8 @@ class Spawner:
         try:
             if cell:
                 cell.enter(prepared.bounds)
+            if terms.nice:
+                self._host.stand_back_next(terms.nice)
             pid = os.posix_spawn(
                 program,
                 argv,
@@ -122,11 +124,11 @@ class Spawner:
         except OSError as error:
             raise _refusal(program, error) from error
         finally:
+            if terms.nice:
+                self._host.stands_back(pid, terms.nice)
             if cell:
-                cell.leave()
+                cell.leave(pid)
             self._host.limited(pid, open_files_max=terms.open_files_max)
-        if terms.nice:
-            self._host.stand_back(pid, terms.nice)
         return pid, tag
 
     def _wrapping(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapping:

@@ -113,7 +113,11 @@ class Sweep:
 
     def living(self, trees: Sequence[Tree]) -> set[int]:
         """Tags of those trees of which anything is left, zombies included."""
-        left = {tag for tag, pids in self._host.tagged({tree.tag for tree in trees}).items() if pids}
+        tags = {tree.tag for tree in trees}
+        left = {tag for tag, pids in self._host.tagged(tags).items() if pids}
+        if not self._host.adopts and left < tags:
+            # One that is forked during the pass shows in the next.
+            left |= {tag for tag, pids in self._host.tagged(tags - left).items() if pids}
         return left | {tree.tag for tree in trees if tree.roots or (tree.cell is not None and tree.cell.members())}
 
     # -- finding

@@ -72,9 +72,9 @@ class Trees:
         the grace."""
         self._end([(attempt, breach)], now=now)
 
-    def end_all(self, breach: Breach, *, now: float) -> None:
-        """End every tree within `STOP_GRACE_SECONDS_MAX`."""
-        self._end([(each, breach) for each in self.attempts.values()], now=now, grace_max=STOP_GRACE_SECONDS_MAX)
+    def end_all(self, breach: Breach, *, now: float, grace_max: float = STOP_GRACE_SECONDS_MAX) -> None:
+        """End every tree; none is given a longer grace than this."""
+        self._end([(each, breach) for each in self.attempts.values()], now=now, grace_max=grace_max)
 
     def _end(self, ends: Sequence[tuple[Attempt, Breach]], *, now: float, grace_max: float = NEVER) -> None:
         new = [(attempt, breach) for attempt, breach in ends if not attempt.ending]
@@ -196,11 +196,18 @@ class Trees:
                 continue
             if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
                 if not attempt.ending:
+                    if not self._host.adopts:
+                        self._name_stragglers(attempt)
                     stragglers.append((attempt, Breach("exit", "")))
                 self.look_at = min(self.look_at, now + _KILL_AGAIN_SECONDS)
             else:
                 self._finish(attempt, now, tree_dead=True)
         self._end(stragglers, now=now)
+
+    def _name_stragglers(self, attempt: Attempt) -> None:
+        for pid in self._host.tagged({attempt.tag})[attempt.tag]:
+            if (about := self._host.about(pid)) is not None and not about.ended:
+                attempt.stragglers[pid] = about.name
 
     def _finish(self, attempt: Attempt, now: float, *, tree_dead: bool) -> None:
         if tree_dead and self._looks_once_more(attempt, now):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.interpreters import interpreter_of, is_script
 from services.coordinator.domain.manifest import Manifest, manifest_of_script, manifest_of_toml
 from services.coordinator.domain.names import NAME_RULE, alias_of, is_name
-from services.coordinator.ports import AgentSpec
 
 HEAD_BYTES = 64 * 1024
 TRAVELLING_BYTES_MAX = 1024 * 1024

@@ -17,8 +17,8 @@ from services.coordinator.adapters.agent_files import (
     stamp_of,
     text_that_travels,
 )
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.names import is_name, require_name, unknown
-from services.coordinator.ports import AgentSpec
 
 BUILTIN = Path(__file__).resolve().parents[3] / "agents"
 _log = get_logger("coordinator")

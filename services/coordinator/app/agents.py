@@ -9,11 +9,18 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError
 from services.coordinator.app.dispatching import Dispatching
 from services.coordinator.app.services import Services
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.prediction import predicted_failure, success_rate
 from services.coordinator.domain.task import OPEN, Task, TaskState
-from services.coordinator.ports import AgentHistory, AgentSpec, Catalogue, SafetyGate, Store, StoreTransaction
+from services.coordinator.ports import (
+    AgentHistory,
+    Catalogue,
+    SafetyGate,
+    Store,
+    StoreTransaction,
+)
 
 CURRENT_MAX = 100
 LAST_LINES_MAX = 4096

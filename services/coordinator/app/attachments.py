@@ -1,14 +1,16 @@
 """The runners that are attached, and what waits to be sent to each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundation.errors import Conflict, Unavailable
+from services.coordinator.domain.agent import AgentSpec
+from services.coordinator.domain.defaults import Defaults
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import AgentSpec
 
 FOLLOW_BUFFER_CHUNKS = 64
 
@@ -30,35 +32,6 @@ class Order:
     fence: int
     kind: OrderKind
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceRule:
-    """How services are kept alive: their ends within `window` are reported from `escalate` on and hold at `hold`."""
-
-    backoff: timedelta
-    backoff_max: timedelta
-    escalate: int
-    hold: int
-    window: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """Limits of an attempt where neither the task nor the manifest says more."""
-
-    timeout: timedelta
-    memory_bytes: int
-    grace: timedelta
-    idle_timeout: timedelta | None = None
-    cpu_cores: float = 0.0
-    cpu_time: timedelta | None = None
-    processes_max: int = 0
-    open_files_max: int = 0
-    output_bytes_max: int = 0
-    work_files_max: int = 0
-    work_bytes_max: int = 0
-    service: ServiceRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +116,7 @@ class Attachment:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _follows: dict[int, asyncio.Queue[tuple[bytes, int, bool]]] = field(default_factory=dict)
     _next_follow: int = 1
+    _lagging: set[int] = field(default_factory=set)
 
     def send(self, *messages: Message) -> None:
         """Queue messages; the stream's writer sends all that gathered during its last write."""
@@ -165,7 +139,25 @@ class Attachment:
             queue.put_nowait((b"", 0, True))
 
     async def follow(self, task: Task, offset: int, follow: bool) -> AsyncIterator[tuple[bytes, int]]:
-        """Yield (data, offset after it) of an attempt's output until the runner says that it is all."""
+        """Yield (data, offset after it) of an attempt's output until the runner says that it is all.
+
+        For a reader that is slower than its runner sends it is asked for anew, from where the reader is.
+        """
+        lags = True
+        while lags:
+            lags = False
+            async with aclosing(self._follow_once(task, offset, follow)) as pieces:
+                async for piece in pieces:
+                    if piece is None:
+                        lags = True
+                    else:
+                        yield piece
+                        offset = piece[1]
+
+    async def _follow_once(
+        self, task: Task, offset: int, follow: bool
+    ) -> AsyncGenerator[tuple[bytes, int] | None, None]:
+        """The same, ended by None when the reader was too slow for what arrived."""
         follow_id = self._next_follow
         self._next_follow += 1
         queue = self._follows[follow_id] = asyncio.Queue[tuple[bytes, int, bool]]()
@@ -180,17 +172,21 @@ class Attachment:
                         raise Unavailable(
                             "runner_gone", f"Runner {self.hello.name} went away; its output is out of reach."
                         )
+                    if follow_id in self._lagging:
+                        yield None
                     return
         finally:
             del self._follows[follow_id]
+            self._lagging.discard(follow_id)
             self.send(Follow(follow_id, task.id, task.fence, 0, False, stop=True))
 
     def deliver(self, follow_id: int, data: bytes, offset: int, end: bool) -> None:
-        """A chunk has arrived. A reader that is too slow loses its follow rather than growing our memory."""
+        """A chunk has arrived. For a reader that is too slow it is dropped, to be asked for again later."""
         queue = self._follows.get(follow_id)
-        if queue is None:
+        if queue is None or follow_id in self._lagging:
             return
         if queue.qsize() >= FOLLOW_BUFFER_CHUNKS:
+            self._lagging.add(follow_id)
             queue.put_nowait((b"", offset, True))
             return
         queue.put_nowait((data, offset, end))

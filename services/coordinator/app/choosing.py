@@ -7,6 +7,7 @@ from services.coordinator.app.attachments import Attachments
 from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.holds import Holds
 from services.coordinator.app.rooms import Plan, Rooms
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.ready import (
     ReadyBoard,
@@ -18,7 +19,7 @@ from services.coordinator.domain.ready import (
     lane_of,
 )
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import AgentSpec, Catalogue, Store, StoreTransaction
+from services.coordinator.ports import Catalogue, Store, StoreTransaction
 
 BATCH_MAX = 200
 NO_LIMIT = 1_000_000

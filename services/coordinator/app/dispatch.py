@@ -10,7 +10,7 @@ from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
 from foundation.workspace import StopFile
 from services.coordinator.app.ahead import Ahead, Leading, undo
-from services.coordinator.app.attachments import Attachments, Defaults, Grant, Order, OrderKind
+from services.coordinator.app.attachments import Attachments, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.choosing import Choosing
 from services.coordinator.app.figures import Figures
@@ -24,6 +24,7 @@ from services.coordinator.app.overview import overview
 from services.coordinator.app.rooms import GROWN_AFTER_SECONDS, Needs, Rooms
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.attempt import Returned, unstartable
+from services.coordinator.domain.defaults import Defaults
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.ready import ReadyBoard
@@ -111,7 +112,7 @@ class Dispatch:
                 incarnation,
                 boottime=boottime,
                 granted_until=granted_until,
-                service=spec is not None and spec.kind == "service",
+                service=spec is not None and spec.is_service,
                 footprint_bytes=self._footprints.of(task.agent),
             )
         )

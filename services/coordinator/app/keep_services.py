@@ -10,10 +10,11 @@ from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.one_of_a_name import open_task_of
 from services.coordinator.app.selection import Selection
 from services.coordinator.app.submit import Submit
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.service import Standing, after_its_task, is_to_start, standing_of
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import AgentSpec, Catalogue, Store, StoreTransaction, TaskFilter
+from services.coordinator.ports import Catalogue, Store, StoreTransaction, TaskFilter
 
 FACT = "service:"
 GONE_LOOKS = 2

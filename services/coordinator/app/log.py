@@ -63,10 +63,29 @@ class ReadLog:
                 async for chunk in chunks:
                     yield chunk
             return
+        if task.measured.output_cut:
+            # Its runner may have more of it than the result has, for a while.
+            before = offset
+            try:
+                async for data, after in self._dispatch.follow(task, before, False):
+                    offset = after
+                    yield Chunk(data, after)
+            except Unavailable as error:
+                _log.debug(f"More of {task.id} is out of reach: {error.message}", action="log_out_of_reach")
+            if offset > before:
+                return
+        async for chunk in self._kept(task, offset):
+            yield chunk
+
+    async def _kept(self, task: Task, offset: int) -> AsyncGenerator[Chunk, None]:
+        """What the result holds: all of the output, or its end; offsets count from the output's beginning."""
         kept = (await self._output(task.id)).encode()
-        for start in range(offset, len(kept), CHUNK_BYTES):
+        begin = max(task.measured.output_bytes - len(kept), 0) if task.measured.output_cut else 0
+        if offset < begin:
+            yield Chunk(f"… [{begin - offset} bytes were cut here]\n".encode(), begin)
+        for start in range(max(offset - begin, 0), len(kept), CHUNK_BYTES):
             piece = kept[start : start + CHUNK_BYTES]
-            yield Chunk(piece, start + len(piece))
+            yield Chunk(piece, begin + start + len(piece))
 
     async def _live(self, task: Task, offset: int, follow: bool) -> AsyncGenerator[Chunk, None]:
         try:

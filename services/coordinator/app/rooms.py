@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from services.coordinator.app.attachments import Attachment, Attachments
 from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings, Load
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.placement import Need, Room, Share, place, share_of
 from services.coordinator.domain.ready import agent_of_lane, labels_of_lane, lane_of
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import AgentSpec, Catalogue
+from services.coordinator.ports import Catalogue
 
 MEMORY_SHARE = 0.9
 """Of a machine's memory, what attempts are expected to take in sum; the rest is a reserve."""
@@ -39,7 +40,7 @@ class Needs:
     def _need(self, spec: AgentSpec | None, agent: str, labels: Mapping[str, str]) -> Need:
         if spec is None:
             return Need(labels, footprint_bytes=self._footprints.of(agent))
-        return Need({**spec.labels, **labels}, spec.kind == "service", self._footprints.of(agent))
+        return Need({**spec.labels, **labels}, spec.is_service, self._footprints.of(agent))
 
 
 class Plan:

@@ -13,6 +13,7 @@ from services.coordinator.app.keys import RequestKey, key_of
 from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.to_the_end import undisturbed
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.copying import DEAD_ENDS
 from services.coordinator.domain.dependencies import check_dependencies, index_refs, is_batch_ref
 from services.coordinator.domain.request import (
@@ -24,7 +25,7 @@ from services.coordinator.domain.request import (
     read_params,
 )
 from services.coordinator.domain.task import Effects, Task, TaskState, accept, first_fence
-from services.coordinator.ports import AgentSpec, Catalogue, Store, StoreTransaction
+from services.coordinator.ports import Catalogue, Store, StoreTransaction
 
 FAULTS_MAX = 100
 

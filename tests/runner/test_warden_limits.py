@@ -1,0 +1,250 @@
+"""Every limit of the tree, with the kernel holding what it can and without it; each with its control."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from services.agent_runner.warden.cgroups_linux import folders_of, open_cells
+from services.agent_runner.warden.protocol import Ended, Shutdown, Spawned
+from tests.runner.support import CLOCK, WardenUnderTest, wait_until
+
+MODES = ("auto", "off")
+
+
+class Hog(NamedTuple):
+    """A script that takes a bounded amount of something, and the limit that is to end it before."""
+
+    script: str
+    limit: dict[str, float | int]
+    cause: str
+    sentence: str
+
+
+PYTHON = "#!/usr/bin/env python3\n"
+HOGS = {
+    "memory": Hog(
+        # Four children of 30 MB; the parent would notice if one of them were picked.
+        PYTHON
+        + "import subprocess, sys\n"
+        + "grow = 'import time; x = []\\nfor _ in range(15): x.append(bytes([1]) * (1 << 21)); time.sleep(0.02)'\n"
+        + "grow += '\\ntime.sleep(0.6)'\n"
+        + "children = [subprocess.Popen([sys.executable, '-S', '-E', '-c', grow]) for _ in range(4)]\n"
+        + "print('halved' if any(child.wait() for child in children) else 'whole', flush=True)\n",
+        {"memory_bytes": 64 << 20},
+        "memory",
+        r"killed: memory 64 MB limit, tree used [\d.]+ MB( and asked for more)?",
+    ),
+    "processes": Hog(
+        "#!/bin/sh\nfor i in $(seq 40); do sleep 1 & done; wait\n",
+        {"processes_max": 20},
+        "processes",
+        r"killed: processes 20 limit, tree had \d+( and asked for more)?",
+    ),
+    "threads": Hog(
+        PYTHON
+        + "import threading, time\n"
+        + "many = [threading.Thread(target=time.sleep, args=(1,)) for _ in range(40)]\n"
+        + "for each in many: each.start()\n",
+        {"processes_max": 20},
+        "processes",
+        r"killed: processes 20 limit, tree had \d+( and asked for more)?",
+    ),
+    "output": Hog(
+        "#!/bin/sh\nhead -c 3000000 /dev/zero; sleep 0.6\n",
+        {"output_bytes_max": 1 << 20},
+        "output",
+        r"killed: output 1 MB limit, script wrote [\d.]+ MB",
+    ),
+    "files": Hog(
+        '#!/bin/sh\ncd "$QUANTUM_WORKDIR" && mkdir a && seq 400 | (cd a && xargs touch)\n',
+        {"work_files_max": 300},
+        "files",
+        r"killed: files 300 limit, work folder held \d+",
+    ),
+    "disk": Hog(
+        '#!/bin/sh\nhead -c 3000000 /dev/zero > "$QUANTUM_WORKDIR/large"; sleep 0.6\n',
+        {"work_bytes_max": 1 << 20},
+        "disk",
+        r"killed: disk 1 MB limit, work folder took [\d.]+ MB",
+    ),
+    "cpu_time": Hog(
+        "#!/bin/sh\nfor i in 1 2; do sh -c 'i=0; while [ $i -lt 250000 ]; do i=$((i + 1)); done' & done; wait\n",
+        {"cpu_seconds": 0.1},
+        "cpu_time",
+        r"ended: used more than its 0\.1s of processor time \(cpu_time\)",
+    ),
+    "timeout": Hog(
+        "#!/bin/sh\nsleep 1\n", {"timeout": 0.5}, "timeout", r"ended: ran longer than its 0\.5s \(timeout\)"
+    ),
+    "idle": Hog(
+        "#!/bin/sh\necho a; sleep 1\n", {"idle_timeout": 0.4}, "idle", r"ended: wrote nothing for its 0\.4s .*"
+    ),
+}
+
+
+@pytest.fixture(params=MODES)
+def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WardenUnderTest]:
+    """A warden in each mode; where no cgroup may be written there is only one."""
+    warden = WardenUnderTest(tmp_path, f"limits-{os.getpid()}", kernel_limits=request.param)
+    try:
+        if request.param == "auto" and warden.ready.enforcement["memory"] != "kernel":
+            pytest.skip("no cgroup may be written here (as root, or in a delegated subtree, it may)")
+        yield warden
+    finally:
+        warden.close()
+
+
+def start(warden: WardenUnderTest, name: str, **limit: object) -> None:
+    """Start a hog by its name."""
+    warden.send(warden.order(warden.script(name, HOGS[name].script), name, lease=120.0, grace=30.0, **limit))
+
+
+def check(ended: Ended, hog: Hog) -> None:
+    """Ended by its own limit, with its own sentence, whole."""
+    assert ended.cause == hog.cause and re.fullmatch(hog.sentence, ended.sentence), (ended.cause, ended.sentence)
+    assert ended.tree_dead
+
+
+def test_each_hog_is_ended_by_its_own_limit_and_its_neighbours_finish(held: WardenUnderTest) -> None:
+    for name, hog in HOGS.items():
+        start(held, name, **hog.limit)
+    held.send(held.order(held.shell("sleep 0.4; echo well"), "neighbour"))
+    for name, hog in HOGS.items():
+        ended = held.ended(name)
+        check(ended, hog)
+        print(f"{name}: {ended.sentence}")
+        if name == "memory":
+            assert held.output(ended.slot) == b"", "a part of it was killed, and the rest saw it"
+    neighbour = held.ended("neighbour")
+    assert (neighbour.cause, neighbour.status) == ("exit", 0)
+
+
+def test_without_its_limit_each_hog_ends_by_itself(tmp_path: Path) -> None:
+    """The control of the test above."""
+    warden = WardenUnderTest(tmp_path, f"limits-{os.getpid()}")
+    try:
+        for name in HOGS:
+            start(warden, name)
+        for name in HOGS:
+            ended = warden.ended(name)
+            assert (ended.cause, ended.status) == ("exit", 0), (name, ended)
+    finally:
+        warden.close()
+
+
+def test_what_grows_gets_no_grace(held: WardenUnderTest) -> None:
+    script = held.script("deaf", HOGS["output"].script.replace("\n", "\ntrap '' TERM\n", 1).replace("0.6", "20"))
+    begun = CLOCK.boottime()
+    ended = held.run(script, grace=30.0, output_bytes_max=1 << 20)
+    check(ended, HOGS["output"])
+    assert os.waitstatus_to_exitcode(ended.status) == -signal.SIGKILL
+    assert CLOCK.boottime() - begun < 10
+
+
+def test_a_limit_of_one_process_lets_one_process_run(held: WardenUnderTest) -> None:
+    assert held.run(held.shell("exec true"), "one", processes_max=1).cause == "exit"
+    assert held.run(held.shell("sleep 1 & wait"), "two", processes_max=1).cause == "processes"
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[WardenUnderTest]:
+    """A warden whose limits the kernel holds."""
+    warden = WardenUnderTest(tmp_path, f"limits-{os.getpid()}", cpu_limit=90)
+    try:
+        if warden.ready.enforcement["memory"] != "kernel":
+            pytest.skip("no cgroup may be written here (as root, or in a delegated subtree, it may)")
+        yield warden
+    finally:
+        warden.close()
+
+
+def test_a_script_is_born_in_its_cell_and_the_warden_stays_outside(kernel: WardenUnderTest) -> None:
+    before = Path(f"/proc/{kernel.pid}/cgroup").read_text()
+    ended = kernel.run(kernel.shell("cat /proc/self/cgroup"), memory_bytes=1 << 30)
+    cells = [line for line in kernel.output(ended.slot).decode().splitlines() if "/quantum-" in line]
+    assert {"memory", "pids", "cpu"} <= {name for line in cells for name in line.split(":")[1].split(",")} or any(
+        line.startswith("0::") for line in cells
+    )
+    assert Path(f"/proc/{kernel.pid}/cgroup").read_text() == before and "quantum-" not in before
+
+
+def test_the_processor_share_of_a_tree_is_held(kernel: WardenUnderTest) -> None:
+    busy = kernel.shell("(while :; do :; done) & while :; do :; done")
+    ended = kernel.run(busy, cpu_cores=0.05, timeout=1.5, grace=0.2)
+    share = ended.cpu_seconds / (ended.ended_at - ended.started_at)
+    print(f"used {share:.2f} of 0.05 cores")
+    assert ended.cause == "timeout" and share < 0.1
+    free = kernel.run(busy, "free", timeout=1.5, grace=0.2)
+    more = free.cpu_seconds / (free.ended_at - free.started_at)
+    print(f"the control used {more:.2f}")
+    assert more > 1.5 * share, "nothing held the control"
+
+
+def test_no_cgroup_outlives_its_warden(kernel: WardenUnderTest) -> None:
+    run = kernel.mark
+    kernel.run(kernel.shell("true"))
+    assert folders_of(run), "there were some"
+    kernel.send(Shutdown("the test is over"))
+    kernel.wait_gone()
+    assert not folders_of(run)
+
+
+def test_the_cgroups_of_a_killed_warden_are_removed_by_the_next_one(tmp_path: Path) -> None:
+    first = WardenUnderTest(tmp_path, f"killed-{os.getpid()}")
+    run = first.mark
+    if first.ready.enforcement["memory"] != "kernel":
+        first.close()
+        pytest.skip("no cgroup may be written here (as root, or in a delegated subtree, it may)")
+    first.run(first.shell("true"))
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait_gone()
+    assert folders_of(run), "it could not remove them"
+    second = WardenUnderTest(tmp_path, f"next-{os.getpid()}")
+    assert not folders_of(run)
+    second.close()
+
+
+def test_memory_that_an_earlier_task_left_is_not_counted_against_the_next(kernel: WardenUnderTest) -> None:
+    left = Path(f"/dev/shm/quantum-test-{os.getpid()}")
+    try:
+        script = kernel.shell(f"head -c 30000000 /dev/zero > {left}")
+        for key in "abcd":
+            ended = kernel.run(script, key, memory_bytes=40 << 20)
+            assert (ended.cause, ended.status) == ("exit", 0), ended
+            kernel.release(ended.slot)
+        assert left.stat().st_size == 30_000_000
+    finally:
+        left.unlink(missing_ok=True)
+
+
+def test_a_tree_that_waits_for_memory_is_ended_although_it_is_young(kernel: WardenUnderTest) -> None:
+    script = kernel.script("at-once", PYTHON + "x = b'x' * (200 << 20)\n")
+    kernel.send(kernel.order(script, memory_bytes=32 << 20))
+    kernel.expect(Spawned)
+    ended = kernel.ended()
+    check(ended, HOGS["memory"]._replace(sentence=r"killed: memory 32 MB limit, tree used 32 MB and asked for more"))
+    assert ended.ended_at - ended.started_at < 5
+
+
+def test_cells_are_made_once(kernel: WardenUnderTest) -> None:
+    made = []
+    for key in "abc":
+        ended = kernel.run(kernel.shell("true"), key)
+        kernel.release(ended.slot)
+        made.append({os.stat(folder).st_ino for folder in folders_of(kernel.mark)})
+    assert made[0] == made[1] == made[2]
+
+
+def test_somebody_elses_idle_cells_are_left_alone(kernel: WardenUnderTest) -> None:
+    before = folders_of(kernel.mark)
+    open_cells(f"another-{os.getpid()}", cpu_share=1.0).close()
+    assert before and folders_of(kernel.mark) == before
+    assert kernel.run(kernel.shell("true")).status == 0
+    wait_until(lambda: folders_of(kernel.mark) == before or None, "the cells are as they were")
