@@ -163,7 +163,7 @@ class Trees:
                 each.adopted.add(pid)
                 if each.waiter and not each.init:
                     each.init = pid
-                    self._note_stragglers_below(each)
+                    waiter.note_stragglers(each, self._host)
                     continue
                 # What was told to end together with the script, and does, is no straggler.
                 if not about.ended and not (each.swept and about.group == each.pid):
@@ -183,13 +183,6 @@ class Trees:
         if owner is None and len(self.attempts) == 1:
             return next(iter(self.attempts.values()))
         return owner or next((one for one in self.attempts.values() if one.cell and pid in one.cell.members()), None)
-
-    def _note_stragglers_below(self, attempt: Attempt) -> None:
-        """Its sandbox's first process is no straggler; what has it for a parent now is."""
-        for pid in self._host.tagged({attempt.tag}).get(attempt.tag, ()):
-            about = self._host.about(pid) if pid not in (attempt.init, attempt.pid) else None
-            if about is not None and not about.ended:
-                attempt.stragglers[pid] = about.name
 
     def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
         """Finish those of which nothing is left; whatever outlived its script is ended now."""

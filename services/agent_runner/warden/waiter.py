@@ -6,6 +6,7 @@ import os
 import signal
 
 from services.agent_runner.warden.attempt import Attempt, Breach
+from services.agent_runner.warden.host import Host
 
 _SIGNALLED = 128
 _SIGNALS = frozenset(signal.valid_signals())
@@ -26,6 +27,14 @@ def script_status(status: int) -> int:
         if number in _SIGNALS:
             return number
     return status
+
+
+def note_stragglers(attempt: Attempt, host: Host) -> None:
+    """The sandbox's first process, left by its waiter, is no straggler; what has it for a parent now is."""
+    for pid in host.tagged({attempt.tag}).get(attempt.tag, ()):
+        about = host.about(pid) if pid not in (attempt.init, attempt.pid) else None
+        if about is not None and not about.ended:
+            attempt.stragglers[pid] = about.name
 
 
 def breach(attempt: Attempt) -> Breach:
