@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
-from clients.attachment_values import EndCause, Lease, Result, Started
+from clients.attachment_values import EndCause, Lease, Order, OrderKind, Result, Started
 from clients.wire_values import micros_of
 from foundation.clock import Clock
 from services.agent_runner.app.held import Held
 from services.agent_runner.domain.orders import arguments, variables
 from services.agent_runner.domain.report import ReportReading
 from services.agent_runner.ports import Output
-from services.agent_runner.warden.protocol import Ended, Start
+from services.agent_runner.warden.protocol import End, Ended, Message, Pause, Resume, Start, Withdraw
 
 _CAUSES = {
     "exit": EndCause.EXIT,
@@ -58,6 +58,20 @@ def start_order(held: Held, lease_seconds: float) -> Start:
         credential=lease.credential,
         secrets=tuple(held.secrets.items()),
     )
+
+
+def told_of(key: str, order: Order) -> Message:
+    """What the warden is told when the coordinator gives an order about an attempt; a disowned one has a way of its
+    own."""
+    match order.kind:
+        case OrderKind.RECALL:
+            return Withdraw([key], order.reason)
+        case OrderKind.PAUSE:
+            return Pause(key)
+        case OrderKind.CONTINUE:
+            return Resume(key)
+        case _:
+            return End(key, order.kind.value, order.reason)
 
 
 def started_of(held: Held, boot_us: int) -> Started:

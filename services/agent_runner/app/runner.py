@@ -25,15 +25,24 @@ from clients.attachment_values import (
 )
 from foundation.clock import Clock
 from foundation.log import Logger
-from services.agent_runner.app.attempt_messages import boot_us_of, result_of, start_order, started_of, unspawned
+from services.agent_runner.app.at_work import AtWork
+from services.agent_runner.app.attempt_messages import (
+    boot_us_of,
+    result_of,
+    start_order,
+    started_of,
+    told_of,
+    unspawned,
+)
 from services.agent_runner.app.beats import Beats
+from services.agent_runner.app.debts import Debts
 from services.agent_runner.app.gathering import Gathering
 from services.agent_runner.app.held import Held, Phase, key_of
 from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
+from services.agent_runner.app.saying import tell_halt, tell_hold, tell_stragglers, tell_unproved
 from services.agent_runner.app.services import Services
-from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
 from services.agent_runner.domain.reach import UNCONFINED, Confinement
@@ -44,12 +53,10 @@ from services.agent_runner.warden.protocol import (
     Halted,
     Hold,
     Message,
-    Pause,
     Paused,
     Refused,
     Release,
     Renew,
-    Resume,
     Shutdown,
     Spawned,
     Withdraw,
@@ -99,15 +106,10 @@ class Runner:
         self._log = log
         self.services = Services(self, warden, self._terms, reading, outbox, scripts, clock=clock, log=log)
         self._held: dict[str, Held] = {}
-        self._active: dict[Held, None] = {}  # with the warden: WAITING or RUNNING
-        self._owed = 0  # results that were not acknowledged
+        self._active = AtWork()
+        self._debts = Debts(outbox, clock)
         self._beats = Beats()
         self._certain_at = clock.boottime()  # leases that arrive now are no older than this
-        self._busy = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._settled = asyncio.Event()
-        self._settled.set()
         self._decided = asyncio.Event()  # the warden has told what became of what was withdrawn
         self._decided.set()
 
@@ -121,7 +123,8 @@ class Runner:
         self._beats.forget()
         self._outbox.clear()
         for ref in terms.disowned:
-            self._disown(ref)
+            if (held := self._held.get(key_of(ref))) is not None:
+                self._disown(held)
         boot_us = boot_us_of(self._clock)
         for held in self._held.values():
             if held.phase is Phase.RUNNING:
@@ -157,9 +160,8 @@ class Runner:
             elif held.known.refusal:
                 self._fail(held, EndCause.SPAWN_CONFIGURATION, held.known.refusal)
             else:
-                self._active[held] = None
+                self._active.add(held)
                 self._gathering.begin(held)
-        self._note_work()
 
     def _start(self, held: Held) -> None:
         if held.lease.terms.service is not None:
@@ -180,19 +182,11 @@ class Runner:
             case OrderKind.RECALL | OrderKind.CANCEL | OrderKind.STOP if self._gathering.drop(held):
                 self._hand_back(held, order.reason)
             case OrderKind.DISOWN:
-                self._disown(held.ref)
+                self._disown(held)
             case _ if self.services.holds(held):
                 self.services.obey(held, order.kind, order.reason)
-            case OrderKind.RECALL:
-                self._warden.tell(Withdraw([held.key], order.reason))
-            case OrderKind.CANCEL:
-                self._warden.tell(End(held.key, "cancel", order.reason))
-            case OrderKind.STOP:
-                self._warden.tell(End(held.key, "stop", order.reason))
-            case OrderKind.PAUSE:
-                self._warden.tell(Pause(held.key))
-            case OrderKind.CONTINUE:
-                self._warden.tell(Resume(held.key))
+            case _:
+                self._warden.tell(told_of(held.key, order))
 
     def acknowledged(self, acks: ResultAcks) -> None:
         """Results that need not be kept any more."""
@@ -206,11 +200,7 @@ class Runner:
         boottime = self._clock.boottime()
         sequence = self._beats.send(boottime, list(self._held))
         self._outbox.heartbeat(Heartbeat(sequence, self.refs(), self.draining))
-        overdue = boottime - 2 * self.terms.heartbeat_seconds
-        for held in self._held.values():
-            if held.result is not None and held.reported_at < overdue:
-                held.reported_at = boottime
-                self._outbox.events(held.result)
+        self._debts.remind(self._held.values(), before=boottime - 2 * self.terms.heartbeat_seconds)
 
     def renewed(self, ack: HeartbeatAck) -> None:
         """The coordinator has taken a heartbeat: deadlines count from when it was sent."""
@@ -233,14 +223,6 @@ class Runner:
         if active:
             self._warden.tell(Renew(sent_at, self.terms.lease_seconds, active))
 
-    def _note_work(self) -> None:
-        if self._active:
-            self._busy.set()
-            self._idle.clear()
-        else:
-            self._busy.clear()
-            self._idle.set()
-
     # -- the warden speaks
 
     def news(self, messages: Sequence[Message]) -> None:
@@ -256,7 +238,6 @@ class Runner:
                         self._take_news(held, message, boot_us)
                     else:
                         self.services.news(key, message, boot_us)
-        self._note_work()
         if not self._decided.is_set() and not self._waiting():
             self._decided.set()
 
@@ -275,15 +256,11 @@ class Runner:
 
     def _ended_late(self, held: Held, ended: Ended) -> None:
         self._ended(held, ended, boot_us_of(self._clock))
-        self._note_work()
 
     def _halt(self, stopped: bool) -> None:
         # The warden refuses by itself what waits there.
         self.halted = stopped
-        self._log.info(
-            "The STOP file is there: everything ends." if stopped else "The STOP file is gone: work goes on.",
-            action="runner_halted" if stopped else "runner_resumed",
-        )
+        tell_halt(self._log, stopped)
         if stopped:
             self.services.halt("everything is stopped: the workspace has a STOP file")
         self._say_credit()
@@ -299,11 +276,10 @@ class Runner:
                 self._hand_back(held, refusal.sentence)
 
     def _fail(self, held: Held, cause: EndCause, sentence: str) -> None:
-        self._active.pop(held, None)
+        self._active.remove(held)
         held.phase = Phase.ENDED
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
-        self._report(held)
-        self._note_work()
+        self._debts.report(held)
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
@@ -319,31 +295,18 @@ class Runner:
 
     def finish(self, held: Held, result: Result) -> None:
         """Its attempt has ended: told until it is acknowledged, unless nobody wants to know."""
-        self._active.pop(held, None)
+        self._active.remove(held)
         held.phase, held.secrets = Phase.ENDED, {}
         if held.disowned:
             self._forget(held)
         else:
             held.result = result
-            self._report(held)
+            self._debts.report(held)
         held.notify()
-        self._note_work()
-
-    def _report(self, held: Held) -> None:
-        assert held.result is not None
-        self._owed += 1
-        self._settled.clear()
-        held.reported_at = self._clock.boottime()
-        self._outbox.events(held.result)
 
     def unproved(self, held: Held) -> None:
         """Its processes cannot be proved dead: nothing more is started beside them."""
-        self._log.error(
-            f"The processes of task {held.ref.task_id} cannot be proved dead; this runner takes no more work.",
-            action="tree_not_dead",
-            task=held.ref.task_id,
-            pid=held.pid,
-        )
+        tell_unproved(self._log, held)
         self.drain()
 
     # -- giving back
@@ -354,10 +317,7 @@ class Runner:
         if bool(before.held_reason) != bool(host.held_reason):
             self._warden.tell(Hold(host.held_reason))
             self._say_credit()
-            self._log.info(
-                host.held_reason or "The machine has room again: new starts go on.",
-                action="host_holds" if host.held_reason else "host_has_room",
-            )
+            tell_hold(self._log, host)
         self._outbox.host(host)
 
     def drain(self, why: str = "the runner drains") -> None:
@@ -380,7 +340,7 @@ class Runner:
         return sum(held.phase is Phase.RETURNED for held in waiting), len(self._active)
 
     def _waiting(self) -> list[Held]:
-        return [held for held in self._active if held.phase is Phase.WAITING and not self.services.holds(held)]
+        return [held for held in self._active.waiting() if not self.services.holds(held)]
 
     async def shut_down(self, patience: timedelta) -> bool:
         """Hand back what waits, end what runs, and report it; false when that took too long."""
@@ -395,38 +355,32 @@ class Runner:
 
     async def acknowledged_all(self) -> None:
         """Return when no result waits for its acknowledgement."""
-        await self._settled.wait()
+        await self._debts.settled()
 
     def _hand_back(self, held: Held, reason: str) -> None:
         """It was never spawned."""
         held.phase = Phase.RETURNED
-        self._active.pop(held, None)
+        self._active.remove(held)
         self._held.pop(held.key, None)
         held.notify()
-        self._note_work()
         if not held.disowned:
             self._outbox.events(Returned(held.ref, reason))
 
-    def _disown(self, ref: AttemptRef) -> None:
-        held = self._held.get(key_of(ref))
-        # A result that is there already is handed in all the same: the fence decides.
-        if held is not None and held.phase is not Phase.ENDED:
-            held.disowned, why = True, "its lease is no longer this runner's"
-            if self._gathering.drop(held):
-                self._hand_back(held, "")
-            elif self.services.holds(held):
-                self.services.obey(held, OrderKind.DISOWN, why)
-            else:
-                self._warden.tell(End(held.key, "disowned", why))
+    def _disown(self, held: Held) -> None:
+        if held.phase is Phase.ENDED:
+            return  # a result that is there already is handed in all the same: the fence decides
+        held.disowned, why = True, "its lease is no longer this runner's"
+        if self._gathering.drop(held):
+            self._hand_back(held, "")
+        elif self.services.holds(held):
+            self.services.obey(held, OrderKind.DISOWN, why)
+        else:
+            self._warden.tell(End(held.key, "disowned", why))
 
     def _forget(self, held: Held) -> None:
         self._held.pop(held.key, None)
         self._reading.remember(held)
-        if held.result is not None:
-            held.result = None
-            self._owed -= 1
-            if not self._owed:
-                self._settled.set()
+        self._debts.settle(held)
 
     def _say_credit(self) -> None:
         takes = not (self.draining or self.halted or self.host.held_reason)
@@ -434,11 +388,11 @@ class Runner:
 
     async def busy(self) -> None:
         """Return when something runs."""
-        await self._busy.wait()
+        await self._active.busy()
 
     async def idle(self) -> None:
         """Return when nothing runs."""
-        await self._idle.wait()
+        await self._active.idle()
 
     def trees(self) -> Sequence[int]:
         """The main process of everything that runs."""

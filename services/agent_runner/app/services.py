@@ -18,8 +18,8 @@ from services.agent_runner.app.held import Held, Phase
 from services.agent_runner.app.lateness import Lateness
 from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
+from services.agent_runner.app.saying import tell_stragglers
 from services.agent_runner.app.service import NEVER, Service, how_it_ended, last_lines
-from services.agent_runner.app.stragglers import tell_stragglers
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.service import (
     EXITS_OF_CONFIGURATION,
