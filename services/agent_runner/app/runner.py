@@ -100,7 +100,7 @@ class Runner:
         self._terms = TermsBook(workspace, gateway, enforcement, nice, warden.tell, confinement)
         self._reading = reading
         self._gathering = Gathering(secrets, ready=self._start, failed=self._fail)
-        self._lateness = Lateness(reading, self._ended_late)
+        self._lateness = Lateness(reading, lambda held, ended: self._ended(held, ended, boot_us_of(clock)))
         self._outbox = outbox
         self._clock = clock
         self._log = log
@@ -253,9 +253,6 @@ class Runner:
                 self._outbox.events(Frozen(held.ref, message.paused))
             case Ended() if not self._lateness.takes(held, message):
                 self._ended(held, message, boot_us)
-
-    def _ended_late(self, held: Held, ended: Ended) -> None:
-        self._ended(held, ended, boot_us_of(self._clock))
 
     def _halt(self, stopped: bool) -> None:
         # The warden refuses by itself what waits there.

@@ -39,7 +39,7 @@ class _BsdInfo(ctypes.Structure):
 class _RusageV2(ctypes.Structure):
     """`struct rusage_info_v2` of sys/resource.h: a uuid, then 64-bit counters."""
 
-    _fields_ = (("uuid", ctypes.c_uint8 * 16), ("counters", ctypes.c_uint64 * 17))
+    _fields_ = (("uuid", ctypes.c_uint8 * 16), ("counters", ctypes.c_uint64 * 18))
 
     PHYS_FOOTPRINT = 7
     CPU_TIMES = (0, 1, 10, 11)  # user and system, own and of children; in units of the machine's own clock
