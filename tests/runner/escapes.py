@@ -3,7 +3,8 @@
 Each waits for the gate, a file, before its first process ends; what it leaves behind is known by the marker in its
 command line alone.
 
-All that escapes ignores SIGTERM, so that only a verified kill ends it.
+All that escapes ignores SIGTERM, so that only a verified kill ends it; should a test be broken off, it ends by itself
+after some minutes, or a storm would go on until the machine is switched off.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 _THREADS = 20
 _COMETS = 3
+_LIFE_SECONDS = 300.0
+_ENDS_AT = time.monotonic() + _LIFE_SECONDS
 
 
 def linger() -> None:
-    """Stay for ever, deaf to whatever can be ignored."""
+    """Stay, deaf to whatever can be ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    while True:
-        signal.pause()
+    while lives():
+        rest(1)
+    os._exit(0)
+
+
+def lives() -> bool:
+    """Whether its time has not run out."""
+    return time.monotonic() < _ENDS_AT
 
 
 def rest(seconds: float) -> None:
@@ -111,7 +121,7 @@ def fork_storm() -> None:
 
     def comet() -> None:
         pulse = os.open(f"{gate}.pulse", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        while not os.path.exists(f"{gate}.over"):
+        while lives() and not os.path.exists(f"{gate}.over"):
             if os.fork():
                 os._exit(0)
             os.setsid()
@@ -127,7 +137,7 @@ def thread_bomb() -> None:
     def work() -> None:
         os.setsid()
         for _ in range(_THREADS):
-            threading.Thread(target=then(lambda: void(child(linger)), lambda: rest(3600))).start()
+            threading.Thread(target=then(lambda: void(child(linger)), lambda: rest(_LIFE_SECONDS))).start()
         linger()
 
     orphan(work)
@@ -145,8 +155,8 @@ def ignored_term() -> None:
         os.setsid()
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_IGN)
-        while True:
-            rest(3600)
+        while lives():
+            rest(1)
 
     child(work)
 
@@ -168,7 +178,7 @@ def holds_output() -> None:
     def work() -> None:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        while True:
+        while lives():
             os.write(1, b"still here\n")
             rest(0.02)
 
@@ -180,7 +190,7 @@ def setsid_shell() -> None:
 
     def work() -> None:
         os.setsid()
-        os.execv("/bin/sh", ["sh", "-c", f"trap '' TERM; while :; do sleep 600; : {sys.argv[2]}; done"])
+        os.execv("/bin/sh", ["sh", "-c", f"trap '' TERM; for turn in 1 2 3; do sleep 100; : {sys.argv[2]}; done"])
 
     orphan(work)
 
