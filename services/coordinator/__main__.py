@@ -137,6 +137,7 @@ class Coordinator:
             workspace_folder=str(workspace.root),
             defaults=settings.defaults,
             paused_max=settings.paused_attempts_max,
+            silent_after=self.times.silent_after,
             clock=clock,
         )
         self.drains = Drains(

@@ -136,7 +136,7 @@ async def test_there_is_one_of_each_whoever_is_killed(tmp_path: Path, victims: t
         async with system.coordinator() as client:
             tasks = [(await client.get_agent(name)).current_tasks for name in names]
     print(f"{observer.looks} looks; most at a time: {dict(observer.most)}; processes: {_counts(observer)}")
-    assert observer.looks > 50 and observer.most == dict.fromkeys(names, 1)
+    assert observer.looks > 20 and observer.most == dict.fromkeys(names, 1)
     assert sum(_counts(observer).values()) > len(names), "some were lost with their runner, or nothing was shown"
     assert all(len(one) == 1 for one in tasks)
 

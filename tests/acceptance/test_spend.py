@@ -22,6 +22,7 @@ from foundation.money import parse_dollars
 from tests.acceptance.deployment import Deployment, deployed, tasks_of
 from tests.acceptance.system import free_port
 from tests.programs import require
+from tests.runner.frozen import stands_still
 from tests.waiting import CLOCK, eventually, looks
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "spending.md"
@@ -62,7 +63,7 @@ class Cloud:
     def frozen(self) -> bool:
         """Whether every process of every attempt stands still."""
         found = [one for processes in self.system.scripts().values() for one in processes]
-        return bool(found) and all(psutil.Process(one.pid).status() == psutil.STATUS_STOPPED for one in found)
+        return bool(found) and all(stands_still(one.pid) for one in found)
 
     async def raise_cap(self, dollars: int) -> None:
         """As `quantum spend cap` does."""

@@ -35,6 +35,8 @@ from services.coordinator.ports import Renewal as Answer
 from tests.coordinator.alarm import FakeAlarm
 
 ADMITTED = Verdict(admitted=True)
+SILENT_AFTER = timedelta(days=365)
+"""Most tests move the clock and let no runner beat."""
 
 
 @dataclass
@@ -106,7 +108,7 @@ class FakeCatalogue:
 class Fleet:
     """The parts wired as in `__main__`; the test plays safety and the runners."""
 
-    def __init__(self, folder: Path, store: Store | None = None) -> None:
+    def __init__(self, folder: Path, store: Store | None = None, *, silent_after: timedelta = SILENT_AFTER) -> None:
         self.clock = ManualClock()
         self.gate = FakeGate()
         self.catalogue = FakeCatalogue()
@@ -147,6 +149,7 @@ class Fleet:
             workspace_folder="/workspace",
             defaults=Defaults(timeout=timedelta(minutes=5), memory_bytes=1 << 31, grace=timedelta(seconds=10)),
             paused_max=10,
+            silent_after=silent_after,
             clock=self.clock,
         )
         self.renewal = Renewal(

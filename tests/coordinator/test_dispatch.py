@@ -50,6 +50,21 @@ async def test_no_more_leases_than_the_runner_can_hold(fleet: Fleet) -> None:
     assert len(granted(sent(runner))) == 2
 
 
+async def test_a_runner_that_beats_no_more_gets_nothing_new_though_its_stream_is_up(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, silent_after=timedelta(seconds=15))
+    await fleet.dispatch.start()
+    runner = await fleet.runner()
+    fleet.clock.advance(timedelta(seconds=16))
+    await fleet.submit("a")
+    await fleet.round()
+    assert granted(sent(runner)) == []
+    [view] = fleet.dispatch.fleet().runners
+    assert view.held_reason == "it has not been heard for 16 s"
+    fleet.renewal.heartbeat(runner, 1, [], draining=False)
+    await fleet.round()
+    assert len(granted(sent(runner))) == 1
+
+
 async def test_a_refused_agent_is_parked_and_asked_for_once_while_others_go_on(fleet: Fleet) -> None:
     until = fleet.now() + timedelta(seconds=60)
     fleet.gate.verdicts["a"] = Verdict(

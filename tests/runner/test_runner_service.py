@@ -44,7 +44,7 @@ async def test_runs_a_script_and_reports_all_of_it(runner: RunnerUnderTest) -> N
     assert json.loads(result.report_json)["type"] == "trial" and not result.report_fault
     assert result.tree_dead and result.stragglers == 0
     assert result.duration_us > 0 and result.started_at_us < result.finished_at_us
-    assert runner.coordinator.limits[lease.task_id] == {"memory", "timeout"}
+    assert runner.coordinator.limits[lease.task_id] == {"memory", "timeout", "secrets"}
     started = [event for event in runner.coordinator.events if event.WhichOneof("event") == "started"]
     assert len(started) <= 1
     log = runner.workspace.logs / "agent_hello.log"

@@ -242,6 +242,11 @@ class LeaseTimes:
     """How long an attempt may stay frozen before it is ended as safety's policy."""
 
     @property
+    def silent_after(self) -> timedelta:
+        """When a runner that is not heard gets nothing new: its warden freezes what it has by then."""
+        return self.lease * 0.75
+
+    @property
     def rescue_after_seconds(self) -> float:
         """1.75 × lease after the last renewal: the warden has proved the tree dead at 1.5 ×."""
         return self.lease.total_seconds() * 1.75

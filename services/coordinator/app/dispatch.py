@@ -65,6 +65,7 @@ class Dispatch:
         workspace_folder: str,
         defaults: Defaults,
         paused_max: int,
+        silent_after: timedelta,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -73,7 +74,14 @@ class Dispatch:
         self._attachments = attachments
         self._holdings = holdings
         self._footprints = footprints
-        self._rooms = Rooms(attachments, holdings, Needs(catalogue, footprints), paused_max=paused_max, now=clock.now)
+        self._rooms = Rooms(
+            attachments,
+            holdings,
+            Needs(catalogue, footprints),
+            paused_max=paused_max,
+            silent_after=silent_after,
+            now=clock.now,
+        )
         self._intake = intake
         self._outbox = outbox
         self._workspace_folder = workspace_folder

@@ -76,7 +76,7 @@ def _attached(attachment: Attachment, holdings: Holdings, room: Room | None, dra
         memory_available_bytes=host.memory_available_bytes,
         memory_expected_bytes=room.whole.taken_bytes if room is not None and room.whole is not None else 0,
         cpu_share=host.cpu_share,
-        held_reason=host.held_reason,
+        held_reason=room.held_reason if room is not None else host.held_reason,
         drained=drained,
     )
 

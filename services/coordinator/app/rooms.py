@@ -88,12 +88,14 @@ class Rooms:
         needs: Needs,
         *,
         paused_max: int,
+        silent_after: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._attachments = attachments
         self._holdings = holdings
         self.needs = needs
         self._paused_max = paused_max
+        self._silent_after = silent_after
         self._now = now
         self._passed_over: dict[str, datetime] = {}  # lanes that memory refuses, and since when
 
@@ -166,11 +168,18 @@ class Rooms:
             slots=hello.slots,
             services_max=hello.services_max,
             tasks=load.tasks,
-            held_reason=attachment.host.held_reason,
+            held_reason=attachment.host.held_reason or self._silence(attachment),
             draining=attachment.draining or hello.name in self._attachments.drained,
             whole=_whole(attachment, load, paused),
             now=_free_now(attachment, load, paused),
         )
+
+    def _silence(self, attachment: Attachment) -> str:
+        """Why a runner that has stopped to beat gets nothing: it may be stopped itself, with its stream still up."""
+        silent = self._now() - attachment.last_heartbeat_at
+        if silent < self._silent_after:
+            return ""
+        return f"it has not been heard for {silent.total_seconds():.0f} s"
 
 
 def _whole(attachment: Attachment, load: Load, paused: int) -> Share | None:
