@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -113,13 +113,15 @@ def _service(session: Session, connected: Connected, name: str) -> Finding:
     return bad("services", f"{name} does not serve.", f"Its words are in {session.workspace.logs}/{name}.out.")
 
 
-def _sandbox(session: Session) -> Iterator[Finding]:
+def _runners(session: Session) -> Iterator[Finding]:
     running = read_running(session.workspace)
     if running is None:
-        yield note("sandbox", "each runner tries at its start what its machine can do", "quantum up --detach")
+        yield note("runners", "each tries at its start what its machine can do", "quantum up --detach")
         return
     with session.connected() as connected:
         views = [connected.call(connected.runner(name).describe()) for name in running.runners]
+    for view in views:
+        yield _limits(view.name, view.enforcement)
     for view in views:
         if not view.sandbox:
             yield bad("sandbox", f"{view.name} has none: agents that ask for one are refused.", view.sandbox_missing)
@@ -128,6 +130,20 @@ def _sandbox(session: Session) -> Iterator[Finding]:
             yield note("sandbox", found, view.sandbox_missing)
         else:
             yield good("sandbox", f"{view.name}: {view.sandbox}; outside of one, and of run_as, secrets are reachable")
+
+
+def _limits(runner: str, enforcement: Mapping[str, str]) -> Finding:
+    """How each limit of a tree is held there."""
+    by = {how: [name for name in sorted(enforcement) if enforcement[name] == how] for how in ("kernel", "supervised")}
+    said = [
+        f"the kernel holds {', '.join(by['kernel'])}" if by["kernel"] else "",
+        f"the warden measures {', '.join(by['supervised'])}" if by["supervised"] else "",
+    ]
+    loose = [name for name, how in sorted(enforcement.items()) if how == "none"]
+    found = f"{runner}: {'; '.join(filter(None, said))}"
+    if not loose:
+        return good("limits", found)
+    return note("limits", f"{found}; nobody holds {', '.join(loose)}", "A cgroup that may be written holds them all.")
 
 
 def _agents(session: Session) -> Iterator[Finding]:
@@ -158,6 +174,6 @@ _CHECKS: tuple[Callable[[Session], Iterator[Finding]], ...] = (
     _projects,
     _disk,
     _services,
-    _sandbox,
+    _runners,
     _agents,
 )

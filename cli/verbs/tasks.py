@@ -79,9 +79,9 @@ def _end(task: TaskView) -> str:
 
 def _limit(limit: Limit) -> str:
     match limit.name:
-        case "timeout":
+        case "timeout" | "idle_timeout" | "cpu_time":
             return took(timedelta(seconds=limit.value))
-        case "memory" | "output":
+        case "memory" | "output" | "disk":
             return format_size(int(limit.value))
         case _:
             return f"{limit.value:g}"
