@@ -251,6 +251,7 @@ async def test_a_broken_stream_ends_nothing_and_says_it_again(runner: RunnerUnde
     runner.coordinator.lease(up, waits)
     await runner.coordinator.event(up, "started")
     await runner.coordinator.event(waits, "service")
+    await pid_of(runner, 2)  # both scripts have come as far as their first line
     before = len(starts(runner))
     await runner.coordinator.stop()
     runner.coordinator.events.clear()
