@@ -1,5 +1,5 @@
 """Slots: one folder per attempt that runs at the same time, used again and again because making files is
-dear.
+dear, but for those of sandboxes and other users.
 
 A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json`,
 the scratch folder `work`, and for those that ask for them `credential` and the folder `secrets`. Only the warden writes
@@ -49,15 +49,16 @@ class Slot:
 
     __slots__ = (
         "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
-        "_has_secrets", "_named", "_out", "_owner", "_size", "_tidied", "_trash", "credential", "environment", "folder",
-        "index", "last_report", "output", "params", "report", "secrets", "work",
+        "_has_secrets", "_named", "_out", "_size", "_tidied", "_trash", "credential", "environment", "folder",
+        "given", "index", "last_report", "output", "params", "report", "secrets", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int, trash: Trash) -> None:
         folder = root / str(index)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
         self.folder = str(folder)
-        self._owner = (-1, -1)
+        self.given = False
+        """Whether a script had it that must not reach those of others."""
         self._tidied: Callable[[], None] | None = None
         self._trash = trash
         self.index = index
@@ -143,15 +144,14 @@ class Slot:
         return self._has_report
 
     def give_to(self, uid: int, gid: int) -> None:
-        """Have all in it belong to whom the next attempt runs as; -1: to this process's own user."""
-        if (uid, gid) == self._owner == (-1, -1):
+        """Have all in it belong to whom the attempt runs as; -1: to this process's own user, in a sandbox."""
+        self.given = True
+        if uid < 0:
             return
-        self._owner = (uid, gid)
-        owner = (os.geteuid(), os.getegid()) if uid < 0 else (uid, gid)
-        os.chown(self.folder, *owner)
+        os.chown(self.folder, uid, gid)
         for folder, folders, files in os.walk(self.folder):
             for name in (*folders, *files):
-                os.chown(os.path.join(folder, name), *owner, follow_symlinks=False)
+                os.chown(os.path.join(folder, name), uid, gid, follow_symlinks=False)
 
     def when_tidy(self, tidied: Callable[[], None]) -> None:
         """Have this called when the tree of the attempt is dead, or it was not started at all."""
@@ -207,6 +207,14 @@ class Slot:
             os.close(self.output)
             self.output = -1
 
+    def discard(self) -> None:
+        """All was read, and its folder is not to be used again."""
+        self._close_output()
+        try:
+            self._trash.take(self.folder)
+        except OSError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
         if self._tidied is not None:
@@ -226,6 +234,7 @@ class Slots:
         self._trash = Trash(f"{root}/trash")
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
+        self._discarded: list[int] = []
         self._made = 0
 
     @property
@@ -241,6 +250,8 @@ class Slots:
         """A free slot, a new one if need be; raises OSError when it cannot be made."""
         if self._free:
             slot = self._free.pop()
+        elif self._discarded:
+            slot = Slot(self._root, self._discarded.pop(), self._trash)
         else:
             slot = Slot(self._root, self._made, self._trash)
             self._made += 1
@@ -248,10 +259,19 @@ class Slots:
         return slot
 
     def release(self, index: int) -> None:
-        """Take a slot back for the next attempt."""
+        """Take a slot back for the next attempt.
+
+        A script may hand a descriptor of its slot to one that goes on running: in a sandbox, or as another user, that
+        one would read and change what the next attempt is given. So those get a new folder each.
+        """
         slot = self._held.pop(index, None)
-        if slot is not None:
-            slot.release()
+        if slot is None:
+            return
+        slot.release()
+        if slot.given:
+            slot.discard()
+            self._discarded.append(index)
+        else:
             self._free.append(slot)
 
     def retire(self, index: int) -> None:
