@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -132,3 +133,25 @@ def test_what_a_killed_warden_left_goes_at_the_next_start(tmp_path: Path) -> Non
     assert set(json.loads((record / RECORD).read_text())) == {str(hooks), str(theirs)}
     Placeholders(record)
     assert not hooks.exists() and theirs.read_text()
+
+
+@pytest.mark.parametrize("pipe", [".git", ".git/config", ".git/hooks", ".git/commondir"])
+def test_a_pipe_in_a_protected_place_keeps_nobody_waiting(box: SandboxUnderTest, pipe: str) -> None:
+    there = box.project / "nested" / pipe
+    there.parent.mkdir(parents=True)
+    os.mkfifo(there)
+    code, said = box.run("echo done", sandbox=(["."], [], [], False))
+    assert (code, said) == (0, "done\n")
+
+
+def test_a_lock_of_somebody_else_is_not_waited_for(tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    guard = Guard(str(hooks), Kind.PRESENT)
+    theirs = os.open(hooks, os.O_RDONLY)
+    fcntl.flock(theirs, fcntl.LOCK_EX)
+    ours = Placeholders(tmp_path)
+    with pytest.raises(BlockingIOError, match="locked"):
+        ours.hold([guard])
+    os.close(theirs)
+    assert ours.hold([guard]) == [str(hooks)]

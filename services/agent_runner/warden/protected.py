@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, within
+from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, open_file, within
 
 # Repositories are looked for in a folder that may be written, this deep and among this many folders.
 _DEPTH_MAX = 2
@@ -147,7 +147,7 @@ def _innards(scope: Scope, git: str) -> Iterator[Guard]:
 def _linked(git_file: str) -> Iterator[str]:
     """The folders that a `.git` file of a worktree or submodule leads to."""
     try:
-        with open(git_file, "rb") as file:
+        with open_file(git_file) as file:
             text = file.read(4096).decode("utf-8", "surrogateescape")
     except OSError:
         return
