@@ -135,6 +135,34 @@ def test_what_a_killed_warden_left_goes_at_the_next_start(tmp_path: Path) -> Non
     assert not hooks.exists() and theirs.read_text()
 
 
+_AS_A_REPOSITORY = """rm -f .git/HEAD; mkdir -p refs/heads objects/info; echo 'ref: refs/heads/main' > HEAD
+printf '[core]\nrepositoryformatversion=0\nbare=false\nworktree=.\nfsmonitor="touch {taken}; false"\n' > config
+touch refs/x objects/x; echo tried"""
+
+
+@pytest.mark.parametrize("repository", [False, True])
+def test_a_folder_cannot_become_a_repository_itself(box: SandboxUnderTest, repository: bool) -> None:
+    if repository:
+        _repository(box.project, bare=False)
+    attack = _AS_A_REPOSITORY.format(taken=box.root / "taken")
+    status = ["git", "-c", "safe.directory=*", "status"]
+    for number in range(2):
+        box.run(attack, f"k{number}", ([".", str(box.root)], [], [], False))
+        subprocess.run(status, cwd=box.project, capture_output=True, check=False)
+        assert not (box.project / "refs").exists() and not (box.root / "taken").exists()
+    box.run(attack, "outside", sandbox=None)
+    subprocess.run(status, cwd=box.project, capture_output=True, check=False)
+    assert (box.root / "taken").exists(), "without a sandbox it works"
+
+
+def test_a_bare_repository_keeps_its_configuration_and_hooks(box: SandboxUnderTest) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", str(box.project)], check=True)
+    before = _state(box.project / "config", box.project / "hooks")
+    box.run("echo x > hooks/post-update; echo '[x]' >> config; mv hooks h; echo x > a", sandbox=(["."], [], [], False))
+    assert _state(box.project / "config", box.project / "hooks") == before
+    assert (box.project / "a").exists()
+
+
 @pytest.mark.parametrize("pipe", [".git", ".git/config", ".git/hooks", ".git/commondir"])
 def test_a_pipe_in_a_protected_place_keeps_nobody_waiting(box: SandboxUnderTest, pipe: str) -> None:
     there = box.project / "nested" / pipe

@@ -15,6 +15,8 @@ _FOLDERS_MAX = 500
 # A git that finds this file takes configuration and hooks from the folder that it names; "." is the one it is in.
 _COMMONDIR = "commondir"
 _COMMONDIR_TEXT = b".\n"
+# A folder that has both, and a HEAD, is a repository without any `.git`.
+_OF_ITSELF = ("refs", "objects")
 
 
 class Kind(Enum):
@@ -127,6 +129,27 @@ def _repository(folder: str, scope: Scope, *, expected: bool) -> Iterator[Guard]
             yield from _innards(scope, innards)
     elif expected:
         yield Guard(git, Kind.MISSING_FOLDER)
+    yield from _of_itself(scope, folder)
+
+
+def _of_itself(scope: Scope, folder: str) -> Iterator[Guard]:
+    """Git looks for a repository in the folder itself, too, where it can make nothing of the `.git` in it: that is to
+    find none, or the one that is there."""
+    for path in (os.path.join(folder, name) for name in _OF_ITSELF):
+        if not os.path.lexists(path) or _is_empty(path):
+            yield from _guard(scope, path, Kind.MISSING_FOLDER)
+            return
+    if os.path.isfile(os.path.join(folder, "HEAD")):
+        yield from _innards(scope, folder)
+
+
+def _is_empty(path: str) -> bool:
+    """Whether it is a folder with nothing in it: it may be another sandbox's placeholder."""
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
 
 
 def _innards(scope: Scope, git: str) -> Iterator[Guard]:
