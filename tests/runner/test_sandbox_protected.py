@@ -103,6 +103,20 @@ def test_a_folder_that_is_no_repository_cannot_be_made_one(box: SandboxUnderTest
     assert [path.name for path in box.project.iterdir()] == ["a"]
 
 
+def test_what_a_runner_elsewhere_has_fetched_stays_as_it_is(box: SandboxUnderTest) -> None:
+    fetched = box.root / "scripts" / "attic" / "ab" / "other.sh"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_text("good")
+    attack = f"echo bad > {fetched}; mv {box.root}/scripts {box.root}/s"
+    sandbox: Sandbox = ([str(box.root)], [], [], False)
+    (box.state / "joined.json").write_text("{}")
+    box.run(attack, "joined", sandbox)
+    assert fetched.read_text() == "good"
+    (box.state / "joined.json").unlink()
+    box.run(attack, "not joined", sandbox)
+    assert not fetched.exists(), "in another workspace it is a folder like any other"
+
+
 def test_two_at_once_share_their_placeholders(tmp_path: Path) -> None:
     guards = [Guard(str(tmp_path / "hooks"), Kind.MISSING_FOLDER), Guard(str(tmp_path / "config"), Kind.MISSING_FILE)]
     (tmp_path / "one").mkdir()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
+from foundation.workspace import Workspace
 from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, open_file, within
 
 # Repositories are looked for in a folder that may be written, this deep and among this many folders.
@@ -68,6 +70,10 @@ def _between(path: str, write: Sequence[str]) -> Iterator[str]:
 def _wanted(scope: Scope, places: Places) -> Iterator[Guard]:
     yield from _guard(scope, os.path.join(places.workspace, "config"), Kind.MISSING_FOLDER)
     yield from _pinned_state(scope, places)
+    workspace = Workspace(Path(places.workspace))
+    if workspace.joined.exists():
+        # Those of agents without a sandbox lie there, too, from when they were fetched until they run.
+        yield from _guard(scope, str(workspace.fetched_scripts), Kind.MISSING_FOLDER)
     for folder in dict.fromkeys((scope.folder, os.path.realpath(places.workspace))):
         yield from _repository(folder, scope, expected=True)
     for path in scope.write:
