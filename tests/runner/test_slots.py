@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.agent_runner.warden.slots import Slot, Slots
+from services.agent_runner.warden.slots import Slot, Slots, forget_secrets
 
 
 def run(slots: Slots, *, given: bool) -> tuple[Slot, int]:
@@ -40,3 +40,42 @@ def test_a_slot_without_a_sandbox_is_used_again(tmp_path: Path) -> None:
     before, kept = run(slots, given=False)
     assert slots.take() is before
     os.close(kept)
+
+
+def nest(folder: str, depth: int = 1500) -> None:
+    """Folders in folders, deeper than Python calls itself or a path may be long."""
+    Path(folder).unlink(missing_ok=True)
+    os.mkdir(folder)
+    inner = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=inner)
+        outer, inner = inner, os.open("d", os.O_RDONLY, dir_fd=inner)
+        os.close(outer)
+    os.close(inner)
+
+
+@pytest.mark.parametrize("place", ["report", "last_report", "params", "credential", "secrets", "work", "folder"])
+def test_no_folder_that_a_script_leaves_is_too_deep(tmp_path: Path, place: str) -> None:
+    slots = Slots(tmp_path / "slots")
+    slot = slots.take()
+    slot.prepare("{}", "{}", "credential", [("openai", "a secret")])
+    path = getattr(slot, place)
+    nest(f"{path}/deep" if os.path.isdir(path) else path)
+    slot.output_bytes()
+    assert slot.has_report() is (place == "report")
+    slot.tidy()
+    slots.release(slot.index)
+    assert os.path.exists(path) is (place == "folder")
+    slots.remove_all()
+    assert not any((tmp_path / "slots").iterdir())
+
+
+def test_what_a_killed_warden_left_is_gone_before_the_next_begins(tmp_path: Path) -> None:
+    slot = Slots(tmp_path / "slots").take()
+    slot.prepare("{}", "", "credential", [("openai", "a secret")])
+    nest(f"{slot.secrets}/deep")
+    nest(slot.report)
+    forget_secrets(tmp_path / "slots")
+    assert not os.path.exists(slot.secrets) and not os.path.exists(slot.credential)
+    Slots(tmp_path / "slots")
+    assert not any((tmp_path / "slots").iterdir())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -97,12 +96,12 @@ class Slot:
         if secrets:
             self._prepare_secrets(secrets)
         if self._clean_work is None:
-            _remove(self.work)
+            self._remove(self.work)
             os.mkdir(self.work, 0o700)
             self._clean_work = _Seen.stamp(self.work)
 
     def _prepare_secrets(self, secrets: Iterable[tuple[str, str]]) -> None:
-        _remove(self.secrets)
+        self._remove(self.secrets)
         os.mkdir(self.secrets, 0o700)
         self._has_secrets = True
         for name, secret in secrets:
@@ -168,32 +167,29 @@ class Slot:
             tidied, self._tidied = self._tidied, None
             tidied()
         if not _unchanged(self.params, self._clean_params):
-            _remove(self.params)
+            self._remove(self.params)
             self._clean_params = None
         if self._has_last_report:
-            _remove(self.last_report)
+            self._remove(self.last_report)
             self._has_last_report = False
         self.take_secrets_away()
         if not _unchanged(self.work, self._clean_work):
-            if os.path.isdir(self.work) and not os.path.islink(self.work):
-                self._trash.take(self.work)
-            else:
-                _remove(self.work)
+            self._remove(self.work)
             self._clean_work = None
 
     def take_secrets_away(self) -> None:
         """What was for this attempt alone is good for nothing and nobody after it."""
         if self._has_credential:
-            _remove(self.credential)
+            self._remove(self.credential)
             self._has_credential = False
         if self._has_secrets:
-            _remove(self.secrets)
+            self._remove(self.secrets)
             self._has_secrets = False
 
     def release(self) -> None:
         """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
         if self._has_report:
-            _remove(self.report)
+            self._remove(self.report)
             self._has_report = False
         if self._size:
             os.ftruncate(self.output, 0)
@@ -207,31 +203,35 @@ class Slot:
             os.close(self.output)
             self.output = -1
 
-    def discard(self) -> None:
-        """All was read, and its folder is not to be used again."""
-        self._close_output()
-        try:
-            self._trash.take(self.folder)
-        except OSError:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
         if self._tidied is not None:
             tidied, self._tidied = self._tidied, None
             tidied()
         self._close_output()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._remove(self.folder)
+
+    def _remove(self, path: str) -> None:
+        """Whatever a script has put there; nothing is no fault."""
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                self._trash.take(path)
+            else:
+                os.unlink(path)
 
 
 class Slots:
     """The slots of one warden."""
 
     def __init__(self, root: Path) -> None:
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(mode=0o700, parents=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root = root
         self._trash = Trash(f"{root}/trash")
+        for left in os.listdir(root):
+            if left != "trash":
+                self._trash.take(f"{root}/{left}")
+        self._trash.drain()
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
         self._discarded: list[int] = []
@@ -269,7 +269,7 @@ class Slots:
             return
         slot.release()
         if slot.given:
-            slot.discard()
+            slot.remove()
             self._discarded.append(index)
         else:
             self._free.append(slot)
@@ -286,14 +286,17 @@ class Slots:
             slot.remove()
         self._free.clear()
         self._held.clear()
-        shutil.rmtree(self._root / "trash", ignore_errors=True)
+        self._trash.drain()
 
 
 def forget_secrets(root: Path) -> None:
     """Take away what a warden that has died left in its slots of attempts' secrets."""
+    trash = Trash(f"{root}/trash")
     for folder in root.iterdir() if root.is_dir() else ():
-        _remove(str(folder / "secrets"))
-        _remove(str(folder / "credential"))
+        for name in ("secrets", "credential"):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                trash.take(str(folder / name))
+    trash.drain()
 
 
 def _unchanged(path: str, seen: _Seen | None) -> bool:
@@ -314,24 +317,3 @@ def _write_private(path: str, text: str) -> None:
         write_all(handle, text.encode())
     finally:
         os.close(handle)
-
-
-def _remove(path: str) -> None:
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path, onerror=_open_up)
-        else:
-            os.unlink(path)
-    except FileNotFoundError:
-        return
-
-
-def _open_up(_function: object, path: str, _error: object) -> None:
-    """A script may leave folders without write permission, as package caches do; try once more with it."""
-    parent = os.path.dirname(path)
-    os.chmod(parent, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)

@@ -17,9 +17,11 @@ class Trash:
     """
 
     def __init__(self, root: str) -> None:
+        """What an earlier one left there is on its way out again."""
         self._root = root
-        self._taken = 0
-        self._waiting: list[str] = []
+        left = os.listdir(root) if os.path.isdir(root) else []
+        self._taken = max(map(int, left), default=0)
+        self._waiting = [f"{root}/{name}" for name in left]
         self._work: Iterator[None] = iter(())
 
     @property
@@ -30,7 +32,11 @@ class Trash:
     def take(self, path: str) -> None:
         """The folder is gone from its place when this returns, and from the disk soon after; raises OSError."""
         os.makedirs(self._root, mode=0o700, exist_ok=True)
+        with contextlib.suppress(OSError):
+            _open_up(path)
         self._take(path)
+        # It comes first: secrets may be in it.
+        self._work = iter(())
         self.step()
 
     def _take(self, path: str, folder: int | None = None) -> None:
@@ -38,6 +44,13 @@ class Trash:
         there = f"{self._root}/{self._taken}"
         os.rename(path, there, src_dir_fd=folder)
         self._waiting.append(there)
+
+    def drain(self) -> None:
+        """Remove all of it now."""
+        while self.busy:
+            self.step()
+        with contextlib.suppress(OSError):
+            os.rmdir(self._root)
 
     def step(self) -> None:
         """Remove some more."""
