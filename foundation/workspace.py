@@ -117,6 +117,11 @@ class Workspace:
         return self.state / "joined.json"
 
     @property
+    def fetched_scripts(self) -> Path:
+        """Where a runner that joined keeps the scripts of its coordinator, in a folder by its name."""
+        return self.root / "scripts"
+
+    @property
     def lock_file(self) -> Path:
         """Held by `up` and `init`; see `WorkspaceLock`."""
         return self.state / "lock"

@@ -306,7 +306,7 @@ class _Parts:
         if self._membership is None:
             return None
         workspace = self._workspace
-        scripts = FetchedScripts(workspace.root / "scripts" / self._name)
+        scripts = FetchedScripts(workspace.fetched_scripts / self._name)
         return Elsewhere(str(workspace.root), scripts, ProjectsHere(workspace.projects_file))
 
     async def _end(self, runner: Runner) -> int:

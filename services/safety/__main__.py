@@ -93,7 +93,6 @@ _NARROW = {
                 for method in ("ValidateToken", "WatchRevocations", "RotateToken", "ConfirmRotation")
             ),
             f"{_RUNNERS}RenewRunner",
-            "/quantum.safety.v1.AlertService/RaiseAlert",
         }
     ),
 }

@@ -76,6 +76,11 @@ class Doors:
         async with SafetyClient.dial(target, token=lambda: token) as client:
             await client.issue_token("mine", ["admin"])
 
+    async def silence(self, identity: Identity, token: str) -> None:
+        target = TcpTarget(self.safety, "safety", identity)
+        async with SafetyClient.dial(target, token=lambda: token) as client:
+            await client.alerts.resolve("breaker:fleet")
+
     async def renew(self, identity: Identity, token: str) -> bytes:
         target = TcpTarget(self.safety, "safety", identity)
         async with SafetyClient.dial(target, token=lambda: token) as client:
@@ -117,6 +122,7 @@ async def test_neither_less_nor_somebody_elses_opens_a_door(tmp_path: Path) -> N
             "to read tasks": (lambda: at.read_tasks(attic.identity, attic.token), (Denied,)),
             "to read tasks with a person's token": (lambda: at.read_tasks(attic.identity, user), (Denied,)),
             "to make tokens with a person's token": (lambda: at.issue(attic.identity, user), (Denied,)),
+            "to silence an alert": (lambda: at.silence(attic.identity, attic.token), (Denied,)),
             "to renew for another": (lambda: at.renew(attic.identity, cellar.token), (Denied,)),
             "to play coordinator": (lambda: _serves_as_coordinator(attic.identity, cellar), (Unavailable,)),
         }

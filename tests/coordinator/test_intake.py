@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.coordinator.app import intake
-from services.coordinator.app.attachments import Grant
+from services.coordinator.app.attachments import Ack, Grant
 from services.coordinator.domain.failure import EndCause
-from services.coordinator.domain.task import Task
-from tests.coordinator.fleet import Fleet, ended, sent
+from services.coordinator.domain.task import Task, TaskState
+from tests.coordinator.fleet import Fleet, ended, sent, started
 
 pytestmark = pytest.mark.asyncio
 
@@ -48,3 +48,20 @@ async def test_ends_gather_while_more_are_to_come_and_the_last_waits_for_nobody(
         fleet.intake.put(runner, ends[7:])
         assert await commits.get() == 4
     running.cancel()
+
+
+async def test_nobody_reports_the_end_of_what_another_runner_holds(fleet: Fleet) -> None:
+    task = await fleet.submit("a")
+    holder = await fleet.runner("one")
+    await fleet.round()
+    [leased] = granted(sent(holder))
+    liar = await fleet.runner("two")
+    lie = ended(leased, fleet.now(), report='{"type": "t", "summary": "forged"}')
+    fleet.intake.put(liar, [lie])
+    await fleet.tell(liar, started(leased, fleet.now()), lie)
+    untouched = await fleet.task(task)
+    assert (untouched.state, untouched.holder) == (TaskState.QUEUED, "one")
+    assert fleet.holdings.load_of("one").tasks == 1, "it still takes its room there"
+    assert [message for message in sent(liar) if isinstance(message, Ack)] == [Ack(task.id, leased.fence, False)]
+    await fleet.tell(holder, started(leased, fleet.now()), ended(leased, fleet.now()))
+    assert (await fleet.task(task)).state is TaskState.SUCCEEDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -102,6 +103,20 @@ def test_a_folder_that_is_no_repository_cannot_be_made_one(box: SandboxUnderTest
     assert [path.name for path in box.project.iterdir()] == ["a"]
 
 
+def test_what_a_runner_elsewhere_has_fetched_stays_as_it_is(box: SandboxUnderTest) -> None:
+    fetched = box.root / "scripts" / "attic" / "ab" / "other.sh"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_text("good")
+    attack = f"echo bad > {fetched}; mv {box.root}/scripts {box.root}/s"
+    sandbox: Sandbox = ([str(box.root)], [], [], False)
+    (box.state / "joined.json").write_text("{}")
+    box.run(attack, "joined", sandbox)
+    assert fetched.read_text() == "good"
+    (box.state / "joined.json").unlink()
+    box.run(attack, "not joined", sandbox)
+    assert not fetched.exists(), "in another workspace it is a folder like any other"
+
+
 def test_two_at_once_share_their_placeholders(tmp_path: Path) -> None:
     guards = [Guard(str(tmp_path / "hooks"), Kind.MISSING_FOLDER), Guard(str(tmp_path / "config"), Kind.MISSING_FILE)]
     (tmp_path / "one").mkdir()
@@ -132,3 +147,53 @@ def test_what_a_killed_warden_left_goes_at_the_next_start(tmp_path: Path) -> Non
     assert set(json.loads((record / RECORD).read_text())) == {str(hooks), str(theirs)}
     Placeholders(record)
     assert not hooks.exists() and theirs.read_text()
+
+
+_AS_A_REPOSITORY = """rm -f .git/HEAD; mkdir -p refs/heads objects/info; echo 'ref: refs/heads/main' > HEAD
+printf '[core]\nrepositoryformatversion=0\nbare=false\nworktree=.\nfsmonitor="touch {taken}; false"\n' > config
+touch refs/x objects/x; echo tried"""
+
+
+@pytest.mark.parametrize("repository", [False, True])
+def test_a_folder_cannot_become_a_repository_itself(box: SandboxUnderTest, repository: bool) -> None:
+    if repository:
+        _repository(box.project, bare=False)
+    attack = _AS_A_REPOSITORY.format(taken=box.root / "taken")
+    status = ["git", "-c", "safe.directory=*", "status"]
+    for number in range(2):
+        box.run(attack, f"k{number}", ([".", str(box.root)], [], [], False))
+        subprocess.run(status, cwd=box.project, capture_output=True, check=False)
+        assert not (box.project / "refs").exists() and not (box.root / "taken").exists()
+    box.run(attack, "outside", sandbox=None)
+    subprocess.run(status, cwd=box.project, capture_output=True, check=False)
+    assert (box.root / "taken").exists(), "without a sandbox it works"
+
+
+def test_a_bare_repository_keeps_its_configuration_and_hooks(box: SandboxUnderTest) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", str(box.project)], check=True)
+    before = _state(box.project / "config", box.project / "hooks")
+    box.run("echo x > hooks/post-update; echo '[x]' >> config; mv hooks h; echo x > a", sandbox=(["."], [], [], False))
+    assert _state(box.project / "config", box.project / "hooks") == before
+    assert (box.project / "a").exists()
+
+
+@pytest.mark.parametrize("pipe", [".git", ".git/config", ".git/hooks", ".git/commondir"])
+def test_a_pipe_in_a_protected_place_keeps_nobody_waiting(box: SandboxUnderTest, pipe: str) -> None:
+    there = box.project / "nested" / pipe
+    there.parent.mkdir(parents=True)
+    os.mkfifo(there)
+    code, said = box.run("echo done", sandbox=(["."], [], [], False))
+    assert (code, said) == (0, "done\n")
+
+
+def test_a_lock_of_somebody_else_is_not_waited_for(tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    guard = Guard(str(hooks), Kind.PRESENT)
+    theirs = os.open(hooks, os.O_RDONLY)
+    fcntl.flock(theirs, fcntl.LOCK_EX)
+    ours = Placeholders(tmp_path)
+    with pytest.raises(BlockingIOError, match="locked"):
+        ours.hold([guard])
+    os.close(theirs)
+    assert ours.hold([guard]) == [str(hooks)]

@@ -81,3 +81,32 @@ def test_a_large_folder_is_removed_by_and_by(tmp_path: Path) -> None:
     assert finish(trash) >= 2
     assert list((tmp_path / "trash").iterdir()) == []
     assert (tmp_path / "outside").exists()
+
+
+def test_a_link_that_takes_a_folders_place_is_not_followed(tmp_path: Path) -> None:
+    precious, work = tmp_path / "precious", tmp_path / "work"
+    fill(precious, 3)
+    precious.chmod(0o755)
+    for number in range(3 * ENTRIES_PER_STEP):
+        (work / str(number)).mkdir(parents=True)
+    # As a process may that was handed a descriptor of the folder.
+    folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    trash = Trash(str(tmp_path / "trash"))
+    trash.take(str(work))
+    for name in os.listdir(folder):
+        os.rmdir(name, dir_fd=folder)
+        os.symlink(precious, name, dir_fd=folder)
+    os.close(folder)
+    finish(trash)
+    assert len(list(precious.iterdir())) == 3 and precious.stat().st_mode & 0o777 == 0o755
+    assert not any((tmp_path / "trash").iterdir())
+
+
+def test_a_link_in_the_place_of_the_whole_folder_goes_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    fill(precious, 3)
+    (tmp_path / "work").symlink_to(precious)
+    trash = Trash(str(tmp_path / "trash"))
+    trash.take(str(tmp_path / "work"))
+    finish(trash)
+    assert len(list(precious.iterdir())) == 3 and not any((tmp_path / "trash").iterdir())

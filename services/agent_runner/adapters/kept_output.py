@@ -211,12 +211,12 @@ class SlotOutputs:
     def _open_raw(self, slot: int) -> int:
         # Kept open from attempt to attempt: ext4 writes a file that was cut to nothing to the disk when it is closed,
         # and gives the blocks back when it is cut again, which together take longer than most scripts.
-        handle = self._raw.get(slot, -1)
-        if handle >= 0 and os.fstat(handle).st_nlink != 1:
-            os.close(handle)  # a script took its name away, and the warden has made a new one
+        handle, path = self._raw.get(slot, -1), f"{self._slots}/{slot}/out"
+        if handle >= 0 and not _is_still(handle, path):
+            os.close(self._raw.pop(slot))  # a script took its name away, or the slot is another one
             handle = -1
         if handle < 0:
-            handle = self._raw[slot] = os.open(f"{self._slots}/{slot}/out", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            handle = self._raw[slot] = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         return handle
 
     def go_on(self, output: Output, slot: int) -> None:
@@ -242,6 +242,13 @@ class SlotOutputs:
             oldest, _ = self._files.popitem(last=False)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(oldest)
+
+
+def _is_still(handle: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _give_back(handle: int, offset: int, size: int) -> None:

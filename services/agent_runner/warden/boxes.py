@@ -15,7 +15,7 @@ from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protected import protection
 from services.agent_runner.warden.protocol import Terms
 from services.agent_runner.warden.proxies import Proxies
-from services.agent_runner.warden.sandbox import Asked, Level, Places, Unavailable, User, asked_by, scope_of
+from services.agent_runner.warden.sandbox import Asked, Level, Places, Unavailable, User, asked_by, open_file, scope_of
 from services.agent_runner.warden.sandbox_linux import Entry
 from services.agent_runner.warden.slots import Slot
 
@@ -202,7 +202,7 @@ def _interpreter(script: str) -> str:
 
 def _first_line(script: str) -> list[str]:
     try:
-        with open(script, "rb") as file:
+        with open_file(script) as file:
             line = file.read(_SHEBANG_BYTES).split(b"\n", 1)[0]
     except OSError:
         return []

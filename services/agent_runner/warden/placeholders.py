@@ -59,8 +59,7 @@ class Placeholders:
         if not count:
             if not os.path.lexists(guard.path):
                 self._make(guard)
-            lock = os.open(guard.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            lock = _locked(guard.path, fcntl.LOCK_SH)
         self._held[guard.path] = count + 1, lock
 
     def _make(self, guard: Guard) -> None:
@@ -104,20 +103,34 @@ def _is_empty(path: str) -> bool:
         return False
 
 
+def _locked(path: str, how: int) -> int:
+    """A descriptor with a lock; raises OSError, BlockingIOError for one that somebody else has.
+
+    Never waits: a script may have put a pipe there, and whoever can read a file can keep a lock on it.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        said = "somebody has it locked" if isinstance(error, BlockingIOError) else error.strerror
+        raise OSError(error.errno, said, path) from error
+    return handle
+
+
 def _take_away(path: str, text: bytes) -> bool:
     """Remove a placeholder unless it has become something else; false: another warden needs it, try again."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = _locked(path, fcntl.LOCK_EX)
+    except BlockingIOError:
+        return False
     except OSError:
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.isdir(path):
             os.rmdir(path)
         elif os.read(handle, len(text) + 1) == text:
             os.unlink(path)
-    except BlockingIOError:
-        return False
     except OSError:
         # Somebody put something into it: it is theirs now.
         return True

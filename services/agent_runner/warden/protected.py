@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
-from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, within
+from foundation.workspace import Workspace
+from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, open_file, within
 
 # Repositories are looked for in a folder that may be written, this deep and among this many folders.
 _DEPTH_MAX = 2
@@ -15,6 +17,8 @@ _FOLDERS_MAX = 500
 # A git that finds this file takes configuration and hooks from the folder that it names; "." is the one it is in.
 _COMMONDIR = "commondir"
 _COMMONDIR_TEXT = b".\n"
+# A folder that has both, and a HEAD, is a repository without any `.git`.
+_OF_ITSELF = ("refs", "objects")
 
 
 class Kind(Enum):
@@ -66,6 +70,10 @@ def _between(path: str, write: Sequence[str]) -> Iterator[str]:
 def _wanted(scope: Scope, places: Places) -> Iterator[Guard]:
     yield from _guard(scope, os.path.join(places.workspace, "config"), Kind.MISSING_FOLDER)
     yield from _pinned_state(scope, places)
+    workspace = Workspace(Path(places.workspace))
+    if workspace.joined.exists():
+        # Those of agents without a sandbox lie there, too, from when they were fetched until they run.
+        yield from _guard(scope, str(workspace.fetched_scripts), Kind.MISSING_FOLDER)
     for folder in dict.fromkeys((scope.folder, os.path.realpath(places.workspace))):
         yield from _repository(folder, scope, expected=True)
     for path in scope.write:
@@ -127,6 +135,27 @@ def _repository(folder: str, scope: Scope, *, expected: bool) -> Iterator[Guard]
             yield from _innards(scope, innards)
     elif expected:
         yield Guard(git, Kind.MISSING_FOLDER)
+    yield from _of_itself(scope, folder)
+
+
+def _of_itself(scope: Scope, folder: str) -> Iterator[Guard]:
+    """Git looks for a repository in the folder itself, too, where it can make nothing of the `.git` in it: that is to
+    find none, or the one that is there."""
+    for path in (os.path.join(folder, name) for name in _OF_ITSELF):
+        if not os.path.lexists(path) or _is_empty(path):
+            yield from _guard(scope, path, Kind.MISSING_FOLDER)
+            return
+    if os.path.isfile(os.path.join(folder, "HEAD")):
+        yield from _innards(scope, folder)
+
+
+def _is_empty(path: str) -> bool:
+    """Whether it is a folder with nothing in it: it may be another sandbox's placeholder."""
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
 
 
 def _innards(scope: Scope, git: str) -> Iterator[Guard]:
@@ -147,7 +176,7 @@ def _innards(scope: Scope, git: str) -> Iterator[Guard]:
 def _linked(git_file: str) -> Iterator[str]:
     """The folders that a `.git` file of a worktree or submodule leads to."""
     try:
-        with open(git_file, "rb") as file:
+        with open_file(git_file) as file:
             text = file.read(4096).decode("utf-8", "surrogateescape")
     except OSError:
         return

@@ -104,7 +104,7 @@ async def _connect(wanted: Target, hosts: Sequence[str]) -> tuple[asyncio.Stream
                 )
             # The address that was looked at, not the name again: it could lead elsewhere by now.
             return await asyncio.open_connection(good[0], wanted.port)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:  # the last for what can be no name
         raise Refused(502, f"{said} could not be reached: {str(error) or 'it does not answer'}") from error
 
 

@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 HEAD_BYTES_MAX = 8192
 _PORT_MAX = 65535
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+_IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Target(NamedTuple):
@@ -33,7 +38,8 @@ def asked_for(head: bytes) -> Target | None:
     line = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
     if len(line) != 3 or line[0] != "CONNECT" or not line[2].startswith("HTTP/1."):
         return None
-    return target(line[1])
+    # It is resolved, and written to a log.
+    return target(line[1]) if line[1].isascii() and line[1].isprintable() else None
 
 
 def listed(wanted: Target, rules: Iterable[str]) -> bool:
@@ -57,16 +63,25 @@ def reachable(address: str, wanted: Target, rules: Iterable[str]) -> bool:
     found = _address(address)
     if found is None:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    if mapped is not None:
-        found = mapped
-    if found.is_global and not found.is_multicast:
+    found = _inner(found)
+    # Python takes these for parts of the internet.
+    local = found.version == 6 and (found.is_site_local or found in _IPV4_COMPATIBLE or found in _LOCAL_NAT64)
+    if found.is_global and not found.is_multicast and not local:
         return True
     named = {rule.host for rule in map(target, rules) if rule is not None and rule.port == wanted.port}
     return str(found) in named or (found.is_loopback and wanted.host == "localhost" and "localhost" in named)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _inner(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, where it is of a kind that does."""
+    if address.version == 4:
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _address(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from services.agent_runner.warden.protocol import Terms
 
@@ -98,6 +100,17 @@ def outermost(paths: Iterable[str]) -> tuple[str, ...]:
 def within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or lies in it; by name."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def open_file(path: str) -> BinaryIO:
+    """What a script may have put there, to be read; raises OSError for all but a file, a pipe above all, which would be
+    waited for.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EACCES, "it is no file", path)
+    return os.fdopen(handle, "rb")
 
 
 def _granted(path: str, folder: str, what: str) -> str:

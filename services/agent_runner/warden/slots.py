@@ -1,5 +1,5 @@
 """Slots: one folder per attempt that runs at the same time, used again and again because making files is
-dear.
+dear, but for those of sandboxes and other users.
 
 A slot holds `out` (raw output, open as long as the slot is there), `params.json`, `last_report.json`, `report.json`,
 the scratch folder `work`, and for those that ask for them `credential` and the folder `secrets`. Only the warden writes
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -49,15 +48,16 @@ class Slot:
 
     __slots__ = (
         "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
-        "_has_secrets", "_named", "_out", "_owner", "_size", "_tidied", "_trash", "credential", "environment", "folder",
-        "index", "last_report", "output", "params", "report", "secrets", "work",
+        "_has_secrets", "_named", "_out", "_size", "_tidied", "_trash", "credential", "environment", "folder",
+        "given", "index", "last_report", "output", "params", "report", "secrets", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int, trash: Trash) -> None:
         folder = root / str(index)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
         self.folder = str(folder)
-        self._owner = (-1, -1)
+        self.given = False
+        """Whether a script had it that must not reach those of others."""
         self._tidied: Callable[[], None] | None = None
         self._trash = trash
         self.index = index
@@ -96,12 +96,12 @@ class Slot:
         if secrets:
             self._prepare_secrets(secrets)
         if self._clean_work is None:
-            _remove(self.work)
+            self._remove(self.work)
             os.mkdir(self.work, 0o700)
             self._clean_work = _Seen.stamp(self.work)
 
     def _prepare_secrets(self, secrets: Iterable[tuple[str, str]]) -> None:
-        _remove(self.secrets)
+        self._remove(self.secrets)
         os.mkdir(self.secrets, 0o700)
         self._has_secrets = True
         for name, secret in secrets:
@@ -143,15 +143,14 @@ class Slot:
         return self._has_report
 
     def give_to(self, uid: int, gid: int) -> None:
-        """Have all in it belong to whom the next attempt runs as; -1: to this process's own user."""
-        if (uid, gid) == self._owner == (-1, -1):
+        """Have all in it belong to whom the attempt runs as; -1: to this process's own user, in a sandbox."""
+        self.given = True
+        if uid < 0:
             return
-        self._owner = (uid, gid)
-        owner = (os.geteuid(), os.getegid()) if uid < 0 else (uid, gid)
-        os.chown(self.folder, *owner)
+        os.chown(self.folder, uid, gid)
         for folder, folders, files in os.walk(self.folder):
             for name in (*folders, *files):
-                os.chown(os.path.join(folder, name), *owner, follow_symlinks=False)
+                os.chown(os.path.join(folder, name), uid, gid, follow_symlinks=False)
 
     def when_tidy(self, tidied: Callable[[], None]) -> None:
         """Have this called when the tree of the attempt is dead, or it was not started at all."""
@@ -168,32 +167,29 @@ class Slot:
             tidied, self._tidied = self._tidied, None
             tidied()
         if not _unchanged(self.params, self._clean_params):
-            _remove(self.params)
+            self._remove(self.params)
             self._clean_params = None
         if self._has_last_report:
-            _remove(self.last_report)
+            self._remove(self.last_report)
             self._has_last_report = False
         self.take_secrets_away()
         if not _unchanged(self.work, self._clean_work):
-            if os.path.isdir(self.work) and not os.path.islink(self.work):
-                self._trash.take(self.work)
-            else:
-                _remove(self.work)
+            self._remove(self.work)
             self._clean_work = None
 
     def take_secrets_away(self) -> None:
         """What was for this attempt alone is good for nothing and nobody after it."""
         if self._has_credential:
-            _remove(self.credential)
+            self._remove(self.credential)
             self._has_credential = False
         if self._has_secrets:
-            _remove(self.secrets)
+            self._remove(self.secrets)
             self._has_secrets = False
 
     def release(self) -> None:
         """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
         if self._has_report:
-            _remove(self.report)
+            self._remove(self.report)
             self._has_report = False
         if self._size:
             os.ftruncate(self.output, 0)
@@ -213,19 +209,32 @@ class Slot:
             tidied, self._tidied = self._tidied, None
             tidied()
         self._close_output()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._remove(self.folder)
+
+    def _remove(self, path: str) -> None:
+        """Whatever a script has put there; nothing is no fault."""
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                self._trash.take(path)
+            else:
+                os.unlink(path)
 
 
 class Slots:
     """The slots of one warden."""
 
     def __init__(self, root: Path) -> None:
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(mode=0o700, parents=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root = root
         self._trash = Trash(f"{root}/trash")
+        for left in os.listdir(root):
+            if left != "trash":
+                self._trash.take(f"{root}/{left}")
+        self._trash.drain()
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
+        self._discarded: list[int] = []
         self._made = 0
 
     @property
@@ -241,6 +250,8 @@ class Slots:
         """A free slot, a new one if need be; raises OSError when it cannot be made."""
         if self._free:
             slot = self._free.pop()
+        elif self._discarded:
+            slot = Slot(self._root, self._discarded.pop(), self._trash)
         else:
             slot = Slot(self._root, self._made, self._trash)
             self._made += 1
@@ -248,10 +259,19 @@ class Slots:
         return slot
 
     def release(self, index: int) -> None:
-        """Take a slot back for the next attempt."""
+        """Take a slot back for the next attempt.
+
+        A script may hand a descriptor of its slot to one that goes on running: in a sandbox, or as another user, that
+        one would read and change what the next attempt is given. So those get a new folder each.
+        """
         slot = self._held.pop(index, None)
-        if slot is not None:
-            slot.release()
+        if slot is None:
+            return
+        slot.release()
+        if slot.given:
+            slot.remove()
+            self._discarded.append(index)
+        else:
             self._free.append(slot)
 
     def retire(self, index: int) -> None:
@@ -266,14 +286,17 @@ class Slots:
             slot.remove()
         self._free.clear()
         self._held.clear()
-        shutil.rmtree(self._root / "trash", ignore_errors=True)
+        self._trash.drain()
 
 
 def forget_secrets(root: Path) -> None:
     """Take away what a warden that has died left in its slots of attempts' secrets."""
+    trash = Trash(f"{root}/trash")
     for folder in root.iterdir() if root.is_dir() else ():
-        _remove(str(folder / "secrets"))
-        _remove(str(folder / "credential"))
+        for name in ("secrets", "credential"):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                trash.take(str(folder / name))
+    trash.drain()
 
 
 def _unchanged(path: str, seen: _Seen | None) -> bool:
@@ -294,24 +317,3 @@ def _write_private(path: str, text: str) -> None:
         write_all(handle, text.encode())
     finally:
         os.close(handle)
-
-
-def _remove(path: str) -> None:
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path, onerror=_open_up)
-        else:
-            os.unlink(path)
-    except FileNotFoundError:
-        return
-
-
-def _open_up(_function: object, path: str, _error: object) -> None:
-    """A script may leave folders without write permission, as package caches do; try once more with it."""
-    parent = os.path.dirname(path)
-    os.chmod(parent, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)

@@ -14,7 +14,7 @@ from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
 from services.agent_runner.warden.protocol import Start, Terms
-from services.agent_runner.warden.sandbox import Asked, Unavailable
+from services.agent_runner.warden.sandbox import Asked, Unavailable, open_file
 from services.agent_runner.warden.slots import Slot
 
 # A script expects them as they come from login(1). All are named because the C library asks the kernel about each one
@@ -173,7 +173,7 @@ class Spawner:
 def _require_runnable(program: str) -> None:
     """Say what the kernel would say if it were spawned: inside a sandbox nobody tells."""
     try:
-        with open(program, "rb") as file:
+        with open_file(program) as file:
             begin = file.read(2)
     except OSError as error:
         raise _refusal(program, error) from error

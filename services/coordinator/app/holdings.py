@@ -114,10 +114,10 @@ class Holdings:
         if held is not None:
             self._count(held, -1)
 
-    def end(self, task_id: str, fence: int) -> None:
+    def end(self, task_id: str, fence: int, runner: str) -> None:
         """Its runner has reported the end, which is about to be recorded: it takes no room there any more."""
         held = self.get(task_id, fence)
-        if held is not None:
+        if held is not None and held.runner == runner:
             self._count(held, -1)
             held.ending = True
             self._count(held, 1)

@@ -94,7 +94,7 @@ class Intake:
         for event in events:
             self._waiting.append((attachment, event))
             if isinstance(event, Ended):
-                self._holdings.end(event.task_id, event.fence)
+                self._holdings.end(event.task_id, event.fence, attachment.hello.name)
         if self._holdings.going_on:
             self._all_in.clear()
         else:
@@ -142,6 +142,9 @@ class Intake:
             try:
                 if task is None:
                     raise Stale("unknown_task", f"There is no task {event.task_id}.")
+                if task.leased and task.holder != runner:
+                    # Fences count up by one: whoever had an earlier attempt could name that of the next.
+                    raise Stale("other_runner", f"Task {task.id} is leased to {task.holder}, not to {runner}.")
                 after = self._apply(task, event, now=now)
             except (Stale, Conflict):
                 accepted.append(False)
