@@ -11,11 +11,11 @@ from pathlib import Path
 
 from cli.authority import make_authority
 from cli.runners.folder import refuse_joined
-from cli.supervisor import child_environment
 from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
 from foundation.files import atomic_write
 from foundation.ids import random_bytes
+from foundation.own_python import child_environment
 from foundation.secrets import (
     AUDIT_KEY,
     DATABASE_KEY,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cli.first_start import KEY_BYTES
-from cli.supervisor import child_environment
 from foundation.errors import Conflict, Internal, NotFound
 from foundation.ids import random_bytes
+from foundation.own_python import child_environment
 from foundation.secrets import DATABASE_KEY, SecretStore, next_key_account, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 

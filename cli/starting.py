@@ -21,9 +21,10 @@ from cli.refusals import refused
 from cli.rotation import RotationSettings
 from cli.running import read_running, require_free_port, require_nothing_runs
 from cli.session import Session
-from cli.supervisor import Supervisor, child_environment, last_words, open_capped, programs
+from cli.supervisor import Supervisor, last_words, open_capped, programs
 from foundation.errors import Internal, Invalid, Kind, QuantumError, TimedOut, for_kind
 from foundation.log import configure, get_logger
+from foundation.own_python import child_environment
 from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock
 

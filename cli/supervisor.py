@@ -19,6 +19,7 @@ from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.files import atomic_write
 from foundation.log import get_logger
+from foundation.own_python import child_environment
 from foundation.workspace import Workspace
 
 log = get_logger("up")
@@ -29,7 +30,6 @@ STEADY_SECONDS = 10.0
 POLL_SECONDS = 0.1
 START_FAILURES_MAX = 5
 OUT_BYTES_MAX = 1024 * 1024
-PACKAGES = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +89,6 @@ def programs(
         ),
         program("gateway", "gateway", end_seconds=12, stage=3),
     ]
-
-
-def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of every Python that we start: our own packages, and never a folder that happens to be there.
-
-    A workspace may well hold a folder named `services`, which `python -m` would otherwise import in place of ours.
-    """
-    child = {**environ, "PYTHONSAFEPATH": "1"}
-    if PACKAGES.name not in ("site-packages", "dist-packages"):
-        child["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGES), environ.get("PYTHONPATH"))))
-    return child
 
 
 class Supervisor:

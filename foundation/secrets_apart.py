@@ -12,6 +12,7 @@ from pathlib import Path
 
 from foundation.clock import SystemClock
 from foundation.errors import Internal, Kind, QuantumError, for_kind
+from foundation.own_python import child_environment
 from foundation.secrets import open_secret_store, wait_for_secret
 from foundation.workspace import Workspace
 
@@ -37,6 +38,7 @@ def read_secrets_apart(
         [sys.executable, "-m", "foundation.secrets_apart", str(workspace.root)],
         input=question,
         stdout=subprocess.PIPE,
+        env=child_environment(os.environ),
         text=True,
         check=False,
         timeout=_START_SECONDS + seconds * max(1, len(wanted)),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Internal, Kind, NotFound, QuantumError, for_kind
+from foundation.own_python import child_environment
 from foundation.secrets import AUTHORITY_KEY, SecretStore, open_secret_store, user_account
 from foundation.workspace import Workspace
 
@@ -53,6 +54,7 @@ def _ask(workspace: Workspace, asked: Mapping[str, Any]) -> bytes:
         [sys.executable, "-m", "foundation.signing_apart", str(workspace.root)],
         input=json.dumps(question),
         stdout=subprocess.PIPE,
+        env=child_environment(os.environ),
         text=True,
         check=False,
         timeout=_SIGN_SECONDS,

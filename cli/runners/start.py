@@ -18,8 +18,9 @@ from cli.options import debug_option, json_option
 from cli.printing import emit
 from cli.runners.folder import RunnerFolder
 from cli.session import Session
-from cli.supervisor import child_environment, last_words, open_capped
+from cli.supervisor import last_words, open_capped
 from foundation.errors import Conflict, NotFound, TimedOut, Unavailable
+from foundation.own_python import child_environment
 from foundation.workspace import Workspace
 
 _ATTACHED_WITHIN = timedelta(seconds=30)

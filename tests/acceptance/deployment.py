@@ -21,11 +21,11 @@ import psutil
 
 from cli.first_start import initialise
 from cli.processes import Process, process
-from cli.supervisor import child_environment
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import EVERYTHING, TaskFilter, TaskState, TaskView
 from clients.health import is_serving
 from clients.safety import SafetyClient
+from foundation.own_python import child_environment
 from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, USER_TOKEN, open_secret_store, service_account, user_account
 from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore

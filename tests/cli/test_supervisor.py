@@ -17,9 +17,10 @@ from cli.bell import Bell
 from cli.gateway_address import GatewayAddress
 from cli.processes import Process, process
 from cli.running import read_running
-from cli.supervisor import Program, Supervisor, child_environment, last_words, open_capped
+from cli.supervisor import Program, Supervisor, last_words, open_capped
 from foundation.clock import SystemClock
 from foundation.errors import Unavailable
+from foundation.own_python import child_environment
 from foundation.workspace import Workspace
 
 
