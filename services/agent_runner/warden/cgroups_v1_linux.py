@@ -94,7 +94,7 @@ class _CellV1:
         self._failures = self._refused = self._cpu_us = 0
         self._usage_seen = self._peak = 0
         self._event = -1
-        self._rang = self._memory_hit = self._crowded = False
+        self._rang = self._memory_hit = self._crowded = self._frozen = False
         self._memory = folders.get("memory")
         self._pids = folders.get("pids")
         self._cpu = folders.get("cpu")
@@ -127,6 +127,9 @@ class _CellV1:
         self._bounds = bounds
         if not self.empty():
             raise OSError(errno.EBUSY, "its cgroup still holds processes of an earlier attempt")
+        if self._frozen:
+            # Whoever was killed while it was frozen has left it so.
+            self.freeze(False)
         if self._memory:
             self._begin_memory(self._memory, bounds.memory_bytes)
         if self._pids:
@@ -218,6 +221,7 @@ class _CellV1:
 
     def freeze(self, frozen: bool) -> bool:
         """See `Cell`."""
+        self._frozen = frozen
         return _tell(self._unified, "cgroup.freeze", "1" if frozen else "0")
 
     def memory_peak_bytes(self) -> int:
