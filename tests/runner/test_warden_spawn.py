@@ -104,6 +104,18 @@ def test_missing_script_folder_and_program(warden: WardenUnderTest) -> None:
     assert warden.ended("d").status == 0
 
 
+@pytest.mark.parametrize("argument", ["a\0b", "a\ud800b"])
+def test_arguments_that_no_process_can_have_are_refused(warden: WardenUnderTest, argument: str) -> None:
+    warden.send(warden.order(warden.shell("true"), arguments=[argument]))
+    assert warden.expect(Refused).cause == "configuration"
+    assert os.waitstatus_to_exitcode(warden.run(warden.shell("exit 3"), "b").status) == 3
+
+
+def test_limits_beyond_what_the_kernel_counts_are_none(warden: WardenUnderTest) -> None:
+    ended = warden.run(warden.shell("exit 3"), memory_bytes=1 << 62, processes_max=10_000_000)
+    assert os.waitstatus_to_exitcode(ended.status) == 3
+
+
 def test_open_files_are_limited(warden: WardenUnderTest) -> None:
     ended = warden.run(warden.shell("ulimit -n; ulimit -c"), open_files_max=123)
     assert warden.output(ended.slot) == b"123\n0\n"
