@@ -49,8 +49,8 @@ class Slot:
 
     __slots__ = (
         "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
-        "_has_secrets", "_named", "_out", "_owner", "_size", "_tidied", "_trash", "credential", "environment", "folder",
-        "index", "last_report", "output", "params", "report", "secrets", "work",
+        "_named", "_out", "_owner", "_secret_names", "_size", "_tidied", "_trash", "credential", "environment",
+        "folder", "index", "last_report", "output", "params", "report", "secrets", "spoiled", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int, trash: Trash) -> None:
@@ -78,8 +78,9 @@ class Slot:
         self._clean_work: _Seen | None = None
         self._has_last_report = False
         self._has_credential = False
-        self._has_secrets = False
+        self._secret_names: list[str] = []
         self._has_report = False
+        self.spoiled = False  # something in it cannot be taken away: it is no place for another attempt
 
     def prepare(
         self, params: str, last_report: str, credential: str = "", secrets: Iterable[tuple[str, str]] = ()
@@ -103,8 +104,8 @@ class Slot:
     def _prepare_secrets(self, secrets: Iterable[tuple[str, str]]) -> None:
         _remove(self.secrets)
         os.mkdir(self.secrets, 0o700)
-        self._has_secrets = True
         for name, secret in secrets:
+            self._secret_names.append(name)
             _write_private(f"{self.secrets}/{name}", secret)
 
     def _prepare_output(self) -> None:
@@ -165,38 +166,60 @@ class Slot:
         """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
         read."""
         if self._tidied is not None:
-            tidied, self._tidied = self._tidied, None
-            tidied()
+            self._tell_tidied()
         if not _unchanged(self.params, self._clean_params):
-            _remove(self.params)
+            self._take_away(self.params)
             self._clean_params = None
         if self._has_last_report:
-            _remove(self.last_report)
+            self._take_away(self.last_report)
             self._has_last_report = False
         self.take_secrets_away()
         if not _unchanged(self.work, self._clean_work):
-            if os.path.isdir(self.work) and not os.path.islink(self.work):
-                self._trash.take(self.work)
-            else:
-                _remove(self.work)
+            self._take_away(self.work)
             self._clean_work = None
 
     def take_secrets_away(self) -> None:
         """What was for this attempt alone is good for nothing and nobody after it."""
         if self._has_credential:
-            _remove(self.credential)
+            self._take_away(self.credential)
             self._has_credential = False
-        if self._has_secrets:
-            _remove(self.secrets)
-            self._has_secrets = False
+        if self._secret_names:
+            # They go at once; what else a script has put there goes by and by.
+            for name in self._secret_names:
+                self._take_away(f"{self.secrets}/{name}")
+            self._take_away(self.secrets)
+            self._secret_names.clear()
+
+    def _take_away(self, path: str) -> None:
+        """Whatever the script has made of it, and however much that holds."""
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                self._trash.take(path)
+            else:
+                os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            self.spoiled = True
+
+    def _tell_tidied(self) -> None:
+        tidied, self._tidied = self._tidied, None
+        if tidied is not None:
+            try:
+                tidied()
+            except OSError:
+                self.spoiled = True
 
     def release(self) -> None:
         """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
         if self._has_report:
-            _remove(self.report)
+            self._take_away(self.report)
             self._has_report = False
         if self._size:
-            os.ftruncate(self.output, 0)
+            try:
+                os.ftruncate(self.output, 0)
+            except OSError:
+                self.spoiled = True
             self._size = 0
         if not self._named:
             # The script took its name away: the next one needs a file that can be found.
@@ -209,21 +232,26 @@ class Slot:
 
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
-        if self._tidied is not None:
-            tidied, self._tidied = self._tidied, None
-            tidied()
+        self._tell_tidied()
         self._close_output()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._take_away(self.folder)
 
 
 class Slots:
     """The slots of one warden."""
 
     def __init__(self, root: Path) -> None:
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(mode=0o700, parents=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        left = [f"{root}/{name}" for name in os.listdir(root)]
         self._root = root
-        self._trash = Trash(f"{root}/trash")
+        # Of a name that no earlier warden has used: what cannot be taken away keeps its own there.
+        self._trash = Trash(f"{root}/trash-{os.urandom(4).hex()}")
+        for path in left:
+            if os.path.isdir(path) and not os.path.islink(path):
+                self._trash.take(path)
+            else:
+                os.unlink(path)
+        self._trash.finish()
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
         self._made = 0
@@ -252,7 +280,10 @@ class Slots:
         slot = self._held.pop(index, None)
         if slot is not None:
             slot.release()
-            self._free.append(slot)
+            if slot.spoiled:
+                slot.remove()
+            else:
+                self._free.append(slot)
 
     def retire(self, index: int) -> None:
         """Never use a slot again: somebody may still write into its files."""
@@ -266,7 +297,7 @@ class Slots:
             slot.remove()
         self._free.clear()
         self._held.clear()
-        shutil.rmtree(self._root / "trash", ignore_errors=True)
+        self._trash.finish()
 
 
 def forget_secrets(root: Path) -> None:
@@ -281,7 +312,7 @@ def _unchanged(path: str, seen: _Seen | None) -> bool:
         return False
     try:
         return _Seen.of(path) == seen
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
@@ -302,7 +333,7 @@ def _remove(path: str) -> None:
             shutil.rmtree(path, onerror=_open_up)
         else:
             os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
 
 

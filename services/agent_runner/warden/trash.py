@@ -36,7 +36,13 @@ class Trash:
     def _take(self, path: str) -> None:
         self._taken += 1
         there = f"{self._root}/{self._taken}"
-        os.rename(path, there)
+        try:
+            # First of all, because it fails for what a script has mounted there, which is not ours to change.
+            os.rename(path, there)
+        except PermissionError:
+            # Who may not write a folder may not move it either.
+            os.chmod(path, 0o700)
+            os.rename(path, there)
         self._waiting.append(there)
 
     def step(self) -> None:
@@ -48,6 +54,13 @@ class Trash:
                 if not self._waiting:
                     return
                 self._work = self._empty(self._waiting[-1])
+
+    def finish(self) -> None:
+        """Remove all of it now, as far as the system lets go of it."""
+        while self._waiting:
+            self.step()
+        with contextlib.suppress(OSError):
+            os.rmdir(self._root)
 
     def _empty(self, path: str) -> Iterator[None]:
         """Empty one folder entry by entry, and remove it. What the system does not let go of is left."""
@@ -68,7 +81,6 @@ class Trash:
     def _remove(self, entry: os.DirEntry[str]) -> bool:
         try:
             if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)
                 self._take(entry.path)
             else:
                 os.unlink(entry.path)
