@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.files import read_beginning
 from services.agent_runner.warden import landlock_linux, sandbox_darwin, sandbox_linux
 from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protected import protection
@@ -202,8 +203,7 @@ def _interpreter(script: str) -> str:
 
 def _first_line(script: str) -> list[str]:
     try:
-        with open(script, "rb") as file:
-            line = file.read(_SHEBANG_BYTES).split(b"\n", 1)[0]
+        line = read_beginning(script, _SHEBANG_BYTES).split(b"\n", 1)[0]
     except OSError:
         return []
     return os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []

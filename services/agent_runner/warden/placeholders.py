@@ -18,6 +18,8 @@ from services.agent_runner.warden.protected import Guard, Kind
 
 RECORD = "placeholders.json"
 _MODE = 0o555
+# What is a pipe is opened without waiting for its other end.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Placeholders:
@@ -59,8 +61,13 @@ class Placeholders:
         if not count:
             if not os.path.lexists(guard.path):
                 self._make(guard)
-            lock = os.open(guard.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            lock = os.open(guard.path, _LOOK)
+            try:
+                # Whoever else has locked it, the trees of other tasks do not wait for that.
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                raise
         self._held[guard.path] = count + 1, lock
 
     def _make(self, guard: Guard) -> None:
@@ -107,7 +114,7 @@ def _is_empty(path: str) -> bool:
 def _take_away(path: str, text: bytes) -> bool:
     """Remove a placeholder unless it has become something else; false: another warden needs it, try again."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(path, _LOOK)
     except OSError:
         return True
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from foundation.files import read_beginning
 from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, within
 
 # Repositories are looked for in a folder that may be written, this deep and among this many folders.
@@ -147,8 +148,7 @@ def _innards(scope: Scope, git: str) -> Iterator[Guard]:
 def _linked(git_file: str) -> Iterator[str]:
     """The folders that a `.git` file of a worktree or submodule leads to."""
     try:
-        with open(git_file, "rb") as file:
-            text = file.read(4096).decode("utf-8", "surrogateescape")
+        text = read_beginning(git_file, 4096).decode("utf-8", "surrogateescape")
     except OSError:
         return
     if not text.startswith("gitdir: "):

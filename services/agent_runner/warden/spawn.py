@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from foundation.files import read_beginning
 from services.agent_runner.warden.boxes import Boxes, first_line_interpreter
 from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
@@ -188,8 +189,7 @@ class Spawner:
 def _require_runnable(program: str) -> None:
     """Say what the kernel would say if it were spawned: inside a sandbox nobody tells."""
     try:
-        with open(program, "rb") as file:
-            begin = file.read(2)
+        begin = read_beginning(program, 2)
     except OSError as error:
         raise _refusal(program, error) from error
     if not os.access(program, os.X_OK):
