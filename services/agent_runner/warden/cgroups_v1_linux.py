@@ -134,7 +134,8 @@ class _CellV1:
             self._begin_memory(self._memory, bounds.memory_bytes)
         if self._pids:
             self._bound_pids(self._pids, max(bounds.processes_max, _PIDS_ROOM) if bounds.processes_max else 0)
-            self._refused = self._pids.field("pids.events", b"max")
+            if bounds.processes_max:
+                self._refused = self._pids.field("pids.events", b"max")
         if self._cpu and self._quota_set:
             self._cpu.write("cpu.cfs_quota_us", _UNLIMITED)
             self._quota_set = 0
@@ -158,8 +159,9 @@ class _CellV1:
             memory.write("memory.limit_in_bytes", _UNLIMITED)
             self._memory_set = False
         self._usage_seen = self._peak = 0
-        self._failures = memory.number("memory.failcnt")
-        self._drain_event()
+        if most:
+            self._failures = memory.number("memory.failcnt")
+            self._drain_event()
 
     def leave(self, pid: int | None) -> None:
         """See `Cell`."""
@@ -254,7 +256,7 @@ class _CellV1:
             return self._memory_hit
         # Failures alone say nothing: file caches were given back, and then there was room. The event says that there
         # was none, and also comes when somebody above us has none.
-        if self._memory.number("memory.failcnt") != self._failures:
+        if self._memory.number("memory.failcnt") > self._failures:
             self._drain_event()
             self._memory_hit = self._rang
         return self._memory_hit
@@ -270,9 +272,9 @@ class _CellV1:
             self._rang = True
 
     def _out_of_processes(self) -> bool:
-        if self._pids is None:
+        if self._pids is None or not self._bounds.processes_max:
             return False
-        return self._crowded or self._pids.field("pids.events", b"max") != self._refused
+        return self._crowded or self._pids.field("pids.events", b"max") > self._refused
 
     def rest(self) -> None:
         """See `Cell`."""
@@ -294,7 +296,7 @@ def _tell(folder: Folder | None, name: str, text: str) -> bool:
         return False
     try:
         folder.write(name, text)
-    except FileNotFoundError:
+    except OSError:
         return False
     return True
 

@@ -134,7 +134,7 @@ class _CellV2:
     def _tell(self, name: str, text: str) -> bool:
         try:
             self.folder.write(name, text)
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 
@@ -158,8 +158,8 @@ class _CellV2:
     def hits(self) -> Hits:
         """See `Cell`."""
         return Hits(
-            self.folder.field("memory.events", b"oom_kill") != self._kills,
-            self.folder.field("pids.events", b"max") != self._refused,
+            self.folder.field("memory.events", b"oom_kill") > self._kills,
+            self.folder.field("pids.events", b"max") > self._refused,
         )
 
     def rest(self) -> None:
