@@ -105,9 +105,12 @@ def test_missing_script_folder_and_program(warden: WardenUnderTest) -> None:
     assert warden.ended("d").status == 0
 
 
-@pytest.mark.parametrize("argument", ["a\0b", "a\ud800b"])
-def test_arguments_that_no_process_can_have_are_refused(warden: WardenUnderTest, argument: str) -> None:
-    warden.send(warden.order(warden.shell("true"), arguments=[argument]))
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize("field", ["arguments", "argv", "folder", "sandbox"])
+def test_text_that_the_system_does_not_take_is_refused(warden: WardenUnderTest, field: str, text: str) -> None:
+    wrong = {"arguments": [text], "argv": [text], "folder": text, "sandbox": ([text], [], [], True)}
+    changes: dict[str, object] = {field: wrong[field]}
+    warden.send(warden.order(warden.shell("true"), "a", **changes))
     assert warden.expect(Refused).cause == "configuration"
     assert os.waitstatus_to_exitcode(warden.run(warden.shell("exit 3"), "b").status) == 3
 

@@ -97,7 +97,8 @@ class Spawner:
     def spawn(self, order: Start, prepared: Prepared, slot: Slot, cell: Cell | None) -> tuple[int, int]:
         """Start the script, inside the cell where there is one; returns its pid and tag.
 
-        Raises SpawnRefused, or OSError for what is not the script's fault; nothing runs then.
+        Raises SpawnRefused, ValueError for text that the system does not take, or OSError for what is not the script's
+        fault; nothing runs then.
         """
         terms = prepared.terms
         if prepared.refusal:
@@ -128,9 +129,6 @@ class Spawner:
             return os.posix_spawn(program, argv, environment, setsid=True, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
         except OSError as error:
             raise _refusal(program, error) from error
-        except ValueError as error:
-            # A zero byte or half a character, which params may hold and arguments may not.
-            raise SpawnRefused("configuration", f"{program} cannot be given its arguments: {error}") from error
 
     def _step_back(self, pid: int | None, terms: Terms, cell: Cell | None) -> None:
         """Be again what this process was before the spawn, whatever fails on the way."""
