@@ -283,13 +283,29 @@ def test_what_somebody_has_moved_into_a_cell_refuses_one_start_and_stays_alone(k
         stranger.wait()
 
 
-def test_more_services_than_files_may_be_open_run(tmp_path: Path) -> None:
+def _with_few_files(folder: Path, files_max: int, mode: str) -> WardenUnderTest:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (160, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, before[1]))
     try:
-        warden = WardenUnderTest(tmp_path)
+        return WardenUnderTest(folder, kernel_limits=mode, at_once=100)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_room_for_its_files_an_attempt_is_refused_and_the_others_are_watched(tmp_path: Path, mode: str) -> None:
+    warden = _with_few_files(tmp_path, 100, mode)
+    script = warden.shell("sleep 1; exit 3")
+    told = [warden.order(script, str(number), memory_bytes=1 << 30, processes_max=20) for number in range(80)]
+    warden.send(*told)
+    refused = warden.expect(Refused)
+    assert refused.cause == "resources", refused
+    assert os.waitstatus_to_exitcode(warden.ended("0").status) == 3
+    warden.close()
+
+
+def test_more_services_than_files_may_be_open_run(tmp_path: Path) -> None:
+    warden = _with_few_files(tmp_path, 160, "auto")
     script = warden.shell("sleep 1.5")
     for number in range(20):
         warden.send(warden.order(script, str(number), beside=True, memory_bytes=1 << 30, processes_max=20))

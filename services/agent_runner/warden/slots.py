@@ -9,8 +9,10 @@ here; the runner reads `out` and `report.json` until it releases the slot.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import resource
 import shutil
 import stat
 from collections.abc import Callable, Iterable
@@ -21,6 +23,8 @@ from foundation.files import write_all
 from services.agent_runner.warden.trash import Trash
 
 NO_PARAMS = "{}"
+# Descriptors beyond this are for looking at what runs; without one it could not be ended.
+_OUTPUT_MAX = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 32
 
 
 class _Seen(NamedTuple):
@@ -114,6 +118,9 @@ class Slot:
             self._close_output()
         if self.output < 0:
             self.output = os.open(self._out, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            if self.output >= _OUTPUT_MAX:
+                self._close_output()
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
             self._named = True
 
