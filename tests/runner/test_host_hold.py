@@ -37,6 +37,7 @@ from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.runner import Runner
 from services.agent_runner.domain.host_guard import HostLimits, HostReading
+from services.agent_runner.ports import SecretSource
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
 from tests.runner.fake_coordinator import CLOCK, FakeCoordinator, Offer, RunnerUnderTest
@@ -65,7 +66,7 @@ class FakeGauges:
 class Bench:
     """A runner with its watch, a warden that notes its orders, and a clock that stands still."""
 
-    def __init__(self, folder: Path, limits: HostLimits | None) -> None:
+    def __init__(self, folder: Path, limits: HostLimits | None, secrets: SecretSource | None = None) -> None:
         self.clock = ManualClock()
         self.outbox = Outbox()
         self.orders: list[Message] = []
@@ -84,7 +85,7 @@ class Bench:
             outbox=self.outbox,
             clock=self.clock,
             log=log,
-            secrets=NoSecrets(),
+            secrets=secrets or NoSecrets(),
             scripts=LocalScripts(),
         )
         self.gauges = FakeGauges()

@@ -15,6 +15,7 @@ import pytest
 
 from services.agent_runner.warden.placeholders import RECORD, Placeholders
 from services.agent_runner.warden.protected import Guard, Kind
+from services.agent_runner.warden.protocol import Refused
 from tests.programs import require
 from tests.runner.sandboxes import Sandbox, SandboxUnderTest
 
@@ -115,6 +116,31 @@ def test_what_a_runner_elsewhere_has_fetched_stays_as_it_is(box: SandboxUnderTes
     (box.state / "joined.json").unlink()
     box.run(attack, "not joined", sandbox)
     assert not fetched.exists(), "in another workspace it is a folder like any other"
+
+
+@pytest.mark.parametrize("name", [".git", ".git/config", "program"])
+def test_a_pipe_where_a_file_is_expected_keeps_nobody_waiting(box: SandboxUnderTest, name: str) -> None:
+    pipe = box.project / "sub" / name
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe, 0o755)
+    if name == "program":
+        box.warden.send(box.warden.order(pipe, folder=str(box.project), sandbox=([], [], [], False)))
+        assert box.warden.expect(Refused).cause == "configuration"
+    code, _ = box.run("exit 3", "b", ([str(box.project)], [], [], False))
+    assert code == 3
+
+
+def test_a_lock_of_somebody_elses_keeps_nobody_waiting(box: SandboxUnderTest) -> None:
+    hooks = box.project / ".git" / "hooks"
+    hooks.mkdir(parents=True)
+    handle = os.open(hooks, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    script, folder = box.warden.shell("exit 3"), str(box.project)
+    sandbox: Sandbox = ([folder], [], [], False)
+    box.warden.send(box.warden.order(script, folder=folder, sandbox=sandbox))
+    assert box.warden.expect(Refused).cause == "resources"
+    os.close(handle)
+    assert os.waitstatus_to_exitcode(box.warden.run(script, "b", folder=folder, sandbox=sandbox).status) == 3
 
 
 def test_two_at_once_share_their_placeholders(tmp_path: Path) -> None:

@@ -7,18 +7,21 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from clients.attachment_values import AttemptRef, Lease, LeaseTerms
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
 from foundation.secrets import open_secret_store
 from protos.coordinator.v1 import runners_pb2 as pb
 from services.agent_runner.domain.masking import MARK
+from services.agent_runner.warden.protocol import Start, Terms
 from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest
 from tests.runner.support import WardenUnderTest, wait_until
+from tests.runner.test_host_hold import Bench
 
 SECRET = "sk-canary-0815-for-the-model"
 HIDDEN = MARK.decode()
@@ -122,6 +125,32 @@ async def test_a_slow_keychain_keeps_nobody_else_and_its_attempt_can_go_back(run
     seen = [event.attempt.task_id for event in runner.coordinator.events if event.WhichOneof("event") == "result"]
     assert slow.task_id not in seen, "it was still being looked for"
     assert (await runner.coordinator.result(slow)).cause == pb.END_CAUSE_SPAWN_CONFIGURATION
+
+
+class _SlowSource:
+    """Has every secret, once it may say so."""
+
+    def __init__(self) -> None:
+        self.may_say = asyncio.Event()
+
+    async def fetch(self, names: Sequence[str]) -> Mapping[str, str]:
+        await self.may_say.wait()
+        return dict.fromkeys(names, SECRET)
+
+
+async def test_whatever_else_was_leased_while_a_secret_was_fetched_its_own_script_is_started(tmp_path: Path) -> None:
+    source = _SlowSource()
+    bench = Bench(tmp_path, None, source)
+    terms = LeaseTerms(agent="hello", project="", script="/bin/false", folder="/", secrets=("openai",))
+    bench.runner.take([Lease(AttemptRef("slow", 7), 1, terms)])
+    others = [terms._replace(script=f"/bin/{number}", secrets=()) for number in range(300)]
+    bench.runner.take([Lease(AttemptRef(each.script, 7), 1, each) for each in others])
+    await asyncio.sleep(0)
+    source.may_say.set()
+    while not isinstance(start := bench.orders[-1], Start) or start.key != "slow:7":
+        await asyncio.sleep(0)
+    told = [order for order in bench.orders if isinstance(order, Terms) and order.number == start.terms]
+    assert told[-1].argv == ["/bin/false"]
 
 
 @pytest.mark.parametrize("killed", ["runner", "warden"])

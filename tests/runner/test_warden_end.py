@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+
+import pytest
 
 from services.agent_runner.warden.protocol import End, Halted, Pause, Paused, Refused, Resume, Shutdown, Spawned
 from tests.runner.frozen import stands_still
@@ -95,6 +98,22 @@ def test_paused_time_counts_for_no_limit(warden: WardenUnderTest) -> None:
     ended = warden.ended()
     assert ended.cause == "exit" and ended.status == 0
     assert ended.active_seconds < ended.ended_at - ended.started_at
+
+
+@pytest.mark.parametrize("grace", [0.0, 10.0])
+def test_whoever_follows_in_the_place_of_one_that_was_killed_while_paused_runs(
+    warden: WardenUnderTest, grace: float
+) -> None:
+    warden.send(warden.order(warden.shell("sleep 100"), grace=grace))
+    pid = warden.expect(Spawned).pid
+    warden.send(Pause("a"))
+    warden.expect(Paused)
+    if grace:
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        warden.send(End("a", "cancel", "as asked"))
+    warden.release(warden.ended().slot)
+    assert os.waitstatus_to_exitcode(warden.run(warden.shell("exit 3"), "b").status) == 3
 
 
 def test_the_stop_file_ends_everything_and_lets_nothing_start(warden: WardenUnderTest) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +15,7 @@ import pytest
 
 from services.agent_runner.warden.cgroup_files import value_of
 from services.agent_runner.warden.cgroups_linux import folders_of, open_cells
-from services.agent_runner.warden.protocol import Ended, Shutdown, Spawned
+from services.agent_runner.warden.protocol import Ended, Refused, Shutdown, Spawned
 from tests.runner.support import CLOCK, WardenUnderTest, wait_until
 
 MODES = ("auto", "off")
@@ -247,6 +249,68 @@ def test_cells_are_made_once(kernel: WardenUnderTest) -> None:
         kernel.release(ended.slot)
         made.append({os.stat(folder).st_ino for folder in folders_of(kernel.mark)})
     assert made[0] == made[1] == made[2]
+
+
+def test_a_cell_that_is_taken_away_takes_the_warden_not_along(kernel: WardenUnderTest) -> None:
+    kernel.send(kernel.order(kernel.shell("sleep 1"), processes_max=20, memory_bytes=1 << 30, cpu_seconds=50.0))
+    slot = kernel.expect(Spawned).slot
+    for folder in (Path(path, str(slot)) for path in folders_of(kernel.mark)):
+        for pid in (folder / "cgroup.procs").read_text().split():
+            (folder.parent.parent / "cgroup.procs").write_text(pid)
+        folder.rmdir()
+    ended = kernel.ended()
+    assert (ended.cause, ended.status) == ("exit", 0)
+    kernel.release(slot)
+    # Its successor in that slot is refused for the moment, and no slot is lost for good.
+    kernel.send(kernel.order(kernel.shell("exit 3"), "b"))
+    assert kernel.expect(Refused).cause == "resources"
+    assert os.waitstatus_to_exitcode(kernel.run(kernel.shell("exit 3"), "c").status) == 3
+
+
+def test_what_somebody_has_moved_into_a_cell_refuses_one_start_and_stays_alone(kernel: WardenUnderTest) -> None:
+    kernel.release(kernel.run(kernel.shell("true")).slot)
+    stranger = subprocess.Popen(["sleep", "100"])
+    try:
+        for folder in folders_of(kernel.mark):
+            if (procs := Path(folder, "0", "cgroup.procs")).exists():
+                procs.write_text(str(stranger.pid))
+        kernel.send(kernel.order(kernel.shell("exit 3"), "b"))
+        assert kernel.expect(Refused).cause == "resources"
+        assert os.waitstatus_to_exitcode(kernel.run(kernel.shell("exit 3"), "c").status) == 3
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def _with_few_files(folder: Path, files_max: int, mode: str) -> WardenUnderTest:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, before[1]))
+    try:
+        return WardenUnderTest(folder, kernel_limits=mode, at_once=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_room_for_its_files_an_attempt_is_refused_and_the_others_are_watched(tmp_path: Path, mode: str) -> None:
+    warden = _with_few_files(tmp_path, 100, mode)
+    script = warden.shell("sleep 1; exit 3")
+    told = [warden.order(script, str(number), memory_bytes=1 << 30, processes_max=20) for number in range(80)]
+    warden.send(*told)
+    refused = warden.expect(Refused)
+    assert refused.cause == "resources", refused
+    assert os.waitstatus_to_exitcode(warden.ended("0").status) == 3
+    warden.close()
+
+
+def test_more_services_than_files_may_be_open_run(tmp_path: Path) -> None:
+    warden = _with_few_files(tmp_path, 160, "auto")
+    script = warden.shell("sleep 1.5")
+    for number in range(20):
+        warden.send(warden.order(script, str(number), beside=True, memory_bytes=1 << 30, processes_max=20))
+    assert all(warden.ended(str(number)).status == 0 for number in range(20))
+    warden.close()
 
 
 def test_somebody_elses_idle_cells_are_left_alone(kernel: WardenUnderTest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -104,6 +105,21 @@ def test_missing_script_folder_and_program(warden: WardenUnderTest) -> None:
     assert warden.ended("d").status == 0
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize("field", ["arguments", "argv", "folder", "sandbox"])
+def test_text_that_the_system_does_not_take_is_refused(warden: WardenUnderTest, field: str, text: str) -> None:
+    wrong = {"arguments": [text], "argv": [text], "folder": text, "sandbox": ([text], [], [], True)}
+    changes: dict[str, object] = {field: wrong[field]}
+    warden.send(warden.order(warden.shell("true"), "a", **changes))
+    assert warden.expect(Refused).cause == "configuration"
+    assert os.waitstatus_to_exitcode(warden.run(warden.shell("exit 3"), "b").status) == 3
+
+
+def test_limits_beyond_what_the_kernel_counts_are_none(warden: WardenUnderTest) -> None:
+    ended = warden.run(warden.shell("exit 3"), memory_bytes=1 << 62, processes_max=10_000_000)
+    assert os.waitstatus_to_exitcode(ended.status) == 3
+
+
 def test_open_files_are_limited(warden: WardenUnderTest) -> None:
     ended = warden.run(warden.shell("ulimit -n; ulimit -c"), open_files_max=123)
     assert warden.output(ended.slot) == b"123\n0\n"
@@ -125,3 +141,34 @@ def test_many_at_once(warden: WardenUnderTest) -> None:
         ended = warden.ended(key)
         output = ended.output if ended.slot < 0 else warden.output(ended.slot)
         assert output.decode().strip() == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'slot=$(dirname "$QUANTUM_WORKDIR"); rm -r "$slot"; touch "$slot"',
+        'slot=$(dirname "$QUANTUM_WORKDIR"); rm -r "$slot"; ln -s "$slot-aim" "$slot"; mkdir -p "$slot-aim/kept"',
+        'rm -r "$QUANTUM_WORKDIR"; ln -s / "$QUANTUM_WORKDIR"; rm "$QUANTUM_PARAMS"; mkdir -p "$QUANTUM_PARAMS/a/b"',
+        'mkdir -p "$QUANTUM_REPORT/a/b"; chmod 0 "$QUANTUM_REPORT/a" "$QUANTUM_WORKDIR"',
+    ],
+)
+def test_whatever_a_script_makes_of_its_slot_the_next_one_runs(warden: WardenUnderTest, text: str) -> None:
+    warden.release(warden.run(warden.shell(text)).slot)
+    ended = warden.run(warden.shell('test "$(cat "$QUANTUM_PARAMS")" = "{}" && cd "$QUANTUM_WORKDIR" && exit 3'), "b")
+    assert os.waitstatus_to_exitcode(ended.status) == 3
+    aim = warden.folder / "slots" / "0-aim"
+    assert not aim.exists() or (aim / "kept").exists(), "what a link leads to is left alone"
+
+
+def test_a_folder_that_the_system_does_not_let_go_of_is_no_place_for_the_next_one(warden: WardenUnderTest) -> None:
+    work = warden.folder / "slots" / "0" / "work"
+    held = warden.shell('touch "$QUANTUM_WORKDIR/x"; chattr +i "$QUANTUM_WORKDIR"')
+    try:
+        ended = warden.run(held)
+        if ended.status:
+            pytest.skip("nothing can be made immutable here")
+        warden.release(ended.slot)
+        assert warden.run(warden.shell("true"), "b").slot == 1
+    finally:
+        for path in (work, *warden.folder.glob("slots/trash-*/*/work")):
+            subprocess.run(["chattr", "-i", path], stderr=subprocess.DEVNULL)

@@ -37,6 +37,10 @@ _CAUSES = {
 }
 
 
+REFUSALS = {"configuration": EndCause.SPAWN_CONFIGURATION, "resources": EndCause.SPAWN_RESOURCES}
+"""Refusals that are results; after any other the lease just goes back."""
+
+
 def boot_us_of(clock: Clock) -> int:
     """The zero of boottime in microseconds since 1970, as the clock of the day has it now."""
     return micros_of(clock.now()) - round(clock.boottime() * 1e6)

@@ -27,6 +27,7 @@ from foundation.clock import Clock
 from foundation.log import Logger
 from services.agent_runner.app.at_work import AtWork
 from services.agent_runner.app.attempt_messages import (
+    REFUSALS,
     boot_us_of,
     result_of,
     start_order,
@@ -164,6 +165,8 @@ class Runner:
                 self._gathering.begin(held)
 
     def _start(self, held: Held) -> None:
+        # While its secrets were fetched, the book may have given the number of its terms away.
+        held.known = self._terms.look_up(held.lease.terms)
         if held.lease.terms.service is not None:
             self.services.take(held)
         else:
@@ -264,13 +267,10 @@ class Runner:
 
     def refused(self, held: Held, refusal: Refused) -> None:
         """It was not spawned."""
-        match refusal.cause:
-            case "configuration":
-                self._fail(held, EndCause.SPAWN_CONFIGURATION, refusal.sentence)
-            case "resources":
-                self._fail(held, EndCause.SPAWN_RESOURCES, refusal.sentence)
-            case _:
-                self._hand_back(held, refusal.sentence)
+        if cause := REFUSALS.get(refusal.cause):
+            self._fail(held, cause, refusal.sentence)
+        else:
+            self._hand_back(held, refusal.sentence)
 
     def _fail(self, held: Held, cause: EndCause, sentence: str) -> None:
         self._active.remove(held)

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
+from typing import ClassVar
 
 # The cgroups of a run are named by this and the run.
 CELLS_PREFIX = "quantum-"
 
 
+# Descriptors that are left for everything else.
+_SPARE = 64
+
+
 class Folder:
-    """A cgroup; reading a file that is open already costs a microsecond."""
+    """A cgroup; reading a file that is open already costs a microsecond.
+
+    Of one that has been removed under our hands nothing is read: there is nobody in it, and no limit was hit.
+    """
 
     __slots__ = ("_open", "path")
+
+    _with_open_files: ClassVar[set[Folder]] = set()
+    _handle_max: ClassVar[int] = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -29,15 +42,23 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The whole file; raises OSError."""
-        handle = self._handle(name)
-        text = os.pread(handle, 65536, 0)
-        while len(text) % 65536 == 0 and (more := os.pread(handle, 65536, len(text))):
-            text += more
+        try:
+            handle = self._handle(name)
+            text = os.pread(handle, 65536, 0)
+            while text and len(text) % 65536 == 0 and (more := os.pread(handle, 65536, len(text))):
+                text += more
+        except OSError as error:
+            if self._is_gone(error):
+                return b""
+            raise
         return text
+
+    def _is_gone(self, error: OSError) -> bool:
+        return error.errno == errno.ENODEV or (error.errno == errno.ENOENT and not os.path.isdir(self.path))
 
     def number(self, name: str) -> int:
         """A file that holds one number."""
-        return int(os.pread(self._handle(name), 64, 0))
+        return int(self.read(name) or 0)
 
     def field(self, name: str, key: bytes) -> int:
         """The number behind a name in a file of such lines; 0 when it is not there."""
@@ -52,6 +73,7 @@ class Folder:
         for handle in self._open.values():
             os.close(handle)
         self._open.clear()
+        self._with_open_files.discard(self)
 
     def remove(self) -> bool:
         """Take it away with the empty ones below; false when something lives in it."""
@@ -70,7 +92,13 @@ class Folder:
     def _handle(self, name: str) -> int:
         handle = self._open.get(name)
         if handle is None:
-            handle = self._open[name] = _open(f"{self.path}/{name}")
+            handle = _open(f"{self.path}/{name}")
+            if handle >= self._handle_max:
+                # A hundred services have more files than a process may have open.
+                for folder in list(self._with_open_files):
+                    folder.close()
+            self._open[name] = handle
+            self._with_open_files.add(self)
         return handle
 
 

@@ -94,7 +94,7 @@ class _CellV1:
         self._failures = self._refused = self._cpu_us = 0
         self._usage_seen = self._peak = 0
         self._event = -1
-        self._rang = self._memory_hit = self._crowded = False
+        self._rang = self._memory_hit = self._crowded = self._frozen = False
         self._memory = folders.get("memory")
         self._pids = folders.get("pids")
         self._cpu = folders.get("cpu")
@@ -127,11 +127,15 @@ class _CellV1:
         self._bounds = bounds
         if not self.empty():
             raise OSError(errno.EBUSY, "its cgroup still holds processes of an earlier attempt")
+        if self._frozen:
+            # Whoever was killed while it was frozen has left it so.
+            self.freeze(False)
         if self._memory:
             self._begin_memory(self._memory, bounds.memory_bytes)
         if self._pids:
             self._bound_pids(self._pids, max(bounds.processes_max, _PIDS_ROOM) if bounds.processes_max else 0)
-            self._refused = self._pids.field("pids.events", b"max")
+            if bounds.processes_max:
+                self._refused = self._pids.field("pids.events", b"max")
         if self._cpu and self._quota_set:
             self._cpu.write("cpu.cfs_quota_us", _UNLIMITED)
             self._quota_set = 0
@@ -155,8 +159,9 @@ class _CellV1:
             memory.write("memory.limit_in_bytes", _UNLIMITED)
             self._memory_set = False
         self._usage_seen = self._peak = 0
-        self._failures = memory.number("memory.failcnt")
-        self._drain_event()
+        if most:
+            self._failures = memory.number("memory.failcnt")
+            self._drain_event()
 
     def leave(self, pid: int | None) -> None:
         """See `Cell`."""
@@ -218,6 +223,7 @@ class _CellV1:
 
     def freeze(self, frozen: bool) -> bool:
         """See `Cell`."""
+        self._frozen = frozen
         return _tell(self._unified, "cgroup.freeze", "1" if frozen else "0")
 
     def memory_peak_bytes(self) -> int:
@@ -250,7 +256,7 @@ class _CellV1:
             return self._memory_hit
         # Failures alone say nothing: file caches were given back, and then there was room. The event says that there
         # was none, and also comes when somebody above us has none.
-        if self._memory.number("memory.failcnt") != self._failures:
+        if self._memory.number("memory.failcnt") > self._failures:
             self._drain_event()
             self._memory_hit = self._rang
         return self._memory_hit
@@ -266,9 +272,9 @@ class _CellV1:
             self._rang = True
 
     def _out_of_processes(self) -> bool:
-        if self._pids is None:
+        if self._pids is None or not self._bounds.processes_max:
             return False
-        return self._crowded or self._pids.field("pids.events", b"max") != self._refused
+        return self._crowded or self._pids.field("pids.events", b"max") > self._refused
 
     def rest(self) -> None:
         """See `Cell`."""
@@ -290,7 +296,7 @@ def _tell(folder: Folder | None, name: str, text: str) -> bool:
         return False
     try:
         folder.write(name, text)
-    except FileNotFoundError:
+    except OSError:
         return False
     return True
 

@@ -76,6 +76,7 @@ class _CellV2:
         self._set: dict[str, str] = {}
         self._kills = self._refused = self._cpu_us = 0
         self._usage_seen = self._peak = 0
+        self._frozen = False
         folder.make()
 
     def enter(self, bounds: Bounds) -> None:
@@ -83,6 +84,9 @@ class _CellV2:
         self._bounds = bounds
         if not self.empty():
             raise OSError(errno.EBUSY, "its cgroup still holds processes of an earlier attempt")
+        if self._frozen:
+            # Whoever was killed while it was frozen has left it so.
+            self.freeze(False)
         self._bound("memory.oom.group", "0")
         self._bound("memory.max", "max")
         self._bound("cpu.max", f"max {PERIOD_US}")
@@ -124,12 +128,13 @@ class _CellV2:
 
     def freeze(self, frozen: bool) -> bool:
         """See `Cell`."""
+        self._frozen = frozen
         return self._tell("cgroup.freeze", "1" if frozen else "0")
 
     def _tell(self, name: str, text: str) -> bool:
         try:
             self.folder.write(name, text)
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 
@@ -153,8 +158,8 @@ class _CellV2:
     def hits(self) -> Hits:
         """See `Cell`."""
         return Hits(
-            self.folder.field("memory.events", b"oom_kill") != self._kills,
-            self.folder.field("pids.events", b"max") != self._refused,
+            self.folder.field("memory.events", b"oom_kill") > self._kills,
+            self.folder.field("pids.events", b"max") > self._refused,
         )
 
     def rest(self) -> None:

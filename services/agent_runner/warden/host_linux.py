@@ -138,8 +138,7 @@ class LinuxHost(StandsBack):
     def limit_next(self, *, memory_bytes: int, open_files_max: int) -> None:
         """See `Host`. Set on ourselves to be inherited: most scripts have the same limit, which then costs nothing."""
         data = memory_bytes * _DATA_FACTOR + _DATA_ROOM_BYTES if memory_bytes else self._data_hard
-        if self._data_hard != resource.RLIM_INFINITY:
-            data = min(data, self._data_hard)
+        data = min(data, sys.maxsize if self._data_hard == resource.RLIM_INFINITY else self._data_hard)
         if data != self._data:
             resource.setrlimit(resource.RLIMIT_DATA, (data, self._data_hard))
             self._data = data
@@ -156,7 +155,8 @@ class LinuxHost(StandsBack):
         # The soft limit it was born with; the hard one could not be lowered on ourselves and raised again.
         most = min(open_files_max, soft)
         if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
+            # Who has become another user by its exec keeps the soft limit that it was born with.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
     def strays(self, known: Collection[int]) -> list[tuple[int, int]]:

@@ -228,10 +228,13 @@ class Warden:
             self._slots.retire(slot.index)
             self._cells.retire(slot.index)
             raise SpawnRefused("resources", f"its slot could not be made ready: {error}") from error
-        except SpawnRefused:
+        except (SpawnRefused, ValueError) as refusal:
             slot.tidy()
             self._slots.release(slot.index)
-            raise
+            if isinstance(refusal, SpawnRefused):
+                raise
+            # A zero byte or half a character, which manifests and params may hold and no path or argument may.
+            raise SpawnRefused("configuration", f"the system does not take what it is given: {refusal}") from refusal
         now = self._clock.boottime()
         renewed_at, lease = waiting.renewed_at, waiting.lease
         attempt = Attempt(start, prepared.terms, slot, cell, pid, tag, renewed_at=renewed_at, lease=lease, now=now)

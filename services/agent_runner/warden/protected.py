@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from services.agent_runner.warden.sandbox import Places, Scope, Unavailable, ope
 # Repositories are looked for in a folder that may be written, this deep and among this many folders.
 _DEPTH_MAX = 2
 _FOLDERS_MAX = 500
+# Nobody else's tree waits while a million files are gone through: further subfolders are not found after so many.
+_ENTRIES_MAX = 20_000
 # A git that finds this file takes configuration and hooks from the folder that it names; "." is the one it is in.
 _COMMONDIR = "commondir"
 _COMMONDIR_TEXT = b".\n"
@@ -101,22 +104,24 @@ def _guard(scope: Scope, path: str, missing: Kind, text: bytes = b"") -> Iterato
 
 def _repositories(top: str) -> Iterator[str]:
     """Folders with a `.git` in and below one, as deep as is looked."""
-    level, seen = [top], 0
+    level, seen, entries_left = [top], 0, _ENTRIES_MAX
     for _ in range(_DEPTH_MAX + 1):
         below: list[str] = []
         for folder in level:
             seen += 1
             if seen > _FOLDERS_MAX:
                 return
+            if os.path.lexists(os.path.join(folder, ".git")):
+                yield folder
             try:
                 with os.scandir(folder) as entries:
-                    names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+                    for entry in islice(entries, entries_left):
+                        entries_left -= 1
+                        if entry.name != ".git" and entry.is_dir(follow_symlinks=False):
+                            below.append(entry.path)
             except OSError:
                 # A file, or nothing that this process can read.
                 continue
-            if ".git" in names:
-                yield folder
-            below += [os.path.join(folder, name) for name, is_folder in names.items() if is_folder and name != ".git"]
         level = below
 
 

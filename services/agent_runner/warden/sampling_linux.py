@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Collection, Mapping
 
 from foundation.clock import Clock
@@ -12,6 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Descriptors that are kept; of more processes than these the file is opened anew each time, which costs twice as much.
 _KEPT_MAX = 512
+_HANDLE_MAX = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 64
 # No system has so few pids that it comes round to the same one within this time.
 _REUSED_AFTER_SECONDS = 1.0
 
@@ -75,7 +77,7 @@ class Sampler:
             line = os.pread(handle, 1024, 0)
         except ProcessLookupError:
             line = b""
-        if line and len(self._kept) < _KEPT_MAX:
+        if line and len(self._kept) < _KEPT_MAX and handle < _HANDLE_MAX:
             self._kept[pid] = handle, tag
         else:
             os.close(handle)

@@ -9,8 +9,10 @@ here; the runner reads `out` and `report.json` until it releases the slot.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import resource
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +22,8 @@ from foundation.files import write_all
 from services.agent_runner.warden.trash import Trash
 
 NO_PARAMS = "{}"
+# Descriptors beyond this are for looking at what runs; without one it could not be ended.
+_OUTPUT_MAX = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 32
 
 
 class _Seen(NamedTuple):
@@ -48,8 +52,8 @@ class Slot:
 
     __slots__ = (
         "_clean_params", "_clean_work", "_flags", "_has_credential", "_has_last_report", "_has_report",
-        "_has_secrets", "_named", "_out", "_size", "_tidied", "_trash", "credential", "environment", "folder",
-        "given", "index", "last_report", "output", "params", "report", "secrets", "work",
+        "_named", "_out", "_owner", "_secret_names", "_size", "_tidied", "_trash", "credential", "environment",
+        "folder", "given", "index", "last_report", "output", "params", "report", "secrets", "spoiled", "work",
     )  # fmt: skip
 
     def __init__(self, root: Path, index: int, trash: Trash) -> None:
@@ -78,8 +82,9 @@ class Slot:
         self._clean_work: _Seen | None = None
         self._has_last_report = False
         self._has_credential = False
-        self._has_secrets = False
+        self._secret_names: list[str] = []
         self._has_report = False
+        self.spoiled = False  # something in it cannot be taken away: it is no place for another attempt
 
     def prepare(
         self, params: str, last_report: str, credential: str = "", secrets: Iterable[tuple[str, str]] = ()
@@ -96,15 +101,15 @@ class Slot:
         if secrets:
             self._prepare_secrets(secrets)
         if self._clean_work is None:
-            self._remove(self.work)
+            self._take_away(self.work)
             os.mkdir(self.work, 0o700)
             self._clean_work = _Seen.stamp(self.work)
 
     def _prepare_secrets(self, secrets: Iterable[tuple[str, str]]) -> None:
-        self._remove(self.secrets)
+        self._take_away(self.secrets)
         os.mkdir(self.secrets, 0o700)
-        self._has_secrets = True
         for name, secret in secrets:
+            self._secret_names.append(name)
             _write_private(f"{self.secrets}/{name}", secret)
 
     def _prepare_output(self) -> None:
@@ -113,6 +118,9 @@ class Slot:
             self._close_output()
         if self.output < 0:
             self.output = os.open(self._out, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            if self.output >= _OUTPUT_MAX:
+                self._close_output()
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
             self._named = True
 
@@ -164,35 +172,60 @@ class Slot:
         """The attempt's tree is dead: take away its scratch folder, params and last report; the rest is still
         read."""
         if self._tidied is not None:
-            tidied, self._tidied = self._tidied, None
-            tidied()
+            self._tell_tidied()
         if not _unchanged(self.params, self._clean_params):
-            self._remove(self.params)
+            self._take_away(self.params)
             self._clean_params = None
         if self._has_last_report:
-            self._remove(self.last_report)
+            self._take_away(self.last_report)
             self._has_last_report = False
         self.take_secrets_away()
         if not _unchanged(self.work, self._clean_work):
-            self._remove(self.work)
+            self._take_away(self.work)
             self._clean_work = None
 
     def take_secrets_away(self) -> None:
         """What was for this attempt alone is good for nothing and nobody after it."""
         if self._has_credential:
-            self._remove(self.credential)
+            self._take_away(self.credential)
             self._has_credential = False
-        if self._has_secrets:
-            self._remove(self.secrets)
-            self._has_secrets = False
+        if self._secret_names:
+            # They go at once; what else a script has put there goes by and by.
+            for name in self._secret_names:
+                self._take_away(f"{self.secrets}/{name}")
+            self._take_away(self.secrets)
+            self._secret_names.clear()
+
+    def _take_away(self, path: str) -> None:
+        """Whatever the script has made of it, and however much that holds."""
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                self._trash.take(path)
+            else:
+                os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            self.spoiled = True
+
+    def _tell_tidied(self) -> None:
+        tidied, self._tidied = self._tidied, None
+        if tidied is not None:
+            try:
+                tidied()
+            except OSError:
+                self.spoiled = True
 
     def release(self) -> None:
         """All was read and nobody has written since its size was told: raw output does not outlive its attempt."""
         if self._has_report:
-            self._remove(self.report)
+            self._take_away(self.report)
             self._has_report = False
         if self._size:
-            os.ftruncate(self.output, 0)
+            try:
+                os.ftruncate(self.output, 0)
+            except OSError:
+                self.spoiled = True
             self._size = 0
         if not self._named:
             # The script took its name away: the next one needs a file that can be found.
@@ -205,20 +238,9 @@ class Slot:
 
     def remove(self) -> None:
         """Take the whole slot away; what is not proved dead keeps its open files, which then have no name."""
-        if self._tidied is not None:
-            tidied, self._tidied = self._tidied, None
-            tidied()
+        self._tell_tidied()
         self._close_output()
-        with contextlib.suppress(OSError):
-            self._remove(self.folder)
-
-    def _remove(self, path: str) -> None:
-        """Whatever a script has put there; nothing is no fault."""
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                self._trash.take(path)
-            else:
-                os.unlink(path)
+        self._take_away(self.folder)
 
 
 class Slots:
@@ -226,12 +248,17 @@ class Slots:
 
     def __init__(self, root: Path) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        left = [f"{root}/{name}" for name in os.listdir(root)]
         self._root = root
-        self._trash = Trash(f"{root}/trash")
-        for left in os.listdir(root):
-            if left != "trash":
-                self._trash.take(f"{root}/{left}")
-        self._trash.drain()
+        # Of a new name: what cannot be taken away keeps its own there.
+        self._trash = Trash(_fresh_trash(root))
+        for path in left:
+            with contextlib.suppress(OSError):
+                if os.path.isdir(path) and not os.path.islink(path):
+                    self._trash.take(path)
+                else:
+                    os.unlink(path)
+        self._trash.finish()
         self._free: list[Slot] = []
         self._held: dict[int, Slot] = {}
         self._discarded: list[int] = []
@@ -268,11 +295,12 @@ class Slots:
         if slot is None:
             return
         slot.release()
-        if slot.given:
-            slot.remove()
-            self._discarded.append(index)
-        else:
+        if not (slot.given or slot.spoiled):
             self._free.append(slot)
+            return
+        slot.remove()
+        if not slot.spoiled:
+            self._discarded.append(index)
 
     def retire(self, index: int) -> None:
         """Never use a slot again: somebody may still write into its files."""
@@ -286,17 +314,21 @@ class Slots:
             slot.remove()
         self._free.clear()
         self._held.clear()
-        self._trash.drain()
+        self._trash.finish()
 
 
 def forget_secrets(root: Path) -> None:
     """Take away what a warden that has died left in its slots of attempts' secrets."""
-    trash = Trash(f"{root}/trash")
+    trash = Trash(_fresh_trash(root))
     for folder in root.iterdir() if root.is_dir() else ():
         for name in ("secrets", "credential"):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 trash.take(str(folder / name))
-    trash.drain()
+    trash.finish()
+
+
+def _fresh_trash(root: Path) -> str:
+    return f"{root}/trash-{os.urandom(4).hex()}"
 
 
 def _unchanged(path: str, seen: _Seen | None) -> bool:
@@ -304,7 +336,7 @@ def _unchanged(path: str, seen: _Seen | None) -> bool:
         return False
     try:
         return _Seen.of(path) == seen
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

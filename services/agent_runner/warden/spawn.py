@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -23,6 +24,8 @@ _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGST
 _OUT_OF_RESOURCES = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 )
+# The kernel takes no larger number for a limit, and has no more pids.
+_PROCESSES_MAX = 1 << 22
 _WHY = {
     errno.ENOEXEC: "{} has no first line that names its interpreter (such as #!/bin/sh), so it cannot be run",
     errno.EACCES: "{} is not executable (chmod +x makes it so), or its interpreter is not",
@@ -87,12 +90,14 @@ class Spawner:
             refusal = str(missing)
         # What a sandbox needs for itself is not the script's.
         most = terms.processes_max + self._boxes.own_processes(asked) if terms.processes_max else 0
+        most = min(most, _PROCESSES_MAX)
         return Prepared(terms, environment, Bounds(terms.memory_bytes, most, terms.cpu_cores), asked, refusal)
 
     def spawn(self, order: Start, prepared: Prepared, slot: Slot, cell: Cell | None) -> tuple[int, int]:
         """Start the script, inside the cell where there is one; returns its pid and tag.
 
-        Raises SpawnRefused, or OSError for what is not the script's fault; nothing runs then.
+        Raises SpawnRefused, ValueError for text that the system does not take, or OSError for what is not the script's
+        fault; nothing runs then.
         """
         terms = prepared.terms
         if prepared.refusal:
@@ -103,33 +108,41 @@ class Spawner:
         self._host.limit_next(memory_bytes=terms.memory_bytes, open_files_max=terms.open_files_max)
         os.dup2(slot.output, 1)
         os.dup2(slot.output, 2)
-        pid = None
         tag = self._host.tag_next()
         environment = self._environment(order, prepared, slot, tag)
         if wrap is not None:
             program, argv, environment = wrap(environment)
+        pid = None
         try:
             if cell:
                 cell.enter(prepared.bounds)
-            if terms.nice:
-                self._host.stand_back_next(terms.nice)
-            pid = os.posix_spawn(
-                program,
-                argv,
-                environment,
-                setsid=True,
-                setsigmask=[],
-                setsigdef=_DEFAULT_SIGNALS,
-            )
+            pid = self._bear(program, argv, environment, terms.nice)
+        finally:
+            self._step_back(pid, terms, cell)
+        return pid, tag
+
+    def _bear(self, program: str, argv: list[str], environment: dict[bytes, bytes], nice: int) -> int:
+        try:
+            if nice:
+                self._host.stand_back_next(nice)
+            return os.posix_spawn(program, argv, environment, setsid=True, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
         except OSError as error:
             raise _refusal(program, error) from error
-        finally:
-            if terms.nice:
-                self._host.stands_back(pid, terms.nice)
-            if cell:
-                cell.leave(pid)
-            self._host.limited(pid, open_files_max=terms.open_files_max)
-        return pid, tag
+
+    def _step_back(self, pid: int | None, terms: Terms, cell: Cell | None) -> None:
+        """Be again what this process was before the spawn, whatever fails on the way."""
+        try:
+            with contextlib.ExitStack() as steps:
+                steps.callback(self._host.limited, pid, open_files_max=terms.open_files_max)
+                if cell:
+                    steps.callback(cell.leave, pid)
+                if terms.nice:
+                    steps.callback(self._host.stands_back, pid, terms.nice)
+        except OSError:
+            if pid is not None:
+                # It is not held to its limits, and will be told as not started: it must not be there.
+                os.killpg(pid, signal.SIGKILL)
+            raise
 
     def _wrapping(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapping:
         _require_runnable(program)

@@ -17,11 +17,9 @@ class Trash:
     """
 
     def __init__(self, root: str) -> None:
-        """What an earlier one left there is on its way out again."""
         self._root = root
-        left = os.listdir(root) if os.path.isdir(root) else []
-        self._taken = max(map(int, left), default=0)
-        self._waiting = [f"{root}/{name}" for name in left]
+        self._taken = 0
+        self._waiting: list[str] = []
         self._work: Iterator[None] = iter(())
 
     @property
@@ -32,8 +30,6 @@ class Trash:
     def take(self, path: str) -> None:
         """The folder is gone from its place when this returns, and from the disk soon after; raises OSError."""
         os.makedirs(self._root, mode=0o700, exist_ok=True)
-        with contextlib.suppress(OSError):
-            _open_up(path)
         self._take(path)
         # It comes first: secrets may be in it.
         self._work = iter(())
@@ -42,11 +38,17 @@ class Trash:
     def _take(self, path: str, folder: int | None = None) -> None:
         self._taken += 1
         there = f"{self._root}/{self._taken}"
-        os.rename(path, there, src_dir_fd=folder)
+        try:
+            # First of all, because it fails for what a script has mounted there, which is not ours to change.
+            os.rename(path, there, src_dir_fd=folder)
+        except PermissionError:
+            # Who may not write a folder may not move it either.
+            _open_up(path, folder)
+            os.rename(path, there, src_dir_fd=folder)
         self._waiting.append(there)
 
-    def drain(self) -> None:
-        """Remove all of it now."""
+    def finish(self) -> None:
+        """Remove all of it now, as far as the system lets go of it."""
         while self.busy:
             self.step()
         with contextlib.suppress(OSError):
@@ -97,7 +99,6 @@ class Trash:
     def _remove(self, folder: int, entry: os.DirEntry[str]) -> bool:
         try:
             if entry.is_dir(follow_symlinks=False):
-                _open_up(entry.name, folder)
                 self._take(entry.name, folder)
             else:
                 os.unlink(entry.name, dir_fd=folder)

@@ -192,8 +192,11 @@ class Trees:
         stragglers = []
         for attempt in attempts:
             if attempt.adopted == {attempt.init} and not attempt.stragglers and not attempt.ending:
-                # It has nobody left to wait for, and ends now.
-                continue
+                if now - attempt.ended_at < SAMPLE_SECONDS:
+                    # It has nobody left to wait for, as far as one look can tell, and ends now.
+                    continue
+                # It waits for something that was too quick for that look.
+                waiter.note_stragglers(attempt, self._host)
             if attempt.adopted or attempt.tag in living or (attempt.cell and not attempt.cell.empty()):
                 if not attempt.ending:
                     if not self._host.adopts:
@@ -286,7 +289,8 @@ class Trees:
         self.look_at = NEVER
         active = [attempt for attempt in self.attempts.values() if not attempt.frozen_at and not attempt.last_look]
         self._end(self._limits.look(active, now), now=now)
-        self._settle([attempt for attempt in self.attempts.values() if attempt.last_look and not attempt.ending], now)
+        open_ends = [each for each in self.attempts.values() if each.last_look or each.init]
+        self._settle([each for each in open_ends if not each.ending], now)
         attempts = list(self.attempts.values())
         self._watch([attempt for attempt in attempts if not attempt.ending and not attempt.last_look], now)
         self._follow_up([attempt for attempt in attempts if attempt.ending], now)
