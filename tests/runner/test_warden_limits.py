@@ -87,7 +87,7 @@ HOGS = {
         "#!/bin/sh\nsleep 1\n", {"timeout": 0.5}, "timeout", r"ended: ran longer than its 0\.5s \(timeout\)"
     ),
     "idle": Hog(
-        "#!/bin/sh\necho a; sleep 1\n", {"idle_timeout": 0.4}, "idle", r"ended: wrote nothing for its 0\.4s .*"
+        "#!/bin/sh\necho a; sleep 3\n", {"idle_timeout": 0.4}, "idle", r"ended: wrote nothing for its 0\.4s .*"
     ),
 }
 
