@@ -93,7 +93,9 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "memory_stalls_percent_max": _number(
             10, 0.1, 100, "per cent of 10 s waited for scarce memory that hold starts"
         ),
-        "agents_nice": _integer(10, 0, 19, "how far scripts stand back for other work, as nice(1) has it; 0: not"),
+        "agents_nice": _integer(
+            5, 0, 19, "how far scripts stand back where no cgroup weighs them, as nice(1) has it; 0: not"
+        ),
         # Output.
         "result_output_bytes": _size("64KB", "1KB", "1MB", "output kept in the result itself"),
         "output_head_bytes": _size("8MB", "1KB", "1GB", "output kept from the beginning of an attempt"),

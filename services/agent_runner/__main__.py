@@ -169,7 +169,8 @@ class _Parts:
             enforcement=ready.enforcement,
             workspace=str(self._workspace.root),
             gateway=self._settings.gateway_url,
-            nice=self._settings.agents_nice,
+            # A cgroup's weight puts the user's work first already, and costs no switching to and fro.
+            nice=0 if ready.enforcement.get("cpu") == "kernel" else self._settings.agents_nice,
             warden=self._warden,
             reading=self._reading,
             secrets=KeychainSecrets(AgentSecrets(self._workspace, self._secrets, self._clock)),

@@ -137,11 +137,11 @@ def _times_an_agent(folder: Path, nice: int, kernel_limits: str = "off") -> floa
 
 
 def test_the_work_of_the_user_goes_before_that_of_the_agents(tmp_path: Path) -> None:
-    fair, ahead = _times_an_agent(tmp_path / "control", 0), _times_an_agent(tmp_path / "nice", 10)
-    kernel = _times_an_agent(tmp_path / "kernel", 10, "auto")
+    fair, ahead = _times_an_agent(tmp_path / "control", 0), _times_an_agent(tmp_path / "nice", 5)
+    kernel = _times_an_agent(tmp_path / "kernel", 0, "auto")
     print(
         f"a user's loop beside {AGENTS} agents gets {ahead:.1f} × an agent's time, and {kernel:.1f} × where the kernel "
         f"holds limits; without either {fair:.1f} ×"
     )
     assert fair < 2.0, "the control: without nice it gets what everybody gets"
-    assert ahead > 3.0 and kernel > 3.0
+    assert ahead > 2.0 and kernel > 3.0

@@ -16,10 +16,10 @@ from services.agent_runner.warden.cgroups_v2_linux import PROCESSES, CellsV2, en
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.proc_linux import started_ticks
 
-# All scripts together weigh as much as one process of the user's, whose own work so goes first; with less, a busy
-# machine lets none of them come to its end.
-WEIGHT_V1 = 1_024
-WEIGHT_V2 = 50
+# All scripts together weigh half as much as one process of the user's, whose own work so goes first; with much less, a
+# busy machine lets none of them come to its end.
+WEIGHT_V1 = 512
+WEIGHT_V2 = 25
 
 
 class Homes(NamedTuple):
