@@ -123,7 +123,10 @@ async def test_there_is_one_of_each_whoever_is_killed(tmp_path: Path, victims: t
             system.agent(name, "exec sleep 600", manifest='kind = "service"')
         root = system.workspace.root
         with Observer(root) as observer:
-            await system.up("safety", "coordinator", "runner-one", "runner-two")
+            # The first runner has all of them, so that its end is one that they feel.
+            await system.up("safety", "coordinator", "runner-one")
+            await eventually(lambda: _one_of_each(root, names), "one of each")
+            await system.up("runner-two")
             for killed in victims:
                 await eventually(lambda: _one_of_each(root, names), "one of each")
                 before = services_of(root)
