@@ -136,6 +136,8 @@ async def test_there_is_one_of_each_whoever_is_killed(tmp_path: Path, victims: t
                 kept = sum(before[name] == services_of(root).get(name) for name in names)
                 print(f"kill -9 of {killed}: {kept} of {len(names)} services ran on, the others were started again")
             await eventually(lambda: _one_of_each(root, names), "one of each")
+            looks = observer.looks
+            await eventually(lambda: observer.looks > looks + 1, "a look at the last ones, too")
         async with system.coordinator() as client:
             tasks = [(await client.get_agent(name)).current_tasks for name in names]
     print(f"{observer.looks} looks; most at a time: {dict(observer.most)}; processes: {_counts(observer)}")
