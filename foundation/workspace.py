@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "config" / "projects.toml"
 
     @property
+    def repositories_file(self) -> Path:
+        """Git repositories whose merges are guarded; `quantum hooks install` writes it."""
+        return self.state / "repositories.toml"
+
+    @property
     def agents(self) -> Path:
         """The agents' scripts and manifests."""
         return self.root / "agents"
