@@ -80,6 +80,10 @@ def test_a_secret_leaves_no_trace_in_whatever_form_it_is_printed(system: System,
     _agent(system, "leaky", 'secrets = ["openai"]')
     system.agent("greedy", "exit 0", 'secrets = ["openai", "missing"]')
     system.up()
+    audited = system.until(
+        lambda: [one for one in system.ask("audit")["records"] if one["act"] == "secret_set"], what="it is recorded"
+    )
+    assert sorted(one["target"] for one in audited) == ["secret openai", "secret other"]
     task = system.ask("submit", "leaky")["tasks"][0]["id"]
     log = system.workspace.logs / "agent_leaky.log"
     system.until(lambda: log.exists() and "printed all" in log.read_text(), what="it has printed all")
