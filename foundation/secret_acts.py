@@ -1,7 +1,7 @@
 """Notes of what was done to secrets, for the audit log: a keychain is changed whether safety runs or not.
 
-Each note is a small file, durable before its act; safety takes it up within a second, or at its next start. It holds the
-name of the secret, never the secret.
+Each note is a small file, durable before its act; safety takes it up within a second, or at its next start. It holds
+the name of the secret, never the secret.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from services.coordinator.ports import StoreTransaction
 from tests.coordinator.desk import USER
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
-
 T = TypeVar("T")
 
 

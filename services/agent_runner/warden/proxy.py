@@ -1,7 +1,8 @@
 """The way from sandboxes to the hosts that their manifests list: `python -m services.agent_runner.warden.proxy`.
 
-One process per warden. It is handed a listening socket for each sandbox, with its list, through a socket on fd 3; it closes
-one, with its connections, when it is told that the sandbox has ended, and ends when that link closes. It takes CONNECT alone, resolves names itself, and says on standard error what it refused.
+One process per warden. It is handed a listening socket for each sandbox, with its list, through a socket on fd 3; it
+closes one, with its connections, when it is told that the sandbox has ended, and ends when that link closes. It takes
+CONNECT alone, resolves names itself, and says on standard error what it refused.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ DRAINED_FACT = "drained_runners"
 
 class Drains:
     """The coordinator alone hands out work, so what it gives no more is nearly all that a drain takes, and nothing has
-    to be undone at the runner. What lies there unstarted is called back, and again whenever the runner is attached anew.
+    to be undone at the runner. What lies there unstarted is called back, and again when the runner is attached anew.
     """
 
     def __init__(
