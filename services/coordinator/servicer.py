@@ -141,11 +141,13 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     async def ReadLog(
         self, request: tasks_pb2.ReadLogRequest, context: Context
     ) -> AsyncIterator[tasks_pb2.ReadLogResponse]:
-        chunks = self._read_log(request.id, request.offset, follow=request.follow)
+        chunks = self._read_log(request.id, request.offset, follow=request.follow, attempt=request.attempt)
         async with aclosing(chunks):
             async for chunk in chunks:
                 ended = None if chunk.ended is None else task_to(chunk.ended, self._catalogue.agents())
-                yield tasks_pb2.ReadLogResponse(data=chunk.data, offset=chunk.offset, ended=ended)
+                yield tasks_pb2.ReadLogResponse(
+                    data=chunk.data, offset=chunk.offset, ended=ended, attempt=chunk.attempt
+                )
 
     def _shown(self, tasks: Iterable[Task]) -> list[tasks_pb2.Task]:
         return tasks_to(tasks, self._catalogue.agents())
