@@ -93,6 +93,7 @@ class WardenUnderTest:
         self._seen: list[Message] = []
         self._terms = 0
         self.reaped = False
+        self.exit_code: int | None = None
         ready = self.expect(Ready)
         self.mark = RunMark(*ready.mark)
         self.ready = ready
@@ -198,7 +199,7 @@ class WardenUnderTest:
         handle = os.pidfd_open(self.pid)
         try:
             assert select.select([handle], [], [], PATIENCE_SECONDS)[0], "the warden does not end"
-            os.waitpid(self.pid, 0)
+            self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self.reaped = True
         finally:
             os.close(handle)
