@@ -35,7 +35,8 @@ def fail(folder: Path, mode: str, **environ: str) -> tuple[WardenUnderTest, list
         warden.send(*(warden.order(warden.shell(text), key, lease=600.0) for key, text in PROGRAMS.items()))
         for _ in PROGRAMS:
             warden.expect(Spawned)
-        before = wait_until(lambda: len(pids := host.of_run(warden.mark)) >= PROCESSES and pids, "all their processes")
+        wait_until(lambda: len(host.of_run(warden.mark)) >= PROCESSES, "all their processes")
+        before = host.of_run(warden.mark)
     finally:
         fault.touch()
         warden.wait_gone()
