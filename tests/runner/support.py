@@ -19,6 +19,7 @@ from services.agent_runner.warden.protocol import (
     Ended,
     Message,
     Ready,
+    Refused,
     Release,
     Shutdown,
     Spawned,
@@ -177,6 +178,11 @@ class WardenUnderTest:
     def ended(self, key: str = "a") -> Ended:
         """The end of an attempt."""
         return self.expect(Ended, lambda ended: ended.key == key)
+
+    def refused_or_ended(self, key: str = "a") -> Refused | Ended:
+        """What came of an order, one way or the other."""
+        either: type[Refused | Ended] = Refused | Ended  # type: ignore[assignment]
+        return self.expect(either, lambda news: news.key == key)
 
     def output(self, slot: int) -> bytes:
         """What was written to a slot."""
