@@ -7,7 +7,6 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Collection
 from pathlib import Path
 
 from foundation.clock import Clock
@@ -58,7 +57,7 @@ class Warden:
         paused_max: int,
         stop_file: Path,
         clock: Clock,
-        helpers: Collection[int] = (),
+        helpers: set[int],
     ) -> None:
         """At most `at_once` attempts run at the same time, up to `paused_max` paused ones not counted."""
         self._host = host

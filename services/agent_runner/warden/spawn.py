@@ -7,10 +7,10 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.agent_runner.warden.boxes import Boxes, first_line_interpreter
+from services.agent_runner.warden.boxes import Boxes, Wrapped, first_line_interpreter
 from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
@@ -41,10 +41,6 @@ class SpawnRefused(Exception):
         super().__init__(sentence)
         self.cause = cause
         self.sentence = sentence
-
-
-Wrapping = Callable[[dict[bytes, bytes]], tuple[str, list[str], dict[bytes, bytes]]]
-"""From the environment of a start to the program, arguments and environment that are spawned instead."""
 
 
 class Prepared(NamedTuple):
@@ -104,14 +100,30 @@ class Spawner:
             raise SpawnRefused("configuration", prepared.refusal)
         self._enter(terms.folder)
         program, argv = self._resolve(terms.argv[0]), [*terms.argv, *order.arguments]
-        wrap = self._wrapping(prepared.asked, program, argv, slot) if prepared.asked else None
+        if prepared.asked is None:
+            return self._spawn(program, argv, {}, order, prepared, slot, cell)
+        wrapped = self._wrap(prepared.asked, program, argv, slot)
+        try:
+            return self._spawn(wrapped.program, wrapped.argv, wrapped.environment, order, prepared, slot, cell)
+        finally:
+            wrapped.spawned()
+
+    def _spawn(
+        self,
+        program: str,
+        argv: list[str],
+        over: dict[bytes, bytes],
+        order: Start,
+        prepared: Prepared,
+        slot: Slot,
+        cell: Cell | None,
+    ) -> tuple[int, int]:
+        terms = prepared.terms
         self._host.limit_next(memory_bytes=terms.memory_bytes, open_files_max=terms.open_files_max)
         os.dup2(slot.output, 1)
         os.dup2(slot.output, 2)
         tag = self._host.tag_next()
-        environment = self._environment(order, prepared, slot, tag)
-        if wrap is not None:
-            program, argv, environment = wrap(environment)
+        environment = {**self._environment(order, prepared, slot, tag), **over}
         pid = None
         try:
             if cell:
@@ -144,14 +156,14 @@ class Spawner:
                 os.killpg(pid, signal.SIGKILL)
             raise
 
-    def _wrapping(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapping:
+    def _wrap(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapped:
         _require_runnable(program)
         try:
             wrapped = self._boxes.wrap(asked, program, argv, slot)
         except Unavailable as missing:
             raise SpawnRefused("configuration", str(missing)) from missing
         slot.when_tidy(wrapped.release)
-        return lambda environment: (wrapped.program, wrapped.argv, {**environment, **wrapped.environment})
+        return wrapped
 
     def _enter(self, folder: str) -> None:
         # posix_spawn has no working folder of its own; this process has one thread, so nobody else is moved.
