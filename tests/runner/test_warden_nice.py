@@ -91,7 +91,6 @@ os.kill(pid, 9)
 """
     done = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, check=False)
     assert done.stdout == "0 10\n", done.stderr
-    LinuxHost().stands_back(None, 10)
 
 
 @contextmanager
