@@ -166,7 +166,8 @@ class _CellV1:
         self._usage_seen = self._peak = 0
         if most:
             self._failures = memory.number("memory.failcnt")
-            self._drain_event()
+            if self._poll.poll(0):  # of whichever cell; to find one's own empty would cost an exception each time
+                self._drain_event()
 
     def leave(self, pid: int | None) -> None:
         """See `Cell`."""

@@ -201,6 +201,12 @@ class Warden:
             # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
             return
         self._look_for_stop(now)
+        try:
+            self._start_next(now)
+        finally:
+            self._spawner.rest()
+
+    def _start_next(self, now: float) -> None:
         refused = True
         while refused:  # its room is for the next one
             refused = False

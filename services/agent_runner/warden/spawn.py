@@ -93,7 +93,7 @@ class Spawner:
         """Start the script, inside the cell where there is one; returns its pid and tag.
 
         Raises SpawnRefused, ValueError for text that the system does not take, or OSError for what is not the script's
-        fault; nothing runs then.
+        fault; nothing runs then. `rest` is due after the last of several.
         """
         terms = prepared.terms
         if prepared.refusal:
@@ -124,19 +124,22 @@ class Spawner:
         os.dup2(slot.output, 2)
         tag = self._host.tag_next()
         environment = {**self._environment(order, prepared, slot, tag), **over}
+        self._host.stand_back_next(terms.nice)
         pid = None
         try:
             if cell:
                 cell.enter(prepared.bounds)
-            pid = self._bear(program, argv, environment, terms.nice)
+            pid = self._bear(program, argv, environment)
         finally:
             self._step_back(pid, terms, cell)
         return pid, tag
 
-    def _bear(self, program: str, argv: list[str], environment: dict[bytes, bytes], nice: int) -> int:
+    def rest(self) -> None:
+        """To be called when all that was to be spawned now has been."""
+        self._host.stand_forward()
+
+    def _bear(self, program: str, argv: list[str], environment: dict[bytes, bytes]) -> int:
         try:
-            if nice:
-                self._host.stand_back_next(nice)
             return os.posix_spawn(program, argv, environment, setsid=True, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
         except OSError as error:
             raise _refusal(program, error) from error
@@ -148,7 +151,7 @@ class Spawner:
                 steps.callback(self._host.limited, pid, open_files_max=terms.open_files_max)
                 if cell:
                     steps.callback(cell.leave, pid)
-                if terms.nice:
+                if terms.nice and pid is not None:
                     steps.callback(self._host.stands_back, pid, terms.nice)
         except OSError:
             if pid is not None:
