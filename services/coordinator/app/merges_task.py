@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from foundation.errors import Invalid, Unavailable
 from services.coordinator.domain.agent import CHECK_AGENT, AgentSpec
@@ -29,8 +29,6 @@ class CheckTasks:
     """Makes them as the built-in agent's manifest says."""
 
     catalogue: Catalogue
-    timeout: timedelta
-    """Of an attempt, where the manifest says none."""
 
     def of(self, check: MergeCheck, flaky: Mapping[str, str], submitted_by: str, *, now: datetime) -> Task:
         """The queued task of a check. It belongs to no project, whose breaker would otherwise hold its own cure.
@@ -50,7 +48,7 @@ class CheckTasks:
             params=params_of(check, flaky),
             priority=PRIORITY,
             effects=Effects.IDEMPOTENT,
-            timeout=spec.timeout or self.timeout,
+            timeout=spec.timeout,
             submitted_by=submitted_by,
         )
         return accept(task, unmet_parents=False, now=now)
