@@ -97,7 +97,12 @@ async def door(merging: Merging) -> AsyncIterator[Door]:
 
 
 def asked(**fields: Any) -> pb.StartMergeCheckRequest:
-    values = {"repository_id": "r", "folder": "/repo", "event": pb.MERGE_EVENT_POST_MERGE, "new_commit": B}
+    values: dict[str, Any] = {
+        "repository_id": "r",
+        "folder": "/repo",
+        "event": pb.MERGE_EVENT_POST_MERGE,
+        "new_commit": B,
+    }
     return pb.StartMergeCheckRequest(**values | fields)
 
 
