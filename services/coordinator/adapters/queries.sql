@@ -313,20 +313,22 @@ select {check} from merge_checks where task_id = ? and task_id <> ''
 -- name: open_checks
 select {check} from merge_checks where ended_at is null order by id desc
 
--- name: checks_about
-select {check} from (
-    select * from merge_checks where repository = ?1 and ended_at is null
-    union
-    select * from merge_checks where repository = ?1 and ?2 <> '' and new = ?2 and new <> ''
-    union
-    select * from merge_checks where repository = ?1 and ?2 <> '' and old = ?2 and old <> ''
-)
-order by id desc limit ?3
+-- name: checks_to
+select {check} from merge_checks where repository = ? and new = ? and new <> '' order by id desc limit ?
+
+-- name: checks_from
+select {check} from merge_checks where repository = ? and old = ? and old <> '' order by id desc limit ?
 
 -- name: checks_page
-select {check_without_evidence} from merge_checks
-where (?1 = '' or repository = ?1) and (?2 = '' or project = ?2) and (?3 = '' or id < ?3)
-order by id desc limit ?4
+select {check_without_evidence} from merge_checks where id < ? order by id desc limit ?
+
+-- name: checks_page_of_project
+select {check_without_evidence} from merge_checks where project = ? and project <> '' and id < ?
+order by id desc limit ?
+
+-- name: checks_page_of_repository
+select {check_without_evidence} from merge_checks where repository = ? and ? in ('', project) and id < ?
+order by id desc limit ?
 
 -- name: rollbacks_since
 select ended_at from merge_checks where action = 'rolled_back' and repository = ? and ended_at >= ?

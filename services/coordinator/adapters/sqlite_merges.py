@@ -12,6 +12,9 @@ from services.coordinator.adapters.rows import Value, moment, stamp
 from services.coordinator.domain.merge_check import Action, Event, MergeCheck, Verdict
 
 
+AFTER_EVERY_ID = "~"
+
+
 class SqliteMerges:
     """The merge checks as one transaction sees them."""
 
@@ -75,10 +78,19 @@ class SqliteMerges:
         return self._all("open_checks", ())
 
     def checks_about(self, repository: str, commit: str, *, limit: int) -> Sequence[MergeCheck]:
-        return self._all("checks_about", (repository, commit, limit))
+        found = [check for check in self.open_checks() if check.repository == repository]
+        for statement in ("checks_to", "checks_from"):
+            found += self._all(statement, (repository, commit, limit))
+        by_id = {check.id: check for check in found}
+        return sorted(by_id.values(), key=lambda check: check.id, reverse=True)[:limit]
 
     def checks_page(self, *, repository: str, project: str, before_id: str, limit: int) -> Sequence[MergeCheck]:
-        return self._all("checks_page", (repository, project, before_id, limit))
+        before_id = before_id or AFTER_EVERY_ID
+        if repository:
+            return self._all("checks_page_of_repository", (repository, project, before_id, limit))
+        if project:
+            return self._all("checks_page_of_project", (project, before_id, limit))
+        return self._all("checks_page", (before_id, limit))
 
     def rollbacks_since(self, repository: str, at: datetime) -> Sequence[datetime]:
         return [moment(ended_at) for (ended_at,) in fetch(self._connection, "rollbacks_since", (repository, stamp(at)))]
