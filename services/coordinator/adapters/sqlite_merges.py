@@ -11,7 +11,6 @@ from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import Value, moment, stamp
 from services.coordinator.domain.merge_check import Action, Event, MergeCheck, Verdict
 
-
 AFTER_EVERY_ID = "~"
 
 
