@@ -182,10 +182,10 @@ def _locked_move(
 ) -> None:
     take_index_lock(intent)
     step("locked")
+    _demand_free(git, repository, intent, changes)
     for copy in (intent.index_before, intent.index_after):
         _copy_whole(intent.index, copy)
     step("copied")
-    _demand_free(git, repository, intent, changes)
     _with_copy(git, intent, "update-index", "-q", "--refresh", may_be=(0, 1))
     _with_copy(git, intent, *_switch(intent, "-n"))
     with git.conversation("update-ref", "--create-reflog", "-m", message, "--stdin") as refs:
