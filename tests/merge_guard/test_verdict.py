@@ -99,6 +99,11 @@ def test_how_often_chance_looks_like_a_bad_merge() -> None:
     worst = max(float(exactly(Fraction(n, 100))[Verdict.BAD]) for n in range(1, 100))
     assert worst == pytest.approx(0.25**5)  # at one half: 1 in 1,024
     assert sum(third.values()) == 1
+    # What undoes a merge is a `bad` before the first `flaky` in 30 days, however many merges there are.
+    undone = third[Verdict.BAD] / (third[Verdict.BAD] + third[Verdict.FLAKY])
+    in_hundred = 1 - (1 - float(third[Verdict.BAD])) ** 100
+    print(f"undone in 30 days: {float(undone):.3%} of such tests; without memory in 100 checks: {in_hundred:.1%}")
+    assert float(undone) < 0.0025
 
 
 def test_seeded_checks_of_a_test_that_fails_one_in_three() -> None:
