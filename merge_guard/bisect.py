@@ -16,6 +16,8 @@ class Search:
     """What a search found; without a culprit, why, as a sentence."""
 
     culprit: Culprit | None
+    among: int
+    """How many commits it was looked for among."""
     why: str = ""
 
 
@@ -51,15 +53,15 @@ def find_culprit(bench: Bench, arrival: Arrival, finding: Finding, say: Say) -> 
         try:
             colour, seen = judged(bench, _as_merged(bench, arrival, commits[middle]))
         except QuantumError as error:
-            return Search(None, f"The search ended at {commits[middle][:12]}: {error.message}")
+            return Search(None, len(commits), f"The search ended at {commits[middle][:12]}: {error.message}")
         if colour is Colour.UNKNOWN:
-            return Search(None, f"The search ended at {commits[middle][:12]}: {_told_nothing(seen)}")
+            return Search(None, len(commits), f"The search ended at {commits[middle][:12]}: {_told_nothing(seen)}")
         if colour is Colour.RED:
             bad, runs = middle, seen
         else:
             good = middle
     subject, author = git.text("log", "-1", "--format=%s%x00%an", commits[bad], "--").split("\0")
-    return Search(Culprit(commit=commits[bad], subject=subject, author=author, runs=runs))
+    return Search(Culprit(commit=commits[bad], subject=subject, author=author, runs=runs), len(commits))
 
 
 def _as_merged(bench: Bench, arrival: Arrival, commit: str) -> str:

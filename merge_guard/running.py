@@ -21,7 +21,7 @@ if sys.platform == "darwin":
 else:
     from merge_guard.leftovers_linux import Leftovers
 
-TAIL_BYTES = 8 * 1024
+TAIL_BYTES = 4 * 1024
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _END_SECONDS = 10.0

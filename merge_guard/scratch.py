@@ -117,6 +117,10 @@ class Scratch:
             raise Conflict("merge_conflict", f"It does not merge by itself: {names}.")
         return self.git.text("rev-parse", "--verify", "HEAD")
 
+    def offer(self, commit: str) -> None:
+        """Put a ref on a commit, so that it can be fetched from here."""
+        self.git.output("update-ref", "refs/heads/candidate", commit)
+
     def _make(self, folder: Path, lenders: Sequence[Path]) -> None:
         """Make an empty repository that has the lenders' objects, the user's settings and tags."""
         own = self._init(folder)
@@ -186,8 +190,11 @@ def remove(folder: Path) -> None:
     """Remove a folder with all that is in it, also what was made read-only. None is fine."""
     if not folder.exists():
         return
-    for place, _, _ in os.walk(folder):
-        os.chmod(place, stat.S_IRWXU)
+    os.chmod(folder, stat.S_IRWXU)
+    for place, folders, _ in os.walk(folder):
+        for name in folders:
+            if not os.path.islink(inner := os.path.join(place, name)):
+                os.chmod(inner, stat.S_IRWXU)
     shutil.rmtree(folder)
 
 
