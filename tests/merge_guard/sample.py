@@ -1,4 +1,4 @@
-"""Builds small git repositories of a user for tests, on nobody's configuration."""
+"""Builds small git repositories of a user for tests; the user's home is the folder around them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ from pathlib import Path
 
 from merge_guard.git import Git
 
-_ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.org",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.org",
-}
+# A real file: a test that runs `git config --global` as root would otherwise replace what its name leads to.
+_GLOBAL = "[user]\n\tname = Ada\n\temail = ada@example.org\n"
 
 
 class Sample:
@@ -25,12 +19,13 @@ class Sample:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
+        (folder.parent / ".gitconfig").write_text(_GLOBAL)
         self.run("init", "--quiet", "--initial-branch=main")
 
     @property
     def environment(self) -> dict[str, str]:
         """What the user's shell has."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.folder.parent), **_ENVIRONMENT}
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder.parent), "GIT_CONFIG_NOSYSTEM": "1"}
 
     @property
     def git(self) -> Git:
