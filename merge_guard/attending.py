@@ -280,7 +280,7 @@ class _Attempt:
         outcome = enter(
             git,
             self._repository,
-            scratch=scratch.git.folder,
+            scratch=scratch.base,
             candidate=candidate,
             topic=order.topic,
             branch=branch,

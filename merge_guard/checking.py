@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from foundation.clock import Clock
 from foundation.errors import QuantumError
 from merge_guard.running import Ran, environment_of_test, run_once
-from merge_guard.scratch import Scratch, remove
+from merge_guard.scratch import Scratch
 from merge_guard.smoke import exit_tells, missing_part, smoke_test
 from merge_guard.values import Arrival, Colour, Finding, Repository, Run, SmokeTest, Verdict
 from merge_guard.verdict import RUNS, RunNext, Side, agreed, judge
@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 
 
 class Bench:
-    """Tests commits in a scratch repository, one run at a time, each on a fresh copy of its tree."""
+    """Tests commits in a scratch repository, one run at a time, each on the very tree of its commit."""
 
     def __init__(
         self, scratch: Scratch, test: SmokeTest, before: str, *, environment: Mapping[str, str], clock: Clock
@@ -42,7 +42,7 @@ class Bench:
             limit = self._test.timeout_seconds
             ran = run_once(self._test.argv, where, environment, timeout_seconds=limit, clock=self._clock)
             # What it has written is in nobody's way, should it have filled the disk.
-            remove(where)
+            self.scratch.tidy()
         except (QuantumError, OSError) as error:
             why = error.message if isinstance(error, QuantumError) else f"It could not be tested: {error}."
             return Run(commit=commit, tree=tree, colour=Colour.UNKNOWN, exit_code=None, seconds=0.0, why=why)

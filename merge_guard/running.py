@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.clock import Clock
+from merge_guard.borrowing import ceilings
 from merge_guard.git import HOOK_DEPTH
-from merge_guard.scratch import ceilings
 
 if sys.platform == "darwin":
     from merge_guard.leftovers_darwin import Leftovers

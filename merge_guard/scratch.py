@@ -14,13 +14,9 @@ from functools import cached_property
 from pathlib import Path
 
 from foundation.errors import Conflict, Unavailable
+from merge_guard.borrowing import Lender, ceilings, fill_submodules
 from merge_guard.git import Git, GitFailed
 from merge_guard.values import Repository
-
-# Of the user's own settings for this repository: who commits, and how files are merged and written.
-_CARRIED_OVER = r"^(user|author|committer|merge|diff|filter)\.|^core\.(autocrlf|eol|safecrlf|attributesfile)$"
-_OWN_SETTINGS = (("core.hooksPath", os.devnull), ("gc.auto", "0"), ("advice.detachedHead", "false"))
-_GITLINK = b"160000"
 
 
 class CommitTree:
@@ -58,22 +54,29 @@ class CommitTree:
 class Scratch:
     """The scratch repository of one check, in a folder of its own that must exist.
 
-    `git` runs in it; `tree` is where a commit is checked out to be tested, anew each time and always in the same place.
+    `tree` is where a commit is checked out to be tested, always in the same place, with a repository of the test's own
+    in it. `git` works on the same files from a repository that lies beside it, where no test finds it: by that one's
+    index whatever a test has changed is found, and put right before the next.
     """
 
     def __init__(self, repository: Repository, folder: Path, git: Git) -> None:
         self._repository = repository
         self.folder = folder.resolve()
         self.tree = self.folder / "tree"
-        self._theirs = git.at(repository.top)
+        self.base = self.folder / "base"
+        """Git's own folder of `git`: what is merged here can be fetched from it."""
         around = {"GIT_CEILING_DIRECTORIES": ceilings(self.tree)}
-        self._git_here = Git(self.folder, program=git.program, environment=git.environment, extra=around)
-        self._settings = [*_OWN_SETTINGS, *self._carried_over()]
-        self._format = self._theirs.text("rev-parse", "--show-object-format")
-        self._tags = self._theirs.output("for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
-        base = self.folder / "base"
-        self.git = self._git_here.at(base)
-        self._make(base, (repository.common_dir,))
+        self.inside = Git(self.tree, program=git.program, environment=git.environment, extra=around)
+        """As the test finds it: git in `tree`."""
+        here = {**around, "GIT_DIR": str(self.base), "GIT_WORK_TREE": str(self.tree)}
+        self.git = Git(self.tree, program=git.program, environment=git.environment, extra=here)
+        self.tree.mkdir()
+        self._mode = stat.S_IMODE(self.tree.stat().st_mode)
+        self._files: dict[str, CommitTree] = {}
+        self._lender = Lender(repository, git.at(repository.top), self.inside)
+        self._lender.make(self.base, bare=True)
+        self._pristine = self.folder / "pristine"
+        self._lender.make(self._pristine, self.base)
 
     def tree_of(self, commit: str) -> str:
         """The object name of a commit's tree. Raises GitFailed where the commit is not there."""
@@ -81,31 +84,50 @@ class Scratch:
 
     def files_of(self, commit: str) -> CommitTree:
         """The files of a commit."""
-        return CommitTree(self.git, commit)
+        return self._files.setdefault(commit, CommitTree(self.git, commit))
 
     def check_out(self, commit: str) -> str:
-        """Put a commit, detached, with its submodules, into a new `tree`; returns the object name of what lies there.
+        """Make `tree` the very tree of a commit, detached, with its submodules; returns the tree's object name.
 
         Raises GitFailed or Unavailable when that cannot be had in full.
         """
-        remove(self.tree)
-        self._make(self.tree, (self.git.folder / ".git", self._repository.common_dir))
-        git = self._git_here.at(self.tree)
-        git.output("checkout", "--quiet", "--detach", "--force", commit)
-        wanted, there = self.tree_of(commit), git.text("write-tree")
+        self.tidy()
+        self.git.output("checkout", "--quiet", "--detach", "--force", commit)
+        wanted, there = self.tree_of(commit), self.git.text("write-tree")
         if there != wanted:
             raise Unavailable(
                 "other_tree", f"What was checked out for {commit[:12]} is another tree than the commit's."
             )
+        own = self.tree / ".git"
+        shutil.copytree(self._pristine / ".git", own)
+        shutil.copyfile(self.base / "index", own / "index")
+        (own / "HEAD").write_text(f"{self.git.commit_of(commit)}\n", encoding="ascii")
         modules = (self._repository.git_dir / "modules", self._repository.common_dir / "modules")
-        self._fill_submodules(git, modules, self._repository.top)
+        fill_submodules(self._lender, self.inside, modules, self._repository.top)
         return there
 
+    def tidy(self) -> None:
+        """Take away what a test has left in `tree` beside the files of the commit, the repository that it had too."""
+        try:
+            self.tree.chmod(self._mode)
+            remove(self.tree / ".git")
+            _open_folders(self.tree, self._mode)
+            if (self.base / "index").exists():
+                for path in _submodules(self.git):
+                    remove(self.tree / path)
+                self.git.output("clean", "-ffdxq")
+            _even_out(self.tree, self._mode)
+        except (GitFailed, OSError):
+            # Whatever it is, it goes as a whole, and all is checked out anew.
+            remove(self.tree)
+            self.tree.mkdir()
+
     def merge(self, into: str, topic: str, message: str) -> str:
-        """Merge a commit into another as git does by itself; returns the merge's commit, which lies in `git`.
+        """Merge a commit into another as git does by itself; returns the merge's commit, which lies in `base`.
 
         Raises Conflict, code `merge_conflict`, naming the files that a person must merge.
         """
+        self.tidy()
         self.git.output("checkout", "--quiet", "--detach", "--force", into)
         done = self.git.run("merge", "--no-ff", "--no-edit", "--quiet", "-m", message, topic)
         if done.exit_code != 0:
@@ -118,112 +140,45 @@ class Scratch:
         return self.git.text("rev-parse", "--verify", "HEAD")
 
     def offer(self, commit: str) -> None:
-        """Put a ref on a commit, so that it can be fetched from here."""
+        """Put a ref on a commit, so that it can be fetched from `base`."""
         self.git.output("update-ref", "refs/heads/candidate", commit)
 
-    def _make(self, folder: Path, lenders: Sequence[Path]) -> None:
-        """Make an empty repository that has the lenders' objects, the user's settings and tags."""
-        own = self._init(folder)
-        _borrow(own, lenders, self._settings)
-        (own / "packed-refs").write_bytes(self._tags)
-        for name in ("shallow", "info/attributes"):
-            source = self._repository.common_dir / name
-            if source.is_file():
-                (own / name).parent.mkdir(exist_ok=True)
-                shutil.copyfile(source, own / name)
 
-    def _carried_over(self) -> list[tuple[str, str]]:
-        done = self._theirs.run("config", "--local", "--includes", "--null", "--get-regexp", _CARRIED_OVER)
-        entries = os.fsdecode(done.out).split("\0") if done.exit_code == 0 else []
-        return [(key, value) for entry in entries if entry for key, value in [_key_and_value(entry)]]
-
-    def _fill_submodules(self, git: Git, modules: Sequence[Path], theirs: Path) -> None:
-        """Check out the submodules that the user has, from the user's own copies; nothing is fetched."""
-        for entry in git.output("ls-files", "--stage", "-z").split(b"\0"):
-            if not entry.startswith(_GITLINK):
-                continue
-            about, _, raw = entry.partition(b"\t")
-            path, commit = os.fsdecode(raw), about.split()[1].decode()
-            name = _submodule_name(git, path)
-            lender = next(
-                (place for place in (*(m / name for m in modules), theirs / path / ".git") if _is_git(place)), None
-            )
-            if lender is None:
-                continue
-            folder = git.folder / path
-            if folder.is_dir():
-                folder.rmdir()
-            _borrow(self._init(folder), (lender,), _OWN_SETTINGS)
-            inner = git.at(folder)
-            if not inner.commit_of(commit):
-                raise Unavailable(
-                    "submodule_missing",
-                    f"The submodule {path} has no commit {commit[:12]} here.",
-                    remedy="git submodule update --init --recursive",
-                )
-            inner.output("checkout", "--quiet", "--detach", "--force", commit)
-            self._fill_submodules(inner, (lender / "modules",), theirs / path)
-
-    def _init(self, folder: Path) -> Path:
-        """An empty repository, without hooks; returns git's own folder in it."""
-        folder.mkdir(parents=True)
-        plain = ("init", "--quiet", "--template=", f"--object-format={self._format}")
-        self._git_here.at(folder).output("-c", "init.defaultRefFormat=files", *plain)
-        return folder / ".git"
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, also what was made read-only, or a file. None is fine."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        os.chmod(path, stat.S_IRWXU)
+        _open_folders(path, stat.S_IRWXU)
+        shutil.rmtree(path)
 
 
-def _borrow(own: Path, lenders: Sequence[Path], settings: Sequence[tuple[str, str]]) -> None:
-    """Let a repository read the lenders' objects, and set it up."""
-    info = own / "objects" / "info"
-    info.mkdir(exist_ok=True)
-    (info / "alternates").write_bytes(b"".join(os.fsencode(lender / "objects") + b"\n" for lender in lenders))
-    with (own / "config").open("a", encoding="utf-8", errors="surrogateescape") as config:
-        config.writelines(_setting(key, value) for key, value in settings)
-
-
-def ceilings(folder: Path) -> str:
-    """GIT_CEILING_DIRECTORIES that keep git, started in a folder or beside it, from a repository around it."""
-    return os.pathsep.join(str(parent) for parent in folder.parents)
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, also what was made read-only. None is fine."""
-    if not folder.exists():
-        return
-    os.chmod(folder, stat.S_IRWXU)
-    for place, folders, _ in os.walk(folder):
+def _open_folders(top: Path, mode: int) -> None:
+    """Give every folder below `top` the rights `mode`: git keeps none of folders, and cannot clean closed ones."""
+    for place, folders, _ in os.walk(top):
         for name in folders:
-            if not os.path.islink(inner := os.path.join(place, name)):
-                os.chmod(inner, stat.S_IRWXU)
-    shutil.rmtree(folder)
+            folder = os.path.join(place, name)
+            if not os.path.islink(folder) and stat.S_IMODE(os.lstat(folder).st_mode) != mode:
+                os.chmod(folder, mode)
 
 
-def _submodule_name(git: Git, path: str) -> str:
-    done = git.run("config", "--file", ".gitmodules", "--null", "--get-regexp", r"^submodule\..*\.path$")
-    for entry in os.fsdecode(done.out).split("\0"):
-        key, _, value = entry.partition("\n")
-        if value == path:
-            return key.removeprefix("submodule.").removesuffix(".path")
-    return path
+def _even_out(top: Path, mode: int) -> None:
+    """Give every file below `top` the rights that git gives where folders have `mode`: it finds only a changed x.
+
+    A file that has a second name goes: the other one may be anywhere, and its rights are somebody's.
+    """
+    for place, _, files in os.walk(top):
+        for name in files:
+            file = os.path.join(place, name)
+            found = os.lstat(file)
+            right = mode & (0o777 if found.st_mode & stat.S_IXUSR else 0o666)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                os.unlink(file)
+            elif stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != right:
+                os.chmod(file, right)
 
 
-def _is_git(folder: Path) -> bool:
-    return (folder / "objects").is_dir() and (folder / "HEAD").is_file()
-
-
-def _key_and_value(entry: str) -> tuple[str, str]:
-    """As `git config --null` tells them; a key alone means true."""
-    key, newline, value = entry.partition("\n")
-    return key, value if newline else "true"
-
-
-def _setting(key: str, value: str) -> str:
-    """One setting as a part of a configuration file."""
-    section, _, rest = key.partition(".")
-    subsection, dot, name = rest.rpartition(".")
-    head = f'[{section} "{_escaped(subsection)}"]' if dot else f"[{section}]"
-    return f'{head}\n\t{name if dot else rest} = "{_escaped(value)}"\n'
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _submodules(git: Git) -> Sequence[str]:
+    entries = git.output("ls-files", "--stage", "-z").split(b"\0")
+    return [os.fsdecode(entry.partition(b"\t")[2]) for entry in entries if entry.startswith(b"160000")]

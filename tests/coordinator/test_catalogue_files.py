@@ -1,6 +1,7 @@
 """The catalogue: what lies in agents/, and nothing else."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest

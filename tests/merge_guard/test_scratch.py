@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,66 @@ def test_checks_out_each_commit_afresh_in_one_place(sample: Sample, tmp_path: Pa
     assert scratch.files_of(first).text("dir/ü.sh") == "#!/bin/sh\n" and scratch.files_of(first).has("dir")
 
 
+DAMAGE = """
+printf 'ONE\\n' >a.txt; touch -r b.txt a.txt
+chmod 000 b.txt; chmod +x c.txt; chmod 500 dir
+rm -r deep; ln -s / deep
+rm d.txt; mkdir d.txt; echo x >d.txt/x
+ln e.txt link; ln "$STORE" linked; ln -f "$STORE" a.txt; ln -sf a.txt f.txt
+mkdir -p empty/er ignored/x locked; touch ignored/y locked/z; chmod 000 locked
+git init --quiet nested; git update-index --assume-unchanged g.txt; echo h >g.txt
+git update-index --skip-worktree h.txt; rm h.txt
+git config core.ignoreStat true
+rm -rf .git/refs; chmod 100 .
+"""
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Mode and content of all below a folder, but git's own."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if ".git" not in path.relative_to(folder).parts:
+            content = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else "folder"
+            found[str(path.relative_to(folder))] = (path.lstat().st_mode, content.encode())
+    return found
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_whatever_a_test_did_the_next_finds_the_commits_own_tree(
+    sample: Sample, tmp_path: Path, control: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{letter}.txt": "one\n" for letter in "abcdefgh"}
+    first = sample.commit({**files, "dir/x.sh": "#!/bin/sh\n", "deep/er/y": "y\n", ".gitignore": "ignored\n"})
+    second = sample.commit({"a.txt": "two\n", "new/file": "x\n"})
+    scratch = scratch_of(sample, tmp_path)
+    store = tmp_path / "store"  # of a package manager that links from it
+    store.write_text("x\n")
+    store.chmod(0o440)
+    damage = {**sample.environment, "STORE": str(store)}
+    pristine = {}
+    for commit in (first, second):
+        scratch.check_out(commit)
+        pristine[commit] = snapshot(scratch.tree)
+    if control:
+        monkeypatch.setattr(scratch, "tidy", lambda: remove(scratch.tree / ".git"))
+    for commit in (second, second, first, second, first, first):
+        scratch.check_out(commit)
+        assert scratch.inside.text("rev-parse", "HEAD") == commit and scratch.inside.text("status", "--porcelain") == ""
+        if control:
+            break
+        assert snapshot(scratch.tree) == pristine[commit]
+        done = subprocess.run(["sh", "-x", "-c", DAMAGE], cwd=scratch.tree, env=damage, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        scratch.tree.chmod(0o755)
+        assert len(snapshot(scratch.tree).items() ^ pristine[commit].items()) > 10
+        scratch.tree.chmod(0o100)
+    assert store.read_text() == "x\n" and store.stat().st_mode & 0o777 == 0o440
+    if control:
+        subprocess.run(["sh", "-c", DAMAGE], cwd=scratch.tree, env=damage, check=True)
+        scratch.check_out(second)
+        assert snapshot(scratch.tree) != pristine[second]
+
+
 def test_it_has_no_way_back(sample: Sample, tmp_path: Path) -> None:
     sample.commit({"a.txt": "one\n"})
     sample.run("tag", "v1")
@@ -45,7 +107,7 @@ def test_it_has_no_way_back(sample: Sample, tmp_path: Path) -> None:
     before = sample.everything()
     scratch = scratch_of(sample, tmp_path)
     scratch.check_out(sample.run("rev-parse", "HEAD"))
-    there = scratch.git.at(scratch.tree)
+    there = scratch.inside
     assert there.text("remote") == "" and there.text("tag") == "v1"
     assert not there.succeeds("push", "origin", "HEAD:refs/heads/other")
     assert there.succeeds("gc", "--prune=now", "--quiet")
@@ -60,7 +122,7 @@ def test_settings_of_the_repository_go_along(sample: Sample, tmp_path: Path) -> 
     head = sample.commit({"a.txt": "one\n"})
     scratch = scratch_of(sample, tmp_path)
     scratch.check_out(head)
-    there = scratch.git.at(scratch.tree)
+    there = scratch.inside
     assert there.text("config", "merge.ours.driver") == 'echo "a\\b" && true'
     assert there.text("config", "user.name") == "Ada L."
     assert (scratch.tree / "a.txt").read_bytes() == b"one\r\n"
@@ -130,8 +192,8 @@ def test_submodules_come_from_the_users_own_copies(sample: Sample, tmp_path: Pat
     assert (scratch.tree / "vendor/lib/l.txt").read_text() == "two\n"
     assert (scratch.tree / "vendor/lib/in/i.txt").read_text() == "inner\n"
     assert list((scratch.tree / "unused").iterdir()) == []
-    assert scratch.git.at(scratch.tree / "vendor/lib").text("remote") == ""
-    assert scratch.git.at(scratch.tree).text("status", "--porcelain") == ""
+    assert scratch.inside.at(scratch.tree / "vendor/lib").text("remote") == ""
+    assert scratch.inside.text("status", "--porcelain") == ""
     assert sample.everything() == before
     # A commit of the submodule that is nowhere here: nothing is fetched, and it is said.
     sample.run("update-index", "--cacheinfo", f"160000,{'1' * 40},vendor/lib")
