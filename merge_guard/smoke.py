@@ -175,11 +175,14 @@ def missing_part(argv: Sequence[str], old: Tree, new: Tree) -> str:
     A path or a module among the words, the target of make or the script of npm, and a path that those, or a file among
     the words, name in turn: without it a red test tells nothing of what came.
     """
-    words = (*argv, *_words_of(_texts(argv, new)))
-    gone = next((path for word in words for path in _paths_in(word) if old.has(path) and not new.has(path)), "")
+    program = PurePosixPath(argv[0]).name
+    words = (*argv, *_words_of([word for word in argv if " " in word]), *_words_of(_texts(argv, new)))
+    paths = [path for word in words for path in _paths_in(word)]
+    if program == "cargo":
+        paths += [f"tests/{word}.rs" for word in argv[1:]]
+    gone = next((path for path in paths if old.has(path) and not new.has(path)), "")
     if gone:
         return f"{gone}, which the test needs, is not there any more."
-    program = PurePosixPath(argv[0]).name
     for word in argv[1:]:
         if program in _MAKE_PROGRAMS and _rule(old, word) and not _rule(new, word):
             return f"The target {word} is not in the Makefile any more."
@@ -192,7 +195,7 @@ def missing_part(argv: Sequence[str], old: Tree, new: Tree) -> str:
 
 def _paths_in(word: str) -> Sequence[str]:
     """The paths that a word may mean: `./tests/smoke.sh`, `tests/test_it.py::test_one`, the module `tests.test_it`."""
-    path = os.path.normpath(word.partition("::")[0] or ".")
+    path = os.path.normpath(word.partition("::")[0].removesuffix("/...") or ".")
     if path.startswith(("/", "..", "-")) or path == ".":
         return ()
     module = path.replace(".", "/") if "/" not in path else ""

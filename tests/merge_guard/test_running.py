@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,6 +72,44 @@ def test_a_daemon_is_ended(tmp_path: Path) -> None:
     done = ran(tmp_path, sys.executable, "daemon.py", "pid")
     assert done.exit_code == 0 and done.clean
     assert not alive(int((tmp_path / "pid").read_text()))
+
+
+# Each generation starts the next and ends, so that whoever looks finds another one; a file ends it in any case.
+RUNAWAY = """
+import os, sys
+sys.stdout.close()
+for generation in range(200_000):
+    if os.path.exists("enough"):
+        break
+    pid = os.fork()
+    if pid:
+        os._exit(0)
+    os.setsid()
+    with open("generation.part", "w") as file:
+        file.write(str(generation))
+    os.rename("generation.part", "generation")
+"""
+
+
+def at_home_in(folder: Path) -> list[str]:
+    """The processes whose current folder it is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(process / "cwd") == str(folder):
+                found.append(process.name)
+    return found
+
+
+def test_what_runs_away_by_starting_itself_again_is_caught(tmp_path: Path) -> None:
+    (tmp_path / "runaway.py").write_text(RUNAWAY)
+    try:
+        done = ran(tmp_path, sys.executable, "runaway.py")
+        generation = int((tmp_path / "generation").read_text())
+        print(f"\ncaught in generation {generation}")
+        assert done.clean and generation < 199_999 and at_home_in(tmp_path) == []
+    finally:
+        (tmp_path / "enough").touch()
 
 
 def test_control_the_daemon_outlives_a_test_that_nobody_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,9 @@ MAKE = {
         (("npm", "run", "smoke"), {"package.json": '{"scripts": {"smoke": "node s.js"}}', "s.js": ""}, "s.js", "s.js"),
         (("npm", "run", "smoke"), {"package.json": '{"scripts": {"smoke": "x"}}'}, "package.json", "script smoke"),
         (("swift", "test"), {"Package.swift": ""}, "Package.swift", "Package.swift"),
+        (("sh", "-c", "python3 tests/smoke.py --all"), {"tests/smoke.py": ""}, "tests/smoke.py", "tests/smoke.py"),
+        (("cargo", "test", "--test", "smoke"), {"tests/smoke.rs": ""}, "tests/smoke.rs", "tests/smoke.rs"),
+        (("go", "test", "./smoke/..."), {"smoke/smoke_test.go": ""}, "smoke/smoke_test.go", "smoke"),
     ],
 )
 def test_what_is_gone_is_missed(argv: tuple[str, ...], old: Mapping[str, str], gone: str, named: str) -> None:
