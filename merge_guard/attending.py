@@ -206,8 +206,6 @@ class _Attempt:
         order = self._order
         if order.only_report:
             return order.only_report
-        if order.event is Event.POST_REWRITE:
-            return "what a rebase brought is only reported."
         until = order.flaky.get(digest_of(test.argv))
         if until and datetime.fromisoformat(until) > self._around.clock.now():
             return f"this test is known as flaky until {until[:10]}."

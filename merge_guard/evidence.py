@@ -137,14 +137,17 @@ def remember(repository: Repository, evidence: Evidence) -> None:
 
 
 def recall(repository: Repository, check: str) -> Evidence | None:
-    """What an earlier attempt at this check has found; None when there was none, or it found nothing that counts."""
+    """What an earlier attempt at this check has found; None when there was none, or it cannot be read."""
     try:
-        told = json.loads(_path(repository, check).read_bytes())
-    except (OSError, ValueError):
+        return _read(json.loads(_path(repository, check).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _read(told: Mapping[str, Any]) -> Evidence:
     runs = told["runs"]
     return Evidence(
-        check=check,
+        check=told["check"],
         repository=told["repository"],
         folder=told["folder"],
         finding=Finding(

@@ -17,7 +17,7 @@ from merge_guard.values import Policy, SmokeTest
 TIMEOUT_SECONDS = 300.0
 TIMEOUT_SECONDS_MAX = 1800.0
 SETTINGS = "quantum.toml"
-_MERGE_KEYS = ("smoke", "timeout", "policy", "branches")
+_MERGE_KEYS = ("smoke", "timeout", "policy", "branches", "background")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _MAKE_PROGRAMS = frozenset({"make", "gmake", "bmake"})
 _NPM_PROGRAMS = frozenset({"npm", "pnpm", "yarn"})
@@ -99,6 +99,8 @@ def _merge_table(tree: Tree) -> Mapping[str, object]:
         if key not in _MERGE_KEYS:
             near = did_you_mean(key, _MERGE_KEYS)
             _refuse(f"In {SETTINGS}, [merge] has no key {key}{f'; is it {near}?' if near else '.'}")
+    if not isinstance(merge.get("background", False), bool):
+        _refuse(f"In {SETTINGS}, [merge] background must be true or false.")
     return merge
 
 

@@ -28,7 +28,8 @@ class Files:
 
 
 def test_quantum_toml_says_all_there_is() -> None:
-    text = '[merge]\nsmoke = ["make", "quick"]\ntimeout = "90s"\npolicy = "propose"\nbranches = ["main", "release/*"]\n'
+    text = '[merge]\nsmoke = ["make", "quick"]\ntimeout = "90s"\npolicy = "propose"\n'
+    text += 'branches = ["main", "release/*"]\nbackground = true\n'
     found = smoke_test(Files({"quantum.toml": text, "Makefile": "smoke:\n"}))
     assert found is not None
     assert found.argv == ("make", "quick") and found.timeout_seconds == 90 and found.policy is Policy.PROPOSE
@@ -73,6 +74,7 @@ def test_an_environment_of_the_users_tests_the_scratch_folder() -> None:
         ('policy = "shout"', "rollback, propose, report"),
         ('branchs = ["main"]', "is it branches?"),
         ("branches = [1]", "list of words"),
+        ('background = "yes"', "true or false"),
     ],
 )
 def test_faults_are_sentences(merge: str, sentence: str) -> None:
