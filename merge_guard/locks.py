@@ -57,23 +57,23 @@ def mark(path: Path) -> FileMark | None:
     return FileMark(path=str(path), device=found.st_dev, inode=found.st_ino, changed_ns=found.st_ctime_ns)
 
 
-def left_ref_locks(intent: Intent, repository: Repository) -> list[Path]:
-    """The locks on HEAD and its branch that a killed git of ours left. Call only while no git of ours runs.
+def left_ref_locks(intent: Intent, repository: Repository) -> tuple[list[Path], bool]:
+    """The locks on HEAD and its branch that a killed git of ours left, and whether others may yet turn out to be.
 
     Ours are those whose marks are recorded. Where git was killed before they could be, ours are those that came after
-    the record, which found none there, provided that no git is at work in the repository: every other git that moves
-    a checked-out branch takes the lock on the index first, and that one was ours. Where /proc is missing, nobody
-    knows, and they stay. A lock that somebody has open is left alone always.
+    the record, which found none there, once no git is at work in the repository. A lock that somebody has open is
+    left alone; where /proc is missing nobody knows, and it may be ours. Call only while no git of ours runs.
     """
     present = [found for path in ref_locks(intent, repository) if (found := mark(path))]
     if intent.locks:
         known = [found for found in present if found in intent.locks]
-    elif present and not _git_at_work(intent):
-        since = recorded_at_ns(repository, intent)
-        known = [found for found in present if found.changed_ns >= since]
     else:
-        known = []
-    return [Path(found.path) for found in known if not _is_open(found)]
+        since = recorded_at_ns(repository, intent) if present else 0
+        known = [found for found in present if found.changed_ns >= since]
+        if known and _git_at_work(intent):
+            return [], True
+    ours = [found for found in known if not _is_open(found)]
+    return [Path(found.path) for found in ours], len(ours) < len(known)
 
 
 def _content(path: Path) -> bytes | None:

@@ -108,7 +108,8 @@ def settle(git: Git, repository: Repository, intent: Intent) -> Settled:
     No git of ours runs any more then. Can be repeated. Raises GitFailed and OSError where it cannot be ended now (a
     full disk); nothing is lost.
     """
-    for path in left_ref_locks(intent, repository):
+    ours, doubtful = left_ref_locks(intent, repository)
+    for path in ours:
         path.unlink(missing_ok=True)
     at_home = current_branch(git) == intent.branch
     head = git.commit_of("HEAD")
@@ -122,7 +123,9 @@ def settle(git: Git, repository: Repository, intent: Intent) -> Settled:
             remarks.append("the index was changed since, so nothing is put back: see `git status`")
         elif kept := put_back(git, repository, intent):
             remarks.append(f"changed since and left alone: {', '.join(kept)}")
-    forget(repository, intent)
+    if doubtful:
+        remarks.append("git is at work, so a lock that may be left is looked at by the next `quantum merge doctor`")
+    forget(repository, intent, keep_record=doubtful)
     return Settled(made=False, remarks=tuple(remarks))
 
 
@@ -157,7 +160,7 @@ def _finished(repository: Repository, intent: Intent, step: Callable[[str], None
     return Settled(made=True)
 
 
-def forget(repository: Repository, intent: Intent) -> None:
+def forget(repository: Repository, intent: Intent, *, keep_record: bool = False) -> None:
     """Remove the copies of the index, our lock on it and the record, the record last."""
     intent.own_lock.unlink(missing_ok=True)
     for copy in (intent.index_before, intent.index_after):
@@ -165,7 +168,8 @@ def forget(repository: Repository, intent: Intent) -> None:
         for scrap in (".lock", ".part"):
             copy.with_name(copy.name + scrap).unlink(missing_ok=True)
     drop_index_lock(intent)
-    remove_intent(repository, intent)
+    if not keep_record:
+        remove_intent(repository, intent)
 
 
 def _locked_move(

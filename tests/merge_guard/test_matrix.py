@@ -28,8 +28,9 @@ def test_after_the_merge(base: Repo, merge: str, dirt: str, expected: str) -> No
     MERGES[merge].run(base)
     if merge == "autostash" and dirt == "clean":
         assert (base.top / "docs/guide.md").read_text() == "Guide, with an edit of the user's\n"
+    merged = take(base)
     DIRTS[dirt].make(base)
-    acted = act(base, MERGES[merge].hook)
+    acted = act(base, MERGES[merge].hook, merged=merged)
     assert acted.outcome == expected, acted.sentence
     judge(base, acted, pristine)
     if expected == ROLLED_BACK:
