@@ -270,6 +270,7 @@ def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
         service=_service(terms.service) if terms.HasField("service") else None,
         script_sha256=terms.script_sha256,
         builtin=terms.builtin,
+        secret_params=tuple(terms.secret_params),
     )
 
 

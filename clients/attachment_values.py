@@ -129,6 +129,8 @@ class LeaseTerms(NamedTuple):
     """Of the script's text; empty when that does not travel to other hosts."""
     builtin: str = ""
     """The script's path below the agents that come with Quantum, where it is one of those."""
+    secret_params: tuple[str, ...] = ()
+    """Params that are masked in what it prints, and no arguments."""
 
 
 class Lease(NamedTuple):
