@@ -4,6 +4,7 @@
 # description = "Tests what a merge brought, and takes one that is proved bad back; started by merges, not by hand"
 # effects = "idempotent"
 # timeout = "6h"
+# max_files = 1_000_000
 # ///
 """Does one merge check; its report is the evidence. Ends with 0 whatever it finds: a bad merge is a check done well."""
 

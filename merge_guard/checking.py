@@ -38,7 +38,9 @@ class Bench:
                 return Run(commit=commit, tree=tree, colour=Colour.UNKNOWN, exit_code=None, seconds=0.0, why=missing)
             self.scratch.check_out(commit)
             where = self.scratch.tree
-            environment = environment_of_test(self._environment, where, self.scratch.folder / "gitconfig")
+            environment = environment_of_test(
+                self._environment, where, self.scratch.folder / "gitconfig", self.scratch.users
+            )
             limit = self._test.timeout_seconds
             ran = run_once(self._test.argv, where, environment, timeout_seconds=limit, clock=self._clock)
             # What it has written is in nobody's way, should it have filled the disk.

@@ -21,6 +21,7 @@ if sys.platform == "darwin":
 else:
     from merge_guard.leftovers_linux import Leftovers
 
+WORK_TREE = "QUANTUM_WORK_TREE"
 TAIL_BYTES = 4 * 1024
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -39,12 +40,13 @@ class Ran:
     """Every process that it started has ended."""
 
 
-def environment_of_test(base: Mapping[str, str], folder: Path, git_config: Path) -> dict[str, str]:
+def environment_of_test(base: Mapping[str, str], folder: Path, git_config: Path, users: Path) -> dict[str, str]:
     """The environment of a test in `folder`: no variable of git's or Quantum's, but what keeps its git away from users.
 
     `git config --global` writes to `git_config`, which begins as the user's own settings; HOME stays, because compilers
     and package managers keep their caches there. git does not look for a repository in the folders around `folder`. A
-    hook knows by QUANTUM_HOOK_DEPTH that it is not the user who commits.
+    hook knows by QUANTUM_HOOK_DEPTH that it is not the user who commits. In QUANTUM_WORK_TREE a test finds `users`, the
+    user's own work tree, should it need what git does not hold, such as a `.venv`.
     """
     kept = {name: value for name, value in base.items() if not name.startswith(("GIT_", "QUANTUM_"))}
     depth = base.get(HOOK_DEPTH, "")
@@ -55,6 +57,7 @@ def environment_of_test(base: Mapping[str, str], folder: Path, git_config: Path)
         "GIT_CONFIG_GLOBAL": str(git_config),
         "GIT_TERMINAL_PROMPT": "0",
         HOOK_DEPTH: str(int(depth) + 1 if depth.isdecimal() else 1),
+        WORK_TREE: str(users),
     }
 
 

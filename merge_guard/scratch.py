@@ -61,6 +61,7 @@ class Scratch:
 
     def __init__(self, repository: Repository, folder: Path, git: Git) -> None:
         self._repository = repository
+        self.users = repository.top
         self.folder = folder.resolve()
         self.tree = self.folder / "tree"
         self.base = self.folder / "base"

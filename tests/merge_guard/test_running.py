@@ -31,7 +31,7 @@ while not os.path.exists(sys.argv[1]) or not open(sys.argv[1]).read():
 
 
 def ran(folder: Path, *argv: str, seconds: float = 30.0) -> Ran:
-    environment = environment_of_test(os.environ, folder, folder / "gitconfig")
+    environment = environment_of_test(os.environ, folder, folder / "gitconfig", folder)
     return run_once(argv, folder, environment, timeout_seconds=seconds, clock=SystemClock())
 
 
@@ -160,8 +160,9 @@ def test_environment_is_scrubbed(tmp_path: Path) -> None:
     poisoned = dict.fromkeys(local.split(), "poison")
     assert len(poisoned) >= 10
     base = {**poisoned, "PATH": os.environ["PATH"], "HOME": "/h", "QUANTUM_CREDENTIAL": "x", "QUANTUM_HOOK_DEPTH": "1"}
-    found = environment_of_test(base, tmp_path / "tree", tmp_path / "gitconfig")
+    found = environment_of_test(base, tmp_path / "tree", tmp_path / "gitconfig", tmp_path / "users")
     assert not poisoned.keys() & found.keys()
+    assert found["QUANTUM_WORK_TREE"] == str(tmp_path / "users")
     assert "QUANTUM_CREDENTIAL" not in found and found["QUANTUM_HOOK_DEPTH"] == "2" and found["HOME"] == "/h"
 
 
@@ -170,7 +171,7 @@ def test_global_settings_are_read_and_not_written(tmp_path: Path) -> None:
     home.mkdir()
     (home / ".gitconfig").write_text("[user]\n\tname = Ada\n[commit]\n\tgpgSign = true\n")
     base = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    environment = environment_of_test(base, tmp_path, tmp_path / "gitconfig")
+    environment = environment_of_test(base, tmp_path, tmp_path / "gitconfig", tmp_path)
     script = "git config user.name; git config commit.gpgSign; git config --global user.name Eve; git config user.name"
     done = run_once(["sh", "-c", script], tmp_path, environment, timeout_seconds=30, clock=SystemClock())
     assert done.tail.split() == ["Ada", "false", "Eve"]
