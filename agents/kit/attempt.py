@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -38,11 +38,15 @@ def given(shape: type[Params]) -> Params:
     known = {field.name: field for field in fields(shape)}  # type: ignore[arg-type]
     faults = [f"There is no param {name!r}" for name in document if name not in known]
     for name, value in document.items():
-        if name in known and type(value) is not type(known[name].default):
-            faults.append(f"Param {name!r} must be of the type of {known[name].default!r}, not {value!r}")
+        if name in known and type(value) is not type(default := _default(known[name])):
+            faults.append(f"Param {name!r} must be of the type of {default!r}, not {value!r}")
     if faults:
         give_up(f"{'; '.join(faults)}. Params and their defaults: {shape()}.")
     return shape(**document)
+
+
+def _default(of: Field[Any]) -> object:
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 def last_data() -> Mapping[str, Any] | None:

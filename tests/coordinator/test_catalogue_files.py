@@ -1,6 +1,7 @@
 """The catalogue: what lies in agents/, and nothing else."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,9 @@ def test_own_agents_stand_in_for_built_in_ones(files: Files) -> None:
 
 def test_the_agents_that_come_with_quantum_have_no_faults(files: Files) -> None:
     catalogue = FileCatalogue(files.agents, files.projects, BUILTIN)
-    assert {"build", "code-health", "hello", "smoke", "todo-scan", "audit-large-files"} <= set(catalogue.agents())
+    builtin = catalogue.agents()
+    assert {"build", "code-health", "hello", "merge-check", "smoke", "todo-scan", "audit-large-files"} <= set(builtin)
+    assert builtin["merge-check"].interpreter == (sys.executable,) and builtin["merge-check"].faults == ()
     assert [spec.faults for spec in catalogue.agents().values() if spec.faults] == []
     assert all(spec.declared for spec in catalogue.agents().values())
 
