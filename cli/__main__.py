@@ -44,6 +44,7 @@ VERBS = {
     "alerts": "what needs a person",
     "spend": "what is spent, promised and left; prices and caps",
     "audit": "what was done with privilege, and the proof of it",
+    "hooks": "the merge guard in git repositories: install, uninstall, status",
     "token": "your token, and those of others",
     "secret": "secrets for agents, in the keychain",
     "ca": "the workspace's own authority and its certificates",
