@@ -41,21 +41,25 @@ guard() {
 
 # Where we are: top, git_dir, common_dir; from then on git's own variables mean this repository and nothing else.
 find_repository() {
-	places=$(git rev-parse --is-bare-repository --absolute-git-dir --git-common-dir 2>/dev/null) || {
-		say "nothing to check: git finds no repository here."
-		return 1
-	}
+	# Typed by hand within .git there is no work tree around us, and the last of the four is missing.
+	places=$(git rev-parse --is-bare-repository --absolute-git-dir --git-common-dir --show-toplevel 2>/dev/null) ||
+		places="$places$newline"
 	bare=${places%%"$newline"*}
 	places=${places#*"$newline"}
 	git_dir=${places%%"$newline"*}
-	common_dir=${places#*"$newline"}
+	places=${places#*"$newline"}
+	common_dir=${places%%"$newline"*}
+	top=${places#*"$newline"}
+	if [ -z "$git_dir" ]; then
+		say "nothing to check: git finds no repository here."
+		return 1
+	fi
 	case $common_dir in /*) ;; *) common_dir=$PWD/$common_dir ;; esac
 	if [ "$bare" = true ]; then
 		say "nothing to check: this repository is bare."
 		return 1
 	fi
-	# Typed by hand within .git there is no work tree around us.
-	top=$(git rev-parse --show-toplevel 2>/dev/null) || top=${git_dir%/.git}
+	top=${top:-${git_dir%/.git}}
 	# shellcheck disable=SC2046 # names of variables, one a line
 	unset $(git rev-parse --local-env-vars)
 	GIT_DIR=$git_dir GIT_WORK_TREE=$top GIT_OPTIONAL_LOCKS=0
@@ -118,7 +122,10 @@ read_wishes() {
 	old_ifs=$IFS IFS=$newline
 	set -f
 	for line in $wishes; do
-		plain_line "$line"
+		case $line in
+		*\[* | *timeout* | *background*) plain_line "$line" ;;
+		*) continue ;;
+		esac
 		case $line in
 		\[*) table=$line ;;
 		merge.*=*) [ -z "$table" ] && wish "${line#merge.}" ;;
@@ -192,8 +199,8 @@ reach() {
 	if [ -r "$workspace/.quantum/runtime.json" ]; then
 		while IFS= read -r line; do
 			case $line in
-			*'"host":'*) [ -n "$host" ] || host=$(value_of "$line") ;;
-			*'"port":'*) [ -n "$port" ] || port=$(value_of "$line") ;;
+			*'"host": "'*) [ -n "$host" ] || host=${line#*'"host": "'} host=${host%%\"*} ;;
+			*'"port": '*) [ -n "$port" ] || port=${line#*'"port": '} port=${port%%[!0-9]*} ;;
 			esac
 		done <"$workspace/.quantum/runtime.json"
 	fi
@@ -210,11 +217,6 @@ reach() {
 	*) url=https://$host:$port ;;
 	esac
 	case $url in https:*) authority=$workspace/.quantum/tls/authority.pem ;; esac
-}
-
-value_of() {
-	value=${1#*:}
-	printf '%s' "${value%,}" | tr -d '[:blank:]"'
 }
 
 # request METHOD PATH SECONDS [BODY]: what curl reads. All of it comes by standard input, so that the token is in no
@@ -330,7 +332,8 @@ check_and_wait() {
 		return
 	fi
 	seen=no
-	if ! [ -t 2 ]; then say "${answer#*"$newline"}"; fi
+	sentence=${answer#*"$newline"}
+	if ! [ -t 2 ]; then say "${sentence%%"$newline"*}"; fi
 	while [ "$seen" = no ] && [ -z "$left" ]; do
 		now=$(date +%s)
 		[ "$now" -lt "$until" ] || break
