@@ -98,9 +98,10 @@ arrived() {
 		return 1
 		;;
 	esac
+	# By the reflog, as the check reads it; ORIG_HEAD may be of a command long ago, but of a rebase it is the start.
 	case $event in
-	post-commit) before='HEAD^1' ;;
-	*) before=ORIG_HEAD ;;
+	post-rewrite) before=ORIG_HEAD ;;
+	*) before='HEAD@{1}' ;;
 	esac
 	commits=$(git rev-parse HEAD "$before" 2>/dev/null)
 	new=$(name_of_commit "${commits%%"$newline"*}")
@@ -118,7 +119,7 @@ name_of_commit() {
 # [merge] timeout and background of quantum.toml as it was before; in the plain form, a key and a value a line.
 read_wishes() {
 	timeout_seconds=300 background=false table=''
-	wishes=$(git cat-file blob "$old:quantum.toml" 2>/dev/null) || return 0
+	wishes=$(git cat-file blob "${old:-HEAD^1}:quantum.toml" 2>/dev/null) || return 0
 	old_ifs=$IFS IFS=$newline
 	set -f
 	for line in $wishes; do

@@ -31,3 +31,10 @@ def guarded(scene: Scene, served: Gateway) -> Scene:
     """The same, guarded."""
     scene.guard(served.port)
     return scene
+
+
+@pytest.fixture
+def own_home(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What git is told by this machine's user is not looked at."""
+    monkeypatch.setenv("HOME", str(scene.home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
