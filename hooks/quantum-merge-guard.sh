@@ -383,6 +383,7 @@ show() {
 			say "${line#*: }"
 			case $line in
 			'= good '* | '= nothing_to_check '*) ;;
+			'= bad rolled_back:'*) printf '  undo: quantum merge undo %s\n' "$id" >&2 ;;
 			*) printf '  quantum merge show %s\n' "$id" >&2 ;;
 			esac
 			return 0

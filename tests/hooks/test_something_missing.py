@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hooks.gateway import Gateway
+from tests.hooks.gateway import ID, Gateway
 from tests.hooks.scene import UNCHECKED, Scene
 from tests.waiting import eventually
 
@@ -124,6 +124,23 @@ def test_what_cannot_be_written_down_is_said(guarded: Scene, served: Gateway) ->
     nothing_runs(guarded, served)
     guarded.diverge()
     assert "could not be written down" in guarded.git("merge", "topic").err
+
+
+@pytest.mark.parametrize(
+    ("verdict", "next_line"),
+    [
+        ("bad rolled_back", "  undo: quantum merge undo "),
+        ("bad refused", "  quantum merge show "),
+        ("inconclusive reported", "  quantum merge show "),
+        ("good none", ""),
+        ("nothing_to_check none", ""),
+    ],
+)
+def test_the_next_line_to_type_is_shown(guarded: Scene, served: Gateway, verdict: str, next_line: str) -> None:
+    served.lines = (f"= {verdict}: it was so: really",)
+    guarded.diverge()
+    said = guarded.git("merge", "topic")
+    assert said.err.endswith("quantum: it was so: really\n" + (f"{next_line}{ID}\n" if next_line else ""))
 
 
 def test_a_word_of_the_gateway_moves_no_cursor(guarded: Scene, served: Gateway) -> None:
