@@ -77,9 +77,19 @@ def change_repositories(path: Path, *, put: Iterable[GuardedRepository] = (), dr
         os.close(lock)
 
 
+def require_writable_name(folder: Path) -> None:
+    """Raise Invalid for a name that the file cannot hold."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise Invalid("bad_folder_name", f"{str(folder)!r} is no UTF-8, and cannot be written down.") from None
+
+
 def _written(repositories: Iterable[GuardedRepository]) -> bytes:
     tables = []
     for one in repositories:
+        require_writable_name(one.folder)
+        require_writable_name(one.common_dir)
         lines = [f"[{one.id}]", f"folder = {_text(one.folder)}", f"common_dir = {_text(one.common_dir)}"]
         tables.append("\n".join([*lines, *([f"project = {_text(one.project)}"] if one.project else []), ""]))
     return "\n".join([_HEAD, *tables]).encode()
@@ -87,9 +97,4 @@ def _written(repositories: Iterable[GuardedRepository]) -> bytes:
 
 def _text(value: Path | str) -> str:
     """A TOML string: as in JSON, but for the one control character that JSON lets stand."""
-    text = json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Invalid("bad_folder_name", f"{str(value)!r} is no UTF-8, and cannot be written down.") from None
-    return text
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -94,7 +94,7 @@ arrived() {
 	*: | post-merge:merge\ * | post-merge:pull* | post-merge:*'Fast-forward' | post-merge:*'Merge made by'*) ;;
 	post-merge:commit\ \(merge\)* | post-commit:commit\ \(merge\)* | post-rewrite:*) ;;
 	*)
-		say "nothing to check: the last that happened to HEAD is no merge, but \"$entry\"."
+		say "nothing to check: HEAD's newest move is no merge, but \"$entry\"."
 		return 1
 		;;
 	esac
@@ -380,7 +380,8 @@ show() {
 		'' | "$last") ;;
 		'= '*)
 			end_live_line
-			say "${line#*: }"
+			# Where every line stays, the last one may have said it already.
+			if [ -t 2 ] || [ "${line#*: }" != "$last" ]; then say "${line#*: }"; fi
 			case $line in
 			'= good '* | '= nothing_to_check '*) ;;
 			'= bad rolled_back:'*) printf '  undo: quantum merge undo %s\n' "$id" >&2 ;;

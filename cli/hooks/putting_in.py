@@ -23,7 +23,12 @@ from cli.hooks.scripts import (
 from foundation.errors import Conflict, Denied
 from foundation.files import atomic_write
 from foundation.ids import Ids, is_id
-from foundation.repositories import GuardedRepository, change_repositories, read_repositories
+from foundation.repositories import (
+    GuardedRepository,
+    change_repositories,
+    read_repositories,
+    require_writable_name,
+)
 from foundation.workspace import Workspace
 
 PATH_BEFORE = "quantum.hooksPathBefore"
@@ -44,7 +49,7 @@ def put_in(place: Place, project: str, workspace: Workspace, ids: Ids) -> PutIn:
     """Guard a repository; done again it changes nothing.
 
     Raises Conflict where another workspace guards it, or a hook stands where none of ours may; Denied where a folder
-    cannot be written.
+    cannot be written; Invalid for a name that is no UTF-8.
     """
     _require_ours(place, workspace)
     path = hooks_path(place)
@@ -75,6 +80,8 @@ def identifier(place: Place) -> str:
 
 
 def _require_ours(place: Place, workspace: Workspace) -> None:
+    require_writable_name(place.top)
+    require_writable_name(place.common_dir)
     other = config(place, "quantum.workspace", local=True)
     if other is None or Path(other) == workspace.root:
         return

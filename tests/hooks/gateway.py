@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,8 +58,8 @@ class Gateway:
 
 
 @contextmanager
-def gateway(watch: Callable[[str], bool] = lambda token: False) -> Iterator[Gateway]:
-    """Serve until the block ends."""
+def gateway(watch: Callable[[str], bool] = lambda token: False, *, identity: Path | None = None) -> Iterator[Gateway]:
+    """Serve until the block ends; with an identity by TLS."""
     played = Gateway()
 
     class Handler(BaseHTTPRequestHandler):
@@ -114,6 +115,10 @@ def gateway(watch: Callable[[str], bool] = lambda token: False) -> Iterator[Gate
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if identity is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(identity)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         played.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

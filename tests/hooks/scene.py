@@ -129,9 +129,9 @@ class Scene:
             self.workspace.hooks_token.write_text(f"{mint(random_bytes).text}\n")
         return put_in(find_place(top or self.top), "", self.workspace, IDS)
 
-    def serve(self, port: int) -> None:
+    def serve(self, port: int, host: str = "127.0.0.1") -> None:
         """Say where the gateway is, as `up` does."""
-        document = {"host": "127.0.0.1", "port": port, "supervisor": {"pid": 1}, "processes": {}}
+        document = {"host": host, "port": port, "supervisor": {"pid": 1}, "processes": {}}
         self.workspace.runtime.write_text(json.dumps(document, indent=2))
 
     @property

@@ -11,7 +11,7 @@ import pytest
 from cli.hooks.places import find_place
 from cli.hooks.standing import State
 from cli.hooks.taking_out import take_out
-from foundation.errors import Conflict, Denied, NotFound
+from foundation.errors import Conflict, Denied, Invalid, NotFound
 from foundation.repositories import read_repositories
 from tests.hooks.before import SAYS, global_path, no_folder, one_hook, script, state, tracked_path
 from tests.hooks.gateway import Gateway
@@ -168,6 +168,14 @@ def test_what_cannot_be_guarded_says_why(scene: Scene, tmp_path: Path) -> None:
     scene.git("config", "--worktree", "core.hooksPath", "tools")
     with pytest.raises(Conflict, match="for this work tree alone"):
         scene.guard()
+
+
+def test_a_name_that_cannot_be_written_down_is_refused_before_anything_is_done(scene: Scene) -> None:
+    odd = Path(os.fsdecode(os.fsencode(scene.folder) + b"/b\xff"))
+    scene.git("init", "-q", str(odd))
+    with pytest.raises(Invalid, match="is no UTF-8"):
+        scene.guard(top=odd)
+    assert not (odd / ".git" / "hooks" / "post-merge").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(scene: Scene) -> None:
