@@ -281,7 +281,10 @@ def test_rotation_keeps_a_good_one_in_the_file_and_ends_the_one_before(place: Pl
     assert hooks_token.token_id(place.workspace) == renewed.token.id != first
     # A hook that waits has read the first one.
     assert place.safety.good == {first, renewed.token.id}
-    place.safety.clock.advance(timedelta(minutes=16))
+    place.safety.clock.advance(timedelta(minutes=5))
+    assert renew(place) is None
+    assert place.safety.good == {first, renewed.token.id}
+    place.safety.clock.advance(timedelta(minutes=11))
     assert renew(place) is None
     assert place.safety.good == {renewed.token.id}
 

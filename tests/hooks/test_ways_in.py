@@ -198,6 +198,18 @@ def test_in_a_linked_work_tree_it_is_that_one(guarded: Scene, served: Gateway) -
     assert GREEN in said.err
 
 
+def test_what_git_has_told_the_hook_leads_its_own_calls_nowhere_else(guarded: Scene) -> None:
+    names = set(guarded.git("rev-parse", "--local-env-vars").out.split())
+    script = ". .git/hooks/quantum-merge-guard.sh; event=post-merge; find_repository && env"
+    told = {"GIT_INDEX_FILE": "/elsewhere", "GIT_SHALLOW_FILE": "/elsewhere", "GIT_PREFIX": "sub/"}
+    said = guarded.run("sh", "-c", script, environ={"GIT_DIR": ".git", **told})
+    seen = dict(line.partition("=")[::2] for line in said.out.splitlines())
+    assert {name: value for name, value in seen.items() if name in names} == {
+        "GIT_DIR": str(guarded.top / ".git"),
+        "GIT_WORK_TREE": str(guarded.top),
+    }
+
+
 def test_named_from_elsewhere_it_is_found(guarded: Scene, served: Gateway) -> None:
     guarded.diverge()
     other = guarded.folder / "elsewhere"
