@@ -32,6 +32,7 @@ VERBS = {
     "agents": "the catalogue and how each agent fares",
     "follow": "follow the tasks of an agent live",
     "projects": "the projects, and how to add one",
+    "hooks": "the merge guard in git repositories: install, uninstall, status",
     "reports": "what agents have reported",
     "queue": "figures, pause, resume, clear, undo",
     "runner": "the runners: list, drain, resume",
