@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import signal
 import subprocess
@@ -118,12 +119,22 @@ class Git:
     ) -> None:
         self.folder = folder
         self.program = program
+        self._inherited: tuple[int, ...] = ()
         self.environment = {**clean_environment(os.environ if environment is None else environment), **(extra or {})}
 
     def at(self, folder: Path) -> Git:
         """The same git in another folder."""
-        other = Git(folder, program=self.program, environment={})
-        other.environment = self.environment
+        other = copy.copy(self)
+        other.folder = folder
+        return other
+
+    def keeping(self, descriptor: int) -> Git:
+        """The same git, every command of which keeps an open file open for as long as it runs.
+
+        With a lock's file: the lock is held until the last of them has ended, even if this process is killed.
+        """
+        other = copy.copy(self)
+        other._inherited = (*self._inherited, descriptor)
         return other
 
     def argv(self, *arguments: str) -> list[str]:
@@ -206,6 +217,7 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=0,
+                pass_fds=self._inherited,
             )
         except FileNotFoundError as error:
             if self.folder.is_dir():

@@ -95,9 +95,10 @@ def quantum_folder(repository: Repository) -> Path:
 
 
 @contextlib.contextmanager
-def hold(repository: Repository, *, wait: bool = False) -> Iterator[None]:
-    """Hold the guard's lock on a repository, for all of its work trees; the kernel lets go if this process ends.
+def hold(repository: Repository, *, wait: bool = False) -> Iterator[int]:
+    """Hold the guard's lock on a repository, for all of its work trees, while HEAD is moved; not while a test runs.
 
+    Yields the lock's open file, for `Git.keeping`: the kernel lets go when all who have it have ended.
     `wait` waits for as long as it takes. Raises Conflict when somebody has it, Unavailable when it cannot be made.
     """
     path = quantum_folder(repository) / "lock"
@@ -112,6 +113,6 @@ def hold(repository: Repository, *, wait: bool = False) -> Iterator[None]:
             raise Conflict(
                 "repository_busy", f"Another merge of {repository.top} is being dealt with at the moment."
             ) from error
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -1,0 +1,69 @@
+"""Reads from the repository itself what has just come by a merge or a pull, if anything has."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from merge_guard.git import Git
+from merge_guard.repository import current_branch, in_progress, merge_heads
+from merge_guard.values import Arrival, Event, Kind, Nothing, Repository
+
+# How git itself writes in HEAD's reflog that a merge or a pull moved it. `pull --rebase (finish): …` is a rebase.
+_BY_MERGE = re.compile(r"(merge|pull)\b(?!.*\([a-z]+\): )|commit \(merge\)")
+OWN_MESSAGE = "quantum: "
+"""How our own entries in a reflog begin."""
+
+
+def read_arrival(
+    git: Git, repository: Repository, *, event: Event, old_hint: str = "", new_hint: str = ""
+) -> Arrival | Nothing:
+    """Return what came, or why there is nothing to check, as a sentence.
+
+    The hints are what a hook saw (hex names or empty): they are never believed, but where HEAD has gone on since
+    then there is nothing to check any more. `old` is the previous tip by HEAD's reflog, an ancestor of `new` always,
+    and the first parent of a true merge. A merge that stands uncommitted is none yet, a squashed one is none at all.
+    """
+    new = git.commit_of("HEAD")
+    if not new:
+        return Nothing(reason="The branch has no commit yet.")
+    if new_hint and new_hint != new:
+        return Nothing(reason=f"HEAD has moved on from {new_hint[:12]} since the check was asked for.")
+    if under_way := in_progress(repository):
+        return Nothing(reason=f"git is in the midst of {under_way}.")
+    if event is Event.POST_MERGE and os.path.lexists(repository.git_dir / "SQUASH_MSG"):
+        return Nothing(reason="The merge was squashed: nothing is committed yet.")
+    parents = git.text("rev-list", "--parents", "--max-count=1", new).split()[1:]
+    if any(head not in parents for head in merge_heads(repository)):
+        return Nothing(reason="A merge is under way that is not committed yet.")
+    old, message = _newest_move(git, new)
+    if not _BY_MERGE.match(message):
+        return Nothing(reason=f"HEAD was last moved by no merge or pull, but by “{message or 'nothing known'}”.")
+    if not old or old == new:
+        return Nothing(reason="There was no commit before it, or the same one.")
+    if old_hint and old_hint != old:
+        return Nothing(reason=f"HEAD was at {old[:12]} before, not at {old_hint[:12]}.")
+    fast_forward = "Fast-forward" in message
+    if not fast_forward and len(parents) > 1 and parents[0] != old:
+        return Nothing(reason="The first parent of the merge is not where the branch was before.")
+    if not git.is_ancestor(old, new):
+        return Nothing(reason="The branch was rewritten: it does not hold any more what it held before.")
+    return Arrival(
+        old=old,
+        new=new,
+        kind=Kind.FAST_FORWARD if fast_forward or len(parents) < 2 else Kind.MERGE,
+        branch=current_branch(git),
+        pulled=message.startswith("pull"),
+        commits=int(git.text("rev-list", "--count", "--first-parent", f"{old}..{new}")),
+    )
+
+
+def _newest_move(git: Git, new: str) -> tuple[str, str]:
+    """Where HEAD was before its newest move, and the reflog's message about that move; both empty if none is known."""
+    done = git.run("log", "--walk-reflogs", "--max-count=8", "--format=%H%x00%gs", "HEAD", "--")
+    entries = [line.partition("\0")[::2] for line in done.out.decode(errors="replace").splitlines()]
+    # A git that is killed may have written down a move of ours that it did not make any more.
+    unmade = next((i for i, (at, said) in enumerate(entries) if at == new or not said.startswith(OWN_MESSAGE)), 0)
+    if not entries or entries[unmade][0] != new:
+        return "", ""
+    return git.commit_of(f"HEAD@{{{unmade + 1}}}"), entries[unmade][1]

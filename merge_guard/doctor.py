@@ -1,0 +1,45 @@
+"""Mends what a crash in the midst of a move left: the repository is as before it, or as after it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from foundation.errors import QuantumError
+from merge_guard.git import Git
+from merge_guard.intent import Intent, read_intents
+from merge_guard.moving import sentence_end, settle
+from merge_guard.repository import hold
+from merge_guard.values import Repository
+
+
+def mend(repository: Repository, *, git: Git | None = None, wait: bool = False) -> list[str]:
+    """Finish or undo every half-made move in a repository and its work trees; one sentence for each, none: all is well.
+
+    What has moved the branch is finished, what has not is undone. Removes only locks that are provably the guard's
+    own. Raises Conflict while a move is being made (unless `wait`), Internal for a record that cannot be read.
+    """
+    if not (repository.common_dir / "quantum").is_dir():
+        return []
+    with hold(repository, wait=wait) as lock:
+        return mend_held(repository, (git or Git(repository.top)).keeping(lock))
+
+
+def mend_held(repository: Repository, git: Git) -> list[str]:
+    """As `mend`, for one who holds the lock."""
+    told = [_mend_one(repository, git, intent) for intent in read_intents(repository)]
+    for scraps in (repository.common_dir / "quantum").glob("forms-*"):
+        shutil.rmtree(scraps, ignore_errors=True)
+    return told
+
+
+def _mend_one(repository: Repository, git: Git, intent: Intent) -> str:
+    its_own = Repository(top=Path(intent.top), git_dir=Path(intent.git_dir), common_dir=repository.common_dir)
+    where = f"The {intent.what} of {intent.branch or 'HEAD'} in {intent.top}"
+    try:
+        settled = settle(git.at(its_own.top), its_own, intent)
+    except (QuantumError, OSError) as error:
+        return f"{where} cannot be ended yet: {sentence_end(error)}. Mend that and run `quantum merge doctor` again."
+    short = (intent.target if settled.made else intent.source)[:12]
+    done = f"was finished: it is at {short}" if settled.made else f"was undone: it is at {short} as before"
+    return f"{where} {'; '.join([done, *settled.remarks])}."
