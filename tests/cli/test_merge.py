@@ -13,9 +13,11 @@ from click.shell_completion import ShellComplete
 
 from cli.__main__ import quantum as the_command
 from cli.__main__ import run
+from cli.documents import document
 from cli.following import Interrupts
 from cli.live import LiveLine
 from cli.merging.request import EXIT_CODES, follow
+from cli.merging.standing import standing_of
 from clients.merges_values import MergeAction, MergeEvent, MergeVerdict
 from foundation.clock import ManualClock
 from merge_guard.intent import Intent, write_intent
@@ -336,6 +338,16 @@ def test_an_approval_needs_a_reason(quantum: Quantum, merges: PlayedMerges, repo
     assert done.out.startswith(f"One merge into {repo.top} may be made until 2026-01-01 ")
     said = quantum("merge", "approve", "--reason", "again", *where, "--json").document
     assert said["until"] == "2026-01-01T01:00:00Z"
+
+
+def test_the_status_has_one_line_only_where_something_runs_or_is_held() -> None:
+    done = ended(MergeVerdict.GOOD, MergeAction.NONE)
+    assert standing_of([]).line == standing_of([done]).line == ""
+    assert standing_of([A_CHECK, done]).line == "merges: 1 merge being checked  (quantum merge list)"
+    held = replace(done, folder="/home/ann/lib", freedom_reason="two were rolled back")
+    both = standing_of([A_CHECK, replace(A_CHECK, id="c2"), held, replace(done, freedom_reason="long ago")])
+    assert both.line == "merges: 2 merges being checked; held in lib: two were rolled back  (quantum merge list)"
+    assert document(both) == {"open": ["c1", "c2"], "held": {"/home/ann/lib": "two were rolled back"}}
 
 
 @pytest.mark.parametrize(
