@@ -9,7 +9,6 @@ from pathlib import Path
 from cli.session import Session
 from foundation.errors import NotFound
 from foundation.repositories import read_repositories
-from foundation.workspace import Workspace
 from merge_guard.git import Git
 from merge_guard.repository import open_repository
 from merge_guard.values import Repository
@@ -34,26 +33,24 @@ def place_of(session: Session, folder: Path | None) -> Place:
     Raises NotFound where there is no repository, or none that is guarded, with the line that guards it.
     """
     repository = open_repository(session.cwd / folder if folder else session.cwd)
-    workspace = _workspace(session, repository)
-    found = read_repositories(workspace.repositories_file)
+    find_workspace_by(session, repository.top)
+    found = read_repositories(session.workspace.repositories_file)
     for one in found.by_id.values():
         if one.common_dir == repository.common_dir:
             return Place(id=one.id, repository=repository)
     faults = f" ({' '.join(found.faults)})" if found.faults else ""
     raise NotFound(
         "not_guarded",
-        f"Merges into {repository.top} are not guarded by {workspace.root}.{faults}",
+        f"Merges into {repository.top} are not guarded by {session.workspace.root}.{faults}",
         remedy=f"quantum hooks install {shlex.quote(str(repository.top))}",
     )
 
 
-def _workspace(session: Session, repository: Repository) -> Workspace:
-    """The session's workspace; where it has none, the one that guards the repository, for the whole session."""
+def find_workspace_by(session: Session, folder: Path) -> None:
+    """Where the session has no workspace, has it be the one that guards the repository of a folder, if one does."""
     try:
-        return session.workspace
+        _ = session.workspace
     except NotFound:
-        guard = Git(repository.top).run("config", "--local", "--get", "quantum.workspace").out.decode().strip()
-        if not guard:
-            raise
-        session.environ = {**session.environ, "QUANTUM_WORKSPACE": guard}
-        return session.workspace
+        asked = Git(folder).run("config", "--local", "--get", "quantum.workspace")
+        if guard := asked.out.decode(errors="surrogateescape").rstrip("\n"):
+            session.environ = {**session.environ, "QUANTUM_WORKSPACE": guard}

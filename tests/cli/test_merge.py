@@ -136,6 +136,10 @@ def test_outside_of_a_workspace_the_repository_names_the_one_that_guards_it(
     merges.course = (MERGED,)
     assert run(["merge", "feature", "--repo", str(repo.top)], session) == 0
     assert session.workspace.root == folder
+    within = PlayedSession(folder, coordinator, PlayedSafety())
+    within.environ, within.cwd = {"HOME": "/"}, repo.top
+    assert run(["merge", "list"], within) == 0
+    assert MERGED.sentence in capsys.readouterr().out.splitlines()[-1]
 
 
 def _follow(merges: PlayedMerges, *, interrupted: int, shown: bool) -> tuple[Any, str]:
