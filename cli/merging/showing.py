@@ -13,7 +13,7 @@ from cli.merging.words import repo_option
 from cli.options import json_option
 from cli.printing import emit, lately, printable, table, took, when
 from cli.session import Session
-from clients.merges_values import MergeAction, MergeCheckView
+from clients.merges_values import MergeAction, MergeCheckView, MergeEvent
 
 _COMMIT_LENGTH = 10
 
@@ -77,7 +77,7 @@ def show(session: Session, check_id: str, as_json: bool) -> None:
         "project": check.project,
         "branch": check.branch,
         "commits": f"{check.old} → {check.new}" if check.old and check.new else check.new,
-        "asked by": f"{check.event or 'not known'}, {when(check.created_at)}" + (f", took {lasted}" if lasted else ""),
+        "asked by": f"{_asker(check)}, {when(check.created_at)}" + (f", took {lasted}" if lasted else ""),
         "state": "" if check.ended else f"{check.state}: {check.progress}" if check.progress else check.state.value,
         "verdict": _verdict(check) if check.ended else "",
         "done": _done(check) if check.ended else "",
@@ -92,6 +92,18 @@ def show(session: Session, check_id: str, as_json: bool) -> None:
             click.echo(f"{name + ':':14} {printable(fact)}")
     for line in lines_of(check.evidence or {}):
         click.echo(line)
+
+
+def _asker(check: MergeCheckView) -> str:
+    match check.event:
+        case None:
+            return "not known"
+        case MergeEvent.REQUEST:
+            return "quantum merge"
+        case MergeEvent.RECONCILE:
+            return "the pass that looks for merges without a check"
+        case _:
+            return f"the hook {check.event}"
 
 
 def _verdict(check: MergeCheckView) -> str:

@@ -240,7 +240,9 @@ def test_the_evidence_is_readable(quantum: Quantum, merges: PlayedMerges) -> Non
     ):
         assert line in lines, f"{line!r} is not in\n{out}"
     assert "green on old" not in out, "what was green needs no words"
-    assert any(line.startswith("asked by:      post-merge, ") and line.endswith("took 1 min 30 s") for line in lines)
+    assert any(
+        line.startswith("asked by:      the hook post-merge, ") and line.endswith("took 1 min 30 s") for line in lines
+    )
     assert quantum("merge", "show", "c1", "--json").document["check"]["evidence"] == EVIDENCE
 
 
