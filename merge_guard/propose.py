@@ -75,7 +75,7 @@ def _reverted(git: Git, tip: str, bad: str, good: str, now: datetime) -> str:
 
 
 def _commit(git: Git, tree: str, parent: str, message: str, now: datetime) -> str:
-    """Write a commit by the user, or by Quantum where git does not know the user; the same input gives the same name."""
+    """Write a commit by the user, or by Quantum where git does not know the user; the same input, the same name."""
     extra = {f"GIT_{who}_DATE": f"{int(now.timestamp())} +0000" for who in ("AUTHOR", "COMMITTER")}
     for who in ("AUTHOR", "COMMITTER"):
         if not git.succeeds("var", f"GIT_{who}_IDENT"):
@@ -92,8 +92,8 @@ def _create_branch(git: Git, name: str, commit: str) -> str:
     while True:
         wanted = name if number == 1 else f"{name}-{number}"
         there = git.commit_of(f"refs/heads/{wanted}")
-        if there == commit:
-            return wanted
+        if there and _made_of(git, there) == _made_of(git, commit):
+            return wanted  # An earlier try got as far.
         if not there:
             git.output(
                 "update-ref",
@@ -106,3 +106,8 @@ def _create_branch(git: Git, name: str, commit: str) -> str:
             )
             return wanted
         number += 1
+
+
+def _made_of(git: Git, commit: str) -> str:
+    """A commit's tree and parents, whoever made it and when."""
+    return git.text("show", "--no-patch", "--format=%T %P", commit)

@@ -1,0 +1,86 @@
+"""Everything in a repository that a user could miss, for comparing byte for byte."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from tests.merge_guard.building import Repo
+
+KEPT = "refs/quantum/"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A work tree with untracked and ignored files, its index with every flag, refs, and all commits they reach."""
+
+    head: str
+    files: dict[str, tuple[str, bytes]]
+    """By path: kind with the executable bit, and the content. `.git` of the work tree itself is left out."""
+    index: dict[str, str]
+    """By path (and stage): mode, object, flags."""
+    refs: dict[str, str]
+    """Without the guard's own."""
+    commits: frozenset[str]
+    """Reached from refs and HEAD; a reflog does not count."""
+    own: dict[str, bytes]
+    """Files of `.git` that are the user's: configuration, hooks, stash, excludes."""
+
+
+def take(repo: Repo) -> Snapshot:
+    """Look at a repository without changing anything in it, not even the times in its index."""
+    git_dir = repo.top / repo("rev-parse", "--git-dir")
+    common = repo.top / repo("rev-parse", "--git-common-dir")
+    refs = dict(
+        line.split(" ", 1)[::-1]
+        for line in repo("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+        if not line.split(" ", 1)[1].startswith(KEPT)
+    )
+    own = [common / name for name in ("config", "logs/refs/stash", "info/exclude", "info/attributes")]
+    own += [*sorted((common / "hooks").iterdir()), git_dir / "MERGE_AUTOSTASH"]
+    has_head = bool(repo("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1)))
+    return Snapshot(
+        head=repo("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)),
+        files=_files(repo),
+        index=_index(repo),
+        refs=refs,
+        commits=frozenset(repo("rev-list", "--all", *(["HEAD"] if has_head else [])).split()),
+        own={str(path): path.read_bytes() for path in own if path.is_file()},
+    )
+
+
+def _files(repo: Repo) -> dict[str, tuple[str, bytes]]:
+    found: dict[str, tuple[str, bytes]] = {}
+    for folder, folders, names in os.walk(repo.top):
+        if ".git" in folders and folder == str(repo.top):
+            folders.remove(".git")
+        for name in [*names, *(one for one in folders if os.path.islink(os.path.join(folder, one)))]:
+            place = os.path.join(folder, name)
+            about = os.lstat(place)
+            path = os.path.relpath(place, repo.top)
+            if path == ".git":
+                continue
+            if stat.S_ISLNK(about.st_mode):
+                found[path] = ("link", os.fsencode(os.readlink(place)))
+            else:
+                with open(place, "rb") as file:
+                    found[path] = ("program" if about.st_mode & 0o100 else "file", file.read())
+    return found
+
+
+def _index(repo: Repo) -> dict[str, str]:
+    """Parse `--debug`, where each entry is followed by indented lines about its times and flags."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in repo("-c", "core.quotePath=true", "ls-files", "--stage", "-v", "--debug").splitlines():
+        if line.startswith("  "):
+            flags = line.partition("flags: ")[2]
+            if flags:
+                found[name] += f" {flags}"
+            continue
+        about, _, path = line.partition("\t")
+        tag, mode, oid, stage = about.split()
+        name = f"{path}:{stage}"
+        found[name] = f"{tag} {mode} {oid}"
+    return found

@@ -1,0 +1,64 @@
+"""Every way to merge with every state of the user's work: taken back, refused or left alone, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.merge_guard.building import Repo
+from tests.merge_guard.judging import act, inside_hook, judge, prove_mergeable
+from tests.merge_guard.kinds import DIRTS, MERGES, NOTHING, REFUSED, ROLLED_BACK
+from tests.merge_guard.snapshot import take
+
+# Where a merge has removed nothing, what would be a clash elsewhere is an edit in a merged file: refused as well.
+TABLE = [(merge, dirt, DIRTS[dirt].outcome if MERGES[merge].comes else NOTHING) for merge in MERGES for dirt in DIRTS]
+# It stops with a conflict: the index is not the user's to dirty in every way.
+TABLE = [row for row in TABLE if row[0] != "conflict" or row[1] in ("clean", "edit elsewhere", "untracked clash")]
+
+
+def prepare(base: Repo, merge: str) -> None:
+    """Give main the commit of its own that the way of merging needs."""
+    if MERGES[merge].onward:
+        base.commit("Onward", {"README.md": "Ours\n"} if MERGES[merge].brings == "clash" else {"onward.txt": "on\n"})
+
+
+@pytest.mark.parametrize(("merge", "dirt", "expected"), TABLE, ids=[f"{row[0]} × {row[1]}" for row in TABLE])
+def test_after_the_merge(base: Repo, merge: str, dirt: str, expected: str) -> None:
+    prepare(base, merge)
+    pristine = take(base)
+    MERGES[merge].run(base)
+    if merge == "autostash" and dirt == "clean":
+        assert (base.top / "docs/guide.md").read_text() == "Guide, with an edit of the user's\n"
+    DIRTS[dirt].make(base)
+    acted = act(base, MERGES[merge].hook)
+    assert acted.outcome == expected, acted.sentence
+    judge(base, acted, pristine)
+    if expected == ROLLED_BACK:
+        prove_mergeable(base, acted, MERGES[merge].brings)
+
+
+INSIDE = [row for row in TABLE if MERGES[row[0]].hook]
+
+
+@pytest.mark.parametrize(("merge", "dirt", "expected"), INSIDE, ids=[f"{row[0]} × {row[1]}" for row in INSIDE])
+def test_inside_the_hook(base: Repo, merge: str, dirt: str, expected: str) -> None:
+    prepare(base, merge)
+    pristine = take(base)
+    ended = inside_hook(base, MERGES[merge].hook, dirt)
+    MERGES[merge].run(base)
+    acted = ended()
+    assert acted.outcome == expected, acted.sentence
+    if merge != "autostash":
+        judge(base, acted, pristine)
+    elif expected == ROLLED_BACK:
+        # git applies the stash when the hook has ended, on whatever is there then.
+        assert base.tip() == acted.old
+        assert (base.top / "docs/guide.md").read_text() != "Guide\n"
+    if expected == ROLLED_BACK:
+        prove_mergeable(base, acted, MERGES[merge].brings)
+
+
+def test_the_table_is_whole() -> None:
+    outcomes = [row[2] for row in TABLE + INSIDE]
+    print({outcome: outcomes.count(outcome) for outcome in (ROLLED_BACK, REFUSED, NOTHING)}, "in", len(outcomes))
+    assert len(outcomes) >= 40
+    assert min(outcomes.count(outcome) for outcome in (ROLLED_BACK, REFUSED, NOTHING)) >= 10
