@@ -37,7 +37,7 @@ def show(session: Session, as_json: bool) -> None:
 @command.command()
 @click.option("--name", required=True, help="Whose it is, or what for; shown in lists and beside what it did.")
 @click.option(
-    "--scopes", required=True, help="Any of read, submit, cancel, operate, rotate, admin; with commas between."
+    "--scopes", required=True, help="Any of read, submit, cancel, operate, merge, rotate, admin; with commas between."
 )
 @click.option("--lifetime", type=Duration(), help="After this it is no longer good; without, it does not expire.")
 @json_option

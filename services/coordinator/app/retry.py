@@ -10,6 +10,7 @@ from foundation.errors import Conflict, Invalid
 from foundation.ids import Ids
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.keys import RequestKey, key_of
+from services.coordinator.app.merges_task import refuse_by_hand
 from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import IDS_MAX, Selection, tasks_of_ids
@@ -127,6 +128,7 @@ class Retry:
 
     def _effects(self, agent: str) -> Effects:
         spec = self._catalogue.find(agent)
+        refuse_by_hand(spec)
         if spec.faults:
             said = f"Agent “{agent}” cannot be run, its manifest has faults: {' '.join(spec.faults)}"
             raise Invalid("agent_invalid", said)
