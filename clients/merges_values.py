@@ -61,7 +61,7 @@ class MergeCheckView:
     """A merge check as it stands; `coordinator/v1/merges.proto` says what each field is.
 
     `verdict` and `action` are None until it has ended. `evidence` is the JSON object of docs/merge-guard.md, None in
-    lists and until it has ended.
+    lists and until it has ended. `freedom_reason` and `progress` are empty in lists, too.
     """
 
     id: str

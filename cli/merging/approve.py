@@ -15,16 +15,22 @@ from cli.session import Session
 
 
 @click.command()
+@click.argument("repository", required=False)
 @click.option("--reason", required=True, help="Why; kept, and in the audit log.")
 @repo_option
 @json_option
 @click.pass_obj
-def approve(session: Session, reason: str, repo: Path | None, as_json: bool) -> None:
-    """Approve the next merge into this repository: good once, for an hour. Lifts a freeze after rollbacks."""
-    place = place_of(session, repo)
+def approve(session: Session, repository: str | None, reason: str, repo: Path | None, as_json: bool) -> None:
+    """Approve the next merge into a repository: good once, for an hour. Lifts a freeze after rollbacks.
+
+    REPOSITORY is its id; else the one of --repo, or that we are in.
+    """
+    if repository and repo:
+        raise click.UsageError("Name the repository by its id or by --repo, not both.")
+    named = repository or place_of(session, repo).id
     with session.connected() as connected:
-        until = connected.call(connected.coordinator.merges.approve(place.id, reason=reason))
+        until = connected.call(connected.coordinator.merges.approve(named, reason=reason))
     if as_json:
-        emit({"repository": place.id, "folder": str(place.folder), "until": document(until), "undo": None})
+        emit({"repository": named, "until": document(until), "undo": None})
     else:
-        click.echo(f"One merge into {place.folder} may be made until {when(until)}: quantum merge BRANCH")
+        click.echo(f"One merge may be made there until {when(until)}: quantum merge BRANCH")

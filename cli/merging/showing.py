@@ -9,6 +9,7 @@ import click
 from cli.documents import document, documents
 from cli.merging.evidence import lines_of
 from cli.merging.place import place_of
+from cli.merging.standing import held_in
 from cli.merging.words import repo_option
 from cli.options import json_option
 from cli.printing import emit, lately, printable, table, took, when
@@ -32,6 +33,7 @@ def list_checks(session: Session, repo: Path | None, project: str, limit: int, c
         page = connected.call(
             connected.coordinator.merges.list(repository=repository, project=project, limit=limit, cursor=cursor)
         )
+        held = {} if as_json else held_in(connected, page.checks)
     if as_json:
         emit({"checks": documents(page.checks), "next": page.next})
         return
@@ -52,9 +54,8 @@ def list_checks(session: Session, repo: Path | None, project: str, limit: int, c
         for check in page.checks
     ]
     table(("ID", "BEGAN", "BRANCH", "COMMIT", "VERDICT", "DONE", "WHAT CAME OF IT"), rows)
-    for folder, reason in {check.folder: check.freedom_reason for check in reversed(page.checks)}.items():
-        if reason:
-            click.echo(f"Merges into {printable(folder)} are held: {printable(reason)}")
+    for folder, reason in held.items():
+        click.echo(f"Merges into {printable(folder)} are held: {printable(reason)}")
     if page.next:
         click.echo(f"There are more: quantum merge list --cursor {page.next}", err=True)
 

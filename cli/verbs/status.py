@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.documents import document, documents
-from cli.merging.standing import LOOKED_AT, MergeStanding, standing_of
+from cli.merging.standing import MergeStanding, standing
 from cli.options import json_option
 from cli.printing import counted, emit, printable, table, when
 from cli.runners.showing import labels, memory, services, taken, why_held
@@ -45,9 +45,7 @@ def command(session: Session, as_json: bool) -> int:
         stats = _unless_away(lambda: connected.call(connected.coordinator.queue_stats()))
         mode = _unless_away(lambda: connected.call(connected.safety.get_mode()))
         alerts = _unless_away(lambda: connected.call(connected.safety.alerts.list()))
-        merges = _unless_away(
-            lambda: standing_of(connected.call(connected.coordinator.merges.list(limit=LOOKED_AT)).checks)
-        )
+        merges = _unless_away(lambda: standing(connected))
     if as_json:
         emit(_to_document(session, running, word, serving, stats, mode, alerts, merges))
     else:

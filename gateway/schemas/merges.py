@@ -108,7 +108,9 @@ class MergeCheck(Output):
     ended_at: datetime | None
     only_report_reason: str | None = Field(description="Why it changes nothing in the repository; null: it may.")
     undone_at: datetime | None = Field(description="When a person has brought back what it took away.")
-    freedom_reason: str | None = Field(description="What merges into this repository are held by; null: nothing.")
+    freedom_reason: str | None = Field(
+        description="What merges into this repository are held by; null: nothing. Only in GET /merges/<id>."
+    )
     evidence: dict[str, Any] | None = Field(
         description="What was run on which commit and how it ended (docs/merge-guard.md). Only in GET /merges/<id>,"
         " once it has ended."

@@ -13,10 +13,12 @@ from typing import Any
 
 from clients.merges_values import (
     CheckState,
+    Freeness,
     MergeAction,
     MergeCheckPage,
     MergeCheckView,
     MergeEvent,
+    MergeFreedomView,
     MergeRequest,
     MergeVerdict,
     StartedCheck,
@@ -71,6 +73,7 @@ class PlayedMerges:
     approved: list[tuple[str, str]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     held: str = ""
+    holds: dict[str, str] = field(default_factory=dict)
     recording_fails: bool = False
     interrupt: bool = False
 
@@ -111,6 +114,13 @@ class PlayedMerges:
         """Those of a repository."""
         found = [check for check in self.checks.values() if repository in ("", check.repository)]
         return MergeCheckPage(checks=tuple(found[:limit]), next="9" if len(found) > limit else None)
+
+    async def freedom(self, repository: str) -> MergeFreedomView:
+        """As `holds` says; another repository is not guarded any more."""
+        if repository not in self.holds:
+            raise NotFound("unknown_repository", f"There is no guarded repository “{repository}”.")
+        reason = self.holds[repository]
+        return MergeFreedomView(freedom=Freeness.FROZEN if reason else Freeness.FREE, reason=reason)
 
     async def approve(self, repository: str, *, reason: str) -> datetime:
         """For an hour."""

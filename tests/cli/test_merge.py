@@ -17,7 +17,7 @@ from cli.documents import document
 from cli.following import Interrupts
 from cli.live import LiveLine
 from cli.merging.request import EXIT_CODES, follow
-from cli.merging.standing import standing_of
+from cli.merging.standing import standing
 from clients.merges_values import MergeAction, MergeEvent, MergeVerdict
 from foundation.clock import ManualClock
 from merge_guard.intent import Intent, write_intent
@@ -177,23 +177,26 @@ def test_on_a_terminal_one_line_is_drawn_over_itself_and_leaves_no_trace(merges:
     assert "\x1b[2J" not in drawn and "\n" not in drawn and drawn.endswith("\r\x1b[K")
 
 
-def test_the_list_says_what_was_found_and_done_and_what_is_held(quantum: Quantum, merges: PlayedMerges) -> None:
-    bad = ended(MergeVerdict.BAD, MergeAction.ROLLED_BACK, sentence="main is where it was.", freedom_reason="frozen")
+def test_the_list_says_what_was_found_and_done(quantum: Quantum, merges: PlayedMerges) -> None:
+    bad = ended(MergeVerdict.BAD, MergeAction.ROLLED_BACK, sentence="main is where it was.")
     merges.put(replace(A_CHECK, id="c3"), replace(bad, id="c2"), replace(bad, id="c1", undone_at=bad.ended_at))
     shown = quantum("merge", "list", "--limit", "3").out.splitlines()
     assert shown[0].split() == ["ID", "BEGAN", "BRANCH", "COMMIT", "VERDICT", "DONE", "WHAT", "CAME", "OF", "IT"]
     assert "app/main" in shown[1] and "running" in shown[1] and shown[1].endswith("make smoke on what came, 2 of 5")
     assert "bad" in shown[2] and "rolled back" in shown[2] and shown[2].endswith("main is where it was.")
     assert "undone" in shown[3]
-    assert len(shown) == 4, "the newest check of the folder says nothing of a hold"
+    assert len(shown) == 4
     assert "quantum merge list --cursor 9" in quantum("merge", "list", "--limit", "1").err
     assert [one["id"] for one in quantum("merge", "list", "--json").document["checks"]] == ["c3", "c2", "c1"]
 
 
-def test_the_list_says_once_that_merges_are_held(quantum: Quantum, merges: PlayedMerges) -> None:
-    held = replace(A_CHECK, freedom_reason="two were rolled back")
-    merges.put(held, replace(held, id="c2"))
-    assert quantum("merge", "list").out.count("Merges into /home/ann/app are held: two were rolled back") == 1
+def test_the_list_says_once_where_merges_are_held(quantum: Quantum, merges: PlayedMerges) -> None:
+    merges.put(A_CHECK, replace(A_CHECK, id="c2"), replace(A_CHECK, id="c3", repository="gone", folder="/gone"))
+    merges.holds = {REPOSITORY: "two were rolled back"}
+    assert quantum("merge", "list").out.count("are held") == 1
+    assert "Merges into /home/ann/app are held: two were rolled back\n" in quantum("merge", "list").out
+    merges.holds = {REPOSITORY: ""}
+    assert "are held" not in quantum("merge", "list").out
 
 
 def _run(on: str, commit: str, colour: str, **other: object) -> dict[str, object]:
@@ -341,19 +344,29 @@ def test_an_approval_needs_a_reason(quantum: Quantum, merges: PlayedMerges, repo
     assert quantum("merge", "approve", *where).code == 2
     done = quantum("merge", "approve", "--reason", "looked at it", *where)
     assert merges.approved == [(REPOSITORY, "looked at it")]
-    assert done.out.startswith(f"One merge into {repo.top} may be made until 2026-01-01 ")
+    assert done.out.startswith("One merge may be made there until 2026-01-01 ")
+    assert quantum("merge", "approve", "0another", "--reason", "x").code == 0
+    assert merges.approved[1] == ("0another", "x")
+    assert quantum("merge", "approve", "0another", "--reason", "x", *where).code == 2
     said = quantum("merge", "approve", "--reason", "again", *where, "--json").document
     assert said["until"] == "2026-01-01T01:00:00Z"
 
 
-def test_the_status_has_one_line_only_where_something_runs_or_is_held() -> None:
+def test_the_status_has_one_line_only_where_something_runs_or_is_held(merges: PlayedMerges) -> None:
+    connection: Any = PlayedConnection(PlayedCoordinator(merges=merges), PlayedSafety())
+    assert standing(connection).line == ""
     done = ended(MergeVerdict.GOOD, MergeAction.NONE)
-    assert standing_of([]).line == standing_of([done]).line == ""
-    assert standing_of([A_CHECK, done]).line == "merges: 1 merge being checked  (quantum merge list)"
-    held = replace(done, folder="/home/ann/lib", freedom_reason="two were rolled back")
-    both = standing_of([A_CHECK, replace(A_CHECK, id="c2"), held, replace(done, freedom_reason="long ago")])
-    assert both.line == "merges: 2 merges being checked; held in lib: two were rolled back  (quantum merge list)"
-    assert document(both) == {"open": ["c1", "c2"], "held": {"/home/ann/lib": "two were rolled back"}}
+    merges.put(done)
+    merges.holds = {REPOSITORY: ""}
+    assert standing(connection).line == ""
+    merges.put(replace(A_CHECK, id="c2"))
+    assert standing(connection).line == "merges: 1 merge being checked  (quantum merge list)"
+    merges.holds = {REPOSITORY: "two were rolled back"}
+    both = standing(connection)
+    assert both.line == "merges: 1 merge being checked; held in app: two were rolled back  (quantum merge list)"
+    alike = replace(both, held={**both.held, "/home/ann/lib": "two were rolled back", "/b": "other"})
+    assert "held in app, lib: two were rolled back; held in b: other  (" in alike.line
+    assert document(both) == {"open": ["c2"], "held": {"/home/ann/app": "two were rolled back"}}
 
 
 @pytest.mark.parametrize(

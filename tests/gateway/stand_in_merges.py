@@ -137,6 +137,7 @@ class Merges(merges_pb2_grpc.MergeServiceServicer):
         page = [merges_pb2.MergeCheck.FromString(one.SerializeToString()) for one in chosen[begin : begin + size]]
         for check in page:
             check.ClearField("evidence_json")
+            check.ClearField("freedom_reason")
         more = str(begin + size) if len(chosen) > begin + size else ""
         return merges_pb2.ListMergeChecksResponse(checks=page, next_page_token=more)
 
