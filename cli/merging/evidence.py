@@ -14,7 +14,7 @@ _SHORT = 12
 _WHERE = {
     "new": "what came",
     "old": "before it",
-    "candidate": "the merge, made apart",
+    "candidate": "that commit",
     "proposal": "what is proposed",
 }
 
@@ -124,7 +124,7 @@ def _runs(holder: Mapping[str, object]) -> list[_Run]:
 def _run(run: Mapping[str, object]) -> _Run:
     exit_code, seconds = run.get("exit_code"), run.get("seconds")
     return _Run(
-        where=_WHERE.get(_text(run, "on"), _text(run, "on") or "the culprit"),
+        where=_WHERE.get(_text(run, "on"), _text(run, "on") or "that commit"),
         commit=_text(run, "commit"),
         tree=_text(run, "tree"),
         colour=_text(run, "colour"),
