@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
 
 from cli.printing import counted, printable, took
 
@@ -14,7 +13,7 @@ _SHORT = 12
 _WHERE = {
     "new": "what came",
     "old": "before it",
-    "candidate": "that commit",
+    "candidate": "merged up to it",
     "proposal": "what is proposed",
 }
 
@@ -34,7 +33,7 @@ class _Run:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """Runs of one kind that follow on each other are shown as one."""
+        """Runs of one kind are shown as one."""
         return (self.where, self.commit, self.tree, self.colour, self.exit_code, self.why)
 
 
@@ -89,8 +88,8 @@ def _proposal(evidence: Mapping[str, object]) -> str:
 
 def _table(runs: Sequence[_Run]) -> Iterator[str]:
     rows = [("RUN ON", "COMMIT", "TREE", "TIMES", "ENDED", "TOOK")]
-    for _, group in groupby(runs, key=lambda run: run.kind):
-        alike = list(group)
+    for kind in dict.fromkeys(run.kind for run in runs):
+        alike = [run for run in runs if run.kind == kind]
         first = alike[0]
         ended = f"{first.colour}{first.exit_code}" + (f": {first.why}" if first.why else "")
         rows.append(
@@ -109,9 +108,10 @@ def _range(runs: Sequence[_Run]) -> str:
 
 
 def _outputs(runs: Iterable[_Run]) -> Iterator[str]:
-    """The end of the newest output of each kind of run that was not green."""
+    """The end of the newest output of each kind of run that was not green; what says the same is not said again."""
     newest = {run.kind: run for run in runs if run.colour != "green" and run.tail.strip()}
-    for run in newest.values():
+    first_of = {run.tail: run for run in reversed(newest.values())}
+    for run in (run for run in newest.values() if first_of[run.tail] is run):
         yield ""
         yield printable(f"the last words of the test on {run.where}, {run.commit[:_SHORT]}, which was {run.colour}:")
         yield from (f"  | {printable(line)}" for line in run.tail.expandtabs().splitlines())
@@ -124,7 +124,7 @@ def _runs(holder: Mapping[str, object]) -> list[_Run]:
 def _run(run: Mapping[str, object]) -> _Run:
     exit_code, seconds = run.get("exit_code"), run.get("seconds")
     return _Run(
-        where=_WHERE.get(_text(run, "on"), _text(run, "on") or "that commit"),
+        where=_WHERE.get(_text(run, "on"), _text(run, "on") or "-"),
         commit=_text(run, "commit"),
         tree=_text(run, "tree"),
         colour=_text(run, "colour"),

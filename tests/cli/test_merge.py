@@ -214,8 +214,13 @@ EVIDENCE = {
     "pulled": True,
     "commits": 3,
     "reason": "5 of 5 runs red on what came, 5 of 5 green before it",
-    "runs": [*[_run("new", "b", "red", seconds=0.5 + n) for n in range(5)], *[_run("old", "a", "green")] * 5],
-    "culprit": {"commit": "d" * 40, "subject": "Break it", "author": "Bob", "runs": [_run("", "d", "red")]},
+    "runs": [run for n in range(5) for run in (_run("new", "b", "red", seconds=0.5 + n), _run("old", "a", "green"))],
+    "culprit": {
+        "commit": "d" * 40,
+        "subject": "Break it",
+        "author": "Bob",
+        "runs": [_run("candidate", "d", "red", tail=_run("new", "b", "red")["tail"])],
+    },
     "kept_ref": "refs/quantum/rollback/20260101-b",
     "proposal": "quantum/without-dddd",
 }
@@ -242,7 +247,9 @@ def test_the_evidence_is_readable(quantum: Quantum, merges: PlayedMerges) -> Non
         "  |         make: *** [smoke] Error�[2J",
     ):
         assert line in lines, f"{line!r} is not in\n{out}"
+    assert "merged up to it  dddddddddddd  777777777777  1×     red, exit 2  0.50 s" in lines
     assert "green on old" not in out, "what was green needs no words"
+    assert out.count("*** [smoke]") == 1, "what was said is not said again"
     assert any(
         line.startswith("asked by:      the hook post-merge, ") and line.endswith("took 1 min 30 s") for line in lines
     )
