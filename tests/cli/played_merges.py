@@ -194,3 +194,30 @@ class Repo:
             undo="quantum merge undo c1",
             evidence={"kept_ref": done.kept_ref},
         )
+
+
+def _run(on: str, commit: str, colour: str, **other: object) -> dict[str, object]:
+    code = {"green": 0, "red": 2}.get(colour)
+    run = {"on": on, "commit": commit * 40, "tree": "7" * 40, "colour": colour, "exit_code": code, "seconds": 0.5}
+    return {**run, "why": "", "tail": f"{colour} on {on}\n\tmake: *** [smoke] Error\x1b[2J", **other}
+
+
+EVIDENCE = {
+    "command": ["make", "smoke test"],
+    "because": "quantum.toml says so",
+    "timeout_seconds": 300,
+    "policy": "rollback",
+    "kind": "merge",
+    "pulled": True,
+    "commits": 3,
+    "reason": "5 of 5 runs red on what came, 5 of 5 green before it",
+    "runs": [run for n in range(5) for run in (_run("new", "b", "red", seconds=0.5 + n), _run("old", "a", "green"))],
+    "culprit": {
+        "commit": "d" * 40,
+        "subject": "Break it",
+        "author": "Bob",
+        "runs": [_run("candidate", "d", "red", tail=_run("new", "b", "red")["tail"])],
+    },
+    "kept_ref": "refs/quantum/rollback/20260101-b",
+    "proposal": "quantum/without-dddd",
+}

@@ -1,4 +1,4 @@
-"""`quantum merge`: a branch is merged by a check and followed; checks are listed, shown, undone, mended, approved."""
+"""`quantum merge`: a branch is merged by a check and followed; what was done is undone, mended, approved."""
 
 from __future__ import annotations
 
@@ -13,27 +13,19 @@ from click.shell_completion import ShellComplete
 
 from cli.__main__ import quantum as the_command
 from cli.__main__ import run
-from cli.documents import document
 from cli.following import Interrupts
 from cli.live import LiveLine
 from cli.merging.request import EXIT_CODES, follow
-from cli.merging.standing import standing
 from clients.merges_values import MergeAction, MergeEvent, MergeVerdict
 from foundation.clock import ManualClock
 from merge_guard.intent import Intent, write_intent
 from merge_guard.repository import open_repository
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import PlayedConnection, PlayedCoordinator, PlayedSafety, PlayedSession
-from tests.cli.played_merges import A_CHECK, REPOSITORY, PlayedMerges, Repo, ended
+from tests.cli.played_merges import A_CHECK, EVIDENCE, REPOSITORY, PlayedMerges, Repo, ended
 from tests.programs import require
 
 MERGED = ended(MergeVerdict.GOOD, MergeAction.MERGED, sentence="feature is in main, at bbbbbbbbbbbb.")
-
-
-@pytest.fixture
-def merges(coordinator: PlayedCoordinator) -> PlayedMerges:
-    played = coordinator.merges = PlayedMerges()
-    return played
 
 
 @pytest.fixture
@@ -66,6 +58,15 @@ def test_a_branch_that_is_called_like_a_word_can_be_merged(
     merges.course = (MERGED,)
     assert quantum("merge", "--repo", str(repo.top), *words).code == 0
     assert merges.asked[0].topic == name
+
+
+def test_a_branch_may_have_the_name_that_stands_for_every_branch(
+    quantum: Quantum, merges: PlayedMerges, repo: Repo
+) -> None:
+    repo.git("branch", "BRANCH", "feature")
+    merges.course = (MERGED,)
+    assert quantum("merge", "BRANCH", "--repo", str(repo.top)).code == 0
+    assert merges.asked[0].topic == "BRANCH"
 
 
 def test_the_words_themselves_are_no_branches(quantum: Quantum, merges: PlayedMerges, repo: Repo) -> None:
@@ -177,97 +178,6 @@ def test_on_a_terminal_one_line_is_drawn_over_itself_and_leaves_no_trace(merges:
     assert "\x1b[2J" not in drawn and "\n" not in drawn and drawn.endswith("\r\x1b[K")
 
 
-def test_the_list_says_what_was_found_and_done(quantum: Quantum, merges: PlayedMerges) -> None:
-    bad = ended(MergeVerdict.BAD, MergeAction.ROLLED_BACK, sentence="main is where it was.")
-    merges.put(replace(A_CHECK, id="c3"), replace(bad, id="c2"), replace(bad, id="c1", undone_at=bad.ended_at))
-    shown = quantum("merge", "list", "--limit", "3").out.splitlines()
-    assert shown[0].split() == ["ID", "BEGAN", "BRANCH", "COMMIT", "VERDICT", "DONE", "WHAT", "CAME", "OF", "IT"]
-    assert "app/main" in shown[1] and "running" in shown[1] and shown[1].endswith("make smoke on what came, 2 of 5")
-    assert "bad" in shown[2] and "rolled back" in shown[2] and shown[2].endswith("main is where it was.")
-    assert "undone" in shown[3]
-    assert len(shown) == 4
-    assert "quantum merge list --cursor 9" in quantum("merge", "list", "--limit", "1").err
-    assert [one["id"] for one in quantum("merge", "list", "--json").document["checks"]] == ["c3", "c2", "c1"]
-
-
-def test_the_list_says_once_where_merges_are_held(quantum: Quantum, merges: PlayedMerges) -> None:
-    merges.put(A_CHECK, replace(A_CHECK, id="c2"), replace(A_CHECK, id="c3", repository="gone", folder="/gone"))
-    merges.holds = {REPOSITORY: "two were rolled back"}
-    assert quantum("merge", "list").out.count("are held") == 1
-    assert "Merges into /home/ann/app are held: two were rolled back\n" in quantum("merge", "list").out
-    merges.holds = {REPOSITORY: ""}
-    assert "are held" not in quantum("merge", "list").out
-
-
-def _run(on: str, commit: str, colour: str, **other: object) -> dict[str, object]:
-    code = {"green": 0, "red": 2}.get(colour)
-    run = {"on": on, "commit": commit * 40, "tree": "7" * 40, "colour": colour, "exit_code": code, "seconds": 0.5}
-    return {**run, "why": "", "tail": f"{colour} on {on}\n\tmake: *** [smoke] Error\x1b[2J", **other}
-
-
-EVIDENCE = {
-    "command": ["make", "smoke test"],
-    "because": "quantum.toml says so",
-    "timeout_seconds": 300,
-    "policy": "rollback",
-    "kind": "merge",
-    "pulled": True,
-    "commits": 3,
-    "reason": "5 of 5 runs red on what came, 5 of 5 green before it",
-    "runs": [run for n in range(5) for run in (_run("new", "b", "red", seconds=0.5 + n), _run("old", "a", "green"))],
-    "culprit": {
-        "commit": "d" * 40,
-        "subject": "Break it",
-        "author": "Bob",
-        "runs": [_run("candidate", "d", "red", tail=_run("new", "b", "red")["tail"])],
-    },
-    "kept_ref": "refs/quantum/rollback/20260101-b",
-    "proposal": "quantum/without-dddd",
-}
-
-
-def test_the_evidence_is_readable(quantum: Quantum, merges: PlayedMerges) -> None:
-    undo = "quantum merge undo c1"
-    merges.put(ended(MergeVerdict.BAD, MergeAction.ROLLED_BACK, undo=undo, evidence=EVIDENCE))
-    out = quantum("merge", "show", "c1").out
-    lines = out.splitlines()
-    for line in (
-        "verdict:       bad",
-        "done:          rolled back",
-        "undo:          quantum merge undo c1",
-        "test:          make 'smoke test'   (at most 5 min 0 s)",
-        "why this test: quantum.toml says so",
-        "what came:     3 commits by a merge, pulled",
-        "kept as:       refs/quantum/rollback/20260101-b",
-        "proposal:      quantum/without-dddd   (git merge quantum/without-dddd takes it)",
-        "what came  bbbbbbbbbbbb  777777777777  5×     red, exit 2  0.50 s to 4.50 s",
-        "before it  aaaaaaaaaaaa  777777777777  5×     green        0.50 s",
-        "culprit:       dddddddddddd “Break it”, by Bob",
-        "the last words of the test on what came, bbbbbbbbbbbb, which was red:",
-        "  |         make: *** [smoke] Error�[2J",
-    ):
-        assert line in lines, f"{line!r} is not in\n{out}"
-    assert "merged up to it  dddddddddddd  777777777777  1×     red, exit 2  0.50 s" in lines
-    assert "green on old" not in out, "what was green needs no words"
-    assert out.count("*** [smoke]") == 1, "what was said is not said again"
-    assert any(
-        line.startswith("asked by:      the hook post-merge, ") and line.endswith("took 1 min 30 s") for line in lines
-    )
-    assert quantum("merge", "show", "c1", "--json").document["check"]["evidence"] == EVIDENCE
-
-
-@pytest.mark.parametrize(
-    "evidence",
-    [{"runs": "none"}, {"runs": [1, {}, {"seconds": "x", "exit_code": True}]}, {"culprit": 3, "command": 4}, {}],
-    ids=str,
-)
-def test_evidence_of_another_shape_breaks_nothing(
-    quantum: Quantum, merges: PlayedMerges, evidence: dict[str, object]
-) -> None:
-    merges.put(ended(MergeVerdict.INCONCLUSIVE, MergeAction.REPORTED, evidence=evidence))
-    assert quantum("merge", "show", "c1").code == 0
-
-
 def test_undo_brings_it_back_and_has_it_recorded(quantum: Quantum, merges: PlayedMerges, repo: Repo) -> None:
     check = repo.merge_and_roll_back()
     merges.put(check)
@@ -357,23 +267,6 @@ def test_an_approval_needs_a_reason(quantum: Quantum, merges: PlayedMerges, repo
     assert quantum("merge", "approve", "0another", "--reason", "x", *where).code == 2
     said = quantum("merge", "approve", "--reason", "again", *where, "--json").document
     assert said["until"] == "2026-01-01T01:00:00Z"
-
-
-def test_the_status_has_one_line_only_where_something_runs_or_is_held(merges: PlayedMerges) -> None:
-    connection: Any = PlayedConnection(PlayedCoordinator(merges=merges), PlayedSafety())
-    assert standing(connection).line == ""
-    done = ended(MergeVerdict.GOOD, MergeAction.NONE)
-    merges.put(done)
-    merges.holds = {REPOSITORY: ""}
-    assert standing(connection).line == ""
-    merges.put(replace(A_CHECK, id="c2"))
-    assert standing(connection).line == "merges: 1 merge being checked  (quantum merge list)"
-    merges.holds = {REPOSITORY: "two were rolled back"}
-    both = standing(connection)
-    assert both.line == "merges: 1 merge being checked; held in app: two were rolled back  (quantum merge list)"
-    alike = replace(both, held={**both.held, "/home/ann/lib": "two were rolled back", "/b": "other"})
-    assert "held in app, lib: two were rolled back; held in b: other  (" in alike.line
-    assert document(both) == {"open": ["c2"], "held": {"/home/ann/app": "two were rolled back"}}
 
 
 @pytest.mark.parametrize(
