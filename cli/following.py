@@ -19,7 +19,8 @@ from cli.session import Connected
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import LogChunk, TaskChanges, TaskState, TaskView
 from foundation.clock import Clock
-from foundation.errors import QuantumError
+from foundation.errors import QuantumError, Unavailable
+from foundation.quantities import format_duration
 
 TICK = timedelta(milliseconds=100)
 EXIT_CANCELLED = 130
@@ -31,7 +32,19 @@ EXIT_BY_SIGNAL = 128
 WHY_AFTER_SECONDS = 1.0
 WHY_EVERY_SECONDS = 2.0
 
-Event = LogChunk | TaskChanges
+PATIENCE = timedelta(minutes=10)
+"""How long a coordinator may be away before we give up to follow."""
+_LOOK_AGAIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The output broke off, with `why`; None: it goes on."""
+
+    why: QuantumError | None
+
+
+Event = LogChunk | TaskChanges | Break
 _NOT_STARTED = frozenset({TaskState.QUEUED, TaskState.SCHEDULED, TaskState.BLOCKED})
 
 
@@ -96,6 +109,8 @@ class Follower:
                     case LogChunk(data=data):
                         self._line.erase()
                         self._output.write(data)
+                    case Break(why=why):
+                        self._say_break(why)
                     case TaskChanges(tasks=tasks) if tasks:
                         task = tasks[-1]
                         if task.state is TaskState.NEEDS_DECISION:
@@ -122,6 +137,14 @@ class Follower:
             click.echo(printable(f"{task.agent} waits: {why.sentence}{remedy}"), err=True)
         waiting.why = why.sentence
 
+    def _say_break(self, why: QuantumError | None) -> None:
+        self._line.erase()
+        if why is None:
+            click.echo("The coordinator is back; the output goes on where it broke off.", err=True)
+        else:
+            waits = f"Waiting for the coordinator, for up to {format_duration(PATIENCE)}; the task goes on."
+            click.echo(f"The output broke off ({printable(why.message).removesuffix('.')}). {waits}", err=True)
+
     def _cancel(self, task_id: str) -> None:
         self._line.erase()
         click.echo("Cancelling; once more leaves at once, and the task goes on being cancelled.", err=True)
@@ -143,8 +166,11 @@ async def _events(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerato
             if last:
                 await queue.put(None)
 
+    async def told(why: QuantumError | None) -> None:
+        await queue.put(Break(why))
+
     sources = (
-        forward(lambda: coordinator.read_log(task_id, follow=True), last=True),
+        forward(lambda: coordinator.read_log(task_id, follow=True, patience=PATIENCE, told=told), last=True),
         forward(lambda: _changes(coordinator, task_id), last=False),
     )
     tasks = [asyncio.create_task(source) for source in sources]
@@ -162,14 +188,22 @@ async def _events(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerato
 async def _changes(coordinator: CoordinatorClient, task_id: str) -> AsyncGenerator[Event, None]:
     """Its state now, then each change: the watch begins before the look, so that none falls between."""
     looked = False
-    async with aclosing(coordinator.watch(ids=[task_id])) as changes:
+    async with aclosing(coordinator.watch(ids=[task_id], patience=PATIENCE)) as changes:
         async for change in changes:
             if not looked:
                 looked = True
-                task = await coordinator.get_task(task_id)
+                task = await _look(coordinator, task_id)
                 yield TaskChanges(tasks=(task,), position=change.position)
                 continue
             yield change
+
+
+async def _look(coordinator: CoordinatorClient, task_id: str) -> TaskView:
+    while True:
+        try:
+            return await coordinator.get_task(task_id)
+        except Unavailable:  # whoever reads the log says so, and gives up in time
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _status(task: TaskView, waited: float, why: str) -> str:

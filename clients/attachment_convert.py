@@ -272,6 +272,7 @@ def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
         script_sha256=terms.script_sha256,
         builtin=terms.builtin,
         check=terms.check,
+        secret_params=tuple(terms.secret_params),
     )
 
 

@@ -133,6 +133,8 @@ class LeaseTerms(NamedTuple):
     """The script's path below the agents that come with Quantum, where it is one of those."""
     check: bool = False
     """A merge check, which has a place of its own beside the tasks."""
+    secret_params: tuple[str, ...] = ()
+    """Params that are masked in what it prints, and no arguments."""
 
 
 class Lease(NamedTuple):

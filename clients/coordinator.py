@@ -47,7 +47,7 @@ from clients.coordinator_values import (
     TaskView,
 )
 from clients.merges import MergeClient
-from clients.resuming import PATIENCE, resuming
+from clients.resuming import PATIENCE, Told, resuming
 from clients.wire_values import moment_in
 from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.coordinator.v1 import (
@@ -207,22 +207,29 @@ class CoordinatorClient:
                 yield TaskChanges(tasks=tasks_from(message.tasks), position=position)
 
     async def read_log(
-        self, task_id: str, *, offset: int = 0, follow: bool = False, patience: timedelta = PATIENCE
+        self,
+        task_id: str,
+        *,
+        offset: int = 0,
+        follow: bool = False,
+        patience: timedelta = PATIENCE,
+        told: Told | None = None,
     ) -> AsyncGenerator[LogChunk, None]:
         """A task's output from a byte offset; with `follow`, over breaks, until the chunk with the ended task.
 
         Raises NotFound; Unavailable when nothing could be had for `patience` (without `follow`: at the first
-        break).
+        break). `told` hears of each break, and of its end.
         """
-        position = offset
+        position, attempt = offset, 0
 
         def from_here() -> grpc.aio.UnaryStreamCall[tasks_pb2.ReadLogRequest, tasks_pb2.ReadLogResponse]:
-            return self._tasks.ReadLog(tasks_pb2.ReadLogRequest(id=task_id, offset=position, follow=follow))
+            request = tasks_pb2.ReadLogRequest(id=task_id, offset=position, follow=follow, attempt=attempt)
+            return self._tasks.ReadLog(request)
 
-        stream = resuming(from_here, patience=patience) if follow else listen(from_here())
+        stream = resuming(from_here, patience=patience, told=told) if follow else listen(from_here())
         async with aclosing(stream) as messages:
             async for message in messages:
-                position = message.offset
+                position, attempt = message.offset, message.attempt
                 ended = task_from(message.ended) if message.HasField("ended") else None
                 yield LogChunk(data=message.data, offset=position, ended=ended)
                 if ended is not None:

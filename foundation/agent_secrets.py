@@ -13,6 +13,8 @@ from datetime import timedelta
 from foundation.clock import Clock
 from foundation.errors import Invalid, NotFound, did_you_mean
 from foundation.files import sync_directory
+from foundation.ids import SystemIds
+from foundation.secret_acts import SECRET_REMOVE, SECRET_SET, SecretActs
 from foundation.secrets import AGENT_SECRET, SecretStore, service_account, wait_for_secret
 from foundation.workspace import Workspace
 
@@ -32,6 +34,8 @@ class AgentSecrets:
         self._store = store
         self._clock = clock
         self._names = workspace.secret_names
+        self._acts = SecretActs(workspace.secret_acts)
+        self._ids = SystemIds(clock)
 
     def set(self, name: str, secret: str) -> bool:
         """Keep a secret, in place of the one that was there; says whether its name is new. Durable on return.
@@ -40,6 +44,7 @@ class AgentSecrets:
         """
         require_name(name)
         require_secret(name, secret)
+        self._note(SECRET_SET, name)
         self._names.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._names / name
         new = not path.exists()
@@ -75,8 +80,14 @@ class AgentSecrets:
             near = did_you_mean(name, [known for known, _ in self.names()])
             meant = f" Did you mean “{near}”?" if near else ""
             raise NotFound("no_such_secret", f"There is no secret “{name}”.{meant}", remedy="quantum secret list")
+        self._note(SECRET_REMOVE, name)
         self._store.delete(AGENT_SECRET, self._account(name))
         path.unlink(missing_ok=True)
+
+    def _note(self, act: str, name: str) -> None:
+        # The folder of a runner that joined has no audit log of its own.
+        if not self._workspace.joined.exists():
+            self._acts.note(act, name, id=self._ids.new(), now=self._clock.now())
 
     def _account(self, name: str) -> str:
         return service_account(self._workspace, name)

@@ -103,6 +103,11 @@ class Workspace:
         return self.state / "secrets"
 
     @property
+    def secret_acts(self) -> Path:
+        """The folder with notes of what was done to secrets, until they are in the audit log."""
+        return self.state / "secret-acts"
+
+    @property
     def keychain_record(self) -> Path:
         """Which secret store was picked at `init`."""
         return self.state / "keychain"

@@ -213,6 +213,7 @@ class Coordinator:
             store,
             changes,
             self.services,
+            catalogue,
             submit=self.submit,
             cancel=self.cancel,
             retry=Retry(store, catalogue, changes, cap, keys_good_for=settings.keys_good_for, ids=ids, clock=clock),

@@ -1,6 +1,6 @@
 """Between the wire's messages and our values, for tasks; hot, so that what is the same is converted once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,12 +10,17 @@ from foundation.errors import FieldFault, Invalid
 from protos.coordinator.v1 import tasks_pb2 as pb
 from services.coordinator.app.selection import Selection
 from services.coordinator.app.tasks import TaskInFull
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.request import TaskRequest
+from services.coordinator.domain.shown import shown_params
 from services.coordinator.domain.task import Decision, Effects, LimitUse, Measured, Task, TaskState
 from services.coordinator.ports import TaskFilter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Agents = Mapping[str, AgentSpec]
+"""By name: their manifests say which params are not shown."""
+
 _NO_LABELS: dict[str, str] = {}
 _STATES = {state: getattr(pb, f"TASK_STATE_{state.name}") for state in TaskState}
 _STATES_BACK = {number: state for state, number in _STATES.items()}
@@ -120,19 +125,19 @@ def duration(span: timedelta) -> Duration:
     return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1000)
 
 
-def submitted_to(tasks: Sequence[Task], position: int | None) -> pb.SubmitTasksResponse:
+def submitted_to(tasks: Sequence[Task], position: int | None, agents: Agents) -> pb.SubmitTasksResponse:
     """The answer to a submit: the last of its tasks is the change at `position`; None: they were accepted earlier.
 
     What was asked for together is often the same but for its id, so each distinct run of tasks is converted once.
     """
     if position is None:
-        return pb.SubmitTasksResponse(tasks=tasks_to(tasks), replayed=True)
+        return pb.SubmitTasksResponse(tasks=tasks_to(tasks, agents), replayed=True)
     answer = pb.SubmitTasksResponse()
     add = answer.tasks.add
     shared: tuple[object, ...] = ()
     for change, task in enumerate(tasks, position - len(tasks) + 1):
         if task[1:] != shared:
-            shared, model = task[1:], _accepted(task)
+            shared, model = task[1:], _accepted(task, agents)
         message = add()
         message.CopyFrom(model)
         message.id = task.id
@@ -140,13 +145,13 @@ def submitted_to(tasks: Sequence[Task], position: int | None) -> pb.SubmitTasksR
     return answer
 
 
-def _accepted(task: Task) -> pb.Task:
+def _accepted(task: Task, agents: Agents) -> pb.Task:
     """A task as far as it is set when it is accepted, at a position that is not known yet."""
     message = pb.Task(
         id=task.id,
         agent=task.agent,
         project=task.project,
-        params_json=task.params.encode(),
+        params_json=shown_params(task.params, agents.get(task.agent)).encode(),
         priority=task.priority,
         state=_STATES[task.state],
         reason=task.reason,
@@ -177,9 +182,9 @@ def _add_rare(message: pb.Task, task: Task) -> None:
         message.parent = task.parent
 
 
-def tasks_to(tasks: Iterable[Task]) -> list[pb.Task]:
+def tasks_to(tasks: Iterable[Task], agents: Agents) -> list[pb.Task]:
     """Tasks without their output."""
-    return [task_to(task) for task in tasks]
+    return [task_to(task, agents) for task in tasks]
 
 
 def service_to(news: ServiceNews) -> pb.ServiceStatus:
@@ -193,9 +198,9 @@ def service_to(news: ServiceNews) -> pb.ServiceStatus:
     )
 
 
-def task_in_full_to(found: TaskInFull, service: ServiceNews | None = None) -> pb.Task:
+def task_in_full_to(found: TaskInFull, agents: Agents, service: ServiceNews | None = None) -> pb.Task:
     """A task with what its newest attempt left."""
-    message = task_to(found.task)
+    message = task_to(found.task, agents)
     message.output_tail = found.output
     message.report_fault = found.report_fault
     message.stragglers = found.stragglers
@@ -204,9 +209,9 @@ def task_in_full_to(found: TaskInFull, service: ServiceNews | None = None) -> pb
     return message
 
 
-def task_to(task: Task) -> pb.Task:
+def task_to(task: Task, agents: Agents) -> pb.Task:
     """One task; a figure that is not known stays absent."""
-    message = _accepted(task)
+    message = _accepted(task, agents)
     message.change = task.change
     message.cancel_requested = task.cancel_requested
     message.attempt = task.attempt

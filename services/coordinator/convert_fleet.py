@@ -82,7 +82,7 @@ def agent_to(view: AgentView) -> agents_pb2.Agent:
         schedule=spec.schedule,
         current_tasks=view.current_tasks,
         queued=view.queued,
-        last_task=None if view.last_task is None else task_to(view.last_task),
+        last_task=None if view.last_task is None else task_to(view.last_task, {spec.name: spec}),
         success_rate=view.success_rate,
         predicted_failure=view.predicted_failure,
         breaker=view.breaker,

@@ -269,6 +269,7 @@ def _terms_of(grant: Grant) -> pb.LeaseTerms:
         work_bytes_max=_either(agent.work_bytes_max, defaults.work_bytes_max),
         run_as=agent.run_as,
         secrets=agent.secrets,
+        secret_params=agent.secret_params,
         sandbox=_sandbox(agent.sandbox) if agent.sandbox is not None else None,
         service=_service(defaults.service, agent.health_every) if is_service and defaults.service else None,
         script_sha256=agent.script_sha256,

@@ -1,6 +1,6 @@
 """The doors of the coordinator but the runner's: decode, delegate, encode."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -45,6 +45,7 @@ from services.coordinator.convert import (
     tasks_to,
 )
 from services.coordinator.convert_fleet import agent_to, report_to, stats_to
+from services.coordinator.domain.task import Task
 from services.coordinator.ports import Catalogue, Store
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -58,6 +59,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         store: Store,
         changes: Changes,
         services: Services,
+        catalogue: Catalogue,
         *,
         submit: Submit,
         cancel: Cancel,
@@ -69,6 +71,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         self._store = store
         self._changes = changes
         self._services = services
+        self._catalogue = catalogue
         self._submit = submit
         self._cancel = cancel
         self._retry = retry
@@ -81,35 +84,39 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.SubmitTasksResponse:
         requests = requests_from(request.tasks)
         done = await self._submit(requests, request.idempotency_key, current_caller())
-        return submitted_to(done.tasks, done.position)
+        return submitted_to(done.tasks, done.position, self._catalogue.agents())
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Context) -> tasks_pb2.GetTaskResponse:
         found = await get_task(self._store, request.id)
-        return tasks_pb2.GetTaskResponse(task=task_in_full_to(found, self._services.status(found.task.id)))
+        return tasks_pb2.GetTaskResponse(
+            task=task_in_full_to(found, self._catalogue.agents(), self._services.status(found.task.id))
+        )
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Context) -> tasks_pb2.ListTasksResponse:
         wanted = filter_from(request.filter)
         page = await list_tasks(self._store, wanted, size=request.page_size, token=request.page_token)
         counts = {state.value: number for state, number in page.counts.items() if number}
-        return tasks_pb2.ListTasksResponse(tasks=tasks_to(page.tasks), next_page_token=page.next_token, counts=counts)
+        return tasks_pb2.ListTasksResponse(
+            tasks=self._shown(page.tasks), next_page_token=page.next_token, counts=counts
+        )
 
     async def CancelTasks(
         self, request: tasks_pb2.CancelTasksRequest, context: Context
     ) -> tasks_pb2.CancelTasksResponse:
         done = await self._cancel(selection_from(request), mask(request.reason))
         return tasks_pb2.CancelTasksResponse(
-            tasks=tasks_to(done.tasks), already_ended=done.already_ended, cancelled=done.count
+            tasks=self._shown(done.tasks), already_ended=done.already_ended, cancelled=done.count
         )
 
     async def RetryTasks(self, request: tasks_pb2.RetryTasksRequest, context: Context) -> tasks_pb2.RetryTasksResponse:
         done = await self._retry(selection_from(request), request.idempotency_key, current_caller())
-        return tasks_pb2.RetryTasksResponse(tasks=tasks_to(done.tasks[:SHOWN_MAX]), retried=len(done.tasks))
+        return tasks_pb2.RetryTasksResponse(tasks=self._shown(done.tasks[:SHOWN_MAX]), retried=len(done.tasks))
 
     async def DecideTask(self, request: tasks_pb2.DecideTaskRequest, context: Context) -> tasks_pb2.DecideTaskResponse:
         require_asked(current_caller())
         decision = decision_from(request.decision)
         task = await self._decide(request.id, decision, mask(request.note), current_caller())
-        return tasks_pb2.DecideTaskResponse(task=task_to(task))
+        return tasks_pb2.DecideTaskResponse(task=task_to(task, self._catalogue.agents()))
 
     async def ExplainTask(
         self, request: tasks_pb2.ExplainTaskRequest, context: Context
@@ -120,7 +127,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             sentence=why.sentence,
             until=optional_timestamp(why.until),
             remedy=why.remedy,
-            task=task_to(task),
+            task=task_to(task, self._catalogue.agents()),
         )
 
     async def WatchTasks(
@@ -129,16 +136,21 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         batches = watch_tasks(self._store, self._changes, after=request.after, ids=request.ids)
         async with aclosing(batches):
             async for batch in batches:
-                yield tasks_pb2.WatchTasksResponse(tasks=tasks_to(batch.tasks), position=batch.position)
+                yield tasks_pb2.WatchTasksResponse(tasks=self._shown(batch.tasks), position=batch.position)
 
     async def ReadLog(
         self, request: tasks_pb2.ReadLogRequest, context: Context
     ) -> AsyncIterator[tasks_pb2.ReadLogResponse]:
-        chunks = self._read_log(request.id, request.offset, follow=request.follow)
+        chunks = self._read_log(request.id, request.offset, follow=request.follow, attempt=request.attempt)
         async with aclosing(chunks):
             async for chunk in chunks:
-                ended = None if chunk.ended is None else task_to(chunk.ended)
-                yield tasks_pb2.ReadLogResponse(data=chunk.data, offset=chunk.offset, ended=ended)
+                ended = None if chunk.ended is None else task_to(chunk.ended, self._catalogue.agents())
+                yield tasks_pb2.ReadLogResponse(
+                    data=chunk.data, offset=chunk.offset, ended=ended, attempt=chunk.attempt
+                )
+
+    def _shown(self, tasks: Iterable[Task]) -> list[tasks_pb2.Task]:
+        return tasks_to(tasks, self._catalogue.agents())
 
 
 class QueueServicer(queue_pb2_grpc.QueueServiceServicer):

@@ -50,6 +50,7 @@ from services.safety.adapters.alert_channels import open_channels
 from services.safety.adapters.alert_config import AlertConfig, read_alert_config
 from services.safety.adapters.authority_apart import AuthorityApart
 from services.safety.adapters.checkpoint_file import FileCheckpoint
+from services.safety.adapters.secret_notes import SecretNoteFiles
 from services.safety.adapters.spend_files import TariffFiles
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
@@ -61,6 +62,7 @@ from services.safety.app.budgets import Budgets
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
 from services.safety.app.runners import Runners
+from services.safety.app.secret_acts import TakeUpSecretActs
 from services.safety.app.spend import Spend
 from services.safety.app.spend_overview import SpendOverview
 from services.safety.app.spend_verifier import AttemptsToo
@@ -145,9 +147,11 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             AlertServicer(alerts),
             "quantum.safety.v1.AlertService",
         )
+        audit = Audit(state, store)
+        secret_acts = TakeUpSecretActs(audit, SecretNoteFiles(workspace.secret_acts))
         add(
             audit_pb2_grpc.add_AuditServiceServicer_to_server,
-            AuditServicer(Audit(state, store)),
+            AuditServicer(audit),
             "quantum.safety.v1.AuditService",
         )
         add(
@@ -186,7 +190,7 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
         await server.set_serving(True)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(flush_until(stop, state, sweeps=(spend.sweep,)))
+                group.create_task(flush_until(stop, state, sweeps=(spend.sweep, secret_acts.sweep)))
                 group.create_task(alerts.run(stop))
         finally:
             await server.stop(_STOP_GRACE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from foundation.secret_acts import SecretAct
 from services.safety.domain.alert import Group, Level
 from services.safety.domain.attempt import AttemptKey
 from services.safety.domain.audit import NO_RECORDS, AuditRecord, Checkpoint, Head
@@ -154,6 +155,18 @@ class CheckpointFile(Protocol):
 
     def publish(self) -> None:
         """Let the staged one take the place of the one that stands, durably."""
+        ...
+
+
+class SecretNotes(Protocol):
+    """What was done to secrets on this machine and is not in the audit log yet. Raises Unavailable."""
+
+    def waiting(self, most: int) -> tuple[Sequence[SecretAct], Sequence[str]]:
+        """The oldest notes, at most so many, and the ids of those among them that say nothing."""
+        ...
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Take notes away, durably."""
         ...
 
 

@@ -15,6 +15,7 @@ from tests.acceptance.system import System
 from tests.acceptance.test_no_secrets import decrypted
 
 SECRET = 'canary "5ae1/77c2" äß+9d04 for the model'
+_ENDS = ("succeeded", "failed", "dead")
 OTHER = "canary-31f0-that-was-not-asked-for"
 
 PRINTS = """
@@ -80,6 +81,10 @@ def test_a_secret_leaves_no_trace_in_whatever_form_it_is_printed(system: System,
     _agent(system, "leaky", 'secrets = ["openai"]')
     system.agent("greedy", "exit 0", 'secrets = ["openai", "missing"]')
     system.up()
+    audited = system.until(
+        lambda: [one for one in system.ask("audit")["records"] if one["act"] == "secret_set"], what="it is recorded"
+    )
+    assert sorted(one["target"] for one in audited) == ["secret openai", "secret other"]
     task = system.ask("submit", "leaky")["tasks"][0]["id"]
     log = system.workspace.logs / "agent_leaky.log"
     system.until(lambda: log.exists() and "printed all" in log.read_text(), what="it has printed all")
@@ -118,3 +123,31 @@ def test_the_same_search_finds_every_form_where_nothing_is_masked(system: System
     (system.root / "openai").unlink()
     assert _found(system.workspace.logs) == set(_forms(SECRET))
     assert Find("as it is", ".quantum/coordinator.db") not in in_files(system.root, _forms(SECRET)), "it is encrypted"
+
+
+def test_a_secret_param_is_seen_by_its_script_alone(system: System) -> None:
+    body = 'grep -q canary-param "$QUANTUM_PARAMS" || exit 3; [ $# = 2 ] || exit 4; cat "$QUANTUM_PARAMS"; exit 0'
+    system.agent("login", body, 'secret_params = ["password"]', "params_as_arguments = true")
+    system.agent("open", body.replace("2", "4"), "params_as_arguments = true")
+    system.up()
+    shown = {}
+    for name in ("login", "open"):
+        said = system.quantum(
+            "submit", name, "--param", "password=canary-param", "--param", "user=ada", "--json", code=0
+        )
+        task = said.document["tasks"][0]["id"]
+        ended = system.until(lambda: (one := system.task(task))["state"] in _ENDS and one, what="it ended")
+        assert ended["state"] == "succeeded", ended
+        shown[name] = {
+            "submit": said.out,
+            "task": system.quantum("tasks", task).out,
+            "tasks": system.quantum("tasks", "--json").out if name == "login" else "",
+            "agents": system.quantum("agents", name, "--json").out,
+            "output": system.quantum("logs", task).out,
+            "log": (system.workspace.logs / f"agent_{name}.log").read_text(),
+            "http": json.dumps(system.http("GET", f"/tasks/{task}"), ensure_ascii=False),
+        }
+    assert [door for door, text in shown["login"].items() if "canary-param" in text] == []
+    assert [door for door, text in shown["login"].items() if "•••" not in text] == []
+    # The control: the same param where no manifest calls it secret.
+    assert [door for door, text in shown["open"].items() if "canary-param" not in text] == ["tasks"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from foundation.agent_secrets import LENGTH_MIN
+from foundation.secret_acts import SecretActs
 from foundation.secrets import AGENT_SECRET, open_secret_store, service_account
 from foundation.workspace import Workspace
 from tests.cli.conftest import Quantum
@@ -83,6 +84,38 @@ def test_what_cannot_be_kept_is_refused(quantum: Quantum, folder: Path, monkeypa
         done = quantum("secret", "set", name)
         assert done.code == 65 and text not in done.err
     assert quantum("secret", "list", "--json").document == {"secrets": []}
+
+
+def test_each_act_leaves_a_note_for_the_audit_log_before_it_is_done(
+    quantum: Quantum, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts = SecretActs(Workspace(folder).secret_acts)
+    _give(monkeypatch, SECRET)
+    quantum("secret", "set", "openai")
+    quantum("secret", "remove", "openai", "--dry-run")
+    quantum("secret", "remove", "openai")
+    quantum("secret", "remove", "openai")
+    _give(monkeypatch, "x")
+    quantum("secret", "set", "short")
+    noted, _ = acts.waiting(10)
+    assert sorted((one.act, one.name) for one in noted) == [("secret_remove", "openai"), ("secret_set", "openai")]
+    acts.forget(one.id for one in noted)
+    monkeypatch.setattr(SecretActs, "note", _no_room)
+    _give(monkeypatch, SECRET)
+    assert quantum("secret", "set", "openai").code != 0 and _kept(folder, "openai") is None
+
+
+def _no_room(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_runner_that_joined_has_no_log_to_note_for(
+    quantum: Quantum, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Workspace(folder).joined.write_text("{}")
+    _give(monkeypatch, SECRET)
+    assert quantum("secret", "set", "openai").code == 0
+    assert not Workspace(folder).secret_acts.exists()
 
 
 def test_the_command_line_takes_no_secret(quantum: Quantum) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,7 @@ from tests.coordinator.desk import Desk
 
 
 async def read(desk: Desk, task_id: str, offset: int = 0, *, follow: bool = False) -> list[Chunk]:
-    return [chunk async for chunk in desk.read_log(task_id, offset, follow=follow)]
+    return [replace(chunk, attempt=0) async for chunk in desk.read_log(task_id, offset, follow=follow)]
 
 
 async def test_what_an_ended_task_left_is_read_in_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ async def test_a_follower_sees_each_attempt_from_its_start_and_then_the_end(desk
     running = await desk.run(task)
     desk.dispatch.output = [b"first\n"]
     async with aclosing(desk.read_log(task.id, 0, follow=True)) as chunks:
-        assert await anext(chunks) == Chunk(b"first\n", 6)
+        assert await anext(chunks) == Chunk(b"first\n", 6, attempt=1)
         waiting = asyncio.ensure_future(anext(chunks))
         again = moves.again(
             running, reason="It failed.", measured=NOTHING_MEASURED, not_before=None, now=desk.clock.now()
@@ -118,10 +119,19 @@ async def test_a_follower_sees_each_attempt_from_its_start_and_then_the_end(desk
         await desk.move(running, again)
         desk.dispatch.output = [b"second\n"]
         await desk.run(task)
-        assert await waiting == Chunk(b"second\n", 7)
+        assert await waiting == Chunk(b"second\n", 7, attempt=2)
         waiting = asyncio.ensure_future(anext(chunks))
         ended = await desk.end(task, TaskState.FAILED, output="second\n")
-        assert await waiting == Chunk(b"", 7, ended)
+        assert await waiting == Chunk(b"", 7, ended, attempt=2)
+
+
+async def test_an_offset_is_of_an_attempt_and_a_later_one_is_read_from_its_start(desk: Desk) -> None:
+    [task] = await desk.add()
+    await desk.run(task)
+    desk.dispatch.output = [b"one\n", b"two\n"]
+    for attempt, first in ((0, b"two\n"), (1, b"two\n"), (7, b"one\n")):
+        chunks = [chunk async for chunk in desk.read_log(task.id, 4, follow=False, attempt=attempt)]
+        assert (chunks[0].data, {chunk.attempt for chunk in chunks}) == (first, {1})
 
 
 async def test_a_follower_outlasts_a_runner_that_is_away(desk: Desk) -> None:
@@ -132,8 +142,8 @@ async def test_a_follower_outlasts_a_runner_that_is_away(desk: Desk) -> None:
         waiting = asyncio.ensure_future(anext(chunks))
         await asyncio.sleep(0)
         ended = await desk.end(task, output="it was fine")
-        assert await waiting == Chunk(b"it was fine", 11)
-        assert await anext(chunks) == Chunk(b"", 11, ended)
+        assert await waiting == Chunk(b"it was fine", 11, attempt=1)
+        assert await anext(chunks) == Chunk(b"", 11, ended, attempt=1)
 
 
 async def test_a_cancel_before_the_start_ends_the_follower(desk: Desk) -> None:

@@ -48,7 +48,8 @@ def test_the_sample_of_the_design_is_read_whole() -> None:
     assert (manifest.timeout, manifest.memory_bytes) == (timedelta(minutes=5), 512 << 20)
     assert (manifest.processes_max, manifest.retries) == (64, 3)
     assert (manifest.uses, manifest.env) == (("cloud:openai",), ("LANG",))
-    assert {notice.split()[0] for notice in manifest.notices} == {"schedule", "secret_params"}
+    assert manifest.secret_params == ("password",)
+    assert {notice.split()[0] for notice in manifest.notices} == {"schedule"}
 
 
 def test_crlf_changes_nothing() -> None:

@@ -1,7 +1,9 @@
 """The doors, over a real socket: what the client says arrives, and what is answered comes back."""
 
+import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -30,7 +32,7 @@ from services.coordinator.adapters.memory import MemoryStore
 from services.coordinator.domain.fleet import FleetView, Parked, RunnerView
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import Report
+from services.coordinator.ports import AgentHistory, Report, TaskFilter
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
 from tests.coordinator.desk import Desk
 
@@ -67,6 +69,7 @@ async def socket(desk: Desk) -> AsyncIterator[Path]:
             desk.store,
             desk.changes,
             desk.services,
+            desk.catalogue,
             submit=desk.submit,
             cancel=desk.cancel,
             retry=desk.retry,
@@ -184,6 +187,41 @@ async def test_the_verbs_on_tasks(client: CoordinatorClient, desk: Desk) -> None
     assert decided.state is values.TaskState.FAILED
     why = await client.explain(three.id)
     assert (why.code, why.task.id) == ("no_runner", three.id)
+
+
+async def test_a_secret_param_leaves_by_no_door(client: CoordinatorClient, desk: Desk) -> None:
+    desk.catalogue.specs["build"] = replace(desk.catalogue.specs["build"], secret_params=("password",))
+    secret = "correct-horse"
+    spec = values.TaskSpec(agent="short", params={"password": secret, "user": "ada"})
+    watch = client.watch()
+    await anext(watch)
+    shown = {"submit": (await client.submit([spec] * 3, idempotency_key="k")).tasks}
+    one, two, three = shown["submit"]
+    shown["submit again"] = (await client.submit([spec] * 3, idempotency_key="k")).tasks
+    shown["watch"] = (await anext(watch)).tasks
+    await watch.aclose()
+    shown["list"] = (await client.list_tasks()).tasks
+    shown["get"] = [await client.get_task(one.id)]
+    shown["explain"] = [(await client.explain(one.id)).task]
+    shown["cancel"] = (await client.cancel(ids=[one.id])).tasks
+    shown["retry"] = (await client.retry(ids=[one.id])).tasks
+    stored = await desk.store.read(lambda tx: tx.tasks([two.id, three.id]))
+    await desk.undecided(stored[two.id])
+    shown["decide"] = [await client.decide(two.id, values.Decision.FAILED)]
+    await desk.end(stored[three.id])
+    log = [chunk async for chunk in client.read_log(three.id, follow=True)]
+    shown["log"] = [chunk.ended for chunk in log if chunk.ended is not None]
+    await desk.store.write(lambda tx: tx.record_history(AgentHistory(agent="build", ends="1", last_task_id=three.id)))
+    shown["agents"] = [agent.last_task for agent in await client.list_agents() if agent.last_task is not None]
+    for door, tasks in shown.items():
+        assert tasks, door
+        assert {json.dumps(task.params) for task in tasks} == {json.dumps({"password": "•••", "user": "ada"})}, door
+    # What runs has it, in a retry too.
+    kept = await desk.store.read(lambda tx: tx.page(TaskFilter(), before=None, limit=10))
+    assert [json.loads(task.params)["password"] for task in kept] == [secret] * 4
+    # Nobody can tell any more what was secret.
+    del desk.catalogue.specs["build"]
+    assert (await client.get_task(one.id)).params == {"password": "•••", "user": "•••"}
 
 
 async def test_the_queue(client: CoordinatorClient, desk: Desk) -> None:

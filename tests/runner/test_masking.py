@@ -127,6 +127,25 @@ def test_a_secret_in_any_form_is_masked_whatever_the_cut(name: str, secret: str)
     assert secret == PEM or any(leak in masked(text[:cut], forms) + masked(text[cut:], forms) for cut in cuts)
 
 
+@pytest.mark.parametrize("length", [9, 10, 11])
+@pytest.mark.parametrize("after", ["", "y", "yy", "yyy"])
+@pytest.mark.parametrize("before", range(3))
+def test_the_last_letter_that_has_bits_of_a_secret_is_masked_too(before: int, after: str, length: int) -> None:
+    secret = "Ab3dEf9hIjKlMn"[:length]
+    text = base64.b64encode(b"x" * before + secret.encode() + after.encode())
+    decided = (before + length) * 8 // 6
+    has_bits = (before + length) % 3 > 0
+    forms = _forms(secret)
+    expected = masked(text, forms)
+    assert expected.endswith(MARK + text[decided + has_bits :]), expected
+    for cut in range(len(text)):
+        assert _run(forms, [text[:cut], text[cut:]]) == expected
+    assert _run(forms, [text[at : at + 1] for at in range(len(text))]) == expected
+    # What follows and is no letter stays, and a line is seen as soon as it has ended.
+    masker = Masker(forms)
+    assert masker.feed(text[:decided] + b". So\n").endswith(MARK + b". So\n")
+
+
 _SECRETS = st.text(st.characters(codec="utf-8", exclude_characters="•"), min_size=4, max_size=40)
 _NOISE = st.one_of(
     st.binary(max_size=40),

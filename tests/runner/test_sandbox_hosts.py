@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.agent_runner.warden.proxy import CONNECTIONS_MAX
 from tests.programs import require
 from tests.runner.sandboxes import Sandbox, SandboxUnderTest
 from tests.runner.support import alive, wait_until
@@ -90,6 +91,88 @@ def test_each_list_is_for_those_alone_who_have_it(box: SandboxUnderTest, server:
     listed = f"CONNECT/127.0.0.1/{server}"
     assert _ask(box, "a", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
     assert "403" in _ask(box, "b", ["example.org:443"], listed)[listed]
+
+
+_HOLDS = """#!/usr/bin/env python3
+import os, socket, sys, time
+port, wanted, gate = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+held, answers = [], []
+for _ in range(wanted):
+    one = socket.socket(socket.AF_UNIX)  # not by the way on loopback, which has a bound of its own
+    one.connect("/run/quantum/proxy.sock")
+    try:
+        one.sendall(f"CONNECT 127.0.0.1:{port} HTTP/1.1\\r\\n\\r\\n".encode())
+        answers.append(one.recv(100).split()[1].decode())
+    except OSError:
+        answers.append("503")  # it was answered and closed before it had asked
+    held.append(one)
+print("opened", answers.count("200"), "refused", answers.count("503"), flush=True)
+while os.path.exists(gate):
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[int, list[socket.socket]]]:
+    """A server on loopback that takes connections and says nothing; its port, and what it has open."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    held.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], held
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    for one in held:
+        one.close()
+
+
+def test_one_sandbox_cannot_use_up_the_connections_of_another(
+    box: SandboxUnderTest, server: int, silent: tuple[int, list[socket.socket]]
+) -> None:
+    port, held = silent
+    hosts = [f"127.0.0.1:{port}", f"127.0.0.1:{server}"]
+    gate = box.project / "gate"
+    gate.touch()
+    greedy = box.warden.script("holds.py", _HOLDS)
+    sandbox: Sandbox = ([], [], hosts, False)
+    arguments = [str(port), "300", str(gate)]
+    box.warden.send(box.warden.order(greedy, "greedy", arguments=arguments, folder=str(box.project), sandbox=sandbox))
+    wait_until(lambda: len(held) >= CONNECTIONS_MAX, "all that one sandbox may have")
+    listed = f"CONNECT/127.0.0.1/{server}"
+    assert _ask(box, "modest", hosts, listed)[listed] == "HELLO"
+    gate.unlink()
+    ended = box.warden.ended("greedy")
+    said = box.said(ended)
+    print(f"of 300 connections: {said.strip()}; the server saw {len(held)}")
+    assert said.strip() == f"opened {CONNECTIONS_MAX} refused {300 - CONNECTIONS_MAX}"
+    assert len(held) == CONNECTIONS_MAX
+
+
+def test_what_a_sandbox_has_left_open_ends_with_it(
+    box: SandboxUnderTest, silent: tuple[int, list[socket.socket]]
+) -> None:
+    port, held = silent
+    box.warden.run(
+        box.warden.script("holds.py", _HOLDS),
+        "a",
+        arguments=[str(port), "5", "/nonexistent"],
+        folder=str(box.project),
+        sandbox=([], [], [f"127.0.0.1:{port}"], False),
+    )
+    wait_until(lambda: len(held) == 5, "its connections")
+    for one in held:
+        one.settimeout(10)
+        assert one.recv(1) == b"", "the proxy has closed its end, though the server keeps its own"
+    folder = next(box.state.rglob("proxy"))
+    wait_until(lambda: not list(folder.iterdir()), "its socket is gone")
 
 
 def test_a_proxy_that_was_killed_is_replaced(box: SandboxUnderTest, server: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 
 from foundation.auth import Caller
-from foundation.errors import Conflict, Denied, Invalid, NotFound, QuantumError, Unauthenticated
-from services.safety.app.runners import Runners
+from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, QuantumError, Unauthenticated
+from services.safety.app.runners import SIGNED_AT_ONCE_MAX, Runners, SigningTurns
 from services.safety.domain.runner_access import RUNNER_SCOPES
 from tests.safety.world import World
 
@@ -73,6 +74,50 @@ async def test_an_invitation_makes_a_runner_and_survives_a_restart(fleet: Fleet)
     assert fleet.signer.answered == [(b"request", "runner", "attic", WEEK)]
     acts = [record.entry.act for record in await fleet.world.store.audit_after(0, 100)]
     assert acts[-2:] == ["runner_invite", "runner_join"]
+
+
+class SlowSigner(PlayedSigner):
+    """Signs when it is let; says how many it was asked for at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+        self.open = self.open_most = 0
+
+    async def answer(self, request: bytes, role: str, name: str, lifetime: timedelta) -> bytes:
+        self.open += 1
+        self.open_most = max(self.open_most, self.open)
+        try:
+            await self.go.wait()
+            return await super().answer(request, role, name, lifetime)
+        finally:
+            self.open -= 1
+
+
+async def test_few_certificates_are_signed_at_a_time_and_one_for_a_runner(fleet: Fleet) -> None:
+    fleet.signer = signer = SlowSigner()
+    runners = fleet.runners
+    callers = [Caller(token_id=name, name=name, scopes=RUNNER_SCOPES, runner=name) for name in ("a", "b", "c")]
+    asked = [asyncio.create_task(runners.renew(caller, b"request")) for caller in callers for _ in range(50)]
+    for refused in islice(asyncio.as_completed(asked, timeout=5), len(asked) - SIGNED_AT_ONCE_MAX):
+        with pytest.raises(Exhausted) as caught:
+            await refused
+        assert (caught.value.code, caught.value.retry_after) == ("signing_busy", timedelta(seconds=2))
+    # Whoever invites has a turn all the same, and with the others gone so has the third.
+    await runners.invite("attic", SOON, replacing=False)
+    signer.go.set()
+    assert (await asyncio.gather(*asked, return_exceptions=True)).count(b"certificate") == SIGNED_AT_ONCE_MAX
+    assert await runners.renew(callers[2], b"request") == b"certificate"
+    assert (signer.open_most, [name for _, _, name, _ in signer.answered]) == (2, ["a", "b", "c"])
+
+
+async def test_a_signature_that_fails_gives_its_turn_back() -> None:
+    turns = SigningTurns(1)
+    for _ in range(2):
+        with pytest.raises(Invalid), turns.of("a"):
+            raise Invalid("not_a_request", "There is no request for a certificate in that.")
+    with turns.of("a"), pytest.raises(Exhausted, match="no more are at a time"), turns.of("b"):
+        pass
 
 
 async def test_it_is_good_once(fleet: Fleet) -> None:

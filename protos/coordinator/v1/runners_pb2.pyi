@@ -209,7 +209,7 @@ class Lease(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., terms: _Optional[int] = ..., params_json: _Optional[bytes] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ..., credential: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class LeaseTerms(_message.Message):
-    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace", "cpu_cores", "cpu_time", "work_files_max", "work_bytes_max", "run_as", "secrets", "sandbox", "service", "script_sha256", "builtin", "check")
+    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace", "cpu_cores", "cpu_time", "work_files_max", "work_bytes_max", "run_as", "secrets", "sandbox", "service", "script_sha256", "builtin", "check", "secret_params")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +236,7 @@ class LeaseTerms(_message.Message):
     SCRIPT_SHA256_FIELD_NUMBER: _ClassVar[int]
     BUILTIN_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
+    SECRET_PARAMS_FIELD_NUMBER: _ClassVar[int]
     agent: str
     project: str
     script: str
@@ -262,7 +263,8 @@ class LeaseTerms(_message.Message):
     script_sha256: str
     builtin: str
     check: bool
-    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_cores: _Optional[float] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., work_files_max: _Optional[int] = ..., work_bytes_max: _Optional[int] = ..., run_as: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., sandbox: _Optional[_Union[Sandbox, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., script_sha256: _Optional[str] = ..., builtin: _Optional[str] = ..., check: _Optional[bool] = ...) -> None: ...
+    secret_params: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_cores: _Optional[float] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., work_files_max: _Optional[int] = ..., work_bytes_max: _Optional[int] = ..., run_as: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., sandbox: _Optional[_Union[Sandbox, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., script_sha256: _Optional[str] = ..., builtin: _Optional[str] = ..., check: _Optional[bool] = ..., secret_params: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sandbox(_message.Message):
     __slots__ = ("write", "read", "hosts", "network")

@@ -12,7 +12,7 @@ from clients.safety import SafetyClient
 from clients.safety_values import Validation
 from foundation.authority import describe, request_for
 from foundation.clock import Clock
-from foundation.errors import Internal, NotFound, QuantumError, Unauthenticated, Unavailable
+from foundation.errors import Exhausted, Internal, NotFound, QuantumError, Unauthenticated, Unavailable
 from foundation.files import atomic_write
 from foundation.identity import Identity
 from foundation.log import Logger
@@ -131,7 +131,7 @@ async def keep_young(
                 log.info("The certificate was replaced by a new one.", action="identity_renewed")
             told = ""
         except QuantumError as error:
-            if error.code != told and not isinstance(error, Unavailable):
+            if error.code != told and not isinstance(error, Unavailable | Exhausted):
                 log.warning(f"Certificate and credential were not renewed: {error.message}", action="not_renewed")
             told = error.code
         await asyncio.sleep(max(pause, _LOOKED_AT_SECONDS_MIN))

@@ -10,6 +10,7 @@ from foundation.log import Logger
 from foundation.tokens import mask
 from services.agent_runner.app.held import Held, Phase
 from services.agent_runner.domain.masking import Forms, forms_of, masked
+from services.agent_runner.domain.orders import secret_params
 from services.agent_runner.domain.report import ReportReading, read_report
 from services.agent_runner.ports import Output, Outputs
 from services.agent_runner.warden.protocol import Ended
@@ -172,4 +173,4 @@ class Reading:
 
 
 def _forms(held: Held) -> Forms | None:
-    return forms_of(tuple(held.secrets.values()), held.lease.credential)
+    return forms_of((*held.secrets.values(), *secret_params(held.lease)), held.lease.credential)

@@ -22,6 +22,7 @@ _FORM_BYTES_MIN = 4
 # A line that ends in so many letters of base64 or hex may go on in the next: encoders wrap at 60, 64 or 76.
 _WRAPPED_AFTER = 32
 _ENCODED = string.ascii_letters + string.digits + "+/-_"
+_LETTERS = frozenset(letter.encode() for letter in _ENCODED)
 # Looked for in a text of which only this is left to see: a regular expression takes ten times as long.
 _SHAPES = bytes(ord("a") if chr(byte) in _ENCODED else byte if byte in b"\r\n" else ord(" ") for byte in range(256))
 _WRAPS = (b"a" * _WRAPPED_AFTER + b"\n", b"a" * _WRAPPED_AFTER + b"\r\n")
@@ -71,6 +72,7 @@ class Forms(NamedTuple):
 
     literal: tuple[bytes, ...]
     wrapped: tuple[bytes, ...]  # those of them that encoders break into lines
+    shared: tuple[bytes, ...]  # those of them with the secret's last bits in the letter behind
     percent: tuple[bytes, ...]  # every byte escaped
     backslash: tuple[bytes, ...]  # every character escaped
     percent_some: tuple[_Escaped, ...]
@@ -78,7 +80,7 @@ class Forms(NamedTuple):
 
     def spans(self, text: bytes) -> list[Span]:
         """Where they stand in a text, in no order."""
-        found = [span for form in self.literal for span in _occurrences(text, form)]
+        found = [span for form in self.literal for span in self._occurrences(text, form)]
         if b"%" in text:
             found += [span for form in self.percent for span in _occurrences(text, form)]
             found += [span for escaped in self.percent_some for span in escaped.spans(text)]
@@ -86,15 +88,20 @@ class Forms(NamedTuple):
             found += [span for form in self.backslash for span in _occurrences(text, form)]
             found += [span for escaped in self.backslash_some for span in escaped.spans(text)]
         if self.wrapped and (joined := _Joined.of(text)) is not None:
-            found += [joined.span(span) for form in self.wrapped for span in _occurrences(joined.text, form)]
+            found += [joined.span(span) for form in self.wrapped for span in self._occurrences(joined.text, form)]
         return found
+
+    def _occurrences(self, text: bytes, form: bytes) -> Iterator[Span]:
+        shared = form in self.shared
+        for start, end in _occurrences(text, form):
+            yield start, end + (shared and text[end : end + 1] in _LETTERS)
 
     def unfinished(self, text: bytes) -> int:
         """Where the first occurrence begins that the end of the text cuts off; the length of the text when none does.
 
         At most the last `reach` bytes of a text matter.
         """
-        ends = [_cut_off(text, form) for form in (*self.literal, *self.percent, *self.backslash)]
+        ends = [self._cut_off(text, form) for form in (*self.literal, *self.percent, *self.backslash)]
         if b"%" in text:
             ends += [escaped.unfinished(text) for escaped in self.percent_some]
         if b"\\" in text:
@@ -102,16 +109,22 @@ class Forms(NamedTuple):
         whole = text.removesuffix(b"\r")
         joined = _Joined.of(whole) if self.wrapped else None
         if joined is not None:
-            cuts = [_cut_off(joined.text, form) for form in self.wrapped]
+            cuts = [self._cut_off(joined.text, form) for form in self.wrapped]
             ends += [joined.place(cut) for cut in cuts if cut < len(joined.text)]
         elif len(whole) < len(text):
-            ends += [cut for form in self.wrapped if (cut := _cut_off(whole, form)) < len(whole)]
+            ends += [cut for form in self.wrapped if (cut := self._cut_off(whole, form)) < len(whole)]
         return min(ends, default=len(text))
+
+    def _cut_off(self, text: bytes, form: bytes) -> int:
+        """As below; one whose last bits are in the next letter is cut off as long as that has not come."""
+        if form in self.shared and text.endswith(form):
+            return len(text) - len(form)
+        return _cut_off(text, form)
 
     @property
     def reach(self) -> int:
         """Upper bound of the length of an occurrence, line ends at which it is wrapped included."""
-        longest = max(map(len, (*self.literal, *self.percent, *self.backslash)), default=0)
+        longest = max(map(len, (*self.literal, *self.percent, *self.backslash)), default=0) + 1
         return longest * (_WRAPPED_AFTER + 2) // _WRAPPED_AFTER + _CONTEXT_BYTES
 
 
@@ -204,20 +217,22 @@ def forms_of(secrets: tuple[str, ...], credential: str = "") -> Forms | None:
 def _forms(secrets: tuple[str, ...]) -> Forms:
     literal: dict[bytes, None] = {}
     wrapped: dict[bytes, None] = {}
+    shared: dict[bytes, None] = {}
     percent: dict[bytes, None] = {}
     backslash: dict[bytes, None] = {}
     percent_some, backslash_some = [], []
     for secret in filter(None, secrets):
-        encoded = dict.fromkeys(_encoded(secret.encode()))
-        literal |= dict.fromkeys(_as_it_is(secret)) | encoded
-        wrapped |= encoded
+        encoded = dict(_encoded(secret.encode()))
+        literal |= dict.fromkeys((*_as_it_is(secret), *encoded))
+        wrapped |= dict.fromkeys(encoded)
+        shared |= dict.fromkeys(form for form, is_shared in encoded.items() if is_shared)
         percent |= dict.fromkeys(form.encode() for form in _either_case(_all_percent(secret)))
         backslash |= dict.fromkeys(form.encode() for form in _either_case(_utf16(secret)))
         if not _PLAIN.issuperset(secret):
             percent_some.append(_Escaped(list(_elements(secret, _percent))))
             backslash_some.append(_Escaped(list(_elements(secret, _backslash))))
     some = tuple(percent_some), tuple(backslash_some)
-    return Forms(tuple(literal), tuple(wrapped), tuple(percent), tuple(backslash), *some)
+    return Forms(tuple(literal), tuple(wrapped), tuple(shared), tuple(percent), tuple(backslash), *some)
 
 
 # Attempts of an agent share what its secrets may look like: it takes longer to make than to use.
@@ -232,15 +247,17 @@ def _as_it_is(secret: str) -> Iterator[bytes]:
         yield from (line.encode() for line in lines if len(line) >= LINE_LENGTH_MIN)
 
 
-def _encoded(secret: bytes) -> Iterator[bytes]:
-    """Hex, and those letters of base64 that it alone decides, at each of the three places it can have in a group."""
-    yield from (secret.hex().encode(), secret.hex().upper().encode())
+def _encoded(secret: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Hex, and those letters of base64 that it alone decides, at each of the three places it can have in a group; and
+    whether the letter behind has bits of it too.
+    """
+    yield from ((secret.hex().encode(), False), (secret.hex().upper().encode(), False))
     for before, skipped in ((0, 0), (1, 2), (2, 3)):
         whole = b"\0" * before + secret
         decided = slice(skipped, len(whole) * 8 // 6)
         for letters in (base64.b64encode(whole)[decided], base64.urlsafe_b64encode(whole)[decided]):
             if len(letters) >= _FORM_BYTES_MIN:
-                yield letters
+                yield letters, len(whole) % 3 > 0
 
 
 def _elements(secret: str, escapes: Callable[[str], Iterable[str]]) -> Iterator[tuple[bytes, ...]]:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from clients.attachment_values import Lease, LeaseTerms, LimitUse
 
+PARAM_LENGTH_MIN = 4
+"""A shorter one would be found in any text, and masking it would make outputs unreadable."""
+
 
 def shared_arguments(terms: LeaseTerms) -> list[str]:
     """The beginning of the script's argv."""
@@ -14,12 +17,28 @@ def shared_arguments(terms: LeaseTerms) -> list[str]:
 
 
 def arguments(lease: Lease) -> list[str]:
-    """The rest of the script's argv: where its manifest asks for it, each param as `--key value`."""
+    """The rest of the script's argv: where its manifest asks for it, each param as `--key value`, but no secret one:
+    every user of a machine can read the arguments of what runs there.
+    """
     argv = []
     if lease.terms.params_as_arguments:
         for key, value in json.loads(lease.params).items():
-            argv += [f"--{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)]
+            if key not in lease.terms.secret_params:
+                argv += [f"--{key}", _text(value)]
     return argv
+
+
+def secret_params(lease: Lease) -> tuple[str, ...]:
+    """The params that must not be seen in what it prints; those that are too short to be told from any text may be."""
+    if not lease.terms.secret_params:
+        return ()
+    params = json.loads(lease.params)
+    values = [_text(params[name]) for name in lease.terms.secret_params if name in params]
+    return tuple(value for value in values if len(value) >= PARAM_LENGTH_MIN)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def shared_variables(terms: LeaseTerms, workspace: str, gateway: str) -> dict[str, str]:

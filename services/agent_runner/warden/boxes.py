@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -12,10 +13,20 @@ from typing import NamedTuple
 
 from services.agent_runner.warden import landlock_linux, sandbox_darwin, sandbox_linux
 from services.agent_runner.warden.placeholders import Placeholders
-from services.agent_runner.warden.protected import protection
+from services.agent_runner.warden.protected import Protection, protection
 from services.agent_runner.warden.protocol import Terms
 from services.agent_runner.warden.proxies import Proxies
-from services.agent_runner.warden.sandbox import Asked, Level, Places, Unavailable, User, asked_by, open_file, scope_of
+from services.agent_runner.warden.sandbox import (
+    Asked,
+    Level,
+    Places,
+    Scope,
+    Unavailable,
+    User,
+    asked_by,
+    open_file,
+    scope_of,
+)
 from services.agent_runner.warden.sandbox_linux import Entry
 from services.agent_runner.warden.slots import Slot
 
@@ -129,25 +140,26 @@ class Boxes:
         scope = scope_of(asked, places)
         keep = protection(scope, places)
         program = os.path.abspath(program)
-        proxy = self._proxies.way_to(asked.hosts) if asked.hosts and not asked.network else ""
-        shown = _shown(program, argv, proxy=bool(proxy))
-        slot.give_to(asked.user.uid if asked.user else -1, asked.user.gid if asked.user else -1)
-        held = self._placeholders.hold(keep.guards) if self.supervised else []
-        entry = Entry(program, argv, shown, slot.folder, proxy)
-        try:
-            match self._means.level:
-                case Level.BUBBLEWRAP:
-                    command = sandbox_linux.argv(self._means.program, asked, scope, keep, places, entry)
-                case Level.LANDLOCK:
-                    command = landlock_linux.argv(asked, scope, keep, places, entry)
-                case _:
-                    if proxy:
-                        raise Unavailable("hosts cannot be listed for a sandbox on macOS yet: network is all or none")
-                    command = sandbox_darwin.argv(asked, scope, keep, places, slot.folder, [program, *argv[1:]])
-        except Unavailable:
-            self._placeholders.release(held)
-            raise
-        return Wrapped(command[0], command, self._environment(asked, slot), lambda: self._placeholders.release(held))
+        with contextlib.ExitStack() as undo:
+            proxy = self._proxies.way_to(asked.hosts) if asked.hosts and not asked.network else ""
+            undo.callback(self._proxies.release, proxy)
+            shown = _shown(program, argv, proxy=bool(proxy))
+            slot.give_to(asked.user.uid if asked.user else -1, asked.user.gid if asked.user else -1)
+            undo.callback(self._placeholders.release, self._placeholders.hold(keep.guards) if self.supervised else [])
+            entry = Entry(program, argv, shown, slot.folder, proxy)
+            command = self._command(asked, scope, keep, places, entry)
+            return Wrapped(command[0], command, self._environment(asked, slot), undo.pop_all().close)
+
+    def _command(self, asked: Asked, scope: Scope, keep: Protection, places: Places, entry: Entry) -> list[str]:
+        match self._means.level:
+            case Level.BUBBLEWRAP:
+                return sandbox_linux.argv(self._means.program, asked, scope, keep, places, entry)
+            case Level.LANDLOCK:
+                return landlock_linux.argv(asked, scope, keep, places, entry)
+            case _:
+                if entry.proxy:
+                    raise Unavailable("hosts cannot be listed for a sandbox on macOS yet: network is all or none")
+                return sandbox_darwin.argv(asked, scope, keep, places, entry.slot, [entry.program, *entry.argv[1:]])
 
     def _environment(self, asked: Asked, slot: Slot) -> dict[bytes, bytes]:
         environment: dict[bytes, bytes] = {}

@@ -1,13 +1,15 @@
 """The way from sandboxes to the hosts that their manifests list: `python -m services.agent_runner.warden.proxy`.
 
-One process per warden. It is handed listening sockets, each with its list, through a socket on fd 3, and ends when that
-closes. It takes CONNECT alone, resolves names itself, and says on standard error what it refused.
+One process per warden. It is handed a listening socket for each sandbox, with its list, through a socket on fd 3; it
+closes one, with its connections, when it is told that the sandbox has ended, and ends when that link closes. It takes
+CONNECT alone, resolves names itself, and says on standard error what it refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import socket
 import sys
@@ -17,7 +19,8 @@ from contextlib import suppress
 from services.agent_runner.warden.proxy_rules import HEAD_BYTES_MAX, Target, asked_for, listed, reachable
 
 LINK_FD = 3
-CONNECTIONS_MAX = 256
+CONNECTIONS_MAX = 64
+"""At a time, of one sandbox; what others have open is nothing to it."""
 HEAD_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 300.0
@@ -39,28 +42,34 @@ class Refused(Exception):
         self.status = status
 
 
-class Proxy:
-    """Serves every list on a socket of its own."""
+class Way:
+    """The way of one sandbox to the hosts of its list. Cancelled, it ends with every connection on it."""
 
-    def __init__(self) -> None:
-        self._open = 0
-        self._servers: list[asyncio.Server] = []
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._hosts = hosts
+        self._open: set[asyncio.Task[None]] = set()
 
-    async def listen(self, listener: socket.socket, hosts: Sequence[str]) -> None:
-        """Serve a list on a socket that listens already."""
+    async def keep(self, listener: socket.socket) -> None:
+        """Serve on a socket that listens already, for ever."""
+        server = await asyncio.start_unix_server(self._accept, sock=listener, limit=HEAD_BYTES_MAX)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            server.close()
+            for connection in self._open:
+                connection.cancel()
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(reader, writer, hosts)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._serve(reader, writer, full=len(self._open) >= CONNECTIONS_MAX))
+        self._open.add(connection)
+        connection.add_done_callback(self._open.discard)
 
-        self._servers.append(await asyncio.start_unix_server(serve, sock=listener, limit=HEAD_BYTES_MAX))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hosts: Sequence[str]) -> None:
-        self._open += 1
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, full: bool) -> None:
         outside: asyncio.StreamWriter | None = None
         try:
-            if self._open > CONNECTIONS_MAX:
-                raise Refused(503, f"more than {CONNECTIONS_MAX} connections are open")
-            answer, outside = await _connect(await _wanted(reader), hosts)
+            if full:
+                raise Refused(503, f"{CONNECTIONS_MAX} connections of this sandbox are open, and no more can be")
+            answer, outside = await _connect(await _wanted(reader), self._hosts)
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await _relay((reader, outside), (answer, writer))
         except Refused as refused:
@@ -72,7 +81,6 @@ class Proxy:
             # One of both has gone, or never said what it wants: nobody is left to be told.
             pass
         finally:
-            self._open -= 1
             for end in (outside, writer):
                 if end is not None:
                     with suppress(OSError):
@@ -108,10 +116,10 @@ async def _connect(wanted: Target, hosts: Sequence[str]) -> tuple[asyncio.Stream
         raise Refused(502, f"{said} could not be reached: {str(error) or 'it does not answer'}") from error
 
 
-Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_Direction = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def _relay(*ways: Way) -> None:
+async def _relay(*ways: _Direction) -> None:
     async with asyncio.TaskGroup() as both:
         for way in ways:
             both.create_task(_pass(*way))
@@ -132,10 +140,10 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def serve(link: socket.socket) -> None:
-    """Take lists from the link until it closes."""
-    loop, proxy = asyncio.get_running_loop(), Proxy()
+    """Take orders from the link until it closes: a way by its number, with its hosts and its socket, or its end."""
+    loop = asyncio.get_running_loop()
     closed: asyncio.Future[None] = loop.create_future()
-    starting: set[asyncio.Task[None]] = set()
+    ways: dict[int, asyncio.Task[None]] = {}
 
     def take() -> None:
         try:
@@ -146,10 +154,11 @@ async def serve(link: socket.socket) -> None:
             loop.remove_reader(link)
             closed.set_result(None)
             return
+        number, hosts = json.loads(order)
         for fd in fds:
-            task = loop.create_task(proxy.listen(socket.socket(fileno=fd), json.loads(order)))
-            starting.add(task)
-            task.add_done_callback(starting.discard)
+            ways[number] = loop.create_task(Way(hosts).keep(socket.socket(fileno=fd)))
+        if not fds and (way := ways.pop(number, None)) is not None:
+            way.cancel()
 
     link.setblocking(False)
     loop.add_reader(link, take)
@@ -160,6 +169,9 @@ def main() -> None:
     """Serve the warden on the other end of fd 3."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    # Each connection takes two files, and the many sandboxes of a warden share what one process may open.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(serve(socket.socket(fileno=LINK_FD)))
 
 

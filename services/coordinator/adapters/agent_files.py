@@ -208,6 +208,7 @@ def _spec(
         work_bytes_max=known.work_bytes_max,
         run_as=known.run_as,
         secrets=known.secrets,
+        secret_params=known.secret_params,
         sandbox=known.sandbox,
         labels=known.labels,
         health_every=known.health_every,

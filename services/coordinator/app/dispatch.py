@@ -10,7 +10,7 @@ from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
 from foundation.workspace import StopFile
 from services.coordinator.app.ahead import Ahead, Leading, undo
-from services.coordinator.app.attachments import Attachments, Grant, Order, OrderKind
+from services.coordinator.app.attachments import Attachment, Attachments, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.choosing import Choosing
 from services.coordinator.app.figures import Figures
@@ -198,8 +198,19 @@ class Dispatch:
         for held in self._holdings.of_runner(runner) if attachment is not None else ():
             spec = self._catalogue.agents().get(held.agent)
             if attachment is not None and held.service and not held.recalled and spec and spec.effects != "once":
-                held.recalled = True
+                held.recalled = reason
                 attachment.send(Order(held.task_id, held.fence, OrderKind.STOP, reason))
+
+    def recall_again(self, attachment: Attachment) -> None:
+        """A runner is there again: what it was told may have been lost with its stream, or said while it was away."""
+        runner = attachment.hello.name
+        for held in self._holdings.of_runner(runner):
+            reason, held.recalled = held.recalled, ""
+            if reason and not held.spawned:
+                held.recalled = reason
+                attachment.send(Order(held.task_id, held.fence, OrderKind.RECALL, reason))
+        if runner in self._attachments.drained:
+            self.recall_from(runner, DRAINED)
 
     def _recall(self, reason: str, runner: str = "") -> None:
         for held in self._holdings.unspawned():
@@ -207,7 +218,7 @@ class Dispatch:
                 continue
             attachment = self._attachments.get(held.runner)
             if attachment is not None and not held.recalled:
-                held.recalled = True
+                held.recalled = reason
                 attachment.send(Order(held.task_id, held.fence, OrderKind.RECALL, reason))
 
     # -- a round
@@ -345,6 +356,9 @@ class Dispatch:
             return  # it went away during the commit: its lease runs out, or comes back when it does
         if task.cancel_requested:
             self._intake.put(attachment, [Returned(task.id, task.fence, task.reason)])
+            return
+        if task.holder in self._attachments.drained:  # while this was committed
+            self._intake.put(attachment, [Returned(task.id, task.fence, DRAINED)])
             return
         try:
             spec = self._catalogue.find(task.agent)

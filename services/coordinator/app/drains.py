@@ -18,8 +18,9 @@ DRAINED_FACT = "drained_runners"
 
 
 class Drains:
-    """The coordinator alone hands out work, so what it gives no more is all that a drain takes: nothing has to reach
-    the runner, and nothing has to be undone there."""
+    """The coordinator alone hands out work, so what it gives no more is nearly all that a drain takes, and nothing has
+    to be undone at the runner. What lies there unstarted is called back, and again when the runner is attached anew.
+    """
 
     def __init__(
         self,

@@ -25,7 +25,8 @@ class Held:
     pause: Parked | None = None
     """Why it is, or is about to be, frozen, as safety last said; None when it may go on."""
     cancel_reason: str | None = None
-    recalled: bool = False
+    recalled: str = ""
+    """Why its runner was told to hand it back unstarted, or to end it where it is a service; "": it was not."""
     ending: bool = False
     service: bool = False
     check: bool = False

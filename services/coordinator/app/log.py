@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from foundation.errors import Invalid, Unavailable
 from foundation.log import get_logger
@@ -19,11 +19,12 @@ _log = get_logger("coordinator")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of output and the offset just after it. `ended` only in the last one of a followed log."""
+    """A piece of an attempt's output and the offset just after it. `ended` only in the last one of a followed log."""
 
     data: bytes
     offset: int
     ended: Task | None = None
+    attempt: int = 0
 
 
 class ReadLog:
@@ -34,26 +35,30 @@ class ReadLog:
         self._changes = changes
         self._dispatch = dispatch
 
-    async def __call__(self, task_id: str, offset: int, *, follow: bool) -> AsyncGenerator[Chunk, None]:
-        """Yield output from a byte offset; with `follow` until the task has ended. Raises NotFound, Invalid."""
+    async def __call__(
+        self, task_id: str, offset: int, *, follow: bool, attempt: int = 0
+    ) -> AsyncGenerator[Chunk, None]:
+        """Yield output from a byte offset; with `follow` until the task has ended. Raises NotFound, Invalid.
+
+        `attempt` is the one that the offset is of, and 0 the newest: a later one is read from its start.
+        """
         if offset < 0:
             raise Invalid("bad_offset", f"An offset is 0 or more, not {offset}.")
         with Wake(self._changes, frozenset({task_id})) as wake:
-            task, attempt = await self._task(task_id), -1
             while True:
                 wake.rearm()
                 task = await self._task(task_id)
-                if attempt not in (-1, task.attempt):
+                if attempt not in (0, task.attempt):
                     offset = 0
                 attempt = task.attempt
                 async with aclosing(self._attempt(task, offset, follow)) as chunks:
                     async for chunk in chunks:
                         offset = chunk.offset
-                        yield chunk
+                        yield replace(chunk, attempt=attempt)
                 if not follow:
                     return
                 if task.ended:
-                    yield Chunk(b"", offset, task)
+                    yield Chunk(b"", offset, task, attempt)
                     return
                 await wake.wait()
 

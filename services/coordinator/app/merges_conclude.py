@@ -12,6 +12,7 @@ from services.coordinator.domain.merge_check import (
     Action,
     MergeCheck,
     Told,
+    Verdict,
     break_off,
     conclude,
     read_report,
@@ -81,7 +82,7 @@ def _settle(tx: StoreTransaction, check: MergeCheck, flaky_command: str, now: da
 
 def _alerts(check: MergeCheck, frozen: str) -> list[PersonalAlert]:
     where = f"{check.branch or 'HEAD'} of repository {check.repository}"
-    if check.action is Action.REFUSED:
+    if check.action is Action.REFUSED and check.verdict is Verdict.BAD:
         said = (
             f"A bad merge stays on {where}, because taking it back would have touched somebody's work: {check.sentence}"
         )

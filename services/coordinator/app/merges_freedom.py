@@ -74,7 +74,7 @@ class MergeFreedom:
         if held.freeness is not Freeness.FREE:
             code = "merge_needs_approval" if held.freeness is Freeness.APPROVAL else "merges_frozen"
             raise Conflict(code, f"Nothing is merged into {repository}: {held.reason}", remedy=held.remedy)
-        if held.approved:
+        if facts.approved_until(tx, repository) is not None:
             facts.use_approval(tx, repository)
 
     async def reason(self, repository_id: str) -> str:

@@ -24,6 +24,12 @@ def refuse_by_hand(spec: AgentSpec) -> None:
         )
 
 
+def is_check(catalogue: Catalogue, agent: str) -> bool:
+    """Whether the tasks of an agent do merge checks: they are over with their check, and are not made again."""
+    spec = catalogue.agents().get(agent)
+    return spec is not None and spec.is_check
+
+
 @dataclass(frozen=True, slots=True)
 class CheckTasks:
     """Makes them as the built-in agent's manifest says."""

@@ -90,6 +90,7 @@ class Renewal:
             elif held.incarnation != hello.incarnation or not held.spawned:
                 gone.append(held)
         await self._rescue(gone)
+        self._dispatch.recall_again(attachment)
         log.info(
             f"Runner {hello.name} on {hello.host} is attached, with {len(hello.held)} attempts in hand.",
             action="runner_attached",

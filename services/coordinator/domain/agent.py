@@ -46,6 +46,8 @@ class AgentSpec:
     work_bytes_max: int | None = None
     run_as: str = ""
     secrets: tuple[str, ...] = ()
+    secret_params: tuple[str, ...] = ()
+    """Those that only the runner is shown."""
     sandbox: Sandbox | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None

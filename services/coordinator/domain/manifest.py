@@ -70,6 +70,7 @@ class Manifest:
     work_bytes_max: int | None = None
     run_as: str = ""
     secrets: tuple[str, ...] = ()
+    secret_params: tuple[str, ...] = ()
     sandbox: Sandbox | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None
@@ -343,11 +344,7 @@ _KEYS: dict[str, _Key] = {
     "sandbox": _Key(_sandbox, "sandbox"),
     "labels": _Key(_labels, "labels"),
     "health_every": _Key(_duration, "health_every"),
-    "secret_params": _Key(
-        _list(bool, '["password"]'),
-        None,
-        "all params are encrypted at rest and kept out of exports and logs, but readers of the task see these too.",
-    ),
+    "secret_params": _Key(_list(bool, '["password"]'), "secret_params"),
     "run_as": _Key(_one_of("user"), "run_as"),
 }
 _FILE_KEYS: dict[str, _Key] = {"script": _Key(_inside, "script")}

@@ -28,8 +28,6 @@ class Freedom:
     freeness: Freeness
     reason: str = ""
     remedy: str = ""
-    approved: bool = False
-    """It is free because a person has approved the next one."""
 
 
 FREE = Freedom(Freeness.FREE)
@@ -54,5 +52,5 @@ def freedom(
     if held.freeness is Freeness.FREE:
         return FREE
     if approved_until is not None and now < approved_until:
-        return Freedom(Freeness.FREE, approved=True)
+        return FREE
     return Freedom(held.freeness, held.reason, f"`quantum merge approve {repository}` lets the next one in.")

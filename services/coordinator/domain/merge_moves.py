@@ -54,6 +54,8 @@ def judge(moves: Sequence[Move], old: str, new: str) -> Judgement:
 
     The newest merge or pull decides, else the newest move that was no plain commit.
     """
+    if old == new:
+        return Judgement(How.NOTHING, old, new)
     since = _since(moves, old, new)
     if since is None:
         return Judgement(How.OTHERWISE, old, new)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from foundation.auth import JOIN, Caller
-from foundation.errors import Denied, NotFound
+from foundation.errors import Denied, Exhausted, NotFound
 from services.safety.app.draft import Draft
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Issued, Tokens
@@ -21,6 +22,8 @@ from services.safety.domain.runner_access import (
 from services.safety.domain.token import TokenRecord, unknown
 from services.safety.ports import CertificateSigner
 
+SIGNED_AT_ONCE_MAX = 2
+_SIGNED_WITHIN = timedelta(seconds=2)
 _TLS_OUTLIVES = timedelta(minutes=10)
 """By this an invitation's certificate outlives it: who comes late is told so, and not by a failed handshake."""
 
@@ -41,6 +44,31 @@ class Joined:
     token: Issued
 
 
+class SigningTurns:
+    """Each signature takes a process for a moment: one runner has one at a time, and all that ask from outside few."""
+
+    def __init__(self, at_once_max: int = SIGNED_AT_ONCE_MAX) -> None:
+        self._at_once_max = at_once_max
+        self._under_way: set[str] = set()
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """The turn of a runner. Raises Exhausted, at once, when it has one already or all are taken."""
+        if name in self._under_way:
+            raise _busy(f"A certificate for runner {name[:80]} is being signed already.")
+        if len(self._under_way) >= self._at_once_max:
+            raise _busy(f"{self._at_once_max} certificates are being signed, and no more are at a time.")
+        self._under_way.add(name)
+        try:
+            yield
+        finally:
+            self._under_way.discard(name)
+
+
+def _busy(sentence: str) -> Exhausted:
+    return Exhausted("signing_busy", sentence, remedy="Ask again in a few seconds.", retry_after=_SIGNED_WITHIN)
+
+
 class Runners:
     """`lifetime` is that of the certificate and of the credential of a runner; both are renewed long before."""
 
@@ -49,6 +77,7 @@ class Runners:
         self._tokens = tokens
         self._signer = signer
         self._lifetime = lifetime
+        self._turns = SigningTurns()
 
     async def invite(self, name: str, lifetime: timedelta, *, replacing: bool) -> Invitation:
         """Make an invitation, durably. Raises Invalid for a bad name or time; Conflict for a runner that is there,
@@ -73,11 +102,12 @@ class Runners:
         """Use an invitation up and make its holder a runner, durably and in one change.
 
         Raises Denied for another name, Unauthenticated when the invitation has ended or was used (also by somebody who
-        was faster by a moment), Invalid for what is no request for a certificate.
+        was faster by a moment), Invalid for what is no request for a certificate, Exhausted while others are served.
         """
         invitation = self._known(caller.token_id)
         require_invited(invitation, name)
-        certificate = await self._signer.answer(request, "runner", name, self._lifetime)
+        with self._turns.of(name):
+            certificate = await self._signer.answer(request, "runner", name, self._lifetime)
 
         def work(draft: Draft) -> Issued:
             used = self._known(caller.token_id)
@@ -99,11 +129,12 @@ class Runners:
 
     async def renew(self, caller: Caller, request: bytes) -> bytes:
         """A new certificate for the runner that calls. Raises Invalid for what is no request, Denied for a caller whose
-        credential is bound to no runner.
+        credential is bound to no runner, Exhausted while others are served, or it is itself.
         """
         if not caller.runner:
             raise Denied("not_joined", f"{caller.name} is no runner that joined, and needs no certificate.")
-        return await self._signer.answer(request, "runner", caller.runner, self._lifetime)
+        with self._turns.of(caller.runner):
+            return await self._signer.answer(request, "runner", caller.runner, self._lifetime)
 
     async def remove(self, name: str) -> Sequence[TokenRecord]:
         """Revoke what a runner holds, durably; what was revoked. Raises NotFound when it holds nothing."""
