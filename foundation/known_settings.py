@@ -80,7 +80,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "stop_grace_seconds": _number(10, 0, 600, "from SIGTERM to SIGKILL"),
         "paused_attempts_max": _integer(10, 0, 1_000, "paused attempts of one runner that give their slot back"),
         "paused_seconds_max": _number(_DAY, 0, 30 * _DAY, "how long an attempt may stay paused"),
-        "prefetch": _integer(80, 0, 1_000, "leases that a runner takes ahead at most; fewer where tasks take long"),
+        "prefetch": _integer(240, 0, 1_000, "leases that a runner takes ahead at most; fewer where tasks take long"),
         "service_backoff_seconds": _number(1, 0.01, 3_600, "first pause before a service is started again; doubles"),
         "service_backoff_seconds_max": _number(900, 0.01, _DAY, "longest pause before a service is started again"),
         "service_restarts_escalate": _integer(3, 1, 1_000, "restarts within the window that are reported"),

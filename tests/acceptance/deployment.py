@@ -57,6 +57,7 @@ class Deployment:
         self.workspace = Workspace(root.resolve())
         self.environ = child_environment(environ)
         self.running: dict[str, Service] = {}
+        self.runner_program = "services.agent_runner"
         self.runs = Runs(self.workspace.root)
         self._clients: list[CoordinatorClient | SafetyClient] = []
         self._secrets = open_secret_store(self.workspace, self.environ)
@@ -68,7 +69,7 @@ class Deployment:
         """Start services, each in a session of its own; returns at once."""
         for name in names:
             assert name not in self.running, f"{name} runs already"
-            module = ("services.agent_runner", "--name", name.removeprefix("runner-")) if "runner-" in name else (name,)
+            module = (self.runner_program, "--name", name.removeprefix("runner-")) if "runner-" in name else (name,)
             if name in ("safety", "coordinator"):
                 module = (f"services.{name}",)
             out = self.workspace.logs / f"{name}.out"

@@ -136,7 +136,7 @@ def test_a_secret_param_is_seen_by_its_script_alone(system: System) -> None:
             "submit", name, "--param", "password=canary-param", "--param", "user=ada", "--json", code=0
         )
         task = said.document["tasks"][0]["id"]
-        ended = system.until(lambda: (one := system.task(task))["state"] in _ENDS and one, what="it ended")
+        ended = _ended(system, task)
         assert ended["state"] == "succeeded", ended
         shown[name] = {
             "submit": said.out,
@@ -151,3 +151,11 @@ def test_a_secret_param_is_seen_by_its_script_alone(system: System) -> None:
     assert [door for door, text in shown["login"].items() if "•••" not in text] == []
     # The control: the same param where no manifest calls it secret.
     assert [door for door, text in shown["open"].items() if "canary-param" not in text] == ["tasks"]
+
+
+def _ended(system: System, task_id: str) -> Mapping[str, object]:
+    def look() -> Mapping[str, object] | None:
+        task: Mapping[str, object] = system.task(task_id)
+        return task if task["state"] in _ENDS else None
+
+    return system.until(look, what="it ended")

@@ -15,7 +15,7 @@ CLOSED: Sandbox = ([], [], [], False)
 class SandboxUnderTest:
     """A workspace at `root`, a project folder beside it, and a warden whose folder lies in the workspace's state."""
 
-    def __init__(self, folder: Path, environ: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, environ: dict[str, str] | None = None, kernel_limits: str = "auto") -> None:
         folder.chmod(0o755)
         self.root = folder / "workspace"
         self.state = self.root / ".quantum"
@@ -24,7 +24,7 @@ class SandboxUnderTest:
         self.state.chmod(0o700)
         (self.root / "config" / "agent_config.json").write_text("{}")
         self.project = folder / "project"
-        self.warden = WardenUnderTest(self.state, environ=environ)
+        self.warden = WardenUnderTest(self.state, environ=environ, kernel_limits=kernel_limits)
         self.warden.scripts = self.root / "agents"
 
     def run(self, text: str, key: str = "a", sandbox: Sandbox | None = CLOSED, **changes: object) -> tuple[int, str]:

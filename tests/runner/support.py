@@ -19,6 +19,7 @@ from services.agent_runner.warden.protocol import (
     Ended,
     Message,
     Ready,
+    Refused,
     Release,
     Shutdown,
     Spawned,
@@ -93,6 +94,7 @@ class WardenUnderTest:
         self._seen: list[Message] = []
         self._terms = 0
         self.reaped = False
+        self.exit_code: int | None = None
         ready = self.expect(Ready)
         self.mark = RunMark(*ready.mark)
         self.ready = ready
@@ -177,6 +179,11 @@ class WardenUnderTest:
         """The end of an attempt."""
         return self.expect(Ended, lambda ended: ended.key == key)
 
+    def refused_or_ended(self, key: str = "a") -> Refused | Ended:
+        """What came of an order, one way or the other."""
+        either: type[Refused | Ended] = Refused | Ended  # type: ignore[assignment]
+        return self.expect(either, lambda news: news.key == key)
+
     def output(self, slot: int) -> bytes:
         """What was written to a slot."""
         return (self.folder / "slots" / str(slot) / "out").read_bytes()
@@ -198,7 +205,7 @@ class WardenUnderTest:
         handle = os.pidfd_open(self.pid)
         try:
             assert select.select([handle], [], [], PATIENCE_SECONDS)[0], "the warden does not end"
-            os.waitpid(self.pid, 0)
+            self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self.reaped = True
         finally:
             os.close(handle)

@@ -10,6 +10,7 @@ import pytest
 from services.agent_runner.warden.cgroup_files import Folder, value_of
 from services.agent_runner.warden.cgroups import Bounds, Hits
 from services.agent_runner.warden.cgroups_linux import find_homes
+from services.agent_runner.warden.cgroups_v1_linux import CellsV1
 from services.agent_runner.warden.cgroups_v2_linux import CellsV2, enable_controllers
 
 MOUNTS_V1 = """\
@@ -131,3 +132,15 @@ def test_a_removed_folder_is_gone_with_what_is_below(tmp_path: Path) -> None:
     assert Folder(str(tmp_path / "quantum-y")).remove()
     assert not (tmp_path / "quantum-y").exists()
     assert Folder(str(tmp_path / "quantum-y")).remove(), "twice is as good as once"
+
+
+def test_a_cell_of_v1_that_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
+    cells = CellsV1({"memory": str(tmp_path)}, "quantum-x", cpu_share=1.0, weight=1024)
+    opened = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        # A folder that is no cgroup has no memory.oom_control.
+        with pytest.raises(FileNotFoundError):
+            cells.cell(0)
+    assert os.listdir("/proc/self/fd") == opened
+    assert not (tmp_path / "quantum-x" / "0").exists()
+    cells.close()

@@ -40,6 +40,17 @@ for target in sys.argv[1:]:
 """
 
 
+# Leaves a process behind that has this number.
+_TAKE_NUMBER = """\
+for _ in $(seq 100); do
+    echo $(({number} - 1)) > /proc/sys/kernel/ns_last_pid
+    sleep 600 &
+    if [ $! = {number} ]; then echo $!; exit; fi
+    kill -9 $!
+done
+"""
+
+
 @pytest.fixture
 def server() -> Iterator[int]:
     """A server on loopback that says what it was told, in capitals; its port."""
@@ -181,5 +192,26 @@ def test_a_proxy_that_was_killed_is_replaced(box: SandboxUnderTest, server: int)
     children = Path(f"/proc/{box.warden.pid}/task/{box.warden.pid}/children").read_text().split()
     assert len(children) == 1, "the proxy is the only child"
     os.kill(int(children[0]), signal.SIGKILL)
-    wait_until(lambda: not alive(int(children[0])), "the end of the proxy")
+    # Not only a zombie, which it is already while a thread of its still holds what it has open.
+    wait_until(lambda: not Path(f"/proc/{children[0]}").exists(), "the end of the proxy")
     assert _ask(box, "b", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
+
+
+def test_whoever_gets_the_number_of_a_proxy_that_has_ended_is_taken_for_what_it_is(tmp_path: Path, server: int) -> None:
+    require("bwrap", "bubblewrap")
+    # Without cgroups, in which it would be found anyway.
+    box = SandboxUnderTest(tmp_path, kernel_limits="off")
+    try:
+        for number in range(5):  # somebody else on this machine may have been quicker
+            listed = f"CONNECT/127.0.0.1/{server}"
+            assert _ask(box, f"a{number}", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
+            (proxy,) = Path(f"/proc/{box.warden.pid}/task/{box.warden.pid}/children").read_text().split()
+            os.kill(int(proxy), signal.SIGKILL)
+            wait_until(lambda proxy=proxy: not Path(f"/proc/{proxy}").exists(), "the end of the proxy")  # type: ignore[misc]
+            ended = box.start(_TAKE_NUMBER.format(number=proxy), f"b{number}", None, grace=0.2)
+            if box.said(ended):
+                break
+        assert box.said(ended) == f"{proxy}\n", "another process was given its number"
+        assert ended.stragglers == 1 and not alive(int(proxy))
+    finally:
+        box.close()

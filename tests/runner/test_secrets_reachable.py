@@ -149,6 +149,13 @@ def test_by_landlock_nothing_is_found_written_or_reached(without_bubblewrap: Pla
     assert without_bubblewrap.seek(CLOSED, "") == []
 
 
+def test_by_landlock_a_link_to_the_secrets_opens_no_way(without_bubblewrap: Planted) -> None:
+    _level(without_bubblewrap, "landlock")
+    # Everything in the workspace but its state is granted, entry by entry.
+    (without_bubblewrap.box.root / "way").symlink_to(".quantum")
+    assert without_bubblewrap.seek(CLOSED, "") == []
+
+
 def test_while_it_may_write_nearly_everything_the_secrets_are_not_found(planted: Planted) -> None:
     _level(planted, "bubblewrap")
     wide: Sandbox = ([str(planted.box.root), str(planted.outside)], [], [], True)

@@ -41,6 +41,14 @@ def test_without_the_setting_it_is_not(warden: WardenUnderTest) -> None:
     assert warden.output(out.slot) == b"0\n"
 
 
+def test_of_several_that_are_spawned_together_each_is_as_nice_as_it_was_told(warden: WardenUnderTest) -> None:
+    told = {"a": 10, "b": 0, "c": 3, "d": 3, "e": 0}
+    warden.send(*(warden.order(warden.shell("sleep 100"), key, nice=nice) for key, nice in told.items()))
+    pids = {spawned.key: spawned.pid for spawned in (warden.expect(Spawned) for _ in told)}
+    assert {key: _nice_of(pid) for key, pid in pids.items()} == told
+    assert _nice_of(warden.pid) == 0
+
+
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel shares no processors out by session")
 def test_what_runs_for_longer_stands_back_as_a_session(warden: WardenUnderTest) -> None:
     warden.send(warden.order(warden.shell("sleep 100"), "a", nice=10), warden.order(warden.shell("sleep 100"), "b"))
@@ -91,7 +99,6 @@ os.kill(pid, 9)
 """
     done = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, check=False)
     assert done.stdout == "0 10\n", done.stderr
-    LinuxHost().stands_back(None, 10)
 
 
 @contextmanager

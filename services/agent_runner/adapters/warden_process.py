@@ -20,6 +20,7 @@ from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.protocol import Decoder, Message, Ready, encode
 
 LINK_FD = 3
+PROGRAM = "services.agent_runner.warden"
 _READ_BYTES = 1 << 18
 _ROOT = Path(next(iter(services.__path__))).parent
 
@@ -30,7 +31,7 @@ def spawn(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> tuple[
     posix_spawn, never fork: this process has gRPC loaded, and a fork of it goes wrong.
     """
     ours, theirs = socket.socketpair()
-    argv = [sys.executable, "-P", "-m", "services.agent_runner.warden", str(folder), str(stop_file), run]
+    argv = [sys.executable, "-P", "-m", PROGRAM, str(folder), str(stop_file), run]
     argv.append(facts.argument())
     pid = os.posix_spawn(
         sys.executable,

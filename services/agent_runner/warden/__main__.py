@@ -17,17 +17,19 @@ from services.agent_runner.warden.boxes import Boxes, Means, find_means, places_
 from services.agent_runner.warden.cgroups import NoCells
 from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import Host, RunMark
+from services.agent_runner.warden.last_resort import end_everything
 from services.agent_runner.warden.loop import Warden
 from services.agent_runner.warden.placeholders import Placeholders
 from services.agent_runner.warden.protocol import Ready
 from services.agent_runner.warden.proxies import Proxies
 from services.agent_runner.warden.sandbox import Places
-from services.agent_runner.warden.slots import Slots
+from services.agent_runner.warden.slots import Slots, forget_secrets
 from services.agent_runner.warden.spawn import Spawner
 from services.agent_runner.warden.this_host import open_cells, this_host
 
 LINK_FD = 3
 _TAKE_OVER_SECONDS = 13.0
+_EXIT_FAILED = 70
 
 
 def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
@@ -69,7 +71,12 @@ def main(folder: Path, stop_file: Path, run: str, facts: WardenFacts) -> None:
         helpers=helpers,
     )
     enforcement = {**host.enforcement(), **cells.enforcement(), "sandbox": "kernel" if means.level else "none"}
-    warden.run(Ready(mark[:], reaped, enforcement, (means.level.value, means.missing, means.root)))
+    try:
+        warden.run(Ready(mark[:], reaped, enforcement, (means.level.value, means.missing, means.root)))
+    except Exception as fault:  # noqa: BLE001 - whatever it is: no tree is left without a guard
+        end_everything(fault, host, mark, clock, link)
+        forget_secrets(folder / "slots")
+        sys.exit(_EXIT_FAILED)
     cells.close()
     slots.remove_all()
     boxes.close()

@@ -27,7 +27,7 @@ from services.agent_runner.warden.sandbox import (
     open_file,
     scope_of,
 )
-from services.agent_runner.warden.sandbox_linux import Entry
+from services.agent_runner.warden.sandbox_linux import Entry, Sources
 from services.agent_runner.warden.slots import Slot
 
 _SHEBANG_BYTES = 512
@@ -43,6 +43,7 @@ class Means(NamedTuple):
     program: str  # bubblewrap's path, where that is the level
     missing: str  # why it is not the best level; empty: it is
     root: bool
+    by_descriptor: bool = False  # bubblewrap mounts what was looked at, not what has its name by then
 
     def refusal(self, *, sandbox: bool, run_as: bool) -> str:
         """Why what is asked for cannot be had here; empty: it can."""
@@ -54,11 +55,13 @@ class Means(NamedTuple):
 
 
 class Wrapped(NamedTuple):
-    """What to spawn instead, and variables over the script's; `release` is to be called when its tree is dead."""
+    """What to spawn instead, and variables over the script's; `spawned` is to be called when it was, or was not, and
+    `release` when its tree is dead."""
 
     program: str
     argv: list[str]
     environment: dict[bytes, bytes]
+    spawned: Callable[[], None]
     release: Callable[[], None]
 
 
@@ -71,7 +74,7 @@ def find_means() -> Means:
         return Means(level, "", "" if there else f"{sandbox_darwin.PROGRAM} is not there", root)
     program, missing = sandbox_linux.find()
     if program:
-        return Means(Level.BUBBLEWRAP, program, "", root)
+        return Means(Level.BUBBLEWRAP, program, "", root, sandbox_linux.takes_descriptors(program))
     fault = landlock_linux.find()
     return Means(Level.NONE if fault else Level.LANDLOCK, "", f"{missing}; {fault}" if fault else missing, root)
 
@@ -140,20 +143,26 @@ class Boxes:
         scope = scope_of(asked, places)
         keep = protection(scope, places)
         program = os.path.abspath(program)
-        with contextlib.ExitStack() as undo:
+        sources = Sources(by_descriptor=self._means.by_descriptor)
+        with contextlib.ExitStack() as failed, contextlib.ExitStack() as undo:
+            failed.callback(sources.close)
             proxy = self._proxies.way_to(asked.hosts) if asked.hosts and not asked.network else ""
             undo.callback(self._proxies.release, proxy)
             shown = _shown(program, argv, proxy=bool(proxy))
             slot.give_to(asked.user.uid if asked.user else -1, asked.user.gid if asked.user else -1)
             undo.callback(self._placeholders.release, self._placeholders.hold(keep.guards) if self.supervised else [])
             entry = Entry(program, argv, shown, slot.folder, proxy)
-            command = self._command(asked, scope, keep, places, entry)
-            return Wrapped(command[0], command, self._environment(asked, slot), undo.pop_all().close)
+            command = self._command(asked, scope, keep, places, entry, sources)
+            environment = self._environment(asked, slot)
+            failed.pop_all()
+            return Wrapped(command[0], command, environment, sources.close, undo.pop_all().close)
 
-    def _command(self, asked: Asked, scope: Scope, keep: Protection, places: Places, entry: Entry) -> list[str]:
+    def _command(
+        self, asked: Asked, scope: Scope, keep: Protection, places: Places, entry: Entry, sources: Sources
+    ) -> list[str]:
         match self._means.level:
             case Level.BUBBLEWRAP:
-                return sandbox_linux.argv(self._means.program, asked, scope, keep, places, entry)
+                return sandbox_linux.argv(self._means.program, asked, scope, keep, places, entry, sources)
             case Level.LANDLOCK:
                 return landlock_linux.argv(asked, scope, keep, places, entry)
             case _:

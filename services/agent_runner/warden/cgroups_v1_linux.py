@@ -102,10 +102,15 @@ class _CellV1:
         listed = self._unified or self._pids or self._memory
         assert listed is not None, "no cell without a hierarchy that holds or lists"
         self._listed = listed
-        for folder in folders.values():
-            folder.make()
-        if self._memory:
-            self._watch_memory(self._memory)
+        try:
+            for folder in folders.values():
+                folder.make()
+            if self._memory:
+                self._watch_memory(self._memory)
+        except OSError:
+            # Nobody has this cell, so nobody else would take it away.
+            self.remove()
+            raise
 
     def _watch_memory(self, memory: Folder) -> None:
         if self._event < 0:
@@ -161,7 +166,8 @@ class _CellV1:
         self._usage_seen = self._peak = 0
         if most:
             self._failures = memory.number("memory.failcnt")
-            self._drain_event()
+            if self._poll.poll(0):  # of whichever cell; to find one's own empty would cost an exception each time
+                self._drain_event()
 
     def leave(self, pid: int | None) -> None:
         """See `Cell`."""

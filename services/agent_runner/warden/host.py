@@ -66,10 +66,14 @@ class Host(Protocol):
         """To be called once the process of `limit_next` was spawned, or (None) was not."""
 
     def stand_back_next(self, nice: int) -> None:
-        """Let the next spawned process stand back for other work, from its first moment where that can be had."""
+        """Let what is spawned from here on stand back for other work (0: not), from its first moment where that can be
+        had."""
 
-    def stands_back(self, pid: int | None, nice: int) -> None:
-        """To be called once the process of `stand_back_next` was spawned, or (None) was not."""
+    def stands_back(self, pid: int, nice: int) -> None:
+        """To be called once a process that is to stand back was spawned."""
+
+    def stand_forward(self) -> None:
+        """To be called once all of `stand_back_next` were spawned: this process has its own place again."""
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """The same for its whole session, where the system shares processors out by session; false: not just now."""

@@ -109,11 +109,13 @@ class DarwinHost:
     def stand_back_next(self, nice: int) -> None:
         """Nothing: it is done once the process is there."""
 
-    def stands_back(self, pid: int | None, nice: int) -> None:
+    def stands_back(self, pid: int, nice: int) -> None:
         """See `Host`."""
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.setpriority(os.PRIO_PGRP, pid, nice)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PGRP, pid, nice)
+
+    def stand_forward(self) -> None:
+        """It has never stood back."""
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """Processors are not shared out by session here."""

@@ -48,7 +48,7 @@ def argv(asked: Asked, scope: Scope, keep: Protection, places: Places, entry: En
     devices = [f"/dev/{name}" for name in _DEVICES]
     hidden = [*map(os.path.realpath, (places.state, *places.hidden)), *_NEVER_READ]
     read = [*_readable(scope, hidden, entry), *devices]
-    order = _order(read, [*scope.write, entry.slot, *devices], network=asked.network)
+    order = _order(read, [*scope.write, os.path.realpath(entry.slot), *devices], network=asked.network)
     called = [entry.program, *entry.argv[1:]]
     if entry.proxy:
         called = [sys.executable, "-I", "-S", sandbox_linux.INSIDE, entry.proxy, *called]

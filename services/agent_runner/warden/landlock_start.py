@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import stat
 import sys
 
 FAILED = 125
@@ -77,7 +78,10 @@ def _allow(rules: int, path: str, rights: int) -> None:
         # It has gone since it was listed, or cannot be entered: nothing is granted there.
         return
     try:
-        if not os.path.isdir(path):
+        if os.readlink(f"/proc/self/fd/{handle}") != path:
+            # A link, or by now behind one: what it leads to is granted by its own name, or not at all.
+            return
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
             rights &= _OF_FILES
         rule = _Beneath(rights, handle)
         _checked(_libc.syscall(_ADD, rules, _PATH_BENEATH, ctypes.byref(rule), 0), path)

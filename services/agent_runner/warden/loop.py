@@ -7,7 +7,6 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Collection
 from pathlib import Path
 
 from foundation.clock import Clock
@@ -58,7 +57,7 @@ class Warden:
         paused_max: int,
         stop_file: Path,
         clock: Clock,
-        helpers: Collection[int] = (),
+        helpers: set[int],
     ) -> None:
         """At most `at_once` attempts run at the same time, up to `paused_max` paused ones not counted."""
         self._host = host
@@ -202,6 +201,12 @@ class Warden:
             # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
             return
         self._look_for_stop(now)
+        try:
+            self._start_next(now)
+        finally:
+            self._spawner.rest()
+
+    def _start_next(self, now: float) -> None:
         refused = True
         while refused:  # its room is for the next one
             refused = False

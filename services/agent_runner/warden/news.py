@@ -10,9 +10,9 @@ from services.agent_runner.warden.protocol import Ended, Message, Paused, Spawne
 
 # With more attempts than these at work the news of one more can wait: its successor has been started already.
 _FEW = 4
-_GATHER_SECONDS = 0.025
+_GATHER_SECONDS = 0.05
 # A start waits longer: when the script is short, its end tells both.
-_START_HELD_SECONDS = 0.03
+_START_HELD_SECONDS = 0.06
 
 
 class News:

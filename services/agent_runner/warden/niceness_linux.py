@@ -14,21 +14,28 @@ class StandsBack:
     """These methods of `Host`."""
 
     def __init__(self) -> None:
-        self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._own_nice = self._nice = os.getpriority(os.PRIO_PROCESS, 0)
         self._may_renice = _may_renice(self._own_nice)
 
     def stand_back_next(self, nice: int) -> None:
         """See `Host`. It stands back at the disk too, where its class, best effort, then is (nice + 20) / 5."""
-        if self._may_renice:
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
+        self._renice(nice or self._own_nice)
 
-    def stands_back(self, pid: int | None, nice: int) -> None:
+    def stands_back(self, pid: int, nice: int) -> None:
         """See `Host`. Who may not take its own nice back sets the group's, moments after its birth."""
-        if self._may_renice:
-            os.setpriority(os.PRIO_PROCESS, 0, self._own_nice)
-        elif pid is not None:
+        if not self._may_renice:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.setpriority(os.PRIO_PGRP, pid, nice)
+
+    def stand_forward(self) -> None:
+        """See `Host`."""
+        self._renice(self._own_nice)
+
+    def _renice(self, nice: int) -> None:
+        # Each change sends this process to the end of the queue for a processor.
+        if self._may_renice and nice != self._nice:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+            self._nice = nice
 
     def stand_back_as_session(self, pid: int, nice: int) -> bool:
         """See `Host`. With autogroups a nice value counts within its session alone."""

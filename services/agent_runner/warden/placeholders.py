@@ -10,11 +10,13 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from foundation.workspace import atomic_write
 from services.agent_runner.warden.protected import Guard, Kind
+from services.agent_runner.warden.sandbox import open_as_seen
 
 RECORD = "placeholders.json"
 _MODE = 0o555
@@ -65,14 +67,15 @@ class Placeholders:
     def _make(self, guard: Guard) -> None:
         self._made[guard.path] = guard.text.decode()
         self._write()
-        if guard.kind is Kind.MISSING_FOLDER:
-            os.mkdir(guard.path, _MODE)
-            return
-        handle = os.open(guard.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        try:
-            os.write(handle, guard.text)
-        finally:
-            os.close(handle)
+        with _folder_of(guard.path) as (folder, name):
+            if guard.kind is Kind.MISSING_FOLDER:
+                os.mkdir(name, _MODE, dir_fd=folder)
+                return
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=folder)
+            try:
+                os.write(handle, guard.text)
+            finally:
+                os.close(handle)
 
     def _sweep(self) -> None:
         idle = [path for path in self._made if path not in self._held]
@@ -103,12 +106,24 @@ def _is_empty(path: str) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def _folder_of(path: str) -> Iterator[tuple[int, str]]:
+    """The folder that a path is in, held so that nobody can put another in its place, and the name there."""
+    above, name = os.path.split(path)
+    folder = open_as_seen(above)
+    try:
+        yield folder, name
+    finally:
+        os.close(folder)
+
+
 def _locked(path: str, how: int) -> int:
     """A descriptor with a lock; raises OSError, BlockingIOError for one that somebody else has.
 
     Never waits: a script may have put a pipe there, and whoever can read a file can keep a lock on it.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with _folder_of(path) as (folder, name):
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         fcntl.flock(handle, how | fcntl.LOCK_NB)
     except OSError as error:
@@ -127,10 +142,11 @@ def _take_away(path: str, text: bytes) -> bool:
     except OSError:
         return True
     try:
-        if os.path.isdir(path):
-            os.rmdir(path)
-        elif os.read(handle, len(text) + 1) == text:
-            os.unlink(path)
+        with _folder_of(path) as (folder, name):
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                os.rmdir(name, dir_fd=folder)
+            elif os.read(handle, len(text) + 1) == text:
+                os.unlink(name, dir_fd=folder)
     except OSError:
         # Somebody put something into it: it is theirs now.
         return True

@@ -113,6 +113,18 @@ def open_file(path: str) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
+def open_as_seen(path: str) -> int:
+    """A descriptor that means what a real path meant when it was looked at, whatever its name is made to lead to later.
+
+    Raises OSError, ESTALE for one that leads elsewhere already: whoever may write a folder above may put a link there.
+    """
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    if os.readlink(f"/proc/self/fd/{handle}") != path:
+        os.close(handle)
+        raise OSError(errno.ESTALE, "it leads elsewhere than a moment ago", path)
+    return handle
+
+
 def _granted(path: str, folder: str, what: str) -> str:
     wanted = os.path.join(folder, os.path.expanduser(path))
     real = os.path.realpath(wanted)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from services.agent_runner.warden.protected import Protection
-from services.agent_runner.warden.sandbox import Asked, Places, Scope, outermost, within
+from services.agent_runner.warden.sandbox import Asked, Places, Scope, open_as_seen, outermost, within
 
 BUBBLEWRAP = "bwrap"
 PROXY_SOCKET = "/run/quantum/proxy.sock"
@@ -38,6 +38,31 @@ class Entry(NamedTuple):
     proxy: str  # socket of the way to the hosts; empty: none
 
 
+class Sources:
+    """What is mounted from paths that somebody else may write: opened once, so that no later look can find another."""
+
+    def __init__(self, *, by_descriptor: bool) -> None:
+        """Without descriptors, by name, for a bubblewrap that knows no better."""
+        self._by_descriptor = by_descriptor
+        self._opened: list[int] = []
+
+    def bind(self, path: str, *, write: bool = False) -> tuple[str, str, str]:
+        """The arguments that mount a real path in its own place; raises OSError where it leads elsewhere by now."""
+        option = "--bind" if write else "--ro-bind"
+        if not self._by_descriptor:
+            return option, path, path
+        handle = open_as_seen(path)
+        self._opened.append(handle)
+        # Until `close`, for the next process that is spawned; bubblewrap passes none of them on.
+        os.set_inheritable(handle, True)
+        return f"{option}-fd", str(handle), path
+
+    def close(self) -> None:
+        """bubblewrap has its own."""
+        while self._opened:
+            os.close(self._opened.pop())
+
+
 def find() -> tuple[str, str]:
     """The path of a bubblewrap that works here, by really trying it, or why there is none."""
     program = shutil.which(BUBBLEWRAP)
@@ -55,13 +80,26 @@ def find() -> tuple[str, str]:
     return program, ""
 
 
-def argv(bubblewrap: str, asked: Asked, scope: Scope, keep: Protection, places: Places, entry: Entry) -> list[str]:
+def takes_descriptors(program: str) -> bool:
+    """Whether a bubblewrap mounts what it is handed as a descriptor: since 0.10, and what distributions patched."""
+    try:
+        told = subprocess.run([program, "--help"], capture_output=True, timeout=_PROBE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return b"--ro-bind-fd" in told.stdout + told.stderr
+
+
+def argv(
+    bubblewrap: str, asked: Asked, scope: Scope, keep: Protection, places: Places, entry: Entry, sources: Sources
+) -> list[str]:
     """The whole command: a view of the files in which later mounts lie over earlier ones, then the script.
 
     Not `--die-with-parent`: what a script leaves behind is to be found, told of and given its grace as without a
     sandbox, and the warden finds it by its tag.
     """
-    boxed = [*_base(asked, scope, entry), *_written(scope, keep)] if asked.boxed else ["--bind", "/", "/"]
+    boxed = ["--bind", "/", "/"]
+    if asked.boxed:
+        boxed = [*_base(asked, scope, entry, sources), *_written(scope, keep, sources)]
     return [
         *(bubblewrap, *boxed, *_apart(asked.network)),
         *_hidden(places, entry.slot),
@@ -81,23 +119,23 @@ def _apart(network: bool) -> list[str]:
     return ["--dev", "/dev", "--proc", "/proc", *names, *([] if network else ["--unshare-net"]), "--new-session"]
 
 
-def _base(asked: Asked, scope: Scope, entry: Entry) -> Iterator[str]:
+def _base(asked: Asked, scope: Scope, entry: Entry, sources: Sources) -> Iterator[str]:
     if not scope.read:
         yield from ("--ro-bind", "/", "/")
     for path in _OWN:
         yield from ("--size", str(asked.tmp_bytes), "--perms", "1777" if path == "/tmp" else "0755", "--tmpfs", path)
     if scope.read:
-        yield from _narrow(scope, entry)
+        yield from _narrow(scope, entry, sources)
     else:
         # What lies below those was hidden with them.
         for path in _below(_OWN, (scope.folder, *entry.shown)):
             yield from _way(path, _OWN)
-            yield from ("--ro-bind", path, path)
+            yield from sources.bind(path) if path == scope.folder else ("--ro-bind", path, path)
     if asked.network:
         yield from _names()
 
 
-def _narrow(scope: Scope, entry: Entry) -> Iterator[str]:
+def _narrow(scope: Scope, entry: Entry, sources: Sources) -> Iterator[str]:
     for path in _SYSTEM:
         if os.path.islink(path):
             yield from ("--symlink", os.readlink(path), path)
@@ -108,7 +146,7 @@ def _narrow(scope: Scope, entry: Entry) -> Iterator[str]:
     yield from _way(os.path.join(scope.folder, "."), ("/",))
     for path in (*scope.read, *entry.shown):
         yield from _way(path, ("/",))
-        yield from ("--ro-bind", path, path)
+        yield from sources.bind(path) if path in scope.read else ("--ro-bind", path, path)
 
 
 def system_paths() -> list[str]:
@@ -139,13 +177,13 @@ def _below(folders: Iterable[str], paths: Iterable[str]) -> list[str]:
     return [path for path in dict.fromkeys(paths) if any(within(path, folder) for folder in folders)]
 
 
-def _written(scope: Scope, keep: Protection) -> Iterator[str]:
+def _written(scope: Scope, keep: Protection, sources: Sources) -> Iterator[str]:
     for path in (*scope.write, *keep.pins):
         if scope.read:
             yield from _way(path, ("/",))
-        yield from ("--bind", path, path)
+        yield from sources.bind(path, write=True)
     for guard in keep.guards:
-        yield from ("--ro-bind", guard.path, guard.path)
+        yield from sources.bind(guard.path)
 
 
 def _hidden(places: Places, slot: str) -> Iterator[str]:

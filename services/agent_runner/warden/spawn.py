@@ -7,10 +7,10 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.agent_runner.warden.boxes import Boxes, first_line_interpreter
+from services.agent_runner.warden.boxes import Boxes, Wrapped, first_line_interpreter
 from services.agent_runner.warden.cgroups import Bounds, Cell
 from services.agent_runner.warden.environment import base_environment, let_through
 from services.agent_runner.warden.host import Host
@@ -41,10 +41,6 @@ class SpawnRefused(Exception):
         super().__init__(sentence)
         self.cause = cause
         self.sentence = sentence
-
-
-Wrapping = Callable[[dict[bytes, bytes]], tuple[str, list[str], dict[bytes, bytes]]]
-"""From the environment of a start to the program, arguments and environment that are spawned instead."""
 
 
 class Prepared(NamedTuple):
@@ -97,34 +93,53 @@ class Spawner:
         """Start the script, inside the cell where there is one; returns its pid and tag.
 
         Raises SpawnRefused, ValueError for text that the system does not take, or OSError for what is not the script's
-        fault; nothing runs then.
+        fault; nothing runs then. `rest` is due after the last of several.
         """
         terms = prepared.terms
         if prepared.refusal:
             raise SpawnRefused("configuration", prepared.refusal)
         self._enter(terms.folder)
         program, argv = self._resolve(terms.argv[0]), [*terms.argv, *order.arguments]
-        wrap = self._wrapping(prepared.asked, program, argv, slot) if prepared.asked else None
+        if prepared.asked is None:
+            return self._spawn(program, argv, {}, order, prepared, slot, cell)
+        wrapped = self._wrap(prepared.asked, program, argv, slot)
+        try:
+            return self._spawn(wrapped.program, wrapped.argv, wrapped.environment, order, prepared, slot, cell)
+        finally:
+            wrapped.spawned()
+
+    def _spawn(
+        self,
+        program: str,
+        argv: list[str],
+        over: dict[bytes, bytes],
+        order: Start,
+        prepared: Prepared,
+        slot: Slot,
+        cell: Cell | None,
+    ) -> tuple[int, int]:
+        terms = prepared.terms
         self._host.limit_next(memory_bytes=terms.memory_bytes, open_files_max=terms.open_files_max)
         os.dup2(slot.output, 1)
         os.dup2(slot.output, 2)
         tag = self._host.tag_next()
-        environment = self._environment(order, prepared, slot, tag)
-        if wrap is not None:
-            program, argv, environment = wrap(environment)
+        environment = {**self._environment(order, prepared, slot, tag), **over}
+        self._host.stand_back_next(terms.nice)
         pid = None
         try:
             if cell:
                 cell.enter(prepared.bounds)
-            pid = self._bear(program, argv, environment, terms.nice)
+            pid = self._bear(program, argv, environment)
         finally:
             self._step_back(pid, terms, cell)
         return pid, tag
 
-    def _bear(self, program: str, argv: list[str], environment: dict[bytes, bytes], nice: int) -> int:
+    def rest(self) -> None:
+        """To be called when all that was to be spawned now has been."""
+        self._host.stand_forward()
+
+    def _bear(self, program: str, argv: list[str], environment: dict[bytes, bytes]) -> int:
         try:
-            if nice:
-                self._host.stand_back_next(nice)
             return os.posix_spawn(program, argv, environment, setsid=True, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
         except OSError as error:
             raise _refusal(program, error) from error
@@ -136,7 +151,7 @@ class Spawner:
                 steps.callback(self._host.limited, pid, open_files_max=terms.open_files_max)
                 if cell:
                     steps.callback(cell.leave, pid)
-                if terms.nice:
+                if terms.nice and pid is not None:
                     steps.callback(self._host.stands_back, pid, terms.nice)
         except OSError:
             if pid is not None:
@@ -144,14 +159,14 @@ class Spawner:
                 os.killpg(pid, signal.SIGKILL)
             raise
 
-    def _wrapping(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapping:
+    def _wrap(self, asked: Asked, program: str, argv: list[str], slot: Slot) -> Wrapped:
         _require_runnable(program)
         try:
             wrapped = self._boxes.wrap(asked, program, argv, slot)
         except Unavailable as missing:
             raise SpawnRefused("configuration", str(missing)) from missing
         slot.when_tidy(wrapped.release)
-        return lambda environment: (wrapped.program, wrapped.argv, {**environment, **wrapped.environment})
+        return wrapped
 
     def _enter(self, folder: str) -> None:
         # posix_spawn has no working folder of its own; this process has one thread, so nobody else is moved.

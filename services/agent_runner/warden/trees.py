@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from foundation.clock import Clock
@@ -39,8 +39,8 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class Trees:
     """All attempts of one warden. `look_at` is the boottime at which some deadline may have come."""
 
-    def __init__(self, host: Host, slots: Slots, news: News, clock: Clock, helpers: Collection[int] = ()) -> None:
-        """`helpers` are children of this process that serve it, at any moment."""
+    def __init__(self, host: Host, slots: Slots, news: News, clock: Clock, helpers: set[int]) -> None:
+        """`helpers` are children of this process that serve it, at any moment; those that have ended are taken out."""
         self._host = host
         self._sweep = Sweep(host, clock)
         self._limits = Watch(host)
@@ -122,6 +122,7 @@ class Trees:
                     self._adopt([])
                 continue
             orphans = True
+            self._helpers.discard(pid)  # the next to have that number is not one
             for owner in self._adopted.pop(pid, ()):
                 owner.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
                 owner.adopted.discard(pid)
@@ -152,7 +153,7 @@ class Trees:
         A tree whose main process was reaped is empty when none of our children is of it: whatever lives on of
         it either has a living parent of the tree, or has become our child.
         """
-        for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys() | set(self._helpers)):
+        for pid, tag in self._host.strays(self._by_pid.keys() | self._adopted.keys() | self._helpers):
             about = self._host.about(pid)
             if about is None:
                 continue
@@ -178,10 +179,15 @@ class Trees:
                 each.adopted.add(pid)
 
     def _owner_of(self, pid: int, about: About) -> Attempt | None:
-        """Whose an orphan without a tag of ours is: anybody may lower the limit that the tag is in."""
+        """Whose an orphan without a tag of ours is: anybody may lower the limit that the tag is in.
+
+        It is no stranger's: only what descends from this process can become its child, and besides its helpers, which
+        start nothing, that is of some attempt. With one attempt alone there is no doubt of which.
+        """
         owner = self._by_tag.get(about.tag) or self._by_pid.get(about.session)
-        if owner is None and len(self.attempts) == 1:
-            return next(iter(self.attempts.values()))
+        if owner is None and len(self._by_tag) == 1:
+            # Also counted: one that was given up, and of which something is left.
+            return next(iter(self._by_tag.values()))
         return owner or next((one for one in self.attempts.values() if one.cell and pid in one.cell.members()), None)
 
     def _settle(self, attempts: Sequence[Attempt], now: float) -> None:
