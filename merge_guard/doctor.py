@@ -30,6 +30,9 @@ def mend_held(repository: Repository, git: Git) -> list[str]:
     told = [_mend_one(repository, git, intent) for intent in read_intents(repository)]
     for scraps in (repository.common_dir / "quantum").glob("forms-*"):
         shutil.rmtree(scraps, ignore_errors=True)
+    # Nobody else writes there, and one who does holds the guard's lock.
+    for lock in (repository.common_dir / "refs" / "quantum" / "rollback").glob("*.lock"):
+        lock.unlink(missing_ok=True)
     return told
 
 

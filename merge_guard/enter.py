@@ -52,7 +52,8 @@ def enter(
                 target=candidate,
             )
             message = f"{OWN_MESSAGE}merge {topic}: tested before (check {check_id})"
-            make_move(git, repository, intent, message=message, confirm=confirm, step=step)
+            remark = make_move(git, repository, intent, message=message, confirm=confirm, step=step)
     except (NotMade, QuantumError, OSError) as error:
         return Outcome(action=Action.REFUSED, sentence=f"{topic} is not merged: {sentence_end(error)}.")
-    return Outcome(action=Action.MERGED, sentence=f"{topic} is merged: {branch or 'HEAD'} is at {candidate[:12]}.")
+    told = "; ".join(filter(None, [f"{topic} is merged: {branch or 'HEAD'} is at {candidate[:12]}", remark]))
+    return Outcome(action=Action.MERGED, sentence=f"{told}.")

@@ -57,6 +57,11 @@ class Intent:
         return Path(self.git_dir, "index.lock")
 
     @property
+    def own_lock(self) -> Path:
+        """Becomes index.lock, by a second name."""
+        return Path(self.git_dir, f"quantum-{self.check}-lock")
+
+    @property
     def index_before(self) -> Path:
         """The index as it was."""
         return Path(self.git_dir, f"quantum-{self.check}-before")
@@ -71,6 +76,11 @@ def write_intent(repository: Repository, intent: Intent) -> None:
     """Record it, surviving a power cut; replaces the same check's older record whole. Raises OSError."""
     text = json.dumps({"version": 1, **dataclasses.asdict(intent)}, indent=1) + "\n"
     atomic_write(_path(repository, intent), text.encode(errors="surrogateescape"))
+
+
+def recorded_at_ns(repository: Repository, intent: Intent) -> int:
+    """When it was recorded, by the repository's own file system. Raises OSError if it is not."""
+    return _path(repository, intent).stat().st_mtime_ns
 
 
 def remove_intent(repository: Repository, intent: Intent) -> None:

@@ -59,11 +59,12 @@ def make_move(
     message: str,
     confirm: Callable[[], str],
     step: Callable[[str], None] = no_step,
-) -> None:
+) -> str:
     """Make the move of an intent while the guard's lock is held; HEAD must be at `source`.
 
     `message` goes to the reflogs. `confirm` is asked last of all before anything is locked. Raises NotMade, with
-    everything as it was; where even that fails (a full disk) the intent stays, for `doctor`.
+    everything as it was; where even that fails (a full disk) the intent stays, for `doctor`. Returns what a person
+    should know of a move that is made, as the end of a sentence; empty: nothing.
     """
     changes = changes_between(git, intent.source, intent.target)
     _demand_free(git, repository, intent, changes)
@@ -87,8 +88,9 @@ def make_move(
             raise NotMade(reason) from error
         if not settled.made:
             raise NotMade("; ".join([reason, *settled.remarks])) from error
-        return
-    finish_move(repository, intent, step)
+    else:
+        settled = _finished(repository, intent, step)
+    return "; ".join(settled.remarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,13 @@ def settle(git: Git, repository: Repository, intent: Intent) -> Settled:
     No git of ours runs any more then. Can be repeated. Raises GitFailed and OSError where it cannot be ended now (a
     full disk); nothing is lost.
     """
-    for path in left_ref_locks(intent, repository):
+    ours, doubtful = left_ref_locks(intent, repository)
+    for path in ours:
         path.unlink(missing_ok=True)
     at_home = current_branch(git) == intent.branch
     head = git.commit_of("HEAD")
     if at_home and head == intent.target:
-        finish_move(repository, intent)
-        return Settled(made=True)
+        return _finished(repository, intent, no_step)
     remarks: list[str] = []
     if intent.index_before.exists() or intent.index_after.exists():
         if not at_home or head != intent.source:
@@ -121,7 +123,9 @@ def settle(git: Git, repository: Repository, intent: Intent) -> Settled:
             remarks.append("the index was changed since, so nothing is put back: see `git status`")
         elif kept := put_back(git, repository, intent):
             remarks.append(f"changed since and left alone: {', '.join(kept)}")
-    forget(repository, intent)
+    if doubtful:
+        remarks.append("git is at work, so a lock that may be left is looked at by the next `quantum merge doctor`")
+    forget(repository, intent, keep_record=doubtful)
     return Settled(made=False, remarks=tuple(remarks))
 
 
@@ -137,28 +141,35 @@ def _is_ours_still(intent: Intent) -> bool:
     return any(copy.exists() and copy.read_bytes() == now for copy in (intent.index_before, intent.index_after))
 
 
-def finish_move(repository: Repository, intent: Intent, step: Callable[[str], None] = no_step) -> None:
-    """Clean up after a move that is made: the merge's state, the copies, the locks, the record. Can be repeated.
+def _finished(repository: Repository, intent: Intent, step: Callable[[str], None]) -> Settled:
+    """Clean up after a move that is made: the merge's state, the copies, the locks, the record.
 
     Left behind, MERGE_HEAD would make a merge of the next commit, and the topic could never be merged again.
     """
-    if intent.merge_heads and merge_heads(repository) == intent.merge_heads:
-        # MERGE_AUTOSTASH is never touched: it is the user's work, which git applies when the hook has ended.
-        for name in ("MERGE_MODE", "MERGE_MSG", "MERGE_HEAD"):
-            (repository.git_dir / name).unlink(missing_ok=True)
-    step("cleared")
-    forget(repository, intent)
+    try:
+        if intent.merge_heads and merge_heads(repository) == intent.merge_heads:
+            # MERGE_AUTOSTASH is never touched: it is the user's work, which git applies when the hook has ended.
+            for name in ("MERGE_MODE", "MERGE_MSG", "MERGE_HEAD"):
+                (repository.git_dir / name).unlink(missing_ok=True)
+        step("cleared")
+        forget(repository, intent)
+    except OSError as error:
+        remark = f"cleaning up failed ({sentence_end(error)}): commit nothing before `quantum merge doctor` has run"
+        return Settled(made=True, remarks=(remark,))
     step("forgotten")
+    return Settled(made=True)
 
 
-def forget(repository: Repository, intent: Intent) -> None:
+def forget(repository: Repository, intent: Intent, *, keep_record: bool = False) -> None:
     """Remove the copies of the index, our lock on it and the record, the record last."""
+    intent.own_lock.unlink(missing_ok=True)
     for copy in (intent.index_before, intent.index_after):
         copy.unlink(missing_ok=True)
         for scrap in (".lock", ".part"):
             copy.with_name(copy.name + scrap).unlink(missing_ok=True)
     drop_index_lock(intent)
-    remove_intent(repository, intent)
+    if not keep_record:
+        remove_intent(repository, intent)
 
 
 def _locked_move(

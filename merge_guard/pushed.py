@@ -12,14 +12,16 @@ def pushed_to(git: Git, arrival: Arrival) -> str:
     """The short name of a remote-tracking branch to which `new` was pushed from this repository; empty: to none.
 
     A push is what the reflog of such a branch tells as `update by push`, to a commit that holds `new`. That the
-    branch holds `new` proves nothing: it does after every pull. Where it holds it and has no reflog, only what
-    came by a pull is taken as not pushed.
+    branch holds `new` proves nothing: it does after every pull. Where the user keeps no reflogs, though, it is taken
+    as a proof unless it came by a pull.
     """
+    logs = git.run("config", "core.logAllRefUpdates").out.decode().strip().lower()
+    unlogged = logs in ("false", "no", "off", "0") and not arrival.pulled
     for ref in _candidates(git, arrival):
         done = git.run("log", "--walk-reflogs", "--format=%H%x00%gs", ref, "--")
         entries = [line.partition("\0")[::2] for line in done.out.decode(errors="replace").splitlines()]
         tips = {at for at, said in entries if said.startswith(_PUSHED)}
-        unknown = not entries and not arrival.pulled and git.is_ancestor(arrival.new, ref)
+        unknown = unlogged and not entries and git.is_ancestor(arrival.new, ref)
         if unknown or any(git.is_ancestor(arrival.new, tip) for tip in tips):
             return ref.removeprefix("refs/remotes/")
     return ""

@@ -39,11 +39,12 @@ def roll_back(
         with hold(repository) as lock:
             git = git.at(repository.top).keeping(lock)
             mend_held(repository, git)
-            kept_ref = _roll_back_held(git, repository, arrival, check_id, now, confirm, step)
+            kept_ref, remark = _roll_back_held(git, repository, arrival, check_id, now, confirm, step)
     except (NotMade, QuantumError, OSError) as error:
         reason = sentence_end(error)
         return Outcome(action=Action.REFUSED, sentence=f"It is not taken back: {reason[:1].lower()}{reason[1:]}.")
-    sentence = f"{arrival.branch or 'HEAD'} is at {arrival.old[:12]} again; what came is kept in {kept_ref}."
+    told = [f"{arrival.branch or 'HEAD'} is at {arrival.old[:12]} again", f"what came is kept in {kept_ref}"]
+    sentence = f"{'; '.join([*told, *filter(None, [remark])])}."
     return Outcome(action=Action.ROLLED_BACK, sentence=sentence, kept_ref=kept_ref)
 
 
@@ -55,7 +56,7 @@ def _roll_back_held(
     now: datetime,
     confirm: Callable[[], str],
     step: Callable[[str], None],
-) -> str:
+) -> tuple[str, str]:
     if under_way := in_progress(repository):
         raise NotMade(f"git is in the midst of {under_way}")
     heads = merge_heads(repository)
@@ -79,8 +80,7 @@ def _roll_back_held(
         merge_heads=heads,
     )
     message = f"{OWN_MESSAGE}rolled back {arrival.new[:12]} (check {check_id})"
-    make_move(git, repository, intent, message=message, confirm=confirm, step=step)
-    return kept_ref
+    return kept_ref, make_move(git, repository, intent, message=message, confirm=confirm, step=step)
 
 
 def _keep(git: Git, commit: str, now: datetime) -> str:

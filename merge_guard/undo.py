@@ -44,13 +44,12 @@ def undo(
                 target=new,
             )
             message = f"{OWN_MESSAGE}brought back {new[:12]} (check {check_id})"
-            make_move(git, repository, intent, message=message, confirm=lambda: "", step=step)
+            remark = make_move(git, repository, intent, message=message, confirm=lambda: "", step=step)
     except (NotMade, QuantumError, OSError) as error:
         reason = sentence_end(error)
         return Outcome(action=Action.REFUSED, sentence=f"It is not brought back: {reason}.", kept_ref=kept_ref)
-    return Outcome(
-        action=Action.MERGED, sentence=f"{branch or 'HEAD'} is at {new[:12]} again, as before.", kept_ref=kept_ref
-    )
+    told = "; ".join(filter(None, [f"{branch or 'HEAD'} is at {new[:12]} again, as before", remark]))
+    return Outcome(action=Action.MERGED, sentence=f"{told}.", kept_ref=kept_ref)
 
 
 def _demand_as_left(git: Git, repository: Repository, branch: str, old: str, kept_ref: str) -> str:

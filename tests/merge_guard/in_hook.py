@@ -10,14 +10,16 @@ from pathlib import Path
 from tests.merge_guard.building import Repo
 from tests.merge_guard.judging import act
 from tests.merge_guard.kinds import DIRTS
+from tests.merge_guard.snapshot import take
 
 
 def main() -> None:
     """Arguments: the hook's name, the dirt's name, the file for the result, the git to use."""
     hook, dirt, result, program = sys.argv[1:5]
     repo = Repo(Path(os.environ["TOP"]), program)
+    merged = take(repo)
     DIRTS[dirt].make(repo)
-    Path(result).write_bytes(pickle.dumps(act(repo, hook)))
+    Path(result).write_bytes(pickle.dumps(act(repo, hook, merged=merged)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +28,21 @@ class Acted:
     old: str
     new: str
     before: Snapshot
+    merged: Snapshot | None = None
+    """As git left it after the merge, before the user did anything."""
 
 
-def act(repo: Repo, event: str = "post-merge", *, rolling_back: RollBack = roll_back) -> Acted:
+def act(
+    repo: Repo, event: str = "post-merge", *, merged: Snapshot | None = None, rolling_back: RollBack = roll_back
+) -> Acted:
     """Read what came and take it back, as after a verdict `bad`."""
     before = take(repo)
     arrival = read_arrival(repo.git, repo.repository, event=Event(event or "reconcile"))
     if isinstance(arrival, Nothing):
-        return Acted(NOTHING, arrival.reason, "", "", before)
+        return Acted(NOTHING, arrival.reason, "", "", before, merged)
     done = rolling_back(repo.git, repo.repository, arrival, check_id=CHECK, now=NOW, confirm=lambda: "")
     outcome = {Action.ROLLED_BACK: ROLLED_BACK, Action.REFUSED: REFUSED}[done.action]
-    return Acted(outcome, done.sentence, arrival.old, arrival.new, before)
+    return Acted(outcome, done.sentence, arrival.old, arrival.new, before, merged)
 
 
 def judge(repo: Repo, acted: Acted, pristine: Snapshot) -> None:
@@ -59,14 +63,28 @@ def judge(repo: Repo, acted: Acted, pristine: Snapshot) -> None:
         return
     assert repo.tip() == acted.old
     touched = set(repo("diff", "--name-only", "--no-renames", "-z", acted.old, acted.new).split("\0")) - {""}
-    for now, then, ever in (
-        (after.files, before.files, pristine.files),
-        (_by_path(after), _by_path(before), _by_path(pristine)),
-    ):
-        assert {path: now.get(path) for path in touched} == {path: ever.get(path) for path in touched}
-        assert {k: v for k, v in now.items() if k not in touched} == {k: v for k, v in then.items() if k not in touched}
+    _judge_part(touched, after.files, before.files, pristine.files, acted.merged.files if acted.merged else None)
+    _judge_part(
+        touched, _by_path(after), _by_path(before), _by_path(pristine), _by_path(acted.merged) if acted.merged else None
+    )
     branch = after.head or "HEAD"
     assert {**before.refs, branch: acted.old} == {**after.refs, branch: acted.old}
+
+
+def _judge_part(
+    touched: set[str],
+    after: Mapping[str, object],
+    before: Mapping[str, object],
+    pristine: Mapping[str, object],
+    merged: Mapping[str, object] | None,
+) -> None:
+    """Demand of files, or of index entries, what must hold after a rollback; `touched` is what the merge touched."""
+    assert {path: after.get(path) for path in touched} == {path: pristine.get(path) for path in touched}
+    others = {path: entry for path, entry in before.items() if path not in touched}
+    assert {path: entry for path, entry in after.items() if path not in touched} == others
+    if merged is not None:
+        # What is gone was the merge's alone.
+        assert {path: before.get(path) for path in touched} == {path: merged.get(path) for path in touched}
 
 
 def prove_mergeable(repo: Repo, acted: Acted, brings: str) -> None:
@@ -106,7 +124,7 @@ def inside_hook(repo: Repo, hook: str, dirt: str) -> Callable[[], Acted]:
     return read
 
 
-def _by_path(snapshot: Snapshot) -> dict[str, str | tuple[str, bytes] | None]:
+def _by_path(snapshot: Snapshot) -> dict[str, str]:
     return {name.rpartition(":")[0]: entry for name, entry in snapshot.index.items()}
 
 

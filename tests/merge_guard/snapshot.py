@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Snapshot:
     commits: frozenset[str]
     """Reached from refs and HEAD; a reflog does not count."""
     own: dict[str, bytes]
-    """Files of `.git` that are the user's: configuration, hooks, stash, excludes."""
+    """Files of `.git` that are the user's, by path in it: configuration, hooks, stash, excludes."""
 
 
 def take(repo: Repo) -> Snapshot:
@@ -46,7 +47,7 @@ def take(repo: Repo) -> Snapshot:
         index=_index(repo),
         refs=refs,
         commits=frozenset(repo("rev-list", "--all", *(["HEAD"] if has_head else [])).split()),
-        own={str(path): path.read_bytes() for path in own if path.is_file()},
+        own={os.path.relpath(path, common): path.read_bytes() for path in own if path.is_file()},
     )
 
 
@@ -69,18 +70,12 @@ def _files(repo: Repo) -> dict[str, tuple[str, bytes]]:
     return found
 
 
+_ENTRY = re.compile(r"(\S+ \d+ \w+) (\d)\t([^\0]+)\0(?:  [^\n]*\n)*?  [^\n]*flags: (\S+)\n")
+
+
 def _index(repo: Repo) -> dict[str, str]:
     """Parse `--debug`, where each entry is followed by indented lines about its times and flags."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in repo("-c", "core.quotePath=true", "ls-files", "--stage", "-v", "--debug").splitlines():
-        if line.startswith("  "):
-            flags = line.partition("flags: ")[2]
-            if flags:
-                found[name] += f" {flags}"
-            continue
-        about, _, path = line.partition("\t")
-        tag, mode, oid, stage = about.split()
-        name = f"{path}:{stage}"
-        found[name] = f"{tag} {mode} {oid}"
+    listed = repo("ls-files", "--stage", "-v", "--debug", "-z") + "\n"
+    found = {f"{path}:{stage}": f"{about} {flags}" for about, stage, path, flags in _ENTRY.findall(listed)}
+    assert len(found) == listed.count("flags: ")
     return found
