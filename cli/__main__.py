@@ -45,6 +45,7 @@ VERBS = {
     "alerts": "what needs a person",
     "spend": "what is spent, promised and left; prices and caps",
     "audit": "what was done with privilege, and the proof of it",
+    "merge": "merge a branch once it has passed its test; what was checked, undo, mend, approve",
     "token": "your token, and those of others",
     "secret": "secrets for agents, in the keychain",
     "ca": "the workspace's own authority and its certificates",
