@@ -263,7 +263,8 @@ def why_ended(task: Task | None) -> str:
     if task is None:
         return "its task is gone."
     how = "has ended" if task.state is TaskState.SUCCEEDED else f"is {task.state.value.replace('_', ' ')}"
-    return f"task {task.id} {how}{'. ' + task.reason if task.reason else ' and has left no finding.'}"
+    said = f"task {task.id} {how}{'. ' + task.reason if task.reason else ' and has left no finding.'}"
+    return f"{said} `quantum logs {task.id}` shows what it wrote." if task.attempt else said
 
 
 def with_flaky(known: Mapping[str, str], command: str, *, now: datetime) -> Mapping[str, str]:
