@@ -38,7 +38,7 @@ CONFIG = """{
 }
 """
 IGNORED = (".quantum/", "logs/", "agent_status.json", "task_queue.json")
-USER_SCOPES = ("read", "submit", "cancel", "operate", "rotate", "admin")
+USER_SCOPES = ("read", "submit", "cancel", "operate", "merge", "rotate", "admin")
 SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {
     "coordinator": ("service:coordinator", "read", "rotate"),
     "safety": ("service:safety", "read", "rotate"),

@@ -223,6 +223,7 @@ def _hello(hello: Hello) -> pb.RunnerHello:
         services_max=hello.services_max,
         memory_bytes=hello.memory_bytes,
         enforcement=hello.enforcement,
+        checks_max=hello.checks_max,
     )
 
 
@@ -270,6 +271,7 @@ def _terms(terms: pb.LeaseTerms) -> LeaseTerms:
         service=_service(terms.service) if terms.HasField("service") else None,
         script_sha256=terms.script_sha256,
         builtin=terms.builtin,
+        check=terms.check,
         secret_params=tuple(terms.secret_params),
     )
 

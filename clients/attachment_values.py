@@ -65,6 +65,8 @@ class Hello:
     memory_bytes: int = 0
     """Of its machine; 0: not known."""
     enforcement: Mapping[str, str] = field(default_factory=dict)
+    checks_max: int = 0
+    """Merge checks beside the tasks; 0: it is not on the repositories' host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ class LeaseTerms(NamedTuple):
     """Of the script's text; empty when that does not travel to other hosts."""
     builtin: str = ""
     """The script's path below the agents that come with Quantum, where it is one of those."""
+    check: bool = False
+    """A merge check, which has a place of its own beside the tasks."""
     secret_params: tuple[str, ...] = ()
     """Params that are masked in what it prints, and no arguments."""
 

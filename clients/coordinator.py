@@ -46,6 +46,7 @@ from clients.coordinator_values import (
     TaskSpec,
     TaskView,
 )
+from clients.merges import MergeClient
 from clients.resuming import PATIENCE, Told, resuming
 from clients.wire_values import moment_in
 from foundation.rpc.channel import Target, TokenSource, open_channel
@@ -54,6 +55,7 @@ from protos.coordinator.v1 import (
     agents_pb2_grpc,
     fleet_pb2,
     fleet_pb2_grpc,
+    merges_pb2,
     queue_pb2,
     queue_pb2_grpc,
     reports_pb2,
@@ -62,7 +64,8 @@ from protos.coordinator.v1 import (
     tasks_pb2_grpc,
 )
 
-REPEATABLE = repeatable(file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, fleet_pb2))
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, fleet_pb2, merges_pb2)
+REPEATABLE = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
@@ -76,6 +79,7 @@ class CoordinatorClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
         self._channel = channel
+        self.merges = MergeClient(channel)
         self._tasks = tasks_pb2_grpc.TaskServiceStub(channel)
         self._queue = queue_pb2_grpc.QueueServiceStub(channel)
         self._agents = agents_pb2_grpc.AgentServiceStub(channel)

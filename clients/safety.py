@@ -116,6 +116,12 @@ class SafetyClient:
         keys = [admission_pb2.AttemptKey(task_id=task_id, fence=fence) for task_id, fence in attempts]
         return renewals_from(await ask(self._admission.Renew, admission_pb2.RenewRequest(attempts=keys), deadline))
 
+    async def identify_attempt(self, credential: str, *, deadline: timedelta = DEADLINE) -> tuple[str, int]:
+        """Whose a credential is, as (task id, fence). Raises Unauthenticated for one of no running attempt."""
+        request = admission_pb2.IdentifyAttemptRequest(credential=credential)
+        attempt = (await ask(self._admission.IdentifyAttempt, request, deadline)).attempt
+        return attempt.task_id, attempt.fence
+
     # Breakers
 
     async def list_breakers(

@@ -61,6 +61,7 @@ def candidate_to(candidate: Candidate) -> admission_pb2.Candidate:
         project=candidate.project,
         uses=candidate.uses,
         origin=candidate.origin,
+        identified=candidate.identified,
     )
 
 

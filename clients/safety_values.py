@@ -39,7 +39,8 @@ class Outcome(NamedTuple):
 class Candidate(NamedTuple):
     """An attempt that wants to start; `fence` is the one that it will carry.
 
-    `origin` is the task that it retries, else the one whose child it is: it spends under the same cap.
+    `origin` is the task that it retries, else the one whose child it is: it spends under the same cap. `identified`: it
+    gets a credential also where it may spend nothing.
     """
 
     task_id: str
@@ -48,6 +49,7 @@ class Candidate(NamedTuple):
     project: str = ""
     uses: tuple[str, ...] = ()
     origin: str = ""
+    identified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

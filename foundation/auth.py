@@ -12,10 +12,12 @@ from foundation.errors import Internal, Unavailable
 
 PUBLIC = "public"
 SERVICE = "service"
+ATTEMPT = "attempt"
+"""What the credential of a running attempt allows, where its own verifier is asked; it cannot be issued."""
 JOIN = "join"
 """What an invitation allows, and nothing else does."""
 _SERVICE_PREFIX = "service:"
-USER_SCOPES = frozenset({"read", "submit", "cancel", "operate", "rotate", "admin"})
+USER_SCOPES = frozenset({"read", "submit", "cancel", "operate", "merge", "rotate", "admin"})
 SCOPES = USER_SCOPES | {"runner"}
 
 
@@ -29,6 +31,8 @@ class Caller:
     scopes: frozenset[str]
     runner: str = ""
     """The one runner that may use this token, over TCP, beside a certificate of its name; empty: it is not bound."""
+    attempt: tuple[str, int] | None = None
+    """Task and fence of the attempt whose credential this is; None: it is a token."""
     in_grace: bool = False
     """Whether safety could not be asked, so that an answer from a while ago is gone by."""
 

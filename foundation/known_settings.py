@@ -125,6 +125,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "retention_bytes": _size("5GB", "1MB", "1PB", "room that ended tasks may take"),
         "undecided_days": _number(90, 0.00001, 3_650, "how long a dead or undecided task is kept"),
         "catalogue_scan_seconds": _number(2, 0.05, 3_600, "pause between looks at agents/"),
+        "merge_reconcile_seconds": _number(30, 0.05, 3_600, "pause between looks at guarded branches"),
         "export_interval_seconds": _number(1, 0.05, 3_600, "least pause between two exports of the same file"),
         "export_open_tasks_max": _integer(1_000, 0, 100_000, "open tasks in task_queue.json"),
         "export_ended_tasks_max": _integer(100, 0, 100_000, "ended tasks in task_queue.json"),

@@ -53,6 +53,11 @@ class Workspace:
         return self.state / "repositories.toml"
 
     @property
+    def hooks_token(self) -> Path:
+        """The token of the git hooks, in a file that they read: it may ask for merge checks and nothing else."""
+        return self.state / "hooks" / "token"
+
+    @property
     def agents(self) -> Path:
         """The agents' scripts and manifests."""
         return self.root / "agents"

@@ -23,6 +23,7 @@ from gateway.routes import (
     document,
     health,
     log,
+    merges,
     metrics,
     mode,
     page,
@@ -67,7 +68,7 @@ def create_app(state: Gateway) -> OpenAPI:
     problem.install(app, log=get_logger("gateway"), ids=SystemIds(state.clock))
     rooms = (
         *(tasks, log, agents, health, reports, metrics, queue, runners, document),
-        *(mode, breakers, budgets, spend, alerts, audit),
+        *(mode, breakers, budgets, spend, alerts, audit, merges),
     )
     for room in rooms:
         app.register_api(room.routes)

@@ -6,7 +6,7 @@ import json
 import math
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from foundation.errors import Internal, Kind, QuantumError
@@ -80,10 +80,18 @@ def document(error: QuantumError) -> dict[str, object]:
     return body
 
 
+def wants_text() -> bool:
+    """Whether the present request asks for plain text and nothing else, as git hooks do, which can read no JSON."""
+    return request.headers.get("Accept", "").strip() == "text/plain"
+
+
 def answer(error: QuantumError) -> Response:
-    """The HTTP answer that stands for an error."""
+    """The HTTP answer that stands for an error: a problem document, or its sentence for whoever wants text alone."""
     status = status_of(error)
-    response = Response(json.dumps(document(error)), status=status.value, content_type=MEDIA_TYPE)
+    if wants_text():
+        response = Response(f"{error.message}\n", status=status.value, content_type="text/plain; charset=utf-8")
+    else:
+        response = Response(json.dumps(document(error)), status=status.value, content_type=MEDIA_TYPE)
     if status in RETRY_AFTER_SECONDS or error.retry_after is not None:
         wait = error.retry_after.total_seconds() if error.retry_after else RETRY_AFTER_SECONDS.get(status, 1)
         response.headers["Retry-After"] = str(max(1, math.ceil(wait)))

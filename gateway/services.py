@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 _SLACK = timedelta(seconds=2)
 """What a call may need beyond its own deadline to come back and say so."""
-_STREAM_TICK = timedelta(milliseconds=500)
+STREAM_TICK = timedelta(milliseconds=500)
+"""How often a stream in which nothing comes is looked at."""
 _HEALTH_DEADLINE = timedelta(seconds=2)
 
 _SAYS_NOTHING_OF_THE_TOKEN = {Kind.UNAUTHENTICATED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.CANCELLED, Kind.INTERNAL}
@@ -86,7 +87,7 @@ class Services:
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T | None, None, None]:
         """Yields what a stream yields, and None at each tick."""
-        yield from self._loop.iterate(items, tick=_STREAM_TICK)
+        yield from self._loop.iterate(items, tick=STREAM_TICK)
 
     def next_clients(self) -> Clients:
         """The clients whose turn it is."""
@@ -134,9 +135,9 @@ class CallerServices:
         """What safety answers; `work` is handed the time that is left. Raises QuantumError."""
         return self._ask("safety service", lambda clients, left: work(clients.safety, left))
 
-    def log(self, open_log: Callable[[CoordinatorClient], AsyncGenerator[T, None]]) -> Generator[T | None, None, None]:
+    def stream(self, open_: Callable[[CoordinatorClient], AsyncGenerator[T, None]]) -> Generator[T | None, None, None]:
         """The items of a stream of the coordinator, and None at each tick; closing the generator ends the stream."""
-        items = _as(self._token, open_log(self._services.next_clients().coordinator))
+        items = _as(self._token, open_(self._services.next_clients().coordinator))
         for item in self._services.iterate(items):
             self.verified |= item is not None
             yield item

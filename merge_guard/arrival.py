@@ -21,8 +21,9 @@ def read_arrival(
     """Return what came, or why there is nothing to check, as a sentence.
 
     The hints are what a hook saw (hex names or empty): they are never believed, but where HEAD has gone on since
-    then there is nothing to check any more. `old` is the previous tip by HEAD's reflog, an ancestor of `new` always,
-    and the first parent of a true merge. A merge that stands uncommitted is none yet, a squashed one is none at all.
+    then there is nothing to check any more. `old` is the previous tip by HEAD's reflog and an ancestor of `new`. It
+    is a true merge if `old` is its first parent, else a fast-forward: git makes an octopus of what it can forward to
+    without naming `old`. A merge that stands uncommitted is none yet, a squashed one is none at all.
     """
     new = git.commit_of("HEAD")
     if not new:
@@ -43,15 +44,12 @@ def read_arrival(
         return Nothing(reason="There was no commit before it, or the same one.")
     if old_hint and old_hint != old:
         return Nothing(reason=f"HEAD was at {old[:12]} before, not at {old_hint[:12]}.")
-    fast_forward = "Fast-forward" in message
-    if not fast_forward and len(parents) > 1 and parents[0] != old:
-        return Nothing(reason="The first parent of the merge is not where the branch was before.")
     if not git.is_ancestor(old, new):
         return Nothing(reason="The branch was rewritten: it does not hold any more what it held before.")
     return Arrival(
         old=old,
         new=new,
-        kind=Kind.FAST_FORWARD if fast_forward or len(parents) < 2 else Kind.MERGE,
+        kind=Kind.MERGE if len(parents) > 1 and parents[0] == old else Kind.FAST_FORWARD,
         branch=current_branch(git),
         pulled=message.startswith("pull"),
         commits=int(git.text("rev-list", "--count", "--first-parent", f"{old}..{new}")),

@@ -17,7 +17,7 @@ from pathlib import Path
 from foundation.errors import QuantumError
 from foundation.files import sync
 from merge_guard.git import Git, GitFailed
-from merge_guard.intent import Intent, remove_intent, write_intent
+from merge_guard.intent import Intent, read_intents, remove_intent, write_intent
 from merge_guard.locks import drop_index_lock, holds_index_lock, left_ref_locks, mark, ref_locks, take_index_lock
 from merge_guard.repository import current_branch, merge_heads
 from merge_guard.restoring import put_back
@@ -81,8 +81,9 @@ def make_move(
     except (QuantumError, OSError, NotMade) as error:
         reason = sentence_end(error)
         try:
-            # A git that was killed may have made the move and not have said so.
-            settled = settle(git, repository, intent)
+            # With the locks that were recorded. A git that was killed may have made the move and not have said so.
+            recorded = [one for one in read_intents(repository) if one.check == intent.check]
+            settled = settle(git, repository, recorded[0] if recorded else intent)
         except (QuantumError, OSError) as worse:
             reason += f"; it could not be undone either ({sentence_end(worse)}): `quantum merge doctor` does it"
             raise NotMade(reason) from error
@@ -182,10 +183,10 @@ def _locked_move(
 ) -> None:
     take_index_lock(intent)
     step("locked")
+    _demand_free(git, repository, intent, changes)
     for copy in (intent.index_before, intent.index_after):
         _copy_whole(intent.index, copy)
     step("copied")
-    _demand_free(git, repository, intent, changes)
     _with_copy(git, intent, "update-index", "-q", "--refresh", may_be=(0, 1))
     _with_copy(git, intent, *_switch(intent, "-n"))
     with git.conversation("update-ref", "--create-reflog", "-m", message, "--stdin") as refs:

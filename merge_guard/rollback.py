@@ -41,8 +41,7 @@ def roll_back(
             mend_held(repository, git)
             kept_ref, remark = _roll_back_held(git, repository, arrival, check_id, now, confirm, step)
     except (NotMade, QuantumError, OSError) as error:
-        reason = sentence_end(error)
-        return Outcome(action=Action.REFUSED, sentence=f"It is not taken back: {reason[:1].lower()}{reason[1:]}.")
+        return Outcome(action=Action.REFUSED, sentence=f"It is not taken back: {sentence_end(error)}.")
     told = [f"{arrival.branch or 'HEAD'} is at {arrival.old[:12]} again", f"what came is kept in {kept_ref}"]
     sentence = f"{'; '.join([*told, *filter(None, [remark])])}."
     return Outcome(action=Action.ROLLED_BACK, sentence=sentence, kept_ref=kept_ref)

@@ -124,8 +124,9 @@ def in_words(found: list[str]) -> str:
 
 
 def show(path: bytes) -> str:
-    """A path for people."""
-    return path.decode(errors="backslashreplace")
+    """A path for people: on one line, and nothing in it that a terminal would obey."""
+    text = path.decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def same_file(one: bytes, other: bytes, *, executable: bool = True) -> bool:

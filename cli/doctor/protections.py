@@ -11,6 +11,9 @@ from pathlib import Path
 
 from cli.authority import TcpSettings
 from cli.doctor.findings import Protection, broken, each, off, on, untold
+from cli.hooks.standing import State, standing
+from cli.hooks.targets import targets
+from cli.hooks.token import token_id
 from cli.session import Session
 from foundation.addresses import is_wildcard
 from foundation.secrets import (
@@ -206,6 +209,24 @@ def _alert_line(path: Path) -> str:
     return f"echo {example} > {shlex.quote(str(path))} && {RESTART}  # docs/alerts.md has webhooks and mail"
 
 
+def _merge_guard(session: Session) -> Iterator[Protection]:
+    what, workspace = "merge guard", session.workspace
+    found = [standing(target, workspace) for target in targets(session, None)]
+    guarded = [one for one in found if one.state is not State.ABSENT]
+    for one in guarded:
+        if one.state is State.BYPASSED:
+            yield broken(what, f"{one.folder}: {one.reason}", one.remedy)
+    if guarded and not token_id(workspace):
+        yield broken(what, "The hooks have no token.", "quantum up --detach && quantum hooks install")
+    for one in found:
+        if one.state is State.ABSENT:
+            yield off(what, f"{one.folder}: {one.reason}", one.remedy)
+    if guarded and all(one.state is State.GUARDED for one in found):
+        yield on(what, f"a merge into {', '.join(str(one.folder) for one in guarded)} is checked")
+    elif not found:
+        yield off(what, "Neither the workspace nor a project is in a git repository.", "quantum hooks install FOLDER")
+
+
 ALL: dict[str, Callable[[Session], Iterator[Protection]]] = {
     "database encryption": _encryption,
     "database key": _key,
@@ -218,5 +239,6 @@ ALL: dict[str, Callable[[Session], Iterator[Protection]]] = {
     "gateway": _gateway,
     "certificates": _certificates,
     "alert channels": _alert_config,
+    "merge guard": _merge_guard,
 }
 """By what each is called."""

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.documents import document, documents
+from cli.merging.standing import MergeStanding, standing
 from cli.options import json_option
 from cli.printing import counted, emit, printable, table, when
 from cli.runners.showing import labels, memory, services, taken, why_held
@@ -44,13 +45,16 @@ def command(session: Session, as_json: bool) -> int:
         stats = _unless_away(lambda: connected.call(connected.coordinator.queue_stats()))
         mode = _unless_away(lambda: connected.call(connected.safety.get_mode()))
         alerts = _unless_away(lambda: connected.call(connected.safety.alerts.list()))
+        merges = _unless_away(lambda: standing(connected))
     if as_json:
-        emit(_to_document(session, running, word, serving, stats, mode, alerts))
+        emit(_to_document(session, running, word, serving, stats, mode, alerts, merges))
     else:
         click.echo(f"{workspace.root}: {word}, at {running.gateway.url}/")
         _say_processes(running, serving)
         _say_mode(mode)
         _say_queue(stats)
+        if isinstance(merges, MergeStanding) and merges.line:
+            click.echo(merges.line)
         _say_alerts(alerts)
     return 0 if word == "ok" else EXIT_NOT_HEALTHY
 
@@ -64,7 +68,14 @@ def _unless_away(ask: Any) -> Any:
 
 
 def _to_document(
-    session: Session, running: Running, word: str, serving: dict[str, bool], stats: Any, mode: Any, alerts: Any
+    session: Session,
+    running: Running,
+    word: str,
+    serving: dict[str, bool],
+    stats: Any,
+    mode: Any,
+    alerts: Any,
+    merges: Any,
 ) -> dict[str, Any]:
     alive = running.alive
     everyone = {**({"up": running.supervisor} if running.supervisor else {}), **running.processes}
@@ -73,7 +84,7 @@ def _to_document(
     }
     unknown = {
         name: value.message
-        for name, value in (("queue", stats), ("mode", mode), ("alerts", alerts))
+        for name, value in (("queue", stats), ("mode", mode), ("alerts", alerts), ("merges", merges))
         if isinstance(value, QuantumError)
     }
     return {
@@ -84,6 +95,7 @@ def _to_document(
         "mode": None if isinstance(mode, QuantumError) else document(mode),
         "queue": None if isinstance(stats, QuantumError) else document(stats),
         "alerts": None if isinstance(alerts, QuantumError) else documents(_open(alerts)),
+        "merges": None if isinstance(merges, QuantumError) else document(merges),
         "unknown": unknown,
     }
 

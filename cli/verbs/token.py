@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 import click
 
 from cli.documents import document, documents
+from cli.hooks.token import keep_good
 from cli.options import Duration, dry_run_option, json_option
 from cli.printing import emit, table, when
 from cli.rotation import Rotation, RotationSettings, places
 from cli.session import Session
-from clients.safety_values import TokenView
+from clients.safety_values import IssuedToken, TokenView
 from foundation.errors import NotFound
 from foundation.loop import BackgroundLoop
 from foundation.settings import load
@@ -37,7 +38,7 @@ def show(session: Session, as_json: bool) -> None:
 @command.command()
 @click.option("--name", required=True, help="Whose it is, or what for; shown in lists and beside what it did.")
 @click.option(
-    "--scopes", required=True, help="Any of read, submit, cancel, operate, rotate, admin; with commas between."
+    "--scopes", required=True, help="Any of read, submit, cancel, operate, merge, rotate, admin; with commas between."
 )
 @click.option("--lifetime", type=Duration(), help="After this it is no longer good; without, it does not expire.")
 @json_option
@@ -76,12 +77,27 @@ def rotate(session: Session, all_of_them: bool, due: bool, as_json: bool) -> Non
             settings = load(RotationSettings, environ=session.environ, workspace=workspace)
             wanted = rotation.due(wanted, timedelta(seconds=settings.token_rotation_seconds), now=session.clock.now())
         replaced = {place.holder: rotation.rotate(place) for place in wanted}
+    renewed = _renew_hooks_token(session, due=due) if all_of_them else None
     if as_json:
-        emit({"replaced": [{"holder": holder, "token": document(one)} for holder, one in replaced.items()]})
+        listed = [{"holder": holder, "token": document(one)} for holder, one in replaced.items()]
+        emit({"replaced": listed, "hooks_token": document(renewed.token) if renewed else None})
         return
+    if renewed:
+        click.echo(f"The token of the git hooks is a new one, in {session.workspace.hooks_token}.")
     for holder, before in replaced.items():
         until = f"; the old one is good until {when(before.expires_at)}" if before and before.expires_at else ""
         click.echo(f"The token of {holder} is a new one, in {session.secrets.describe}{until}.")
+
+
+def _renew_hooks_token(session: Session, *, due: bool) -> IssuedToken | None:
+    """The git hooks cannot replace theirs themselves: it is good for merge checks alone."""
+    if not (session.workspace.repositories_file.exists() or session.workspace.hooks_token.exists()):
+        return None
+    settings = load(RotationSettings, environ=session.environ, workspace=session.workspace)
+    age = timedelta(seconds=settings.token_rotation_seconds) if due else timedelta(0)
+    overlap = timedelta(seconds=settings.token_overlap_seconds)
+    with session.connected() as connected:
+        return keep_good(session.workspace, connected, age=age, overlap=overlap, now=session.clock.now())
 
 
 @command.command("list")

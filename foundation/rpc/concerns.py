@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import grpc.aio
 
-from foundation.auth import PUBLIC, TokenVerifier, allows, calling_as
+from foundation.auth import ATTEMPT, PUBLIC, TokenVerifier, allows, calling_as
 from foundation.clock import Clock
 from foundation.errors import Denied, Internal, Invalid, QuantumError, Unauthenticated, Unavailable
 from foundation.ids import Ids
@@ -107,8 +107,11 @@ async def _abort(call: Call, error: QuantumError) -> None:
     await call.context.abort(code_of(error.kind), status.message, trailing_metadata=details)
 
 
-def authenticate(verifier: TokenVerifier, scopes: Mapping[str, str]) -> Concern:
+def authenticate(tokens: TokenVerifier, scopes: Mapping[str, str], attempts: TokenVerifier | None = None) -> Concern:
     """Let a call through when its token has the method's scope; `current_caller()` is the holder inside.
+
+    `attempts` is asked, and it alone, about what comes to methods of the scope "attempt": credentials open no other
+    door, and tokens not this one.
 
     A stream may stay open for days, so its token is looked at again and again: it ends with the token.
     """
@@ -119,6 +122,7 @@ def authenticate(verifier: TokenVerifier, scopes: Mapping[str, str]) -> Concern:
         if scope == PUBLIC:
             yield
             return
+        verifier = attempts if attempts is not None and scope == ATTEMPT else tokens
         token = _token(call)
         caller = await verifier.verify(token)
         if not allows(caller.scopes, scope):

@@ -46,11 +46,12 @@ class RpcServer:
         logger: Logger,
         clock: Clock,
         tcp: TcpDoor | None = None,
+        attempts: TokenVerifier | None = None,
     ) -> None:
         """To be made inside a running loop.
 
         `scopes` names the scope of every method, like `/quantum.safety.v1.Safety/GetMode`. With `tcp` it is served
-        over TLS too.
+        over TLS too. `attempts` knows the credentials of attempts, for methods of the scope "attempt".
         """
         self._name = name
         self._logger = logger
@@ -68,7 +69,7 @@ class RpcServer:
         self._concerns = (
             require_deadline(),
             require_bound(tcp.workspace_key if tcp is not None else ""),
-            authenticate(verifier, self._scopes),
+            authenticate(verifier, self._scopes, attempts),
             *((require_role(tcp),) if tcp is not None else ()),
             self._track_streams,
             answer_errors(logger, SystemIds(clock), self._stopping),

@@ -66,7 +66,7 @@ class OpenLog:
         self._slots = gateway().slots
         self._slots.take()
         self._closed = False
-        self._chunks = caller().log(lambda coordinator: coordinator.read_log(task_id, offset=offset, follow=follow))
+        self._chunks = caller().stream(lambda coordinator: coordinator.read_log(task_id, offset=offset, follow=follow))
         try:
             self._first = self._next_piece() if not follow else next(self._chunks, None)
         except BaseException:

@@ -18,6 +18,7 @@ routes = Blueprint("page", __name__)
 SESSION_COOKIE = "quantum_session"
 FORM_COOKIE = "quantum_form"
 _RECENT_TASKS = 20
+_RECENT_MERGES = 5
 _REFRESH_SECONDS = 5
 
 
@@ -71,7 +72,7 @@ def sign_out() -> Response:
 
 
 def _status_page(session: Session | None) -> Response:
-    figures, page, alerts = None, None, None
+    figures, page, alerts, merges = None, None, None, None
     problem: QuantumError | None = None
     try:
         figures = gather()
@@ -79,6 +80,11 @@ def _status_page(session: Session | None) -> Response:
             lambda coordinator, left: coordinator.list_tasks(limit=_RECENT_TASKS, deadline=left)
         )
         alerts = unless_out_of_reach(lambda: caller().safety(lambda safety, left: safety.alerts.list(deadline=left)))
+        merges = unless_out_of_reach(
+            lambda: caller().coordinator(
+                lambda coordinator, left: coordinator.merges.list(limit=_RECENT_MERGES, deadline=left)
+            )
+        )
     except Unauthenticated:
         raise
     except QuantumError as error:
@@ -89,6 +95,7 @@ def _status_page(session: Session | None) -> Response:
         figures=figures,
         tasks=page.tasks if isinstance(page, TaskPage) else (),
         alerts=alerts,
+        merges=merges,
         problem=problem,
         now=gateway().clock.now(),
         is_error=lambda value: isinstance(value, QuantumError),

@@ -65,6 +65,8 @@ Tell = Callable[[], None]
 _SHUT_DOWN_PATIENCE = timedelta(seconds=12)
 _ACKNOWLEDGED_WITHIN_SECONDS = 1.0
 _STOP_GRACE = timedelta(seconds=1)
+_CHECKS_MAX = 2
+"""Merge checks at the same time, beside the tasks. A runner that joined has none: the repositories are not there."""
 _EXIT_WARDEN_LOST = 70
 _EXIT_NOT_LET_IN = 77
 
@@ -290,6 +292,7 @@ class _Parts:
                 services_max=self._settings.max_services,
                 memory_bytes=memory_bytes(),
                 enforcement=runner.enforcement,
+                checks_max=_CHECKS_MAX if self._membership is None else 0,
             ),
             runner=runner,
             followers=followers,

@@ -30,6 +30,8 @@ from protos.coordinator.v1 import (
     agents_pb2_grpc,
     fleet_pb2,
     fleet_pb2_grpc,
+    merges_pb2,
+    merges_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     reports_pb2,
@@ -42,6 +44,8 @@ from protos.coordinator.v1 import (
 from protos.scopes import scopes_of
 from services.coordinator.adapters.catalogue_files import FileCatalogue
 from services.coordinator.adapters.exports import ExportFile
+from services.coordinator.adapters.git_repositories import GitRepositories
+from services.coordinator.adapters.merge_safety import AttemptVerifier, ClientMergeSafety
 from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientBell, ClientGate
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
@@ -61,6 +65,7 @@ from services.coordinator.app.holdings import Holdings
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.keep_services import KeepServices
 from services.coordinator.app.log import ReadLog
+from services.coordinator.app.merges_guard import MergeGuard
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.queue import Queue
@@ -71,14 +76,16 @@ from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
 from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
+from services.coordinator.merge_servicer import MergeServicer
 from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
+from services.coordinator.ports_merges import MergeSafety
 from services.coordinator.runner_servicer import RunnerServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
 from services.coordinator.settings import CoordinatorSettings
 
 _SECRET_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2)
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2, merges_pb2)
 _PACKAGE = "quantum.coordinator.v1"
 _NARROW = {"runner": frozenset(f"/{_PACKAGE}.RunnerService/{method}" for method in ("Attach", "GetScript"))}
 """What a machine that is only a runner may ask over TCP, whatever token somebody might use there."""
@@ -99,6 +106,7 @@ class Surroundings:
     gate: SafetyGate
     audit_log: AuditLog
     bell: AlertBell
+    merge_safety: MergeSafety
     clock: SystemClock
     changes: Changes
 
@@ -175,6 +183,12 @@ class Coordinator:
         )
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
         self.retention = Retention(store, _retention_rules(settings), clock=clock)
+        self.explain = Explain(store, catalogue, self.dispatch, self.services, clock=clock)
+        self.read_log = ReadLog(store, changes, self.dispatch)
+        repositories, safety = GitRepositories(workspace.repositories_file), around.merge_safety
+        self.merges = MergeGuard(
+            store, catalogue, changes, repositories, safety, self.explain, self.read_log, ids=ids, clock=clock
+        )
         self.tell_acts = TellActs(store, around.audit_log)
         self.tell_alerts = TellAlerts(store, around.bell)
         self.exports = Exports(
@@ -204,8 +218,8 @@ class Coordinator:
             cancel=self.cancel,
             retry=Retry(store, catalogue, changes, cap, keys_good_for=settings.keys_good_for, ids=ids, clock=clock),
             decide=Decide(store, changes, clock=clock),
-            explain=Explain(store, catalogue, self.dispatch, self.services, clock=clock),
-            read_log=ReadLog(store, changes, self.dispatch),
+            explain=self.explain,
+            read_log=self.read_log,
         )
         queue = QueueServicer(
             Queue(
@@ -227,6 +241,8 @@ class Coordinator:
         server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
         server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
         server.add(fleet_pb2_grpc.add_FleetServiceServicer_to_server, fleet, f"{_PACKAGE}.FleetService")
+        merges = MergeServicer(self.merges)
+        server.add(merges_pb2_grpc.add_MergeServiceServicer_to_server, merges, f"{_PACKAGE}.MergeService")
 
     async def run_loops(self, stop: asyncio.Event) -> None:
         """Run everything that runs by itself until `stop`; a loop that ends by a fault of ours ends them all."""
@@ -240,6 +256,9 @@ class Coordinator:
             every(settings.catalogue_scan_seconds, self.keep_services.step, name="services"),
             every(TELL_ACTS_SECONDS, self.services.tell, name="service_alerts"),
             every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
+            every(TELL_ACTS_SECONDS, self.merges.sweep.step, name="merge_sweep"),
+            every(TELL_ACTS_SECONDS, self.merges.tell.step, name="merge_outcomes"),
+            every(settings.merge_reconcile_seconds, self.merges.reconcile.step, name="merge_reconcile"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
             every(
@@ -299,7 +318,10 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
             scopes = scopes_of(contract.DESCRIPTOR for contract in _CONTRACTS)
             roles = ("gateway", "runner", "user")
             door = door_of(workspace, "coordinator", settings.coordinator_listen, roles=roles, narrow=_NARROW)
-            server = RpcServer("coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock, tcp=door)
+            attempts = AttemptVerifier(safety)
+            server = RpcServer(
+                "coordinator", verifier=verifier, scopes=scopes, logger=logger, clock=clock, tcp=door, attempts=attempts
+            )
             coordinator = Coordinator(
                 Surroundings(
                     workspace=workspace,
@@ -309,6 +331,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                     gate=ClientGate(safety),
                     audit_log=ClientAuditLog(safety),
                     bell=ClientBell(safety),
+                    merge_safety=ClientMergeSafety(safety, StopFile(workspace.stop_file)),
                     clock=clock,
                     changes=Changes(),
                 )

@@ -53,6 +53,7 @@ def hello_from(message: pb.RunnerHello) -> Hello:
         services_max=message.services_max,
         memory_bytes=message.memory_bytes,
         enforcement=dict(message.enforcement),
+        checks_max=message.checks_max,
     )
 
 
@@ -273,6 +274,7 @@ def _terms_of(grant: Grant) -> pb.LeaseTerms:
         service=_service(defaults.service, agent.health_every) if is_service and defaults.service else None,
         script_sha256=agent.script_sha256,
         builtin=agent.builtin,
+        check=agent.is_check,
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports_merges import MergeRows
 
 T = TypeVar("T")
 
@@ -102,7 +103,7 @@ class Refusal:
     at: datetime
 
 
-class StoreTransaction(Protocol):
+class StoreTransaction(MergeRows, Protocol):
     """One transaction. Reads see its own writes. Everything in it is durable together, or nothing is."""
 
     # -- tasks
@@ -259,7 +260,8 @@ class Store(Protocol):
 class Candidate(NamedTuple):
     """An attempt that dispatch would like to start; `fence` is the one that it would carry.
 
-    `origin` is the task that it retries, else the one whose child it is.
+    `origin` is the task that it retries, else the one whose child it is. `identified`: it gets a credential in any
+    case.
     """
 
     task_id: str
@@ -268,6 +270,7 @@ class Candidate(NamedTuple):
     project: str
     uses: tuple[str, ...]
     origin: str = ""
+    identified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

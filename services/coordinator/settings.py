@@ -44,6 +44,7 @@ class CoordinatorSettings:
     retention_bytes: int
     undecided_days: float
     catalogue_scan_seconds: float
+    merge_reconcile_seconds: float
     export_interval_seconds: float
     export_open_tasks_max: int
     export_ended_tasks_max: int

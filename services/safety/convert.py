@@ -87,6 +87,7 @@ def candidates_in(messages: Iterable[admission_pb2.Candidate]) -> list[Candidate
             project=message.project,
             uses=tuple(message.uses),
             origin=message.origin,
+            identified=message.identified,
         )
         for message in messages
     ]

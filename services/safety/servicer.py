@@ -66,6 +66,13 @@ class AdmissionServicer(admission_pb2_grpc.AdmissionServiceServicer):
             renewals=map(convert.renewal_out, answer.renewals), mode=answer.mode.name, epoch=answer.epoch
         )
 
+    async def IdentifyAttempt(
+        self, request: admission_pb2.IdentifyAttemptRequest, context: Context
+    ) -> admission_pb2.IdentifyAttemptResponse:
+        """Say whose a credential is."""
+        task, fence = self._admission.identify(request.credential)
+        return admission_pb2.IdentifyAttemptResponse(attempt=admission_pb2.AttemptKey(task_id=task, fence=fence))
+
 
 class BreakerServicer(breakers_pb2_grpc.BreakerServiceServicer):
     """Breakers on the wire."""

@@ -13,7 +13,7 @@ def protections(system: System, code: int = 0) -> dict[str, dict[str, object]]:
 
 def test_with_everything_up_all_is_on_but_what_a_person_chooses(shared: System) -> None:
     every = protections(shared)
-    assert {what for what, one in every.items() if not one["on"]} == {"keychain", "alert channels"}
+    assert {what for what, one in every.items() if not one["on"]} == {"keychain", "alert channels", "merge guard"}
     assert "as they were written" in str(every["audit log"]["found"])
     assert "$50.00 per day" in str(every["spend caps"]["found"])
 

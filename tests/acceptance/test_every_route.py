@@ -44,6 +44,7 @@ class Row:
     """Scopes, with a + between them."""
     own: int
     body: object = None
+    query: str = ""
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -59,6 +60,10 @@ TABLE = [
     Row("GET /breakers", "read", 200),
     Row("GET /budgets", "read", 200),
     Row("GET /coverage/status", "read", 200),
+    Row("GET /merges", "read", 200),
+    Row("GET /merges/freedom", "read", 404, query="?repository=0nobody"),
+    Row("GET /merges/<check_id>", "merge", 404),
+    Row("GET /merges/<check_id>/follow", "merge", 404),
     Row("GET /metrics", "read", 200),
     Row("GET /metrics/dashboard", "read", 200),
     Row("GET /mode", "read", 200),
@@ -75,6 +80,12 @@ TABLE = [
     Row("POST /breakers/<scope>/force-closed", "admin", 200, {"for": "1m"}),
     Row("POST /breakers/<scope>/reset", "operate", 200, {}),
     Row("POST /budgets/<scope>/reset", "operate", 404, {"reason": "mended"}),
+    Row("POST /hooks/merge", "merge", 404, {"repository": "0nobody", "folder": "/", "event": "post-merge"}),
+    Row("POST /merges/requests", "merge", 404, {"repository": "0nobody", "folder": "/", "topic": "feature"}),
+    Row("POST /merges/approve", "operate", 404, {"repository": "0nobody", "reason": "mended"}),
+    Row("POST /merges/<check_id>/confirm", ATTEMPT, 404, {"old": "a" * 40, "new": "b" * 40}),
+    Row("POST /merges/<check_id>/leave", "merge", 404, {}),
+    Row("POST /merges/<check_id>/undone", "operate", 404, {}),
     Row("POST /queue/pause", "operate", 200, {}),
     Row("POST /queue/resume", "operate", 200, {}),
     Row("POST /queue/clear", "operate", 200, {}),
@@ -97,7 +108,7 @@ TABLE = [
 ]
 """Written by hand: a route without its row here fails the test."""
 
-PLACES = {"<scope>": "agent:nobody", "<cause>": "breaker:agent:nobody", "<name>": "one"}
+PLACES = {"<scope>": "agent:nobody", "<cause>": "breaker:agent:nobody", "<name>": "one", "<check_id>": "0" * 26}
 OPEN = {"GET /health", "GET /openapi.json", "GET /", "POST /session", "POST /session/end"}
 """They have something to say to others too, and are tried one by one below."""
 
@@ -179,11 +190,9 @@ def try_all(app: OpenAPI, at: Doors) -> dict[tuple[str, str], tuple[int, int]]:
         for row in TABLE:
             for name, (text, answer) in shown(at, row, column).items():
                 method, path = row.route.replace("<task_id>", at.ended_task).split()
-                path = (
-                    path.replace("<scope>", "agent:nobody")
-                    .replace("<cause>", "breaker:agent:nobody")
-                    .replace("<name>", "one")
-                )
+                for place, name_there in PLACES.items():
+                    path = path.replace(place, name_there)
+                path += row.query
                 if column == "worthless" and method == "POST":
                     seen[f"{row.route} with a wrong body", name] = (ask(client, method, path, text, {"x": 1}), answer)
                 for one in ("HEAD", "GET") if method == "GET" else (method,):
@@ -197,7 +206,8 @@ def shown(at: Doors, row: Row, column: str) -> dict[str, tuple[str | None, int]]
     if column == "worthless":
         return {name: (text, 401) for name, text in keyring.worthless().items()}
     if column == "wrong" and row.needs == ATTEMPT:
-        return {"a token": (keyring.with_scopes(EVERY_SCOPE), 403)}
+        # To the coordinator, where it takes an attempt's credential, a token is a text that nobody knows.
+        return {"a token": (keyring.with_scopes(EVERY_SCOPE), refused_to_tokens(row.route))}
     if column == "wrong":
         without = {f"without {scope}": (keyring.with_scopes(EVERY_SCOPE - {scope}), 403) for scope in row.scopes}
         return {**without, "attempt": (keyring.attempt, refused_to_attempts(row.route))}
@@ -209,6 +219,11 @@ def refused_to_attempts(route: str) -> int:
     """Safety knows attempts and lets them spend alone; to the coordinator theirs is a text that nobody knows."""
     of_safety = ("alerts", "audit", "breakers", "budgets", "mode", "spend")
     return 403 if route.split("/")[1].split("?")[0] in of_safety else 401
+
+
+def refused_to_tokens(route: str) -> int:
+    """The same the other way round."""
+    return 401 if "/merges/" in route else 403
 
 
 def ask(client: FlaskClient, method: str, path: str, text: str | None, body: object = None) -> int:

@@ -25,6 +25,7 @@ from tests.acceptance.doors import EVERY_SCOPE, Doors, doors
 TABLE = """
 safety      AdmissionService  Admit               service:coordinator
 safety      AdmissionService  Renew               service:coordinator
+safety      AdmissionService  IdentifyAttempt     service:coordinator
 safety      AlertService      RaiseAlert          service
 safety      AlertService      ListAlerts          read
 safety      AlertService      AcknowledgeAlert    operate
@@ -74,6 +75,15 @@ coordinator QueueService      UndoClearQueue      operate
 coordinator FleetService      ListRunners         read
 coordinator FleetService      DrainRunner         operate
 coordinator FleetService      ResumeRunner        operate
+coordinator MergeService      StartMergeCheck     merge
+coordinator MergeService      LeaveMergeCheck     merge
+coordinator MergeService      GetMergeCheck       merge
+coordinator MergeService      ListMergeChecks     read
+coordinator MergeService      WatchMergeCheck     merge
+coordinator MergeService      ConfirmMergeCheck   attempt
+coordinator MergeService      GetMergeFreedom     read
+coordinator MergeService      ApproveMerge        operate
+coordinator MergeService      RecordMergeUndone   operate
 coordinator ReportService     ListReports         read
 coordinator RunnerService     Attach              runner
 coordinator RunnerService     GetScript           runner
@@ -96,6 +106,8 @@ SOCKETS = {"safety": "safety", "coordinator": "coordinator", "agent_runner": "ru
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
+OF_ATTEMPTS = {"spend", "attempt"}
+"""Scopes of an attempt's own credential, which no token has."""
 NOBODY, DENIED, IN = "UNAUTHENTICATED", "PERMISSION_DENIED", "in"
 OWN_ANSWERS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED", "ALREADY_EXISTS"}
 """What a method itself answers to an empty request."""
@@ -143,7 +155,7 @@ def wrong(scope: str) -> frozenset[str]:
 
 async def test_every_method_with_every_kind_of_token(tmp_path: Path) -> None:
     scopes = set(expected().values()) | {"read"}
-    wanted = {right(scope) for scope in scopes if scope != "spend"} | {wrong(scope) for scope in scopes}
+    wanted = {right(scope) for scope in scopes - OF_ATTEMPTS} | {wrong(scope) for scope in scopes}
     async with doors(tmp_path, wanted) as at:
         channels = Channels(at)
         served = {name: set(await channels.served(name)) for name in SOCKETS}
@@ -181,12 +193,14 @@ def shown(at: Doors, path: str, kind: str) -> dict[str, tuple[str | None, str]]:
     if kind == "worthless":
         return {column: (text, NOBODY) for column, text in keyring.worthless().items()}
     if kind == "wrong":
-        return {"wrong scope": (keyring.with_scopes(wrong(scope)), DENIED)}
+        # Where the coordinator takes an attempt's credential, it takes nothing else, and knows no token.
+        answer = NOBODY if scope == "attempt" else DENIED
+        return {"wrong scope": (keyring.with_scopes(wrong(scope)), answer)}
     if kind == "attempt":
-        # Safety alone knows attempts, and they may spend: elsewhere it is a text that nobody knows.
-        answer = IN if scope == "spend" else DENIED if path.startswith("/quantum.safety.") else NOBODY
+        # Safety knows attempts, and they may spend; elsewhere, but for one method, it is a text that nobody knows.
+        answer = IN if scope in OF_ATTEMPTS else DENIED if path.startswith("/quantum.safety.") else NOBODY
         return {"attempt": (keyring.attempt, answer)}
-    return {} if scope == "spend" else {"right": (keyring.with_scopes(right(scope)), IN)}
+    return {} if scope in OF_ATTEMPTS else {"right": (keyring.with_scopes(right(scope)), IN)}
 
 
 class Channels:
@@ -211,7 +225,11 @@ class Channels:
         channel = self.to(path.split(".")[1], text)
         request, reply = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
         # An empty request to look at a token is answered as a bad token is.
-        asked = {"token": self._at.keyring.with_scopes({"read"})} if path.endswith("/ValidateToken") else {}
+        asked = {}
+        if path.endswith("/ValidateToken"):
+            asked = {"token": self._at.keyring.with_scopes({"read"})}
+        elif path.endswith("/IdentifyAttempt"):
+            asked = {"credential": self._at.keyring.attempt}
         # Nothing is written to a stream: a refusal that crosses a write loses its reason inside grpc.
         sent: Any = None if method.client_streaming else request(**asked)
         ways = {

@@ -12,6 +12,7 @@ import pytest
 
 from cli.__main__ import run
 from tests.cli.fakes import PlayedCoordinator, PlayedSafety, PlayedSession
+from tests.cli.played_merges import PlayedMerges
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,13 @@ def folder(tmp_path: Path) -> Path:
 def coordinator() -> PlayedCoordinator:
     """The coordinator that `quantum` talks to."""
     return PlayedCoordinator()
+
+
+@pytest.fixture
+def merges(coordinator: PlayedCoordinator) -> PlayedMerges:
+    """Its merge checks."""
+    played = coordinator.merges = PlayedMerges()
+    return played
 
 
 @pytest.fixture

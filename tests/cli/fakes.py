@@ -80,6 +80,7 @@ class PlayedCoordinator:
     keys: list[str] = field(default_factory=list)
     page_size: int = 1000
     agents: dict[str, Any] = field(default_factory=dict)
+    merges: Any = None
 
     def put(self, task_id: str, **changes: Any) -> TaskView:
         """Have a task."""
@@ -231,8 +232,12 @@ class PlayedConnection:
         return asyncio.run(work)
 
     def stream(self, items: AsyncIterator[T], *, tick: timedelta) -> Iterator[T | None]:
-        """Nothing is ever streamed."""
-        return iter(())
+        """All of it, once it has ended."""
+
+        async def walk() -> list[T]:
+            return [item async for item in items]
+
+        return iter(asyncio.run(walk()))
 
 
 class PlayedSession(Session):

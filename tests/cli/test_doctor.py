@@ -102,7 +102,7 @@ def found(protections: Iterator[Protection]) -> dict[str, Protection]:
 def test_as_init_leaves_it_all_is_on_but_what_a_person_chooses(place: Place) -> None:
     every = found(local.protections(place))
     assert set(every) == set(local.ALL)
-    assert {what for what, one in every.items() if not one.on} == {"keychain", "alert channels"}
+    assert {what for what, one in every.items() if not one.on} == {"keychain", "alert channels", "merge guard"}
     assert not [one for one in every.values() if one.wrong]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from services.coordinator.ports import Store
 from tests.coordinator.desk import Desk
+from tests.coordinator.merging import Merging
 from tests.coordinator.stores import STORES, opened
 
 
@@ -21,3 +22,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 def desk(store: Store) -> Desk:
     """All verbs of the coordinator, on each store in turn."""
     return Desk(store)
+
+
+@pytest.fixture
+def merging(store: Store, tmp_path: Path) -> Merging:
+    """Merge checks, on each store in turn."""
+    return Merging(tmp_path, store)

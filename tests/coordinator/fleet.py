@@ -233,6 +233,7 @@ class Fleet:
         slots: int = 0,
         labels: Mapping[str, str] = NO_LABELS,
         services_max: int = 0,
+        checks_max: int = 0,
         memory_bytes: int = 0,
     ) -> Attachment:
         """Attach a runner; `slots` 0: as many as it can hold in all."""
@@ -245,6 +246,7 @@ class Fleet:
             version="0",
             held=held,
             services_max=services_max,
+            checks_max=checks_max,
             memory_bytes=memory_bytes,
         )
         attachment, _ = await self.renewal.attach(hello)

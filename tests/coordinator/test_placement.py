@@ -31,6 +31,8 @@ def rooms(draw: st.DrawFn) -> list[Room]:
             services=draw(st.integers(0, 2)),
             slots=3,
             services_max=2,
+            checks=draw(st.integers(0, 2)),
+            checks_max=2,
             tasks=draw(st.integers(0, 2)),
             held_reason=draw(st.sampled_from(("", "", "It is busy."))),
             draining=draw(st.sampled_from((False, False, True))),
@@ -41,7 +43,13 @@ def rooms(draw: st.DrawFn) -> list[Room]:
     ]
 
 
-NEEDS = st.builds(Need, st.one_of(st.just({}), LABELS), st.booleans(), SIZES, st.booleans())
+NEEDS = st.builds(
+    lambda labels, kind, size, alone: Need(labels, kind == "service", size, alone, kind == "check"),
+    st.one_of(st.just({}), LABELS),
+    st.sampled_from(("task", "task", "service", "check")),
+    SIZES,
+    st.booleans(),
+)
 seen: Counter[str] = Counter()
 
 
@@ -59,24 +67,25 @@ def test_a_place_is_found_or_refused_for_one_reason_and_never_both(need: Need, a
 
 def test_every_reason_was_met() -> None:
     print(dict(seen))
-    assert set(seen) == {"placed", "no_runner", "labels", "host", "services", "capacity", "memory"}
+    assert set(seen) == {"placed", "no_runner", "labels", "host", "services", "checks", "capacity", "memory"}
 
 
 @given(st.lists(NEEDS, max_size=30), rooms())
 def test_nothing_goes_where_a_label_is_missing_or_a_place_or_memory(needs: list[Need], all_rooms: list[Room]) -> None:
     for need in needs:
-        left = {room.name: (room.leases, room.services, room.tasks) for room in all_rooms}
+        left = {room.name: (room.leases, room.services, room.checks, room.tasks) for room in all_rooms}
         taken = {room.name: [share and share.taken_bytes for share in (room.whole, room.now)] for room in all_rooms}
         room = place(need, all_rooms)
         if room is None:
             continue
         assert all(room.labels.get(key) == value for key, value in need.labels.items())
         assert room.open
-        leases, services, tasks = left[room.name]
-        assert (services if need.service else leases) > 0
+        leases, services, checks, tasks = left[room.name]
+        assert (services if need.service else checks if need.check else leases) > 0
         room.take(need)
-        assert (room.leases, room.services) == ((leases, services - 1) if need.service else (leases - 1, services))
-        excused = need.alone or (tasks == 0 and not need.service)
+        after = (leases - (not need.beside), services - need.service, checks - need.check)
+        assert (room.leases, room.services, room.checks) == after
+        excused = need.alone or need.check or (tasks == 0 and not need.service)
         for share, was in zip((room.whole, room.now), taken[room.name], strict=True):
             if share is not None and not excused:
                 assert share.taken_bytes in (was, min(share.taken_bytes, share.bytes_max))

@@ -140,6 +140,15 @@ def test_no_statement_reads_every_task_or_sorts_them(plain: apsw.Connection, nam
         ("expired", "tasks_expiring (finished_at<?)"),
         ("expired_kept", "tasks_kept (finished_at<?)"),
         ("in_clearing", "tasks_cleared (clearing=? AND id>?)"),
+        ("check_of_task", "merge_checks_of_task (task_id=?)"),
+        ("open_checks", "merge_checks_open"),
+        ("checks_to", "merge_checks_new (repository=? AND new=?)"),
+        ("checks_from", "merge_checks_old (repository=? AND old=?)"),
+        ("checks_page", "PRIMARY KEY (id<?)"),
+        ("checks_page_of_project", "merge_checks_of_project (project=? AND id<?)"),
+        ("checks_page_of_repository", "merge_checks_of_repository (repository=? AND id<?)"),
+        ("rollbacks_since", "COVERING INDEX merge_checks_rolled_back (repository=? AND ended_at>?)"),
+        ("untold_checks", "merge_checks_untold"),
     ],
 )
 def test_each_walk_is_along_its_index(plain: apsw.Connection, name: str, index: str) -> None:

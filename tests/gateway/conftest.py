@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +60,10 @@ class Backstage:
         server = self._servers.pop(name, None)
         if server is not None:
             self.loop.run(server.stop(timedelta(seconds=0)), _TIME)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does something among the stand-ins."""
+        self.loop.run(work, _TIME)
 
     def end_logs(self) -> None:
         """Lets followed logs come to their end."""

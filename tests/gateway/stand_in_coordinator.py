@@ -32,7 +32,7 @@ from protos.coordinator.v1 import (
 )
 from protos.safety.v1 import breakers_pb2, mode_pb2, spend_pb2
 from protos.scopes import scopes_of
-from tests.gateway import stand_in_fleet
+from tests.gateway import stand_in_fleet, stand_in_merges
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -55,6 +55,7 @@ class World:
     reports: list[reports_pb2.Report] = field(default_factory=list)
     paused: bool = False
     drained: dict[str, str] = field(default_factory=dict)
+    merges: stand_in_merges.Checks = field(default_factory=stand_in_merges.Checks)
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
     audit_broken: int | None = None
     budgets_reset: dict[str, str] = field(default_factory=dict)
@@ -72,11 +73,11 @@ class World:
     """The offsets from which logs were read."""
 
     async def verify(self, token: str) -> Caller:
-        """The user may do everything, the reader may read, an attempt may spend."""
+        """The user may do everything but what is an attempt's, the reader may read."""
         scopes = {
-            self.user.text: frozenset({"read", "submit", "cancel", "operate", "rotate", "admin"}),
+            self.user.text: frozenset({"read", "submit", "cancel", "operate", "rotate", "admin", "merge"}),
             self.reader.text: frozenset({"read"}),
-            self.attempt.text: frozenset({"spend"}),
+            self.attempt.text: frozenset({"spend", "attempt"}),
         }
         if token not in scopes:
             raise Unauthenticated("unknown_token", "That token is not known here.")
@@ -370,7 +371,8 @@ class Verifier:
 
 async def start_coordinator(world: World, socket: Path) -> RpcServer:
     """The coordinator, serving."""
-    files = [file.DESCRIPTOR for file in (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, stand_in_fleet.CONTRACT)]
+    contracts = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, stand_in_fleet.CONTRACT, stand_in_merges.CONTRACT)
+    files = [file.DESCRIPTOR for file in contracts]
     server = server_of("coordinator", world, files)
     package = "quantum.coordinator.v1"
     agents = Agents(world)  # type: ignore[abstract]  # a stand-in has what is asked of it
@@ -379,19 +381,16 @@ async def start_coordinator(world: World, socket: Path) -> RpcServer:
     server.add(agents_pb2_grpc.add_AgentServiceServicer_to_server, agents, f"{package}.AgentService")
     server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, Reports(world), f"{package}.ReportService")
     stand_in_fleet.add_to(server, world.drained)
+    stand_in_merges.add_to(server, world.merges)
     await server.start(socket)
     await server.set_serving(True)
     return server
 
 
 def server_of(name: str, world: World, files: list[FileDescriptor]) -> RpcServer:
-    return RpcServer(
-        name,
-        verifier=Verifier(world),
-        scopes=scopes_of(files),
-        logger=get_logger(name),
-        clock=SystemClock(),
-    )
+    """A service's own server, which asks the world who somebody is."""
+    clock, logger = SystemClock(), get_logger(name)
+    return RpcServer(name, verifier=Verifier(world), scopes=scopes_of(files), logger=logger, clock=clock)
 
 
 def coverage_report(project: str) -> reports_pb2.Report:

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from gateway.address import Address
 from tests.gateway.conftest import BASE, Front
+from tests.gateway.stand_in_merges import REPOSITORY
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 
@@ -48,6 +49,22 @@ def test_it_shows_alerts_breakers_and_budgets(front: Front) -> None:
     _sign_in(front, client)
     page = _open(client).text
     for shown in ("The breaker of build is open.", "quantum breaker list", "The breaker of", "The error budget of"):
+        assert shown in page
+
+
+def test_it_shows_the_last_merges(front: Front) -> None:
+    assert "None has been checked yet." in front.get("/", headers=HTML).text
+    hook = {"repository": REPOSITORY, "folder": "/home/ann/<app>", "event": "post-merge"}
+    check = front.post("/hooks/merge", json=hook).get_json()["check"]["id"]
+    assert "<td>waiting</td>" in front.get("/", headers=HTML).text
+    front.backstage.run(front.world.merges.end_badly(check))
+    page = front.get("/", headers=HTML).text
+    for shown in (
+        '<td class="bad">bad</td>',
+        "rolled back",
+        "/home/ann/&lt;app&gt;",
+        f"undo: quantum merge undo {check}",
+    ):
         assert shown in page
 
 

@@ -63,6 +63,7 @@ MERGES: Mapping[str, Merge] = {
     "no-ff": Merge(_typed("merge", "--no-ff", "topic")),
     "true": Merge(_typed("merge", "--no-edit", "topic"), onward=True),
     "octopus": Merge(_typed("merge", "--no-edit", "topic", "second"), onward=True),
+    "octopus, forwarded": Merge(_typed("merge", "--no-edit", "topic", "second")),
     "squash": Merge(_typed("merge", "--squash", "topic"), comes=False),
     "no-commit": Merge(_typed("merge", "--no-commit", "--no-ff", "topic"), hook="", comes=False),
     "no-commit, then commit": Merge(_prepared_then_committed, hook="post-commit"),

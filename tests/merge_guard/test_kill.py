@@ -141,6 +141,38 @@ def test_the_guard_is_killed_while_it_undoes(base: Repo, tmp_path: Path, step: s
     assert state_is_clean(base)
 
 
+def test_a_person_took_the_lock_away(ends: Ends) -> None:
+    repo = ends.fresh("victim")
+    assert run(repo, "roll_back", "switched").returncode == -signal.SIGKILL
+    (repo.top / ".git/index.lock").unlink()
+    assert ends.judge(repo) == "mended, before"
+
+
+def test_a_person_took_the_lock_away_and_went_on(ends: Ends) -> None:
+    repo = ends.fresh("victim")
+    assert run(repo, "roll_back", "switched").returncode == -signal.SIGKILL
+    (repo.top / ".git/index.lock").unlink()
+    repo.write("app.py", "On what the crash left\n")
+    repo("commit", "--quiet", "--all", "-m", "Gone on")
+    mine = take(repo)
+    told = mend(repo.repository, git=repo.git)
+    assert len(told) == 1 and "nothing is put back" in told[0]
+    assert take(repo) == mine and state_is_clean(repo)
+
+
+@pytest.mark.parametrize("path", ["app.py", "gone.txt", "feature/new.py", "docs/guide.md"])
+def test_what_the_user_saves_after_the_crash_stays(ends: Ends, path: str) -> None:
+    repo = ends.fresh("victim")
+    assert run(repo, "roll_back", "switched").returncode == -signal.SIGKILL
+    repo.write(path, "Saved after the crash\n")
+    told = mend(repo.repository, git=repo.git)
+    assert len(told) == 1 and "was undone" in told[0]
+    head, files, index, refs, *rest = state(repo)
+    assert isinstance(files, dict) and isinstance(ends.before[1], dict)
+    assert files == {**ends.before[1], path: ("file", b"Saved after the crash\n")}
+    assert (head, index, refs, *rest) == (ends.before[0], *ends.before[2:])
+
+
 # What each command is known by, among all that the guard runs.
 COMMANDS = {
     "switch": "read-tree -m -u",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.merge_guard.building import Repo
 from tests.merge_guard.judging import act, inside_hook, judge, prove_mergeable
@@ -21,7 +22,17 @@ def prepare(base: Repo, merge: str) -> None:
         base.commit("Onward", {"README.md": "Ours\n"} if MERGES[merge].brings == "clash" else {"onward.txt": "on\n"})
 
 
-@pytest.mark.parametrize(("merge", "dirt", "expected"), TABLE, ids=[f"{row[0]} × {row[1]}" for row in TABLE])
+def rows(table: list[tuple[str, str, str]], ordinary: tuple[str, ...]) -> list[ParameterSet]:
+    """The table as parameters; of what is not in `ordinary`, every row but each third belongs to the long ring."""
+    return [
+        pytest.param(
+            *row, id=f"{row[0]} × {row[1]}", marks=[] if row[1] in ordinary or n % 3 == 0 else [pytest.mark.long]
+        )
+        for n, row in enumerate(table)
+    ]
+
+
+@pytest.mark.parametrize(("merge", "dirt", "expected"), rows(TABLE, ("edit in a merged file", "untracked clash")))
 def test_after_the_merge(base: Repo, merge: str, dirt: str, expected: str) -> None:
     prepare(base, merge)
     pristine = take(base)
@@ -40,7 +51,7 @@ def test_after_the_merge(base: Repo, merge: str, dirt: str, expected: str) -> No
 INSIDE = [row for row in TABLE if MERGES[row[0]].hook]
 
 
-@pytest.mark.parametrize(("merge", "dirt", "expected"), INSIDE, ids=[f"{row[0]} × {row[1]}" for row in INSIDE])
+@pytest.mark.parametrize(("merge", "dirt", "expected"), rows(INSIDE, ("clean",)))
 def test_inside_the_hook(base: Repo, merge: str, dirt: str, expected: str) -> None:
     prepare(base, merge)
     pristine = take(base)

@@ -92,6 +92,27 @@ def test_user_commits_meanwhile(base: Repo, at: str) -> None:
     assert base.tip() == made[0] and base("status", "--porcelain", "--ignore-submodules") == ""
 
 
+def moved_by_plumbing(base: Repo) -> None:
+    """Another commit comes to main without the index being asked, while it is taken back."""
+    arrival = arrived(base)
+    tree = base("rev-parse", "HEAD^{tree}")
+    made: list[str] = []
+
+    def move() -> None:
+        made.append(base("commit-tree", tree, "-p", "HEAD", "-m", "Mine"))
+        base("update-ref", "refs/heads/main", made[0])
+
+    done = rolled_back_while(base, arrival, move, "copied")
+    assert base.tip() == made[0]
+    assert done.action is Action.REFUSED
+
+
+def test_a_commit_comes_by_plumbing_meanwhile(base: Repo) -> None:
+    moved_by_plumbing(base)
+    assert mend(base.repository, git=base.git) == []
+    assert base("status", "--porcelain", "--ignore-submodules") == ""
+
+
 @pytest.mark.parametrize("at", ["confirm", "intent"])
 def test_user_switches_the_branch_meanwhile(base: Repo, at: str) -> None:
     arrival = arrived(base)
@@ -122,16 +143,24 @@ def test_an_untracked_file_appears_meanwhile(base: Repo, at: str) -> None:
 @pytest.mark.parametrize("at", STEPS[STEPS.index("locked") : STEPS.index("cleared")])
 def test_the_users_git_cannot_change_the_index_meanwhile(base: Repo, at: str) -> None:
     arrival = arrived(base)
-    pristine = take(base)
+    user_adds_meanwhile(base, arrival, at)
+
+
+def user_adds_meanwhile(base: Repo, arrival: Arrival, at: str) -> None:
+    """Git either refuses the user's work, or keeps it."""
+    before = take(base)
+    added: list[bool] = []
 
     def attempt() -> None:
         base.write("mine.txt", "mine\n")
-        base("add", "mine.txt", ok=(128,))
-        base("commit", "--quiet", "--allow-empty", "-m", "Mine", ok=(128,))
+        base("add", "mine.txt", ok=(0, 128))
+        added.append("mine.txt" in base("ls-files"))
 
     assert rolled_back_while(base, arrival, attempt, at).action is Action.ROLLED_BACK
-    assert set(take(base).files) >= {"mine.txt"}
-    assert pristine.commits <= take(base).commits
+    after = take(base)
+    assert "mine.txt" in after.files
+    assert added == [False] or "mine.txt:0" in after.index
+    assert before.commits <= after.commits
 
 
 def test_the_users_lock_on_the_index_is_left_alone(base: Repo) -> None:

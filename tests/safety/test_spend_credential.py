@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from foundation.errors import NotFound, Unauthenticated, Unavailable
+from foundation.errors import Denied, NotFound, Unauthenticated, Unavailable
 from foundation.ids import random_bytes
 from foundation.sqlite.database import Database
-from foundation.tokens import mint
+from foundation.tokens import mint, parse
 from services.safety.adapters.memory import MemoryStore
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.app.spend_lives import TERM
 from services.safety.domain.attempt import AttemptKey
 from services.safety.ports import SafetyStore
 from tests.safety.spending import DOLLAR, Purse
-from tests.safety.world import wants
+from tests.safety.world import key, wants
 
 DAY = timedelta(days=1)
 
@@ -121,3 +122,26 @@ async def test_agents_that_use_no_cloud_cost_no_commit_and_get_no_credential() -
     answer = await purse.admission.admit((), [wants("plain", uses=("project:x",))])
     assert answer.decisions[0].admitted and not any(answer.credentials)
     assert (await purse.world.store.load()).revision == revision
+
+
+async def test_an_attempt_that_may_spend_nothing_can_have_a_credential_to_be_known_by(store: SafetyStore) -> None:
+    purse = await Purse.open(store)
+    asks = wants("t", "merge-check")
+    (nothing,) = (await purse.admission.admit((), [wants("u", "merge-check", uses=("tool:git",))])).credentials
+    assert nothing == "", "the control: who is neither identified nor spends has none"
+    (text,) = (await purse.admission.admit((), [replace(asks, identified=True)])).credentials
+    assert purse.admission.identify(text) == asks.attempt
+    await purse.crash()
+    assert purse.admission.identify(text) == asks.attempt
+    with pytest.raises(Denied, match="does not say that it uses acme"):
+        await purse.call(parse(text).id, "a")
+    (newer,) = (
+        await purse.admission.admit((), [replace(wants("t", "merge-check", fence=2), identified=True)])
+    ).credentials
+    assert purse.admission.identify(newer) == key("t", 2)
+    with pytest.raises(Unauthenticated, match="died with its attempt"):
+        purse.admission.identify(text)
+    await purse.end("t", fence=2)
+    for dead in (newer, mint(random_bytes).text):
+        with pytest.raises(Unauthenticated):
+            purse.admission.identify(dead)

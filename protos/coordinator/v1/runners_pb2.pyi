@@ -121,7 +121,7 @@ class AttemptRef(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
 
 class RunnerHello(_message.Message):
-    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held", "services_max", "memory_bytes", "enforcement")
+    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held", "services_max", "memory_bytes", "enforcement", "checks_max")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +146,7 @@ class RunnerHello(_message.Message):
     SERVICES_MAX_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_MAX_FIELD_NUMBER: _ClassVar[int]
     name: str
     host: str
     incarnation: str
@@ -156,7 +157,8 @@ class RunnerHello(_message.Message):
     services_max: int
     memory_bytes: int
     enforcement: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., enforcement: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    checks_max: int
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., checks_max: _Optional[int] = ...) -> None: ...
 
 class HostState(_message.Message):
     __slots__ = ("held_reason", "memory_available_bytes", "cpu_share")
@@ -207,7 +209,7 @@ class Lease(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ..., attempt: _Optional[int] = ..., terms: _Optional[int] = ..., params_json: _Optional[bytes] = ..., last_report_json: _Optional[bytes] = ..., alone: _Optional[bool] = ..., credential: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class LeaseTerms(_message.Message):
-    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace", "cpu_cores", "cpu_time", "work_files_max", "work_bytes_max", "run_as", "secrets", "sandbox", "service", "script_sha256", "builtin", "secret_params")
+    __slots__ = ("agent", "project", "script", "interpreter", "folder", "params_as_arguments", "env", "timeout", "idle_timeout", "memory_bytes", "processes_max", "open_files_max", "output_bytes_max", "required", "grace", "cpu_cores", "cpu_time", "work_files_max", "work_bytes_max", "run_as", "secrets", "sandbox", "service", "script_sha256", "builtin", "check", "secret_params")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +235,7 @@ class LeaseTerms(_message.Message):
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_SHA256_FIELD_NUMBER: _ClassVar[int]
     BUILTIN_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
     SECRET_PARAMS_FIELD_NUMBER: _ClassVar[int]
     agent: str
     project: str
@@ -259,8 +262,9 @@ class LeaseTerms(_message.Message):
     service: Service
     script_sha256: str
     builtin: str
+    check: bool
     secret_params: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_cores: _Optional[float] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., work_files_max: _Optional[int] = ..., work_bytes_max: _Optional[int] = ..., run_as: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., sandbox: _Optional[_Union[Sandbox, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., script_sha256: _Optional[str] = ..., builtin: _Optional[str] = ..., secret_params: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, agent: _Optional[str] = ..., project: _Optional[str] = ..., script: _Optional[str] = ..., interpreter: _Optional[_Iterable[str]] = ..., folder: _Optional[str] = ..., params_as_arguments: _Optional[bool] = ..., env: _Optional[_Iterable[str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., processes_max: _Optional[int] = ..., open_files_max: _Optional[int] = ..., output_bytes_max: _Optional[int] = ..., required: _Optional[_Iterable[str]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_cores: _Optional[float] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., work_files_max: _Optional[int] = ..., work_bytes_max: _Optional[int] = ..., run_as: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., sandbox: _Optional[_Union[Sandbox, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., script_sha256: _Optional[str] = ..., builtin: _Optional[str] = ..., check: _Optional[bool] = ..., secret_params: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sandbox(_message.Message):
     __slots__ = ("write", "read", "hosts", "network")

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/safety/v1/admission.proto\x12\x11quantum.safety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\",\n\nAttemptKey\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"\xfc\x01\n\x07Outcome\x12.\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0c\n\x04uses\x18\x04 \x03(\t\x12,\n\x04kind\x18\x05 \x01(\x0e\x32\x1e.quantum.safety.v1.OutcomeKind\x12\x15\n\rfailure_class\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12/\n\x0b\x66inished_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\t \x01(\x03\"y\n\tCandidate\x12.\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0c\n\x04uses\x18\x04 \x03(\t\x12\x0e\n\x06origin\x18\x05 \x01(\t\"n\n\x0c\x41\x64mitRequest\x12,\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1a.quantum.safety.v1.Outcome\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.quantum.safety.v1.Candidate\"t\n\rAdmitResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.quantum.safety.v1.Decision\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x16\n\x0eretries_halved\x18\x04 \x03(\t\"\x8f\x01\n\x08\x44\x65\x63ision\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x30\n\x0c\x61sk_again_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncredential\x18\x06 \x01(\t\"?\n\x0cRenewRequest\x12/\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\"\x80\x01\n\x07Renewal\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.quantum.safety.v1.RenewalKind\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\rRenewResponse\x12,\n\x08renewals\x18\x01 \x03(\x0b\x32\x1a.quantum.safety.v1.Renewal\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03*y\n\x0bOutcomeKind\x12\x1c\n\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTCOME_KIND_SUCCESS\x10\x01\x12\x18\n\x14OUTCOME_KIND_FAILURE\x10\x02\x12\x18\n\x14OUTCOME_KIND_NEUTRAL\x10\x03*u\n\x0bRenewalKind\x12\x1c\n\x18RENEWAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15RENEWAL_KIND_CONTINUE\x10\x01\x12\x16\n\x12RENEWAL_KIND_PAUSE\x10\x02\x12\x15\n\x11RENEWAL_KIND_STOP\x10\x03\x32\xe0\x01\n\x10\x41\x64missionService\x12g\n\x05\x41\x64mit\x12\x1f.quantum.safety.v1.AdmitRequest\x1a .quantum.safety.v1.AdmitResponse\"\x17\xaa\xed\x18\x13service:coordinator(\x01\x30\x01\x12\x63\n\x05Renew\x12\x1f.quantum.safety.v1.RenewRequest\x1a .quantum.safety.v1.RenewResponse\"\x17\xaa\xed\x18\x13service:coordinatorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/safety/v1/admission.proto\x12\x11quantum.safety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\",\n\nAttemptKey\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"\xfc\x01\n\x07Outcome\x12.\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0c\n\x04uses\x18\x04 \x03(\t\x12,\n\x04kind\x18\x05 \x01(\x0e\x32\x1e.quantum.safety.v1.OutcomeKind\x12\x15\n\rfailure_class\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12/\n\x0b\x66inished_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\t \x01(\x03\"\x8d\x01\n\tCandidate\x12.\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0c\n\x04uses\x18\x04 \x03(\t\x12\x0e\n\x06origin\x18\x05 \x01(\t\x12\x12\n\nidentified\x18\x06 \x01(\x08\"n\n\x0c\x41\x64mitRequest\x12,\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1a.quantum.safety.v1.Outcome\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.quantum.safety.v1.Candidate\"t\n\rAdmitResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.quantum.safety.v1.Decision\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x16\n\x0eretries_halved\x18\x04 \x03(\t\"\x8f\x01\n\x08\x44\x65\x63ision\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x30\n\x0c\x61sk_again_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncredential\x18\x06 \x01(\t\",\n\x16IdentifyAttemptRequest\x12\x12\n\ncredential\x18\x01 \x01(\t\"I\n\x17IdentifyAttemptResponse\x12.\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\"?\n\x0cRenewRequest\x12/\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1d.quantum.safety.v1.AttemptKey\"\x80\x01\n\x07Renewal\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.quantum.safety.v1.RenewalKind\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\rRenewResponse\x12,\n\x08renewals\x18\x01 \x03(\x0b\x32\x1a.quantum.safety.v1.Renewal\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03*y\n\x0bOutcomeKind\x12\x1c\n\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTCOME_KIND_SUCCESS\x10\x01\x12\x18\n\x14OUTCOME_KIND_FAILURE\x10\x02\x12\x18\n\x14OUTCOME_KIND_NEUTRAL\x10\x03*u\n\x0bRenewalKind\x12\x1c\n\x18RENEWAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15RENEWAL_KIND_CONTINUE\x10\x01\x12\x16\n\x12RENEWAL_KIND_PAUSE\x10\x02\x12\x15\n\x11RENEWAL_KIND_STOP\x10\x03\x32\xe7\x02\n\x10\x41\x64missionService\x12g\n\x05\x41\x64mit\x12\x1f.quantum.safety.v1.AdmitRequest\x1a .quantum.safety.v1.AdmitResponse\"\x17\xaa\xed\x18\x13service:coordinator(\x01\x30\x01\x12\x63\n\x05Renew\x12\x1f.quantum.safety.v1.RenewRequest\x1a .quantum.safety.v1.RenewResponse\"\x17\xaa\xed\x18\x13service:coordinator\x12\x84\x01\n\x0fIdentifyAttempt\x12).quantum.safety.v1.IdentifyAttemptRequest\x1a*.quantum.safety.v1.IdentifyAttemptResponse\"\x1a\x90\x02\x01\xaa\xed\x18\x13service:coordinatorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMISSIONSERVICE'].methods_by_name['Admit']._serialized_options = b'\252\355\030\023service:coordinator'
   _globals['_ADMISSIONSERVICE'].methods_by_name['Renew']._loaded_options = None
   _globals['_ADMISSIONSERVICE'].methods_by_name['Renew']._serialized_options = b'\252\355\030\023service:coordinator'
-  _globals['_OUTCOMEKIND']._serialized_start=1208
-  _globals['_OUTCOMEKIND']._serialized_end=1329
-  _globals['_RENEWALKIND']._serialized_start=1331
-  _globals['_RENEWALKIND']._serialized_end=1448
+  _globals['_ADMISSIONSERVICE'].methods_by_name['IdentifyAttempt']._loaded_options = None
+  _globals['_ADMISSIONSERVICE'].methods_by_name['IdentifyAttempt']._serialized_options = b'\220\002\001\252\355\030\023service:coordinator'
+  _globals['_OUTCOMEKIND']._serialized_start=1350
+  _globals['_OUTCOMEKIND']._serialized_end=1471
+  _globals['_RENEWALKIND']._serialized_start=1473
+  _globals['_RENEWALKIND']._serialized_end=1590
   _globals['_ATTEMPTKEY']._serialized_start=120
   _globals['_ATTEMPTKEY']._serialized_end=164
   _globals['_OUTCOME']._serialized_start=167
   _globals['_OUTCOME']._serialized_end=419
-  _globals['_CANDIDATE']._serialized_start=421
-  _globals['_CANDIDATE']._serialized_end=542
-  _globals['_ADMITREQUEST']._serialized_start=544
-  _globals['_ADMITREQUEST']._serialized_end=654
-  _globals['_ADMITRESPONSE']._serialized_start=656
-  _globals['_ADMITRESPONSE']._serialized_end=772
-  _globals['_DECISION']._serialized_start=775
-  _globals['_DECISION']._serialized_end=918
-  _globals['_RENEWREQUEST']._serialized_start=920
-  _globals['_RENEWREQUEST']._serialized_end=983
-  _globals['_RENEWAL']._serialized_start=986
-  _globals['_RENEWAL']._serialized_end=1114
-  _globals['_RENEWRESPONSE']._serialized_start=1116
-  _globals['_RENEWRESPONSE']._serialized_end=1206
-  _globals['_ADMISSIONSERVICE']._serialized_start=1451
-  _globals['_ADMISSIONSERVICE']._serialized_end=1675
+  _globals['_CANDIDATE']._serialized_start=422
+  _globals['_CANDIDATE']._serialized_end=563
+  _globals['_ADMITREQUEST']._serialized_start=565
+  _globals['_ADMITREQUEST']._serialized_end=675
+  _globals['_ADMITRESPONSE']._serialized_start=677
+  _globals['_ADMITRESPONSE']._serialized_end=793
+  _globals['_DECISION']._serialized_start=796
+  _globals['_DECISION']._serialized_end=939
+  _globals['_IDENTIFYATTEMPTREQUEST']._serialized_start=941
+  _globals['_IDENTIFYATTEMPTREQUEST']._serialized_end=985
+  _globals['_IDENTIFYATTEMPTRESPONSE']._serialized_start=987
+  _globals['_IDENTIFYATTEMPTRESPONSE']._serialized_end=1060
+  _globals['_RENEWREQUEST']._serialized_start=1062
+  _globals['_RENEWREQUEST']._serialized_end=1125
+  _globals['_RENEWAL']._serialized_start=1128
+  _globals['_RENEWAL']._serialized_end=1256
+  _globals['_RENEWRESPONSE']._serialized_start=1258
+  _globals['_RENEWRESPONSE']._serialized_end=1348
+  _globals['_ADMISSIONSERVICE']._serialized_start=1593
+  _globals['_ADMISSIONSERVICE']._serialized_end=1952
 # @@protoc_insertion_point(module_scope)

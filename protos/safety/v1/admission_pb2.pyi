@@ -64,18 +64,20 @@ class Outcome(_message.Message):
     def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[OutcomeKind, str]] = ..., failure_class: _Optional[str] = ..., detail: _Optional[str] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("attempt", "agent", "project", "uses", "origin")
+    __slots__ = ("attempt", "agent", "project", "uses", "origin", "identified")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     USES_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIED_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptKey
     agent: str
     project: str
     uses: _containers.RepeatedScalarFieldContainer[str]
     origin: str
-    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., origin: _Optional[str] = ...) -> None: ...
+    identified: bool
+    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ..., agent: _Optional[str] = ..., project: _Optional[str] = ..., uses: _Optional[_Iterable[str]] = ..., origin: _Optional[str] = ..., identified: _Optional[bool] = ...) -> None: ...
 
 class AdmitRequest(_message.Message):
     __slots__ = ("outcomes", "candidates")
@@ -112,6 +114,18 @@ class Decision(_message.Message):
     ask_again_at: _timestamp_pb2.Timestamp
     credential: str
     def __init__(self, admitted: _Optional[bool] = ..., scope: _Optional[str] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ..., ask_again_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., credential: _Optional[str] = ...) -> None: ...
+
+class IdentifyAttemptRequest(_message.Message):
+    __slots__ = ("credential",)
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    credential: str
+    def __init__(self, credential: _Optional[str] = ...) -> None: ...
+
+class IdentifyAttemptResponse(_message.Message):
+    __slots__ = ("attempt",)
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    attempt: AttemptKey
+    def __init__(self, attempt: _Optional[_Union[AttemptKey, _Mapping]] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("attempts",)

@@ -46,6 +46,11 @@ class AdmissionServiceStub:
                 request_serializer=protos_dot_safety_dot_v1_dot_admission__pb2.RenewRequest.SerializeToString,
                 response_deserializer=protos_dot_safety_dot_v1_dot_admission__pb2.RenewResponse.FromString,
                 _registered_method=True)
+        self.IdentifyAttempt = channel.unary_unary(
+                '/quantum.safety.v1.AdmissionService/IdentifyAttempt',
+                request_serializer=protos_dot_safety_dot_v1_dot_admission__pb2.IdentifyAttemptRequest.SerializeToString,
+                response_deserializer=protos_dot_safety_dot_v1_dot_admission__pb2.IdentifyAttemptResponse.FromString,
+                _registered_method=True)
 
 
 class AdmissionServiceServicer:
@@ -72,6 +77,13 @@ class AdmissionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IdentifyAttempt(self, request, context):
+        """Whose a credential is: of the newest attempt of its task, which has not ended. UNAUTHENTICATED for any other text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdmissionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +96,11 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=protos_dot_safety_dot_v1_dot_admission__pb2.RenewRequest.FromString,
                     response_serializer=protos_dot_safety_dot_v1_dot_admission__pb2.RenewResponse.SerializeToString,
+            ),
+            'IdentifyAttempt': grpc.unary_unary_rpc_method_handler(
+                    servicer.IdentifyAttempt,
+                    request_deserializer=protos_dot_safety_dot_v1_dot_admission__pb2.IdentifyAttemptRequest.FromString,
+                    response_serializer=protos_dot_safety_dot_v1_dot_admission__pb2.IdentifyAttemptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -142,6 +159,33 @@ class AdmissionService:
             '/quantum.safety.v1.AdmissionService/Renew',
             protos_dot_safety_dot_v1_dot_admission__pb2.RenewRequest.SerializeToString,
             protos_dot_safety_dot_v1_dot_admission__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IdentifyAttempt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quantum.safety.v1.AdmissionService/IdentifyAttempt',
+            protos_dot_safety_dot_v1_dot_admission__pb2.IdentifyAttemptRequest.SerializeToString,
+            protos_dot_safety_dot_v1_dot_admission__pb2.IdentifyAttemptResponse.FromString,
             options,
             channel_credentials,
             insecure,

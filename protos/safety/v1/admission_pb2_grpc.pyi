@@ -45,6 +45,8 @@ class AdmissionServiceStub:
     """
     Renew: _grpc.UnaryUnaryMultiCallable[_admission_pb2.RenewRequest, _admission_pb2.RenewResponse]
     """Asks for running attempts whether they may go on; renews the permits that they hold."""
+    IdentifyAttempt: _grpc.UnaryUnaryMultiCallable[_admission_pb2.IdentifyAttemptRequest, _admission_pb2.IdentifyAttemptResponse]
+    """Whose a credential is: of the newest attempt of its task, which has not ended. UNAUTHENTICATED for any other text."""
 
 @_typing.type_check_only
 class AdmissionServiceAsyncStub(AdmissionServiceStub):
@@ -63,6 +65,8 @@ class AdmissionServiceAsyncStub(AdmissionServiceStub):
     """
     Renew: _aio.UnaryUnaryMultiCallable[_admission_pb2.RenewRequest, _admission_pb2.RenewResponse]  # type: ignore[assignment]
     """Asks for running attempts whether they may go on; renews the permits that they hold."""
+    IdentifyAttempt: _aio.UnaryUnaryMultiCallable[_admission_pb2.IdentifyAttemptRequest, _admission_pb2.IdentifyAttemptResponse]  # type: ignore[assignment]
+    """Whose a credential is: of the newest attempt of its task, which has not ended. UNAUTHENTICATED for any other text."""
 
 class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Safety is asked once for a whole batch, and told at the same time what became of earlier attempts, so that a decision
@@ -90,5 +94,13 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admission_pb2.RenewResponse, _abc.Awaitable[_admission_pb2.RenewResponse]]:
         """Asks for running attempts whether they may go on; renews the permits that they hold."""
+
+    @_abc_1.abstractmethod
+    def IdentifyAttempt(
+        self,
+        request: _admission_pb2.IdentifyAttemptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admission_pb2.IdentifyAttemptResponse, _abc.Awaitable[_admission_pb2.IdentifyAttemptResponse]]:
+        """Whose a credential is: of the newest attempt of its task, which has not ended. UNAUTHENTICATED for any other text."""
 
 def add_AdmissionServiceServicer_to_server(servicer: AdmissionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -60,6 +60,7 @@ def start_order(held: Held, lease_seconds: float) -> Start:
         lease=lease_seconds,
         alone=lease.alone,
         credential=lease.credential,
+        beside=lease.terms.check,
         secrets=tuple(held.secrets.items()),
     )
 

@@ -282,7 +282,7 @@ class Runner:
         output, report = self._reading.finish(held, ended)
         tell_stragglers(self._log, held.ref.task_id, ended)
         held.started_at, held.paused = ended.started_at, False
-        if self._pace.observe(ended.active_seconds):
+        if not held.lease.terms.check and self._pace.observe(ended.active_seconds):
             self._say_credit()
         self.finish(held, result_of(held, ended, output, report, boot_us=boot_us))
         if not ended.tree_dead:

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping
 _ALLOWED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR")
 _LOCALE_PREFIX = "LC_"
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+_HOOK_DEPTH = "QUANTUM_HOOK_DEPTH"
 
 
 def base_environment(own: Mapping[str, str]) -> dict[str, str]:
     """What every script gets of the warden's own environment."""
     base = {name: value for name, value in own.items() if name in _ALLOWED or name.startswith(_LOCALE_PREFIX)}
     base.setdefault("PATH", _DEFAULT_PATH)
+    # Git hooks that run below a script of ours see that they do, and start no merge check of their own.
+    depth = own.get(_HOOK_DEPTH, "")
+    base[_HOOK_DEPTH] = str(int(depth) + 1 if depth.isdecimal() and len(depth) < 10 else 1)
     return base
 
 

@@ -56,7 +56,7 @@ class Start(NamedTuple):
     lease: float
     alone: bool  # nothing else may run meanwhile
     credential: str = ""  # for the file that QUANTUM_CREDENTIAL names; empty: none
-    beside: bool = False  # it takes no room from tasks (a service)
+    beside: bool = False  # it takes no room from tasks (a service, a merge check)
     secrets: tuple[tuple[str, str], ...] = ()  # names and texts, for the folder that QUANTUM_SECRETS names
 
 

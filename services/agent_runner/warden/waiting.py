@@ -65,7 +65,7 @@ class Queue:
     def next_up(self, attempts: Collection[Attempt]) -> list[Waiting]:
         """Take out what may begin beside these attempts, longest waiting first.
 
-        What runs beside the tasks (a service) never takes a slot, nor waits for one.
+        What runs beside the tasks (a service, a merge check) never takes a slot, nor waits for one.
         """
         chosen = [waiting for waiting in self._waiting.values() if waiting.start.beside] if self.beside else []
         chosen += self._next_tasks(attempts)

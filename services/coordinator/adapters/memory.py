@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from foundation.errors import Conflict, Internal, Stale
+from services.coordinator.adapters.memory_merges import MemoryMerges
+from services.coordinator.domain.merge_check import MergeCheck
 from services.coordinator.domain.ready import labels_text
 from services.coordinator.domain.task import ENDED, Task, TaskState, faults, request_of
 from services.coordinator.ports import (
@@ -47,6 +49,7 @@ class _Data:
     histories: dict[str, AgentHistory] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, MergeCheck] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
         return _Data(*(copy.copy(getattr(self, name)) for name in _Data.__slots__))
@@ -79,10 +82,11 @@ class MemoryStore:
         self._data = _Data()
 
 
-class MemoryTransaction:
+class MemoryTransaction(MemoryMerges):
     """One work's view of the data; each read looks at every task."""
 
     def __init__(self, data: _Data) -> None:
+        super().__init__(data.checks)
         self._data = data
 
     # -- tasks

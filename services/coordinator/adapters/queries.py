@@ -9,13 +9,24 @@ import apsw
 
 from services.coordinator.adapters.rows import COLUMNS, Value
 
+CHECK_WITHOUT_EVIDENCE = (
+    "id, repository, folder, project, event, branch, old, new, topic, background, task_id, verdict, action, sentence,"
+    " only_report, created_at, confirmed_at, ended_at, undone_at, told"
+)
+CHECK = f"{CHECK_WITHOUT_EVIDENCE}, evidence"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def _read(path: Path) -> Mapping[str, str]:
     _, *parts = _NAME.split(path.read_text())
     names, bodies = parts[::2], parts[1::2]
-    return {name: _bare(body).replace("{task}", COLUMNS) for name, body in zip(names, bodies, strict=True)}
+    return {name: _filled(_bare(body)) for name, body in zip(names, bodies, strict=True)}
+
+
+def _filled(sql: str) -> str:
+    for name, columns in (("task", COLUMNS), ("check", CHECK), ("check_without_evidence", CHECK_WITHOUT_EVIDENCE)):
+        sql = sql.replace(f"{{{name}}}", columns)
+    return sql
 
 
 def _bare(sql: str) -> str:

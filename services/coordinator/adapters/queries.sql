@@ -1,4 +1,4 @@
--- Every statement of the SQLite store, by name. {task} stands for the columns that make a task.
+-- Every statement of the SQLite store, by name. {task} stands for the columns that make a task, {check} for a check's.
 
 -- name: insert_task
 insert into tasks (
@@ -290,3 +290,55 @@ select count(*) from tasks where change > (select number from figures where agen
 
 -- name: orphans
 select count(*) from outputs where task_id not in (select id from tasks)
+
+-- name: insert_check
+insert into merge_checks (
+    id, repository, folder, project, event, branch, old, new, topic, background, task_id, verdict, action, sentence,
+    only_report, created_at, confirmed_at, ended_at, undone_at, told, evidence
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: save_check
+update merge_checks set
+    branch = ?, old = ?, new = ?, verdict = ?, action = ?, sentence = ?, only_report = ?, confirmed_at = ?,
+    ended_at = ?, undone_at = ?, told = ?, evidence = ?
+where id = ? and (ended_at is null or ended_at is ?)
+returning 1
+
+-- name: check
+select {check} from merge_checks where id = ?
+
+-- name: check_of_task
+select {check} from merge_checks where task_id = ? and task_id <> ''
+
+-- name: open_checks
+select {check} from merge_checks where ended_at is null order by id desc
+
+-- name: checks_to
+select {check} from merge_checks where repository = ? and new = ? and new <> '' order by id desc limit ?
+
+-- name: checks_from
+select {check} from merge_checks where repository = ? and old = ? and old <> '' order by id desc limit ?
+
+-- name: checks_page
+select {check_without_evidence} from merge_checks where id < ? order by id desc limit ?
+
+-- name: checks_page_of_project
+select {check_without_evidence} from merge_checks where project = ? and project <> '' and id < ?
+order by id desc limit ?
+
+-- name: checks_page_of_repository
+select {check_without_evidence} from merge_checks where repository = ? and ? in ('', project) and id < ?
+order by id desc limit ?
+
+-- name: rollbacks_since
+select ended_at from merge_checks where action = 'rolled_back' and repository = ? and ended_at >= ?
+order by ended_at desc
+
+-- name: untold_checks
+select {check} from merge_checks where told = 0 and ended_at is not null order by id limit ?
+
+-- name: prune_checks
+delete from merge_checks where id in (
+    select id from merge_checks where ended_at is not null and ended_at < ? order by ended_at limit ?
+)
+returning 1

@@ -90,6 +90,8 @@ class Hello:
     services_max: int = 0
     memory_bytes: int = 0
     enforcement: Mapping[str, str] = field(default_factory=dict)
+    checks_max: int = 0
+    """Merge checks beside the tasks; 0: it is not on the repositories' host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from foundation.ids import Ids, derived_id, is_id
 from services.coordinator.app.acts import Acting, acting
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
+from services.coordinator.app.merges_task import is_check
 from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import PAGE
@@ -152,7 +153,8 @@ class UndoClear:
             return (), False
         self._cap.claim(tx, len(found))
         now = self._clock.now()
-        copies = [self._copy(tx, task, act, clearing, caller, now) for task in found]
+        again = [task for task in found if not is_check(self._catalogue, task.agent)]
+        copies = [self._copy(tx, task, act, clearing, caller, now) for task in again]
         refuse_second(tx, self._catalogue, copies)
         tx.insert(copies)
         lost = release_children(tx, [copied for copied in copies if copied.ended], now=now)

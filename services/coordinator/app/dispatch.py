@@ -123,6 +123,7 @@ class Dispatch:
                 boottime=boottime,
                 granted_until=granted_until,
                 service=spec is not None and spec.is_service,
+                check=spec is not None and spec.is_check,
                 footprint_bytes=self._footprints.of(task.agent),
             )
         )
@@ -297,7 +298,7 @@ class Dispatch:
     async def _ask(self, outcomes: Sequence[OutboxEntry], tasks: Sequence[Task]) -> Admission | None:
         """Ask safety; without an answer nothing starts."""
         agents = self._catalogue.agents()
-        candidates = [candidate_of(task, agents[task.agent].uses) for task in tasks]
+        candidates = [candidate_of(task, agents[task.agent]) for task in tasks]
         try:
             admission = await self._gate.admit(outcomes, candidates)
         except QuantumError as error:

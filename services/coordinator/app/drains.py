@@ -54,7 +54,7 @@ class Drains:
         said = f"Drained by {caller.name} at {self._clock.now():%Y-%m-%d %H:%M:%S} UTC. {reason}".strip()
         changed = await self._set(name, said)
         load = self._holdings.load_of(name)
-        return changed, load.tasks - load.unspawned + load.services
+        return changed, load.tasks - load.unspawned + load.services + load.checks
 
     async def resume(self, name: str) -> bool:
         """Let it have work again. Returns False when nobody had drained it."""

@@ -29,6 +29,8 @@ class Held:
     """Why its runner was told to hand it back unstarted, or to end it where it is a service; "": it was not."""
     ending: bool = False
     service: bool = False
+    check: bool = False
+    """A merge check."""
     footprint_bytes: int = 0
     """What it was expected to take when it was leased."""
     seen_spawned_at: float | None = None
@@ -44,17 +46,20 @@ class Load:
     unspawned: int = 0
     paused: int = 0
     services: int = 0
-    services_bytes: int = 0
-    services_young_bytes: int = 0
+    checks: int = 0
+    beside_bytes: int = 0
+    """Of services and checks."""
+    beside_young_bytes: int = 0
     grown: dict[int, int] = field(default_factory=dict)
     young: dict[int, int] = field(default_factory=dict)
 
     def count(self, held: Held, by: int) -> None:
         """Count one in (1) or out (-1)."""
-        if held.service:
-            self.services += by
-            self.services_bytes += by * held.footprint_bytes
-            self.services_young_bytes += 0 if held.grown else by * held.footprint_bytes
+        if held.service or held.check:
+            self.services += by if held.service else 0
+            self.checks += by if held.check else 0
+            self.beside_bytes += by * held.footprint_bytes
+            self.beside_young_bytes += 0 if held.grown else by * held.footprint_bytes
             return
         self.tasks += by
         self.unspawned += 0 if held.spawned else by
@@ -77,6 +82,7 @@ def held_of(
     boottime: float,
     granted_until: float,
     service: bool = False,
+    check: bool = False,
     footprint_bytes: int = 0,
 ) -> Held:
     """A leased task's entry. An incarnation of "" is not known yet."""
@@ -92,6 +98,7 @@ def held_of(
         paused=task.state is TaskState.PAUSED,
         cancel_reason=task.reason if task.cancel_requested else None,
         service=service,
+        check=check,
         footprint_bytes=footprint_bytes,
     )
 

@@ -18,10 +18,12 @@ from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
 from services.coordinator.app.footprints import Footprints
 from services.coordinator.app.holdings import Holdings
+from services.coordinator.app.merges_conclude import conclude_checks
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.services import Services
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
+from services.coordinator.domain.agent import CHECK_AGENT
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.footprint import with_peaks
@@ -163,6 +165,8 @@ class Intake:
         changed = [after for _, after in moved]
         changed += release_children(tx, [task for task in changed if task.ended], now=now)
         peaks = self._keep_results(tx, ends)
+        if checks := [(task, event) for task, event in ends if task.agent == CHECK_AGENT]:
+            conclude_checks(tx, checks, now=now)
         # Also of a result that is refused: its processes are there all the same.
         note_alerts(
             tx, [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]

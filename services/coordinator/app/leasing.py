@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 
+from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.task import Task
 from services.coordinator.ports import Candidate, Store, StoreTransaction
 
@@ -11,15 +12,16 @@ Reports = Mapping[tuple[str, str], str]
 """Reports as JSON, by agent and project."""
 
 
-def candidate_of(task: Task, uses: tuple[str, ...]) -> Candidate:
+def candidate_of(task: Task, spec: AgentSpec) -> Candidate:
     """A ready task as safety is asked about it; what it retries, or whose child it is, spends under the same cap."""
     return Candidate(
         task_id=task.id,
         fence=task.fence + 1,
         agent=task.agent,
         project=task.project,
-        uses=uses,
+        uses=spec.uses,
         origin=task.retry_of or task.parent,
+        identified=spec.is_check,
     )
 
 

@@ -35,9 +35,14 @@ class Retention:
         total = 0
         while deleted := await self._store.write(self._page):
             total += deleted
+        await self._store.write(self._checks)
         if total:
             _log.info(f"{total} ended tasks were past their retention and are deleted.", action="tasks_pruned")
         return total
+
+    def _checks(self, tx: StoreTransaction) -> int:
+        """As long as what a person may still have to decide about: what they took away can be brought back."""
+        return tx.prune_checks(ended_before=self._clock.now() - self._rules.undecided, limit=PAGE)
 
     def _page(self, tx: StoreTransaction) -> int:
         now, rules = self._clock.now(), self._rules

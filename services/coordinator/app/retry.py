@@ -10,6 +10,7 @@ from foundation.errors import Conflict, Invalid
 from foundation.ids import Ids
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.keys import RequestKey, key_of
+from services.coordinator.app.merges_task import is_check, refuse_by_hand
 from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.selection import IDS_MAX, Selection, tasks_of_ids
@@ -97,7 +98,7 @@ class Retry:
 
     def _originals(self, tx: StoreTransaction, selection: Selection) -> Sequence[Task]:
         if selection.wanted is not None:
-            return _matching(tx, selection.wanted)
+            return [task for task in _matching(tx, selection.wanted) if not is_check(self._catalogue, task.agent)]
         tasks = tasks_of_ids(tx, selection.ids)
         for task in tasks:
             if not task.ended:
@@ -127,6 +128,7 @@ class Retry:
 
     def _effects(self, agent: str) -> Effects:
         spec = self._catalogue.find(agent)
+        refuse_by_hand(spec)
         if spec.faults:
             said = f"Agent “{agent}” cannot be run, its manifest has faults: {' '.join(spec.faults)}"
             raise Invalid("agent_invalid", said)

@@ -40,7 +40,8 @@ class Needs:
     def _need(self, spec: AgentSpec | None, agent: str, labels: Mapping[str, str]) -> Need:
         if spec is None:
             return Need(labels, footprint_bytes=self._footprints.of(agent))
-        return Need({**spec.labels, **labels}, spec.is_service, self._footprints.of(agent))
+        wanted = {**spec.labels, **labels}
+        return Need(wanted, spec.is_service, self._footprints.of(agent), check=spec.is_check)
 
 
 class Plan:
@@ -53,8 +54,8 @@ class Plan:
 
     @property
     def places(self) -> int:
-        """For tasks and services, in all."""
-        return sum(room.leases + room.services for room in self._rooms)
+        """For tasks, services and merge checks, in all."""
+        return sum(room.leases + room.services + room.checks for room in self._rooms)
 
     def place(self, lane: str, need: Need) -> Room | None:
         """Take a place for one more task of a lane; None: there is none."""
@@ -73,7 +74,7 @@ class Plan:
             rooms = self._fitting[lane] = [
                 room
                 for room in self._rooms
-                if room.has(need.labels) and (need.service or self._kept.get(room.name, lane) == lane)
+                if room.has(need.labels) and (need.beside or self._kept.get(room.name, lane) == lane)
             ]
         return rooms
 
@@ -124,7 +125,7 @@ class Rooms:
 
     def passed_over(self, lane: str, need: Need, plan: Plan) -> None:
         """The head of a lane found no place. Where that is for memory alone, it is not to wait for ever."""
-        if lane not in self._passed_over and not need.service and plan.wants_memory_alone(lane, need):
+        if lane not in self._passed_over and not need.beside and plan.wants_memory_alone(lane, need):
             self._passed_over[lane] = self._now()
 
     def placed(self, lane: str) -> None:
@@ -167,6 +168,8 @@ class Rooms:
             services=max(0, hello.services_max - load.services) if attachment.capacity else 0,
             slots=hello.slots,
             services_max=hello.services_max,
+            checks=max(0, hello.checks_max - load.checks) if attachment.capacity else 0,
+            checks_max=hello.checks_max,
             tasks=load.tasks,
             held_reason=attachment.host.held_reason or self._silence(attachment),
             draining=attachment.draining or hello.name in self._attachments.drained,
@@ -191,7 +194,7 @@ def _whole(attachment: Attachment, load: Load, paused: int) -> Share | None:
     for size, number in load.grown.items():
         sizes[size] = sizes.get(size, 0) + number
     places = max(1, attachment.hello.slots + paused)
-    return share_of(int(memory * MEMORY_SHARE), places, sizes, always_bytes=load.services_bytes)
+    return share_of(int(memory * MEMORY_SHARE), places, sizes, always_bytes=load.beside_bytes)
 
 
 def _free_now(attachment: Attachment, load: Load, paused: int) -> Share | None:
@@ -201,7 +204,7 @@ def _free_now(attachment: Attachment, load: Load, paused: int) -> Share | None:
         return None
     reserve = int((attachment.hello.memory_bytes or free) * (1 - MEMORY_SHARE))
     places = max(1, attachment.hello.slots + paused - sum(load.grown.values()))
-    return share_of(max(0, free - reserve), places, load.young, always_bytes=load.services_young_bytes)
+    return share_of(max(0, free - reserve), places, load.young, always_bytes=load.beside_young_bytes)
 
 
 def _memory_bytes(room: Room) -> int:

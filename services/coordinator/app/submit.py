@@ -10,6 +10,7 @@ from foundation.errors import FieldFault, Invalid, NotFound, QuantumError
 from foundation.ids import Ids
 from services.coordinator.app.changes import Changes, Foretold
 from services.coordinator.app.keys import RequestKey, key_of
+from services.coordinator.app.merges_task import refuse_by_hand
 from services.coordinator.app.one_of_a_name import refuse_second
 from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.to_the_end import undisturbed
@@ -275,6 +276,7 @@ class _Lookup:
     def _find(self, name: str) -> AgentSpec | QuantumError:
         try:
             spec = self._catalogue.find(name)
+            refuse_by_hand(spec)
         except QuantumError as error:
             return error
         if spec.faults:

@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 from services.coordinator.domain.manifest import Sandbox
 
+CHECK_AGENT = "merge-check"
+"""The built-in agent that does merge checks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
@@ -55,3 +58,8 @@ class AgentSpec:
     def is_service(self) -> bool:
         """Kept alive, instead of run to an end."""
         return self.kind == "service"
+
+    @property
+    def is_check(self) -> bool:
+        """The agent that does merge checks, which has places of its own: the built-in one, and no other of its name."""
+        return self.name == CHECK_AGENT and self.builtin != ""

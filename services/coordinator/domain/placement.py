@@ -11,12 +11,21 @@ NO_LABELS: Mapping[str, str] = {}
 
 
 class Need(NamedTuple):
-    """What an attempt asks of its runner. `alone`: nothing else runs there meanwhile, so its memory is its own."""
+    """What an attempt asks of its runner. `alone`: nothing else runs there meanwhile, so its memory is its own.
+
+    `check`: a merge check, for which somebody waits.
+    """
 
     labels: Mapping[str, str] = NO_LABELS
     service: bool = False
     footprint_bytes: int = 0
     alone: bool = False
+    check: bool = False
+
+    @property
+    def beside(self) -> bool:
+        """It takes no room from tasks."""
+        return self.service or self.check
 
 
 NOTHING = Need()
@@ -63,7 +72,7 @@ def share_of(bytes_max: int, places: int, sizes: Mapping[int, int], *, always_by
 
 @dataclass(slots=True, kw_only=True)
 class Room:
-    """What one attached runner can still take. `leases` is for tasks, `services` for services.
+    """What one attached runner can still take: `leases` for tasks, `services` for services, `checks` for merge checks.
 
     `whole` is of the machine's memory and all that the runner holds; `now` of what is free at the moment and those that
     have not taken theirs yet. None: not known, so that nothing is held back for it.
@@ -75,6 +84,8 @@ class Room:
     services: int = 0
     slots: int = 0
     services_max: int = 0
+    checks: int = 0
+    checks_max: int = 0
     tasks: int = 0
     """That it holds already."""
     held_reason: str = ""
@@ -93,11 +104,14 @@ class Room:
 
     def counts(self, need: Need) -> bool:
         """Whether a place is free, whatever memory it asks for."""
-        return (self.services if need.service else self.leases) > 0
+        return _room_left(self, need) > 0
 
     def holds(self, need: Need) -> bool:
-        """Whether its memory is free. With no task there it is given one, however large: it would wait for ever."""
-        if need.alone or (self.tasks == 0 and not need.service):
+        """Whether its memory is free. With no task there it is given one, however large: it would wait for ever.
+
+        A check does not wait for memory that others are expected to take.
+        """
+        if need.alone or need.check or (self.tasks == 0 and not need.service):
             return True
         return all(
             share is None or share.fits(need.footprint_bytes, service=need.service) for share in (self.whole, self.now)
@@ -107,13 +121,15 @@ class Room:
         """One more is on its way there."""
         if need.service:
             self.services -= 1
+        elif need.check:
+            self.checks -= 1
         else:
             self.leases -= 1
             self.tasks += 1
         if not need.alone:
             for share in (self.whole, self.now):
                 if share is not None:
-                    share.take(need.footprint_bytes, service=need.service)
+                    share.take(need.footprint_bytes, service=need.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +152,8 @@ def place(need: Need, rooms: Sequence[Room]) -> Room | None:
 
 
 def _room_left(room: Room, need: Need) -> int:
+    if need.check:
+        return room.checks
     return room.services if need.service else room.leases
 
 
@@ -179,8 +197,16 @@ def _full(need: Need, opened: Sequence[Room]) -> Refusal:
     if need.service:
         places = sum(room.services_max for room in opened)
         return Refusal("services", f"All {places} places for services{where} are taken; it waits for a free one.")
+    if need.check:
+        return _no_check(sum(room.checks_max for room in opened))
     slots = sum(room.slots for room in opened)
     return Refusal("capacity", f"All {slots} slots{where} are taken; it waits for a free one.")
+
+
+def _no_check(places: int) -> Refusal:
+    if places == 0:
+        return Refusal("no_runner", "It is ready, but no runner on this host, where the repositories are, is attached.")
+    return Refusal("checks", f"All {places} places for merge checks are taken; it waits for a free one.")
 
 
 def _too_large(need: Need, free: Sequence[Room]) -> str:

@@ -95,6 +95,10 @@ class Admission:
         self._spend.begin(candidates, admissions.credentials)
         return admissions
 
+    def identify(self, credential: str) -> AttemptKey:
+        """The running attempt whose credential this is. Raises Unauthenticated."""
+        return self._spend.identify(credential)
+
     async def renew(self, attempts: Sequence[AttemptKey]) -> Renewals:
         """Say for each running attempt whether it may go on; prolongs the permits that they hold."""
         _require_bounded("attempts", len(attempts), 10 * BATCH_MAX)

@@ -106,8 +106,9 @@ class Budgets:
         return await self._state.change(work)
 
     def merge_standing(self, project: str) -> MergeView:
-        """What holds now for a merge into a project; raises Invalid for what is none."""
-        _require_project(project)
+        """What holds now for a merge into a project ("": by the fleet alone); raises Invalid for a bad name."""
+        if project:
+            _require_project(project)
         return _of_merge(self._state.budget_book(), project)
 
 
@@ -130,7 +131,8 @@ def _view(book: BudgetBook, scope: str) -> BudgetView:
 
 
 def _of_merge(book: BudgetBook, project: str) -> MergeView:
-    standing, reason = merge_standing([book.standing(f"project:{project}"), book.standing(FLEET)])
+    scopes = (f"project:{project}", FLEET) if project else (FLEET,)
+    standing, reason = merge_standing([book.standing(scope) for scope in scopes])
     return MergeView(standing=standing, reason=reason)
 
 

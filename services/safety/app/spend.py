@@ -72,8 +72,8 @@ class Spend:
     def credentials(
         self, draft: Draft, candidates: Sequence[Candidate], decisions: Sequence[Decision]
     ) -> Sequence[str]:
-        """The credential of each candidate that was admitted and may spend; () when there is none."""
-        if not any(candidate.uses for candidate in candidates):
+        """The credential of each candidate that was admitted and may spend or is identified; () when there is none."""
+        if not any(candidate.uses or candidate.identified for candidate in candidates):
             return ()
         pairs = zip(candidates, decisions, strict=True)
         return [draft.ledger.credential(one.attempt) if decision.admitted else "" for one, decision in pairs]
@@ -91,14 +91,27 @@ class Spend:
 
         Raises Unauthenticated once its attempt has ended, or another attempt of its task has begun.
         """
+        grant = self._behind(text)
+        if grant is None:
+            return None
+        name = f"attempt {grant.attempt.task}:{grant.attempt.fence}"
+        return Caller(token_id=grant.token_id, name=name, scopes=frozenset({SPEND}))
+
+    def identify(self, text: str) -> AttemptKey:
+        """The attempt behind a credential. Raises Unauthenticated as `verify` does, and for any other text."""
+        grant = self._behind(text)
+        if grant is None:
+            raise Unauthenticated("unknown_credential", "This is the credential of no attempt.")
+        return grant.attempt
+
+    def _behind(self, text: str) -> SpendGrant | None:
         parsed = token_form.parse(text)
         attempt = self._state.spend.by_token.get(parsed.id)
         grant = self._state.spend.grants.get(attempt) if attempt else None
         if grant is None or not token_form.matches(parsed, grant.digest):
             return None
         _require_live(grant)
-        name = f"attempt {grant.attempt.task}:{grant.attempt.fence}"
-        return Caller(token_id=grant.token_id, name=name, scopes=frozenset({SPEND}))
+        return grant
 
     # -- calls
 

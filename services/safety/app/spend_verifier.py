@@ -10,7 +10,8 @@ class AttemptsToo:
     """Knows an attempt by its credential, everybody else by their token.
 
     An attempt's caller has the scope `spend` alone, with which no token can be issued; `ValidateToken`, which the other
-    services ask, knows tokens only: a credential opens no other door.
+    services ask, knows tokens only. The coordinator asks `IdentifyAttempt` whose a credential is, for the one method
+    that an attempt may call there; a credential opens no other door.
     """
 
     def __init__(self, spend: Spend, tokens: TokenVerifier) -> None:

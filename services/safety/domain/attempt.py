@@ -48,13 +48,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An attempt that asks to be started; `origin` is the task that it retries, else the one whose child it is."""
+    """An attempt that asks to be started; `origin` is the task that it retries, else the one whose child it is.
+
+    `identified`: it gets a credential also where it may spend nothing.
+    """
 
     attempt: AttemptKey
     agent: str
     project: str = ""
     uses: tuple[str, ...] = ()
     origin: str = ""
+    identified: bool = False
 
 
 @lru_cache(maxsize=4096)

@@ -79,8 +79,9 @@ class SpendGate:
         return None
 
     def take(self, candidate: Candidate, book: Book, now: datetime) -> bool:
-        """Give the attempt its right to spend; that is no permit of a breaker."""
-        if providers := providers_of(candidate.uses):
+        """Give the attempt its right to spend, or at least its credential; that is no permit of a breaker."""
+        providers = providers_of(candidate.uses)
+        if providers or candidate.identified:
             self._ledger.grant(
                 candidate.attempt,
                 agent=candidate.agent,

@@ -43,6 +43,7 @@ class SpendGrant:
     root: str
     agent: str
     providers: tuple[str, ...]
+    """None: it may spend nothing, and has its credential to be known by."""
     token_id: str
     digest: str
     granted_at: datetime

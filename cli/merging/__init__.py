@@ -1,0 +1,1 @@
+"""What `quantum merge` does: merges a branch safely, shows checks and their evidence, undoes, mends, approves."""

@@ -1,0 +1,162 @@
+"""The guarded repositories of this host, looked at with git; notes of hooks are the only thing that is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from foundation.errors import Denied, NotFound, TimedOut, Unavailable, Unsupported
+from foundation.log import get_logger
+from foundation.repositories import GuardedRepository, read_repositories
+from merge_guard.git import Git, GitFailed
+from merge_guard.repository import current_branch, open_repository
+from services.coordinator.domain.merge_moves import Move, Note
+from services.coordinator.ports_merges import WorkTree
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 10.0
+NOTES_BYTES_MAX = 256 * 1024
+WISHES_BYTES_MAX = 64 * 1024
+_BRANCHES_MAX = 100
+_UNKNOWN = "-"
+_log = get_logger("coordinator")
+
+
+class GitRepositories:
+    """Implements `ports_merges.Repositories`; git runs in threads, so that no look holds up a call."""
+
+    def __init__(self, repositories_file: Path) -> None:
+        self._file = repositories_file
+        self._faults: tuple[str, ...] = ()
+
+    async def guarded(self) -> Mapping[str, GuardedRepository]:
+        found = await asyncio.to_thread(read_repositories, self._file)
+        if found.faults != self._faults:
+            self._faults = found.faults
+            for fault in found.faults:
+                _log.warning(fault, action="repositories_fault")
+        return found.by_id
+
+    async def look(self, folder: Path) -> WorkTree:
+        return await _asked(_look, folder)
+
+    async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
+        return await _asked(_tips, repository.folder)
+
+    async def moves(self, repository: GuardedRepository, branch: str, *, limit: int) -> Sequence[Move]:
+        return await _asked(_moves, repository.folder, branch, limit)
+
+    async def notes(self, repository: GuardedRepository) -> Sequence[Note]:
+        return await asyncio.to_thread(_notes, repository.common_dir)
+
+    async def forget(self, repository: GuardedRepository) -> None:
+        await asyncio.to_thread(_forget, repository.common_dir)
+
+
+async def _asked(work: Callable[..., T], *arguments: object) -> T:
+    """Run in a thread; whatever git has against it is told as NotFound or Unavailable."""
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except (GitFailed, TimedOut, Unsupported, Denied) as error:
+        raise Unavailable("git_failed", error.message, remedy=error.remedy) from error
+
+
+def _look(folder: Path) -> WorkTree:
+    if not folder.is_absolute() or not folder.is_dir():
+        raise NotFound("no_folder", f"{folder} is no folder on this host.")
+    git = Git(folder)
+    repository = open_repository(folder, git=git)
+    return WorkTree(repository.common_dir, git.commit_of("HEAD"), current_branch(git))
+
+
+def _tips(folder: Path) -> Mapping[str, str]:
+    git = Git(folder)
+    branches = _wished(folder) or [current_branch(git)]
+    refs = [f"refs/heads/{branch}" for branch in branches if branch]
+    if not refs:
+        return {}
+    # A name also stands for all that lies below it.
+    lines = git.text(
+        "for-each-ref", "--format=%(objectname) %(refname)", "--", *refs, timeout_seconds=LOOK_SECONDS
+    ).splitlines()
+    found = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
+    return {ref.removeprefix("refs/heads/"): found[ref] for ref in refs if ref in found}
+
+
+def _wished(folder: Path) -> Sequence[str]:
+    """`[merge] branches` of the work tree's quantum.toml; whatever is wrong there, the check itself will say."""
+    try:
+        with open(folder / "quantum.toml", "rb") as file:
+            text = file.read(WISHES_BYTES_MAX).decode()
+        table = tomllib.loads(text).get("merge")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return ()
+    branches = table.get("branches") if isinstance(table, dict) else None
+    names = branches if isinstance(branches, list) else []
+    return [name for name in names if isinstance(name, str) and name][:_BRANCHES_MAX]
+
+
+def _moves(folder: Path, branch: str, limit: int) -> Sequence[Move]:
+    done = Git(folder).run(
+        "log",
+        "--walk-reflogs",
+        f"--max-count={limit}",
+        "--format=%H%x00%gs",
+        f"refs/heads/{branch}",
+        "--",
+        timeout_seconds=LOOK_SECONDS,
+    )
+    entries = (line.partition("\0") for line in done.out.decode(errors="replace").splitlines())
+    return [Move(commit, message) for commit, _, message in entries]
+
+
+def _paths(common_dir: Path) -> tuple[Path, Path]:
+    written = common_dir / "quantum" / "unchecked"
+    return written, written.with_name("unchecked.taken")
+
+
+def _notes(common_dir: Path) -> Sequence[Note]:
+    """What was taken aside at an earlier look. What is written by now is taken aside for the next one: whoever had
+    opened it to add a line has closed it by then."""
+    written, taken = _paths(common_dir)
+    notes = _read(taken)
+    if notes is None:
+        try:
+            os.rename(written, taken)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise Unavailable("notes_unreadable", f"{written} cannot be read: {error.strerror}.") from error
+        return ()
+    if not notes:
+        _forget(common_dir)
+    return notes
+
+
+def _read(taken: Path) -> Sequence[Note] | None:
+    try:
+        handle = os.open(taken, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unavailable("notes_unreadable", f"{taken} cannot be read: {error.strerror}.") from error
+    with open(handle, "rb") as file:
+        lines = file.read(NOTES_BYTES_MAX).decode(errors="replace").splitlines()
+    return [note for line in lines if (note := _note(line)) is not None]
+
+
+def _note(line: str) -> Note | None:
+    words = line.split()
+    if len(words) != 4:
+        return None  # torn by a full disk, or by a line over the bound
+    _, event, old, new = words
+    return Note(event, "" if old == _UNKNOWN else old, "" if new == _UNKNOWN else new)
+
+
+def _forget(common_dir: Path) -> None:
+    _paths(common_dir)[1].unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""What becomes of a check when its task ends: in the transaction that records the end, or found by a sweep."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from foundation.clock import Clock
+from foundation.log import get_logger
+from services.coordinator.app import merges_facts as facts
+from services.coordinator.app.alerts import note_alerts
+from services.coordinator.domain.attempt import Ended
+from services.coordinator.domain.merge_check import (
+    Action,
+    MergeCheck,
+    Told,
+    Verdict,
+    break_off,
+    conclude,
+    read_report,
+    why_ended,
+)
+from services.coordinator.domain.task import Task
+from services.coordinator.ports import PersonalAlert, Store, StoreTransaction
+
+_log = get_logger("coordinator")
+
+
+def conclude_checks(tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]], *, now: datetime) -> None:
+    """Conclude the checks of tasks that have ended for good; others are passed over.
+
+    What a report says is true however its attempt ended: a branch may have been moved by then.
+    """
+    for task, event in ends:
+        check = tx.check_of_task(task.id) if task.ended else None
+        if check is None or check.ended:
+            continue
+        told = read_report(event.report, check) if event.report else event.report_fault
+        if isinstance(told, Told):
+            _settle(tx, conclude(check, told, now=now), told.flaky_command, now)
+        elif told:
+            _settle(tx, break_off(check, f"the report of task {task.id} {told.rstrip('.')}.", now=now), "", now)
+        else:
+            _settle(tx, break_off(check, why_ended(task), now=now), "", now)
+
+
+class SweepChecks:
+    """Finds checks whose task has ended by another way than a runner's report: cancelled, cleared, lost, deleted."""
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def step(self) -> None:
+        """Conclude them; one read of an empty index where nothing is open."""
+        if await self._store.read(_left_behind):
+            await self._store.write(lambda tx: _conclude_left_behind(tx, self._clock.now()))
+
+
+def _left_behind(tx: StoreTransaction) -> list[tuple[MergeCheck, Task | None]]:
+    checks = tx.open_checks()
+    tasks = tx.tasks([check.task_id for check in checks]) if checks else {}
+    pairs = [(check, tasks.get(check.task_id)) for check in checks]
+    return [(check, task) for check, task in pairs if task is None or task.ended]
+
+
+def _conclude_left_behind(tx: StoreTransaction, now: datetime) -> None:
+    for check, task in _left_behind(tx):
+        _settle(tx, break_off(check, why_ended(task), now=now), "", now)
+
+
+def _settle(tx: StoreTransaction, check: MergeCheck, flaky_command: str, now: datetime) -> None:
+    tx.save_check(check)
+    facts.remember_flaky(tx, check.repository, flaky_command, now)
+    note_alerts(tx, _alerts(check, facts.freeze(tx, check.repository, now)))
+    _log.info(
+        f"Merge check {check.id} of {check.repository}: {check.sentence}",
+        action="merge_checked",
+        check=check.id,
+        verdict=str(check.verdict),
+        done=str(check.action),
+    )
+
+
+def _alerts(check: MergeCheck, frozen: str) -> list[PersonalAlert]:
+    where = f"{check.branch or 'HEAD'} of repository {check.repository}"
+    if check.action is Action.REFUSED and check.verdict is Verdict.BAD:
+        said = (
+            f"A bad merge stays on {where}, because taking it back would have touched somebody's work: {check.sentence}"
+        )
+        show = f"quantum merge show {check.id}"
+        return [PersonalAlert(f"merge_refused:{check.repository}", "warning", said, show)]
+    if check.action is not Action.ROLLED_BACK:
+        return []
+    said = f"A bad merge was taken off {where}: {check.sentence}"
+    told = [PersonalAlert(f"merge_rolled_back:{check.repository}", "warning", said, check.undo)]
+    if frozen:
+        said = f"Merges into repository {check.repository} are frozen: {frozen}"
+        approve = f"quantum merge approve {check.repository}"
+        told.append(PersonalAlert(f"merges_frozen:{check.repository}", "critical", said, approve))
+    return told

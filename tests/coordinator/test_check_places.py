@@ -1,0 +1,66 @@
+"""Merge checks have places of their own beside the tasks, on the host where the repositories are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.coordinator.domain.agent import AgentSpec
+from services.coordinator.domain.task import Task
+from tests.coordinator.fleet import Fleet, ended, granted, sent
+from tests.coordinator.test_placement_fleet import leased, why
+
+CHECK = AgentSpec(name="merge-check", script="/agents/merge-check.py", builtin="merge-check.py")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    each = Fleet(tmp_path)
+    each.catalogue.specs["merge-check"] = CHECK
+    return each
+
+
+async def submit(fleet: Fleet, agent: str, count: int) -> list[Task]:
+    return [await fleet.submit(agent) for _ in range(count)]
+
+
+async def test_two_places_that_no_task_takes_and_that_take_none_from_tasks(fleet: Fleet) -> None:
+    one = await fleet.runner("one", capacity=10, checks_max=2)
+    tasks = await submit(fleet, "a", 11)
+    assert len(await leased(fleet, one)) == 10
+    checks = await submit(fleet, "merge-check", 3)
+    out = await leased(fleet, one)
+    assert set(out) == {check.id for check in checks[:2]}, "at once, though every slot is taken"
+    assert (why(fleet, tasks[10]), why(fleet, checks[2])) == ("capacity", "checks")
+    first = await fleet.task(checks[0])
+    await fleet.tell(one, ended(first, fleet.now()))
+    assert set(await leased(fleet, one)) == {checks[2].id}, "the end of a check makes room for a check alone"
+
+
+async def test_a_check_is_not_held_by_what_others_are_expected_to_take(fleet: Fleet) -> None:
+    one = await fleet.runner("one", capacity=2, checks_max=2, memory_bytes=1_000)
+    fleet.footprints.learn({"a": "1", "merge-check": "1"})  # a MiB each, on a machine with a kilobyte
+    await submit(fleet, "a", 2)
+    assert len(await leased(fleet, one)) == 1
+    (check,) = await submit(fleet, "merge-check", 1)
+    assert set(await leased(fleet, one)) == {check.id}
+
+
+async def test_a_user_s_agent_of_the_same_name_is_a_task_like_any_other(fleet: Fleet) -> None:
+    fleet.catalogue.specs["merge-check"] = replace(CHECK, builtin="")
+    one = await fleet.runner("one", capacity=1, checks_max=2)
+    (task,) = await submit(fleet, "a", 1)
+    assert set(await leased(fleet, one)) == {task.id}
+    (other,) = await submit(fleet, "merge-check", 1)
+    assert await leased(fleet, one) == {}
+    assert why(fleet, other) == "capacity"
+
+
+async def test_a_runner_on_another_host_never_gets_a_check(fleet: Fleet) -> None:
+    attic = await fleet.runner("attic", capacity=10)
+    (check,) = await submit(fleet, "merge-check", 1)
+    await fleet.round()
+    assert granted(sent(attic)) == []
+    assert why(fleet, check) == "no_runner"
+    here = await fleet.runner("here", capacity=1, checks_max=2)
+    assert await leased(fleet, here) == {check.id: "here"}
