@@ -17,7 +17,7 @@ from services.coordinator.domain.manifest import manifest_of_script
 pytestmark = pytest.mark.smoke
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("foundation", "clients", "services", "gateway", "cli", "protos")
+PACKAGES = ("foundation", "merge_guard", "clients", "services", "gateway", "cli", "protos")
 AGENTS = sorted(path for path in (ROOT / "agents").iterdir() if path.suffix in (".py", ".sh"))
 ELSEWHERE = {"darwin": "_linux", "linux": "_darwin"}
 
