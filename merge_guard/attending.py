@@ -170,7 +170,9 @@ class _Attempt:
         bench = self._bench(self._scratch(), test, arrival.old)
         if self._has_moved() and not self._git.is_ancestor(arrival.new, "HEAD"):
             ref = self._git.text("for-each-ref", "--format=%(refname)", f"--points-at={arrival.new}", KEPT_REFS)
-            sentence = f"{arrival.branch or 'HEAD'} is at {arrival.old[:12]} again; what came is kept in {ref}."
+            sentence = (
+                f"Rolled back: {arrival.branch or 'HEAD'} is at {arrival.old[:12]} again; what came is kept in {ref}."
+            )
             done = replace(found, outcome=Outcome(action=Action.ROLLED_BACK, sentence=sentence, kept_ref=ref))
             return self._with_culprit(done, bench, arrival)
         return self._act(found, bench, arrival)

@@ -42,7 +42,10 @@ def roll_back(
             kept_ref, remark = _roll_back_held(git, repository, arrival, check_id, now, confirm, step)
     except (NotMade, QuantumError, OSError) as error:
         return Outcome(action=Action.REFUSED, sentence=f"It is not taken back: {sentence_end(error)}.")
-    told = [f"{arrival.branch or 'HEAD'} is at {arrival.old[:12]} again", f"what came is kept in {kept_ref}"]
+    told = [
+        f"Rolled back: {arrival.branch or 'HEAD'} is at {arrival.old[:12]} again",
+        f"what came is kept in {kept_ref}",
+    ]
     sentence = f"{'; '.join([*told, *filter(None, [remark])])}."
     return Outcome(action=Action.ROLLED_BACK, sentence=sentence, kept_ref=kept_ref)
 

@@ -1,0 +1,149 @@
+"""A repository of a project, guarded by the real hooks of a real system, and merged into by plain git."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foundation.clock import SystemClock
+from tests.acceptance.system import System
+from tests.programs import require
+
+SMOKE = "quantum.toml"
+CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """What one git command said, and how long it took, its hooks included."""
+
+    code: int
+    said: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guarded:
+    """The repository of the project `demo`; the user's own things stand in `mine.txt` and `notes/`."""
+
+    system: System
+    folder: Path
+
+    @classmethod
+    def make(cls, system: System, smoke: str = "sh smoke.sh", wishes: str = "") -> Guarded:
+        """With hooks installed, a first commit on main, and the branches good, bad and slow, each one ahead of it.
+
+        The smoke test runs `check.sh` of the tree under test: good and bad say exit 0 and exit 1 there, slow waits.
+        """
+        require("curl")
+        at = cls(system=system, folder=system.folder / "demo")
+        at.folder.mkdir()
+        at.git("init", "-q", "-b", "main")
+        words = ", ".join(f'"{word}"' for word in smoke.split())
+        at.commit({SMOKE: f'[merge]\nsmoke = [{words}]\ntimeout = "1m"\n{wishes}', "smoke.sh": ". ./check.sh\n"})
+        at.commit({"check.sh": "exit 0\n", "mine.txt": "mine\n", "README.md": "first\n"})
+        at.branch("good", {"good.txt": "good\n"})
+        at.branch("bad", {"check.sh": "echo it is broken; exit 1\n"})
+        at.branch("slow", {"check.sh": "sleep 2; echo slow and broken; exit 1\n"})
+        system.quantum("projects", "add", "demo", str(at.folder), code=0)
+        system.quantum("hooks", "install", "demo", code=0)
+        return at
+
+    def git(self, *arguments: str) -> str:
+        """Run git as its user does; it must succeed."""
+        done = self.run("git", *arguments)
+        assert done.code == 0, done
+        return done.said.strip()
+
+    def run(self, *argv: str) -> Merged:
+        """Run a command there, in a bare environment."""
+        started = CLOCK.boottime()
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=120, check=False
+        )
+        return Merged(code=done.returncode, said=done.stdout + done.stderr, seconds=CLOCK.boottime() - started)
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a command there, in a session of its own."""
+        return subprocess.Popen(
+            argv,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def environment(self) -> Mapping[str, str]:
+        """What git finds: a user, and nothing of the test's."""
+        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _ANN.items()}
+        return {**who, "PATH": os.environ["PATH"], "HOME": str(self.system.folder), "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def commit(self, files: Mapping[str, str]) -> str:
+        """Write files and commit them; returns the commit."""
+        for name, text in files.items():
+            (self.folder / name).write_text(text)
+        self.git("add", *files)
+        self.git("commit", "-q", "-m", f"Write {', '.join(files)}")
+        return self.tip
+
+    def branch(self, name: str, files: Mapping[str, str]) -> None:
+        """A branch that is one commit ahead of main."""
+        self.git("checkout", "-q", "-b", name, "main")
+        self.commit(files)
+        self.git("checkout", "-q", "main")
+
+    def merge(self, name: str, *options: str) -> Merged:
+        """`git merge`, with its hooks."""
+        return self.run("git", "merge", "--no-ff", "--no-edit", *options, name)
+
+    @property
+    def tip(self) -> str:
+        """Where HEAD is."""
+        return self.git("rev-parse", "HEAD")
+
+    def dirty(self) -> None:
+        """An edit, and files that git does not know. (With anything staged git makes no true merge at all.)"""
+        (self.folder / "mine.txt").write_text("an edit\n")
+        (self.folder / "notes").mkdir(exist_ok=True)
+        (self.folder / "notes" / "idea.txt").write_text("not known to git\n")
+
+    def work(self) -> Mapping[str, str]:
+        """What the user has there: a digest for each file of the work tree, and the index."""
+        files = {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and ".git" not in path.relative_to(self.folder).parts
+        }
+        return {**files, "(index)": self.git("ls-files", "--stage")}
+
+    def locks(self) -> list[str]:
+        """Lock files that stand in git's own folder."""
+        return sorted(str(path.relative_to(self.folder)) for path in (self.folder / ".git").rglob("*.lock"))
+
+    def checks(self) -> list[Any]:
+        """Every check, newest first."""
+        checks: list[Any] = self.system.ask("merge", "list")["checks"]
+        return checks
+
+    def check(self, check_id: str) -> Any:
+        """One check with its evidence."""
+        return self.system.ask("merge", "show", check_id)["check"]
+
+    def ended(self, *, within: float = 60) -> Any:
+        """The newest check, once it has ended, with its evidence."""
+
+        def look() -> Any:
+            checks = self.checks()
+            return self.check(checks[0]["id"]) if checks and checks[0]["state"] == "ended" else None
+
+        return self.system.until(look, within=within, what="the newest check has ended")
+
+
+_ANN = {"NAME": "Ann", "EMAIL": "ann@example.org"}

@@ -1,0 +1,237 @@
+"""The merge guard as its user meets it: plain git, the real hooks, a real system behind them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from cli.processes import of_agents
+from tests.acceptance.conftest import MakeSystem
+from tests.acceptance.guarded import CLOCK, Guarded
+from tests.acceptance.system import System, kill
+
+OVERHEAD_SECONDS = 3.0
+BACKGROUND_SECONDS = 0.100
+
+
+def _tested(check: dict[str, object]) -> float:
+    """Seconds that the runs of the test took themselves."""
+    evidence = check["evidence"]
+    assert isinstance(evidence, dict)
+    return sum(float(run["seconds"]) for run in evidence["runs"])
+
+
+def test_a_bad_merge_is_taken_back_with_ten_tasks_running_and_comes_again(system: System) -> None:
+    repository = Guarded.make(system)
+    system.agent("hold", "exec sleep 300")
+    for _ in range(10):
+        system.quantum("submit", "hold", code=0)
+    system.until(lambda: system.ask("tasks")["counts"].get("running") == 10, what="ten tasks run")
+    repository.dirty()
+    before, work = repository.tip, repository.work()
+
+    merged = repository.merge("bad")
+    check = repository.ended()
+    overhead = merged.seconds - _tested(check)
+    print(f"\n{merged.said}\nfrom merge to rolled back {merged.seconds:.2f} s, of which tests {_tested(check):.2f} s")
+    assert (check["verdict"], check["action"]) == ("bad", "rolled_back"), check
+    assert overhead <= OVERHEAD_SECONDS
+    assert len(check["evidence"]["runs"]) == 10
+    assert "rolled back" in merged.said.lower()
+    assert check["undo"] in merged.said or f"quantum merge undo {check['id']}" in merged.said
+    assert repository.tip == before
+    assert repository.work() == work
+    assert repository.locks() == []
+
+    # The next commit has one parent, and the topic can be merged again.
+    repository.git("commit", "-q", "-a", "-m", "Mine")
+    assert len(repository.git("rev-list", "--parents", "-1", "HEAD").split()) == 2
+    again = repository.run("git", "merge", "--no-commit", "--no-ff", "bad")
+    assert again.code == 0 and "check.sh" in repository.git("diff", "--cached", "--name-only"), again
+    repository.git("merge", "--abort")
+
+    # And what was taken away can be had again.
+    assert check["evidence"]["kept_ref"] in repository.git("for-each-ref", "--format=%(refname)")
+
+
+def test_a_good_merge_stays_and_undo_brings_back_a_bad_one(system: System) -> None:
+    repository = Guarded.make(system)
+    good = repository.merge("good")
+    assert (repository.ended()["verdict"], "good.txt" in os.listdir(repository.folder)) == ("good", True), good
+
+    before = repository.tip
+    repository.merge("bad")
+    check = repository.ended()
+    assert check["action"] == "rolled_back" and repository.tip == before
+    undone = system.quantum("merge", "undo", check["id"], code=0)
+    print(undone.out)
+    assert repository.tip == check["new"]
+    assert repository.git("status", "--porcelain") == ""
+    # Nothing takes it away again: neither the reconcile pass nor a hook that is run by hand.
+    by_hand = repository.run(".git/hooks/post-merge", "0")
+    assert by_hand.code == 0 and repository.tip == check["new"], by_hand
+
+
+@pytest.mark.parametrize("who", ["hook", "gateway", "coordinator", "runner", "git"])
+def test_kill_9_leaves_a_repository_that_is_before_or_after(make_system: MakeSystem, who: str) -> None:
+    system = make_system(lease_seconds=4, heartbeat_seconds=1).init().up()
+    repository = Guarded.make(system)
+    repository.dirty()
+    before, work = repository.tip, repository.work()
+    merging = repository.start("git", "merge", "--no-ff", "--no-edit", "slow")
+    system.until(lambda: [one for one in repository.checks() if one["state"] == "running"], what="its test runs")
+    after = repository.tip
+    assert after != before, "it came before it was tested"
+
+    _KILLS[who](system, merging)
+    said, _ = merging.communicate(timeout=90)
+    check = repository.ended(within=120)
+    repository.system.quantum("merge", "doctor", "--repo", str(repository.folder), code=0)
+    print(f"\n{who} killed: {check['verdict']}, {check['action']}: {check['sentence']}\nthe hook said: {said}")
+    assert repository.tip in (before, after)
+    assert (repository.tip == before) == (check["action"] == "rolled_back"), check
+    if repository.tip == before:
+        assert repository.work() == work
+    assert repository.locks() == []
+    assert not [name for name in ("MERGE_HEAD", "MERGE_MODE") if (repository.folder / ".git" / name).exists()] or (
+        who == "git" and repository.tip == after
+    )
+
+
+def _kill_service(name: str) -> Callable[[System, subprocess.Popen[str]], None]:
+    def run(system: System, _: subprocess.Popen[str]) -> None:
+        victim = next(one for called, one in system.running.alive.items() if called.startswith(name))
+        assert victim.send(signal.SIGKILL)
+
+    return run
+
+
+def _kill_git(_: System, merging: subprocess.Popen[str]) -> None:
+    merging.kill()
+
+
+def _kill_hook(_: System, merging: subprocess.Popen[str]) -> None:
+    """Everything of git's session but git itself, which then ends by itself."""
+    session = merging.pid
+    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True, timeout=10).stdout
+    pids = [int(line.split()[0]) for line in listed.splitlines() if int(line.split()[1]) == session]
+    hooks = [pid for pid in pids if pid != merging.pid]
+    assert hooks, "the hook waits"
+    for pid in hooks:
+        os.kill(pid, signal.SIGKILL)
+
+
+_KILLS: dict[str, Callable[[System, subprocess.Popen[str]], None]] = {
+    "hook": _kill_hook,
+    "gateway": _kill_service("gateway"),
+    "coordinator": _kill_service("coordinator"),
+    "runner": _kill_service("runner"),
+    "git": _kill_git,
+}
+
+
+def test_in_the_background_git_returns_at_once_and_what_moved_since_is_left_alone(system: System) -> None:
+    repository = Guarded.make(system, wishes="background = true\n")
+    with_hooks = [_timed(repository, "good") for _ in range(7)]
+    repository.git("config", "core.hooksPath", "/dev/null")
+    without = [_timed(repository, "good") for _ in range(7)]
+    repository.git("config", "--unset", "core.hooksPath")
+    more = sorted(with_hooks)[3] - sorted(without)[3]
+    print(f"\nthe hook's own time: {more * 1000:.0f} ms (median of 7 against median of 7)")
+    # A figure on a busy machine is not a test; that nobody waits for the verdict is one.
+    assert more < 10 * BACKGROUND_SECONDS
+
+    repository.merge("slow")
+    moved_to = repository.commit({"README.md": "second\n"})
+    check = repository.ended(within=90)
+    print(check["sentence"])
+    assert (check["verdict"], check["action"]) == ("bad", "refused"), check
+    assert repository.tip == moved_to
+
+
+def _timed(repository: Guarded, branch: str) -> float:
+    """One merge, taken away again by its maker."""
+    started = CLOCK.boottime()
+    merged = repository.merge(branch)
+    assert merged.code == 0, merged
+    took = CLOCK.boottime() - started
+    repository.git("-c", "core.hooksPath=/dev/null", "reset", "-q", "--keep", "HEAD^")
+    return took
+
+
+def test_five_commits_the_third_is_bad_it_is_named_and_a_branch_without_it_is_green(system: System) -> None:
+    repository = Guarded.make(system, wishes='policy = "propose"\n')
+    repository.git("checkout", "-q", "-b", "five", "main")
+    for number in range(1, 6):
+        repository.commit({f"part{number}.sh": f"exit {int(number == 3)}\n"})
+    # Every part is run by the test of the tree before the merge, which knows only that there may be parts.
+    repository.git("checkout", "-q", "main")
+    repository.commit({"check.sh": "for part in part*.sh; do [ ! -f $part ] || (. ./$part) || exit 1; done\n"})
+    culprit = repository.git("rev-parse", "five~2")
+    merged = repository.merge("five", "--ff")
+    check = repository.ended(within=90)
+    print(f"\n{merged.said}")
+    assert (check["verdict"], check["action"]) == ("bad", "proposed"), check
+    evidence = check["evidence"]
+    if evidence["culprit"]["commit"] != culprit:  # a merge commit came: its first parents are judged, not the topic's
+        assert evidence["culprit"]["commit"] == repository.tip, evidence["culprit"]
+    assert repository.tip == check["new"], "it is only proposed"
+    assert repository.git("rev-parse", "--verify", evidence["proposal"])
+
+
+def test_quantum_merge_lets_in_what_is_good_and_nothing_else(system: System) -> None:
+    repository = Guarded.make(system)
+    repository.dirty()
+    before, work = repository.tip, repository.work()
+    bad = system.quantum("merge", "bad", "--repo", str(repository.folder))
+    print(f"\n{bad.out}{bad.err}")
+    assert bad.code == 1 and repository.tip == before and repository.work() == work
+    good = system.quantum("merge", "good", "--repo", str(repository.folder), code=0)
+    print(good.out)
+    assert repository.tip != before and "good.txt" in os.listdir(repository.folder)
+    assert repository.run("git", "merge-base", "--is-ancestor", "good", "HEAD").code == 0
+
+
+def test_the_runbooks_own_steps_as_typed(system: System) -> None:
+    repository = Guarded.make(system)
+    listed = repository.run("ls", "-la", ".git/hooks/post-merge")
+    assert listed.code == 0 and listed.said.startswith("-rwx"), listed
+    tip = repository.tip
+    by_hand = repository.run(".git/hooks/post-merge")
+    assert by_hand.code == 0 and "nothing to check" in by_hand.said and repository.tip == tip, by_hand
+    repository.merge("good")
+    repository.git("reset", "-q", "--hard", "HEAD~1")
+    by_hand = repository.run(".git/hooks/post-merge")
+    assert by_hand.code == 0 and "nothing to check" in by_hand.said and repository.tip == tip, by_hand
+    system.quantum("hooks", "install", "demo", code=0)
+    assert system.quantum("hooks", "status", "demo", code=0).out.count("guarded") == 1
+
+
+def test_a_test_that_does_harm_reaches_nothing_of_the_users(system: System) -> None:
+    repository = Guarded.make(system)
+    harm = (
+        "git init -q . ; git commit -q --allow-empty -m x; git tag evil; git stash; git branch -f main HEAD~1\n"
+        "git config user.name Mallory; git config --global user.name Mallory; git gc -q --prune=now\n"
+        "git push -q origin :main\n"
+        "echo harm > mine.txt; rm -rf .git/hooks; (sleep 120 &) ; exit 1\n"
+    )
+    repository.branch("evil", {"check.sh": harm})
+    repository.dirty()
+    before, work = repository.tip, repository.work()
+    config = (repository.folder / ".git" / "config").read_bytes()
+    branches = repository.git("for-each-ref", "refs/heads", "refs/tags", "refs/stash")
+    repository.merge("evil")
+    check = repository.ended(within=90)
+    print(f"\n{check['verdict']}: {check['sentence']}")
+    assert repository.tip == before and check["action"] == "rolled_back", check
+    assert repository.work() == work
+    assert (repository.folder / ".git" / "config").read_bytes() == config
+    assert repository.git("for-each-ref", "refs/heads", "refs/tags", "refs/stash") == branches
+    assert not (system.folder / ".gitconfig").exists()
+    left = of_agents(system.root)
+    kill(left)
+    assert left == [], "its daemon ended with it"
