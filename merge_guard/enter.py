@@ -39,7 +39,8 @@ def enter(
             mend_held(repository, git)
             if under_way := in_progress(repository) or ("a merge" if merge_heads(repository) else ""):
                 raise NotMade(f"git is in the midst of {under_way}")
-            git.output("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(scratch), candidate)
+            silent = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+            git.output("fetch", *silent, str(scratch), candidate)
             if not git.is_ancestor(old, candidate):
                 raise NotMade("what was tested does not stem from where the branch was")
             intent = Intent(

@@ -60,6 +60,7 @@ stories = st.builds(
         st.lists(_dirt_elsewhere, max_size=3).map(tuple),
         st.lists(_dirt_anywhere, min_size=1, max_size=3).map(tuple),
         st.lists(_dirt_that_hits, min_size=1, max_size=2).map(tuple),
+        st.lists(_dirt_that_hits, min_size=1, max_size=2).map(tuple),
     ),
 )
 
