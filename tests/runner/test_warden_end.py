@@ -60,6 +60,17 @@ def test_an_orphan_of_a_running_task_is_let_be_until_the_task_ends(warden: Warde
     assert not alive(orphan)
 
 
+@pytest.mark.parametrize(("child", "told"), [("setsid sleep 100", 1), ("sleep 100", 0)])
+def test_what_left_the_session_is_told_of_though_it_ends_before_its_script(
+    warden: WardenUnderTest, child: str, told: int
+) -> None:
+    warden.send(warden.order(warden.shell(f"trap 'wait; exit 0' TERM; {child} & echo ready; wait; wait")))
+    warden.wait_output(warden.expect(Spawned).slot, b"ready")
+    warden.send(End("a", "cancel", ""))
+    ended = warden.ended("a")
+    assert (ended.tree_dead, ended.stragglers) == (True, told), ended
+
+
 def test_the_memory_of_the_tree_is_limited(warden: WardenUnderTest) -> None:
     child = "x = b'x' * 60_000_000; import signal; signal.pause()"
     script = warden.shell(f'for i in 1 2 3 4; do python3 -c "{child}" & done; wait')

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from foundation.clock import Clock
@@ -121,6 +121,13 @@ class Sweep:
         return left | {tree.tag for tree in trees if tree.roots or (tree.cell is not None and tree.cell.members())}
 
     # -- finding
+
+    def in_other_sessions(self, tree: Tree, session: int) -> Mapping[int, str]:
+        """Names, by pid, of what is of a tree and has left its session."""
+        seen = {found.pid: self._host.about(found.pid) for found in self._outside_groups([tree])}
+        return {
+            pid: about.name for pid, about in seen.items() if about and not about.ended and about.session != session
+        }
 
     def _tagged(self, trees: Sequence[Tree]) -> list[Found]:
         found = {pid: Found(pid, -1) for tree in trees for pid in tree.roots}

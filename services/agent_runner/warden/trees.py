@@ -68,8 +68,7 @@ class Trees:
         self._news.spawned(spawned)
 
     def end(self, attempt: Attempt, breach: Breach, *, now: float) -> None:
-        """SIGTERM to the tree, SIGKILL after its grace. The first cause stands; a later end can only shorten
-        the grace."""
+        """SIGTERM to the tree, SIGKILL after its grace. The first cause stands; a later one may shorten the grace."""
         self._end([(attempt, breach)], now=now)
 
     def end_all(self, breach: Breach, *, now: float, grace_max: float = STOP_GRACE_SECONDS_MAX) -> None:
@@ -89,6 +88,9 @@ class Trees:
         for attempt, breach in new:
             if attempt.status is None:
                 attempt.breach = breach
+        for attempt, _ in new:
+            if attempt.status is None and not attempt.waiter:  # they may end before the script, as they are told
+                attempt.stragglers.update(self._sweep.in_other_sessions(attempt.tree, attempt.pid))
         self._sweep.kill([attempt.tree for attempt, _ in new if attempt.kill_at <= now])
         self._sweep.terminate([attempt.tree for attempt, _ in new if attempt.kill_at > now])
         for attempt, _ in new:
@@ -99,8 +101,7 @@ class Trees:
     # -- ends that happen --------------------------------------------------------------------------
 
     def reap(self, now: float) -> None:
-        """Collect every child that has ended, ours or adopted, and settle the attempts that this may
-        complete."""
+        """Collect every child that has ended, ours or adopted, and settle the attempts that this may complete."""
         touched: dict[Attempt, None] = {}
         orphans = False
         while True:
@@ -147,8 +148,8 @@ class Trees:
         return maxrss * _MAXRSS_UNIT if maxrss > self._own_peak else -1
 
     def _adopt(self, ended: Sequence[Attempt]) -> None:
-        """Look at children that we did not spawn: what outlived its parent, whose tag says of which attempt
-        it is. `ended` are the attempts of which it may be when nothing says so.
+        """Look at children that we did not spawn: what outlived its parent, whose tag says of which attempt it is.
+        `ended` are the attempts of which it may be when nothing says so.
 
         A tree whose main process was reaped is empty when none of our children is of it: whatever lives on of
         it either has a living parent of the tree, or has become our child.
@@ -269,8 +270,7 @@ class Trees:
 
     def _read_cell(self, attempt: Attempt, cell: Cell) -> None:
         """What the kernel counted of the whole tree; a limit that it held may have ended the script by itself."""
-        seconds = cell.cpu_seconds()
-        if seconds >= 0:
+        if (seconds := cell.cpu_seconds()) >= 0:
             attempt.cpu_seconds = seconds
         if attempt.breach.cause == "exit" and (breach := limits.hit(attempt, cell)):
             attempt.breach = breach
