@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from services.coordinator.domain.merge_check import Action, Event, Verdict
 from services.coordinator.domain.merge_moves import Note
 from services.coordinator.ports_merges import WorkTree
-from tests.coordinator.merging import A, B, C, D, Merging, R
+from tests.coordinator.merging import A, B, C, D, Merging, R, report_of
 
 FF = "merge feature: Fast-forward"
 
@@ -102,6 +104,37 @@ async def test_the_control_without_the_confirmation_a_branch_that_goes_back_is_t
     await merging.start(B)
     await look(merging)
     merging.repositories.branches["main"] = A
+    assert len(await look(merging)) == 2
+
+
+@pytest.mark.parametrize(
+    ("verdict", "action", "ours"),
+    [("bad", "rolled_back", True), ("bad", "proposed", False), ("bad", "reported", False), ("good", "merged", False)],
+)
+async def test_a_branch_that_goes_back_is_ours_only_if_the_check_says_so(
+    merging: Merging, verdict: str, action: str, ours: bool
+) -> None:
+    await settled(merging)
+    merging.repositories.move(B, FF)
+    check = (await merging.start(B)).check
+    task = await merging.begin(check)
+    await look(merging)
+    await merging.guard.confirm(check.id, (task.id, task.fence), old=A, new=B)
+    await merging.end(check, report_of(check, verdict, action))
+    merging.repositories.move(A, "reset: moving to HEAD~1")
+    assert len(await look(merging)) == (1 if ours else 2)
+
+
+async def test_a_branch_that_goes_back_once_more_after_an_undo_is_told(merging: Merging) -> None:
+    await settled(merging)
+    merging.repositories.move(B, FF)
+    check = await merging.rolled_back(B)
+    merging.repositories.move(A, "quantum: rolled back")
+    await look(merging)
+    await merging.guard.merges.undone(check.id)
+    merging.repositories.move(B, "quantum: brought back")
+    assert len(await look(merging)) == 1
+    merging.repositories.move(A, "reset: moving to HEAD~1")
     assert len(await look(merging)) == 2
 
 

@@ -156,8 +156,13 @@ async def test_a_request_needs_a_topic(merging: Merging, topic: str) -> None:
 
 async def test_a_request_is_refused_while_merges_are_not_free_and_what_came_is_checked(merging: Merging) -> None:
     cases = [
-        (Freedom(Freeness.APPROVAL, "Little is left."), "NORMAL", "merge_needs_approval", "quantum merge approve r"),
-        (Freedom(Freeness.FROZEN, "Nothing is left."), "NORMAL", "merges_frozen", "quantum merge approve r"),
+        (
+            Freedom(Freeness.APPROVAL, "Little is left."),
+            "NORMAL",
+            "merge_needs_approval",
+            "quantum merge approve r --reason",
+        ),
+        (Freedom(Freeness.FROZEN, "Nothing is left."), "NORMAL", "merges_frozen", "quantum merge approve r --reason"),
         (Freedom(Freeness.FREE), "GUARDED", "merges_frozen", "quantum resume"),
     ]
     for standing, mode, code, remedy in cases:

@@ -9,6 +9,7 @@ from foundation.ids import Ids
 from foundation.log import get_logger
 from foundation.repositories import GuardedRepository
 from services.coordinator.app import merges_facts as facts
+from services.coordinator.app.merges_alerts import tell_of_thaw
 from services.coordinator.app.merges_start import ABOUT_MAX, Asked, StartCheck
 from services.coordinator.domain.merge_check import Action, Event, MergeCheck, Verdict
 from services.coordinator.domain.merge_moves import How, Judgement, Note, judge
@@ -36,6 +37,7 @@ class Reconcile:
         """One look at every guarded repository."""
         for repository in (await self._repositories.guarded()).values():
             try:
+                await self._thaw(repository)
                 await self._notes(repository)
                 await self._tips(repository)
             except QuantumError as error:
@@ -47,6 +49,10 @@ class Reconcile:
         if self._faults.get(repository.id) != said:
             self._faults[repository.id] = said
             _log.warning(f"Repository {repository.id} is not watched just now: {said}", action="merge_not_watched")
+
+    async def _thaw(self, repository: GuardedRepository) -> None:
+        if await self._store.read(lambda tx: facts.freeze_was_told(tx, repository.id)):
+            await self._store.write(partial(tell_of_thaw, repository=repository.id, now=self._clock.now()))
 
     # -- what hooks have noted
 
@@ -144,7 +150,7 @@ def _is_known(tx: StoreTransaction, repository: str, commit: str) -> bool:
     """Whether a branch came to a commit by what a check has looked at, or looks at, or by what one did itself."""
     return any(
         (check.new == commit and check.verdict is not Verdict.NOTHING_TO_CHECK)
-        or (check.old == commit and check.confirmed_at is not None)
+        or (check.old == commit and check.may_have_put_back)
         for check in tx.checks_about(repository, commit, limit=ABOUT_MAX)
     )
 

@@ -108,6 +108,16 @@ class MergeCheck:
         return f"quantum merge undo {self.id}" if is_away else ""
 
     @property
+    def may_have_put_back(self) -> bool:
+        """Whether the branch may stand at `old` because of this check: it says so, or was let and says nothing yet.
+
+        A confirmation alone proves nothing: for a proposal, too, one is asked.
+        """
+        if self.evidence:
+            return self.action is Action.ROLLED_BACK and self.undone_at is None
+        return self.confirmed_at is not None and self.event is not Event.REQUEST
+
+    @property
     def was_tested(self) -> bool:
         """Whether its commit need not be tested again for a day."""
         return self.evidence != "" and self.verdict is not Verdict.NOTHING_TO_CHECK
