@@ -103,6 +103,8 @@ async def test_the_protected_branches(
     assert await look.tips(repository) == {"main": head}, "the one that is checked out"
     (folder / "quantum.toml").write_text('[merge]\nbranches = ["main-2", "release/1", "release", "gone"]\n')
     assert await look.tips(repository) == {"main-2": head, "release/1": head}
+    (folder / "quantum.toml").write_text('[merge]\nbranches = ["release/*", "ma?n"]\n')
+    assert await look.tips(repository) == {"main": head, "release/1": head}, "patterns, as the check reads them"
     for wrong in ("[merge", "merge = 1", '[merge]\nbranches = "main"', "[merge]\nbranches = [1]"):
         (folder / "quantum.toml").write_text(wrong)
         assert await look.tips(repository) == {"main": head}, wrong

@@ -14,6 +14,7 @@ from foundation.log import get_logger
 from foundation.repositories import GuardedRepository, read_repositories
 from merge_guard.git import Git, GitFailed
 from merge_guard.repository import current_branch, open_repository
+from merge_guard.smoke import is_protected
 from services.coordinator.domain.merge_moves import Move, Note
 from services.coordinator.ports_merges import WorkTree
 
@@ -76,16 +77,16 @@ def _look(folder: Path) -> WorkTree:
 
 def _tips(folder: Path) -> Mapping[str, str]:
     git = Git(folder)
-    branches = _wished(folder) or [current_branch(git)]
-    refs = [f"refs/heads/{branch}" for branch in branches if branch]
-    if not refs:
+    wished = _wished(folder)
+    here = current_branch(git)
+    if not wished and not here:
         return {}
-    # A name also stands for all that lies below it.
-    lines = git.text(
-        "for-each-ref", "--format=%(objectname) %(refname)", "--", *refs, timeout_seconds=LOOK_SECONDS
-    ).splitlines()
-    found = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
-    return {ref.removeprefix("refs/heads/"): found[ref] for ref in refs if ref in found}
+    below = "refs/heads/" if wished else f"refs/heads/{here}"
+    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", below, timeout_seconds=LOOK_SECONDS)
+    found = {
+        ref.removeprefix("refs/heads/"): tip for tip, _, ref in (line.partition(" ") for line in lines.split("\n"))
+    }
+    return {name: tip for name, tip in found.items() if is_protected(name, wished or [here])}
 
 
 def _wished(folder: Path) -> Sequence[str]:
