@@ -1,7 +1,7 @@
 """The merge guard's work on git repositories: what came, its test, and taking it back without losing a byte.
 
-Read `attending` first: it is one check from beginning to end, and calls all else. It is run by the agent
-`agents/merge-check.py`; the coordinator and `quantum merge` use the parts that need no check. Nothing here knows a service.
+Read `attending` first: it is one check from beginning to end, and calls all else. The agent `merge-check` runs it; the
+coordinator and `quantum merge` use the parts that need no check. Nothing here knows a service.
 
 What came
     `arrival`     what has just come by a merge or a pull, read from the repository itself

@@ -23,7 +23,8 @@ WORDS: tuple[tuple[str, type[StrEnum], type[StrEnum], type[StrEnum]], ...] = (
 def test_the_words_agree(name: str, ours: type[StrEnum], theirs: type[StrEnum], told: type[StrEnum]) -> None:
     """None may import another: each floor has its own."""
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() + "_"
-    on_the_wire = {key.lower().removeprefix(prefix) for key in getattr(pb, name).keys()} - {"unspecified"}
+    keys = getattr(pb, name).keys()
+    on_the_wire = {key.lower().removeprefix(prefix) for key in keys} - {"unspecified"}
     for floor in (ours, theirs, told):
         assert {word.value.replace("-", "_") for word in floor} == on_the_wire, floor.__module__
 
