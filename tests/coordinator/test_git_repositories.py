@@ -1,6 +1,7 @@
 """The guarded repositories as git has them: real ones, looked at and left as they are."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,26 @@ async def test_a_look_at_work_trees(look: GitRepositories, git: Run, folder: Pat
     unborn = tmp_path / "unborn"
     git("init", "-q", str(unborn))
     assert (await look.look(unborn)).head == ""
+
+
+async def test_all_work_trees_of_a_repository(
+    look: GitRepositories, git: Run, folder: Path, tmp_path: Path, repository: GuardedRepository
+) -> None:
+    head = git("rev-parse", "HEAD")
+    linked, detached, gone = (tmp_path.resolve() / name for name in ("linked ü", "detached", "gone"))
+    git("worktree", "add", "-q", "-b", "topic", str(linked))
+    git("commit", "-q", "--allow-empty", "-m", "more", at=linked)
+    git("worktree", "add", "-q", "--detach", str(detached))
+    git("worktree", "add", "-q", "-b", "lost", str(gone))
+    shutil.rmtree(gone)
+    trees = await look.work_trees(repository)
+    assert next(iter(trees)) == folder
+    assert {at: (tree.head, tree.branch) for at, tree in trees.items()} == {
+        folder: (head, "main"),
+        linked: (git("rev-parse", "topic"), "topic"),
+        detached: (head, ""),
+    }
+    assert {tree.common_dir for tree in trees.values()} == {folder / ".git"}
 
 
 async def test_what_is_no_work_tree(look: GitRepositories, git: Run, tmp_path: Path) -> None:

@@ -158,6 +158,30 @@ async def test_a_branch_that_is_not_checked_out_is_told(merging: Merging) -> Non
     assert (await merging.checks())[0].action is Action.REPORTED
 
 
+LINKED = Path("/linked")
+
+
+async def test_what_came_in_a_linked_work_tree_is_checked_there(merging: Merging) -> None:
+    await settled(merging)
+    merging.repositories.move(B, FF)
+    merging.repositories.trees |= {
+        R.folder: WorkTree(R.common_dir, D, "elsewhere"),
+        LINKED: WorkTree(R.common_dir, B, "main"),
+    }
+    assert await look(merging) == [("reconcile", "a", "b")]
+    check = (await merging.checks())[0]
+    assert (check.folder, check.branch, check.ended) == ("/linked", "main", False)
+
+
+async def test_what_a_hook_has_noted_in_a_linked_work_tree_is_checked_there(merging: Merging) -> None:
+    await settled(merging)
+    merging.repositories.trees[LINKED] = WorkTree(R.common_dir, C, "topic")
+    merging.repositories.noted = [Note("post-merge", A, C), Note("post-merge", A, D)]
+    await look(merging)
+    folders = {check.new: check.folder for check in await merging.checks()}
+    assert folders == {C: "/linked", D: "/repo"}, "where nobody has it checked out, the repository's own says so"
+
+
 async def test_what_cannot_be_started_now_is_started_later(merging: Merging) -> None:
     await settled(merging)
     merging.repositories.move(B, FF)

@@ -46,6 +46,9 @@ class GitRepositories:
     async def look(self, folder: Path) -> WorkTree:
         return await _asked(_look, folder)
 
+    async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
+        return await _asked(_work_trees, repository.folder)
+
     async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
         return await _asked(_tips, repository.folder)
 
@@ -73,6 +76,18 @@ def _look(folder: Path) -> WorkTree:
     git = Git(folder)
     repository = open_repository(folder, git=git)
     return WorkTree(repository.common_dir, git.commit_of("HEAD"), current_branch(git))
+
+
+def _work_trees(folder: Path) -> Mapping[Path, WorkTree]:
+    own = _look(folder)
+    found = {folder: own}
+    listed = Git(folder).text("worktree", "list", "--porcelain", timeout_seconds=LOOK_SECONDS)
+    for entry in listed.split("\n\n"):
+        told = {key: value for key, _, value in (line.partition(" ") for line in entry.splitlines())}
+        if "HEAD" in told and "prunable" not in told and told["worktree"] != str(folder):
+            branch = told.get("branch", "").removeprefix("refs/heads/")
+            found[Path(told["worktree"])] = WorkTree(own.common_dir, told["HEAD"], branch)
+    return found
 
 
 def _tips(folder: Path) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from foundation.clock import Clock
 from foundation.errors import QuantumError, Unavailable
@@ -58,25 +59,27 @@ class Reconcile:
 
     async def _notes(self, repository: GuardedRepository) -> None:
         notes = await self._repositories.notes(repository)
+        trees = await self._repositories.work_trees(repository) if notes else {}
         for note in dict.fromkeys(notes):
-            await self._take(repository, note)
+            at = (folder for folder, tree in trees.items() if tree.head == note.new)
+            await self._take(repository, next(at, repository.folder), note)
         if notes:
             await self._repositories.forget(repository)
 
-    async def _take(self, repository: GuardedRepository, note: Note) -> None:
+    async def _take(self, repository: GuardedRepository, folder: Path, note: Note) -> None:
         if note.event == Event.POST_REWRITE:
             return  # the branch has moved, and is told for that
         try:
-            await self._check(repository, note.old, note.new)
+            await self._check(repository, folder, note.old, note.new)
         except Unavailable:
             raise
         except QuantumError as error:
             _log.warning(f"What a hook had noted is not checked: {error.message}", action="merge_note_dropped")
 
-    async def _check(self, repository: GuardedRepository, old: str, new: str) -> None:
+    async def _check(self, repository: GuardedRepository, folder: Path, old: str, new: str) -> None:
         asked = Asked(
             repository=repository.id,
-            folder=str(repository.folder),
+            folder=str(folder),
             event=Event.RECONCILE,
             old=old,
             new=new,
@@ -112,10 +115,12 @@ class Reconcile:
         judged = judge(moves, old, tip)
         if judged.how is How.NOTHING:
             return
-        is_tip = judged.how is How.ARRIVED and judged.new == tip
-        if is_tip and (await self._repositories.look(repository.folder)).branch == branch:
-            await self._check(repository, judged.old, judged.new)
-            return
+        if judged.how is How.ARRIVED and judged.new == tip:
+            trees = await self._repositories.work_trees(repository)
+            at = next((folder for folder, tree in trees.items() if tree.branch == branch), None)
+            if at is not None:
+                await self._check(repository, at, judged.old, judged.new)
+                return
         if judged.how is How.ARRIVED and await self._store.read(lambda tx: _is_known(tx, repository.id, judged.new)):
             return
         report = self._report(repository, branch, judged)
