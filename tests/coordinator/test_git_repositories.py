@@ -131,6 +131,11 @@ async def test_the_protected_branches(
         assert await look.tips(repository) == {"main": head}, wrong
     git("checkout", "-q", "--detach")
     assert await look.tips(repository) == {}
+    (folder / "quantum.toml").write_text('[merge]\nbranches = ["*"]\n')
+    assert set(await look.tips(repository)) == {"main", "main-2", "release/1"}
+    for branch in ("main", "main-2", "release/1"):
+        git("update-ref", "-d", f"refs/heads/{branch}")
+    assert await look.tips(repository) == {}, "none is there"
 
 
 async def test_the_reflog_says_how_a_branch_came_about(

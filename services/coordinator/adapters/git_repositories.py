@@ -97,10 +97,9 @@ def _tips(folder: Path) -> Mapping[str, str]:
     if not wished and not here:
         return {}
     below = "refs/heads/" if wished else f"refs/heads/{here}"
-    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", below, timeout_seconds=LOOK_SECONDS)
-    found = {
-        ref.removeprefix("refs/heads/"): tip for tip, _, ref in (line.partition(" ") for line in lines.split("\n"))
-    }
+    told = git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", below, timeout_seconds=LOOK_SECONDS)
+    lines = (line.partition(" ") for line in told.split("\n") if line)
+    found = {ref.removeprefix("refs/heads/"): tip for tip, _, ref in lines}
     return {name: tip for name, tip in found.items() if is_protected(name, wished or [here])}
 
 
