@@ -72,7 +72,8 @@ def main() -> int:
             say=say,
         )
         found = attend(order, around)
-    publish("merge-check", sentence(found), document(found))
+    # The verdict's sentence follows what is said here, wherever that is shown.
+    publish("merge-check", sentence(found), document(found), aloud=False)
     return 0
 
 

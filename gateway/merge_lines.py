@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from clients.merges_values import MergeCheckView, StartedCheck
+from clients.merges_values import MergeAction, MergeCheckView, StartedCheck
 
 SIGN_OF_LIFE = ""
 """The line that only says that somebody is there."""
@@ -16,13 +16,22 @@ def answer(started: StartedCheck) -> str:
     """Two lines: the check's id, and a sentence."""
     check = started.check
     if check.ended:
-        said = f"This was checked already: {check.sentence}" if started.known else check.sentence
+        said = _before(check)
     elif started.known:
         said = "This is being checked already."
     else:
         only = f" Nothing will be changed: {check.only_report_reason}" if check.only_report_reason else ""
         said = f"What came is being checked.{only}"
     return f"{check.id}\n{one_line(said)}\n"
+
+
+def _before(check: MergeCheckView) -> str:
+    """Why nothing is done again; what was found is what whoever follows it hears next."""
+    if check.undone_at is not None:
+        return "You have brought this commit back, so that it is not checked again. Of it was said:"
+    if check.action is MergeAction.ROLLED_BACK:
+        return "This commit was taken back within a day and has come again: by itself it stays now. Of it was said:"
+    return "This commit was checked within a day, and is not checked again. Of it was said:"
 
 
 def followed(checks: Iterable[MergeCheckView | None], *, ticks_per_sign: int) -> Iterator[str]:

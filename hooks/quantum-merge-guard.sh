@@ -380,8 +380,7 @@ show() {
 		'' | "$last") ;;
 		'= '*)
 			end_live_line
-			# Where every line stays, the last one may have said it already.
-			if [ -t 2 ] || [ "${line#*: }" != "$last" ]; then say "${line#*: }"; fi
+			say "${line#*: }"
 			case $line in
 			'= good '* | '= nothing_to_check '*) ;;
 			'= bad rolled_back:'*) printf '  undo: quantum merge undo %s\n' "$id" >&2 ;;

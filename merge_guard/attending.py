@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from merge_guard.pushed import pushed_to
 from merge_guard.repository import current_branch, open_repository
 from merge_guard.rollback import KEPT_REFS, roll_back
 from merge_guard.scratch import Scratch, remove
+from merge_guard.smoke import is_protected
 from merge_guard.values import (
     Action,
     Arrival,
@@ -151,7 +151,7 @@ class _Attempt:
         found = self._evidence(arrival, definition(scratch, self._repository, arrival.old))
         if found.test is None:
             return replace(found, finding=Finding(verdict=Verdict.NOTHING_TO_CHECK, reason=NO_TEST))
-        if not _protects(found.test, arrival.branch):
+        if not is_protected(arrival.branch, found.test.branches):
             reason = f"{arrival.branch or 'A detached HEAD'} is not among the protected branches of quantum.toml."
             return replace(found, finding=Finding(verdict=Verdict.NOTHING_TO_CHECK, reason=reason))
         bench = self._bench(scratch, found.test, arrival.old)
@@ -333,10 +333,6 @@ class _Attempt:
 
     def _bench(self, scratch: Scratch, test: SmokeTest, old: str) -> Bench:
         return Bench(scratch, test, old, environment=self._around.environment, clock=self._around.clock)
-
-
-def _protects(test: SmokeTest, branch: str) -> bool:
-    return not test.branches or any(fnmatchcase(branch, pattern) for pattern in test.branches)
 
 
 def _message(git: Git, topic: str, branch: str) -> str:

@@ -94,13 +94,14 @@ def document(evidence: Evidence) -> dict[str, Any]:
 
 def sentence(evidence: Evidence) -> str:
     """What came of it, for a person."""
-    finding, said = evidence.finding, [evidence.finding.reason, evidence.outcome.sentence]
-    culprit = finding.culprit
-    if culprit is not None and evidence.among > 1:
-        said.append(f"It began with {culprit.commit[:12]} “{culprit.subject}” by {culprit.author}.")
-    elif evidence.no_culprit:
-        said.append(evidence.no_culprit)
-    return " ".join(part for part in said if part)
+    culprit, began = evidence.finding.culprit, evidence.no_culprit
+    if culprit is not None:
+        began = (
+            f"It began with {culprit.commit[:12]} “{culprit.subject}” by {culprit.author}."
+            if evidence.among > 1
+            else ""
+        )
+    return " ".join(part for part in (evidence.finding.reason, began, evidence.outcome.sentence) if part)
 
 
 def _side(arrival: Arrival | None, run: Run) -> str:

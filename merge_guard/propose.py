@@ -55,7 +55,7 @@ def _propose(
     if reason := test(commit):
         return Outcome(action=Action.REFUSED, sentence=f"No {name} is proposed: {reason}.")
     name = _create_branch(git, name, commit)
-    sentence = f"The branch {name} is without it, and its test is green; to take it: git merge {name}"
+    sentence = f"The branch {name} is without it, and its test is green there: `git merge {name}` takes it away."
     return Outcome(action=Action.PROPOSED, sentence=sentence, proposal=name)
 
 

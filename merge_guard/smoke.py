@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NoReturn, Protocol
 
@@ -83,6 +84,11 @@ def smoke_test(tree: Tree, *, python: str = "python3", pythonpath: str = "") -> 
         policy=_policy(merge.get("policy", Policy.ROLLBACK.value)),
         branches=_words("branches", merge.get("branches"), '["main"]'),
     )
+
+
+def is_protected(branch: str, patterns: Sequence[str]) -> bool:
+    """Whether `[merge] branches` means a branch ("": a detached HEAD); without any it means every one."""
+    return not patterns or any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 
 def _merge_table(tree: Tree) -> Mapping[str, object]:

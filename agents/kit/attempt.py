@@ -56,8 +56,11 @@ def last_data() -> Mapping[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def publish(kind: str, summary: str, data: Mapping[str, Any]) -> None:
-    """Hand in the report, and say its summary. Run by hand, outside Quantum, it only says the summary."""
+def publish(kind: str, summary: str, data: Mapping[str, Any], *, aloud: bool = True) -> None:
+    """Hand in the report, and say its summary. Run by hand, outside Quantum, it only says the summary.
+
+    Not `aloud` where somebody else says it to whoever follows the output.
+    """
     report = {
         "type": kind,
         "project": os.environ.get("QUANTUM_PROJECT", ""),
@@ -67,7 +70,8 @@ def publish(kind: str, summary: str, data: Mapping[str, Any]) -> None:
     target = os.environ.get("QUANTUM_REPORT")
     if target:
         Path(target).write_text(json.dumps(report, indent=2), encoding="utf-8")
-    say(summary)
+    if aloud:
+        say(summary)
 
 
 def git(*arguments: str) -> str:

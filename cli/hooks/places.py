@@ -117,7 +117,10 @@ def ask_git(folder: Path, *words: str) -> str | None:
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
-    """Run git in a folder as if nobody had told it of another repository (as a hook's environment would)."""
+    """Run git in a folder as if nobody had told it of another repository (as a hook's environment would).
+
+    Not by `merge_guard.git`, which has hooks off: here git is asked where it looks for them.
+    """
     # The user's own configuration counts: that is where a shared core.hooksPath stands.
     environ = {
         name: value

@@ -328,7 +328,7 @@ class AuditLog(Protocol):
 
 
 class PersonalAlert(NamedTuple):
-    """Something that a person has to see to; `level` is info, warning or critical. One voice per cause."""
+    """Something that a person has to see to; `level` is info, warning or critical, or over. One voice per cause."""
 
     cause: str
     level: str

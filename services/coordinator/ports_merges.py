@@ -63,6 +63,9 @@ class Repositories(Protocol):
     async def look(self, folder: Path) -> WorkTree:
         """Raises NotFound for a folder that is no work tree, Unavailable where git does not answer."""
 
+    async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
+        """By folder, its own first and then the linked ones. Raises as `look` does."""
+
     async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
         """The commits of the protected branches that there are. Raises as `look` does."""
 

@@ -177,10 +177,12 @@ def test_five_commits_the_third_is_bad_it_is_named_and_a_branch_without_it_is_gr
     print(f"\n{merged.said}")
     assert (check["verdict"], check["action"]) == ("bad", "proposed"), check
     evidence = check["evidence"]
-    if evidence["culprit"]["commit"] != culprit:  # a merge commit came: its first parents are judged, not the topic's
-        assert evidence["culprit"]["commit"] == repository.tip, evidence["culprit"]
+    assert evidence["culprit"]["commit"] == culprit, evidence["culprit"]
     assert repository.tip == check["new"], "it is only proposed"
-    assert repository.git("rev-parse", "--verify", evidence["proposal"])
+    assert evidence["proposal"] == f"quantum/without-{culprit[:12]}"
+    repository.git("checkout", "-q", evidence["proposal"])
+    assert repository.run("sh", "check.sh").code == 0, "it is green, by its own test"
+    assert sorted(repository.folder.glob("part*.sh")) == [repository.folder / f"part{n}.sh" for n in (1, 2, 4, 5)]
 
 
 def test_quantum_merge_lets_in_what_is_good_and_nothing_else(system: System) -> None:

@@ -29,6 +29,7 @@ from merge_guard.repository import open_repository
 from merge_guard.rollback import roll_back
 from merge_guard.values import Action, Arrival, Kind
 from tests.cli.fakes import NOW
+from tests.merge_guard.building import NO_FILE
 
 REPOSITORY = "0000000000000000000000repo"
 
@@ -156,7 +157,7 @@ class Repo:
     def git(self, *arguments: str) -> str:
         """What git says."""
         who = {f"GIT_{one}_{what}": "ann@example.org" for one in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", **who}
+        environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": NO_FILE, "GIT_CONFIG_NOSYSTEM": "1", **who}
         done = subprocess.run(
             ["git", *arguments], cwd=self.top, env=environment, capture_output=True, text=True, check=True
         )

@@ -51,6 +51,10 @@ class PlayedRepositories:
             raise NotFound("no_folder", f"{folder} is no folder on this host.")
         return self.trees[folder]
 
+    async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
+        self._reach()
+        return {at: tree for at, tree in self.trees.items() if tree.common_dir == repository.common_dir}
+
     async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
         self._reach()
         return dict(self.branches)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foundation.errors import Unavailable
-from services.coordinator.app.alerts import WAITING, TellAlerts, note_alerts
+from services.coordinator.app.alerts import WAITING, TellAlerts, note_alerts, over
 from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import PersonalAlert, Store
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
@@ -17,6 +17,7 @@ class PlayedBell:
 
     def __init__(self) -> None:
         self.heard: list[PersonalAlert] = []
+        self.over: list[str] = []
         self.away = False
 
     async def ring(self, alert: PersonalAlert) -> None:
@@ -26,8 +27,10 @@ class PlayedBell:
         self.heard.append(alert)
 
     async def resolve(self, cause: str) -> None:
-        """Nothing here is ever over."""
-        raise AssertionError(f"nobody resolves {cause} here")
+        """Hear that it is over."""
+        if self.away:
+            raise Unavailable("safety_away", "Safety does not answer.")
+        self.over.append(cause)
 
 
 async def test_what_waits_is_told_once_safety_answers_and_once_only(store: Store) -> None:
@@ -44,6 +47,21 @@ async def test_what_waits_is_told_once_safety_answers_and_once_only(store: Store
     for _ in range(2):
         await tell.step()
     assert [(alert.cause, alert.sentence) for alert in bell.heard] == [("cause", "It is so again."), ("b", "It is so.")]
+    assert await store.read(lambda tx: tx.fact(WAITING)) is None
+
+
+async def test_what_is_over_before_it_was_told_is_told_as_over_alone(store: Store) -> None:
+    bell = PlayedBell()
+    tell = TellAlerts(store, bell)
+    bell.away = True
+    await store.write(lambda tx: note_alerts(tx, [ALERT, ALERT._replace(cause="b")]))
+    await store.write(lambda tx: note_alerts(tx, [over("cause")]))
+    await tell.step()
+    assert (bell.heard, bell.over) == ([], [])
+    bell.away = False
+    for _ in range(2):
+        await tell.step()
+    assert ([alert.cause for alert in bell.heard], bell.over) == (["b"], ["cause"])
     assert await store.read(lambda tx: tx.fact(WAITING)) is None
 
 

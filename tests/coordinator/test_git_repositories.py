@@ -1,6 +1,7 @@
 """The guarded repositories as git has them: real ones, looked at and left as they are."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,26 @@ async def test_a_look_at_work_trees(look: GitRepositories, git: Run, folder: Pat
     assert (await look.look(unborn)).head == ""
 
 
+async def test_all_work_trees_of_a_repository(
+    look: GitRepositories, git: Run, folder: Path, tmp_path: Path, repository: GuardedRepository
+) -> None:
+    head = git("rev-parse", "HEAD")
+    linked, detached, gone = (tmp_path.resolve() / name for name in ("linked ü", "detached", "gone"))
+    git("worktree", "add", "-q", "-b", "topic", str(linked))
+    git("commit", "-q", "--allow-empty", "-m", "more", at=linked)
+    git("worktree", "add", "-q", "--detach", str(detached))
+    git("worktree", "add", "-q", "-b", "lost", str(gone))
+    shutil.rmtree(gone)
+    trees = await look.work_trees(repository)
+    assert next(iter(trees)) == folder
+    assert {at: (tree.head, tree.branch) for at, tree in trees.items()} == {
+        folder: (head, "main"),
+        linked: (git("rev-parse", "topic"), "topic"),
+        detached: (head, ""),
+    }
+    assert {tree.common_dir for tree in trees.values()} == {folder / ".git"}
+
+
 async def test_what_is_no_work_tree(look: GitRepositories, git: Run, tmp_path: Path) -> None:
     git("init", "-q", "--bare", str(tmp_path / "bare"))
     plain = tmp_path / "plain"
@@ -103,11 +124,18 @@ async def test_the_protected_branches(
     assert await look.tips(repository) == {"main": head}, "the one that is checked out"
     (folder / "quantum.toml").write_text('[merge]\nbranches = ["main-2", "release/1", "release", "gone"]\n')
     assert await look.tips(repository) == {"main-2": head, "release/1": head}
+    (folder / "quantum.toml").write_text('[merge]\nbranches = ["release/*", "ma?n"]\n')
+    assert await look.tips(repository) == {"main": head, "release/1": head}, "patterns, as the check reads them"
     for wrong in ("[merge", "merge = 1", '[merge]\nbranches = "main"', "[merge]\nbranches = [1]"):
         (folder / "quantum.toml").write_text(wrong)
         assert await look.tips(repository) == {"main": head}, wrong
     git("checkout", "-q", "--detach")
     assert await look.tips(repository) == {}
+    (folder / "quantum.toml").write_text('[merge]\nbranches = ["*"]\n')
+    assert set(await look.tips(repository)) == {"main", "main-2", "release/1"}
+    for branch in ("main", "main-2", "release/1"):
+        git("update-ref", "-d", f"refs/heads/{branch}")
+    assert await look.tips(repository) == {}, "none is there"
 
 
 async def test_the_reflog_says_how_a_branch_came_about(

@@ -178,7 +178,7 @@ async def test_what_is_refused_says_why(merging: Merging, door: Door) -> None:
     assert (await door.refused("StartMergeCheck", request))[0] == "FAILED_PRECONDITION"
     freedom = await door.call("GetMergeFreedom", pb.GetMergeFreedomRequest(repository_id="r"), "reader")
     assert freedom.freeness == pb.MERGE_FREENESS_FROZEN
-    assert freedom.reason == "Nothing is left. `quantum merge approve r` lets the next one in."
+    assert freedom.reason == "Nothing is left. `quantum merge approve r --reason WHY` lets the next one in."
     merging.safety.now = "DRAIN"
     assert (await door.refused("StartMergeCheck", asked()))[0] == "UNAVAILABLE"
 

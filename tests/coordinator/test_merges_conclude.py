@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 
 from foundation.ids import SequentialIds, SystemIds
+from services.coordinator.app.alerts import OVER, WAITING
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.clear import Clear
 from services.coordinator.app.merges_facts import flaky
 from services.coordinator.app.selection import Selection
 from services.coordinator.domain import task as moves
-from services.coordinator.domain.merge_check import FLAKY_FOR, Action, Event, Verdict
+from services.coordinator.domain.merge_check import FLAKY_FOR, FREEZE_WITHIN, Action, Event, Verdict
 from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import PersonalAlert
 from tests.coordinator.desk import USER
@@ -99,10 +100,33 @@ async def test_an_approval_lifts_the_freeze_until_the_next_two(merging: Merging)
     assert (await merging.guard.freedom("r")).freeness == "frozen"
 
 
+async def test_the_alert_of_a_freeze_is_over_when_it_is_lifted_or_has_gone_by(merging: Merging) -> None:
+    async def of_the_freeze() -> list[str]:
+        await merging.guard.reconcile.step()
+        return [alert.level for alert in await alerts(merging) if alert.cause == "merges_frozen:r"]
+
+    await merging.rolled_back(B)
+    await merging.guard.approve("r", "just in case")
+    assert await of_the_freeze() == [], "nobody was told of one"
+    await merging.rolled_back(C)
+    await merging.rolled_back(D)
+    assert await of_the_freeze() == ["critical"]
+    await merging.guard.approve("r", "we know why")
+    assert await of_the_freeze() == [OVER]
+    for new in ("e" * 40, "f" * 40):
+        await merging.rolled_back(new)
+    assert await of_the_freeze() == ["critical"]
+    merging.clock.advance(FREEZE_WITHIN)
+    assert await of_the_freeze() == [OVER]
+    await merging.store.write(lambda tx: tx.set_fact(WAITING, None))
+    assert await of_the_freeze() == [], "it is told once"
+
+
 async def test_what_could_not_be_taken_back_is_told(merging: Merging) -> None:
     over = await merging.run((await merging.start()).check, "bad", "refused")
     (told,) = await alerts(merging)
     assert (told.cause, over.undo) == ("merge_refused:r", "")
+    assert told.sentence == "A bad merge stays on main of repository r: So it is."
     assert (await merging.guard.freedom("r")).freeness == "free"
 
 

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from services.coordinator.domain.merge_check import Action, Event, Verdict
 from services.coordinator.domain.merge_moves import Note
 from services.coordinator.ports_merges import WorkTree
-from tests.coordinator.merging import A, B, C, D, Merging, R
+from tests.coordinator.merging import A, B, C, D, Merging, R, report_of
 
 FF = "merge feature: Fast-forward"
 
@@ -105,6 +107,37 @@ async def test_the_control_without_the_confirmation_a_branch_that_goes_back_is_t
     assert len(await look(merging)) == 2
 
 
+@pytest.mark.parametrize(
+    ("verdict", "action", "ours"),
+    [("bad", "rolled_back", True), ("bad", "proposed", False), ("bad", "reported", False), ("good", "merged", False)],
+)
+async def test_a_branch_that_goes_back_is_ours_only_if_the_check_says_so(
+    merging: Merging, verdict: str, action: str, ours: bool
+) -> None:
+    await settled(merging)
+    merging.repositories.move(B, FF)
+    check = (await merging.start(B)).check
+    task = await merging.begin(check)
+    await look(merging)
+    await merging.guard.confirm(check.id, (task.id, task.fence), old=A, new=B)
+    await merging.end(check, report_of(check, verdict, action))
+    merging.repositories.move(A, "reset: moving to HEAD~1")
+    assert len(await look(merging)) == (1 if ours else 2)
+
+
+async def test_a_branch_that_goes_back_once_more_after_an_undo_is_told(merging: Merging) -> None:
+    await settled(merging)
+    merging.repositories.move(B, FF)
+    check = await merging.rolled_back(B)
+    merging.repositories.move(A, "quantum: rolled back")
+    await look(merging)
+    await merging.guard.merges.undone(check.id)
+    merging.repositories.move(B, "quantum: brought back")
+    assert len(await look(merging)) == 1
+    merging.repositories.move(A, "reset: moving to HEAD~1")
+    assert len(await look(merging)) == 2
+
+
 async def test_commits_on_top_of_a_checked_merge_are_plain_and_on_top_of_another_it_is_told(merging: Merging) -> None:
     await settled(merging)
     merging.repositories.move(B, FF)
@@ -123,6 +156,30 @@ async def test_a_branch_that_is_not_checked_out_is_told(merging: Merging) -> Non
     merging.repositories.trees[R.folder] = WorkTree(R.common_dir, D, "elsewhere")
     assert await look(merging) == [("reconcile", "a", "b")]
     assert (await merging.checks())[0].action is Action.REPORTED
+
+
+LINKED = Path("/linked")
+
+
+async def test_what_came_in_a_linked_work_tree_is_checked_there(merging: Merging) -> None:
+    await settled(merging)
+    merging.repositories.move(B, FF)
+    merging.repositories.trees |= {
+        R.folder: WorkTree(R.common_dir, D, "elsewhere"),
+        LINKED: WorkTree(R.common_dir, B, "main"),
+    }
+    assert await look(merging) == [("reconcile", "a", "b")]
+    check = (await merging.checks())[0]
+    assert (check.folder, check.branch, check.ended) == ("/linked", "main", False)
+
+
+async def test_what_a_hook_has_noted_in_a_linked_work_tree_is_checked_there(merging: Merging) -> None:
+    await settled(merging)
+    merging.repositories.trees[LINKED] = WorkTree(R.common_dir, C, "topic")
+    merging.repositories.noted = [Note("post-merge", A, C), Note("post-merge", A, D)]
+    await look(merging)
+    folders = {check.new: check.folder for check in await merging.checks()}
+    assert folders == {C: "/linked", D: "/repo"}, "where nobody has it checked out, the repository's own says so"
 
 
 async def test_what_cannot_be_started_now_is_started_later(merging: Merging) -> None:

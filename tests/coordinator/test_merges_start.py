@@ -108,6 +108,24 @@ async def test_a_rewrite_only_reports_and_is_no_answer_to_a_merge(merging: Mergi
     assert (await merging.start(B, Event.POST_REWRITE)).known
 
 
+async def test_a_check_that_somebody_left_is_no_answer_to_whoever_waits_but_to_the_pass(merging: Merging) -> None:
+    left = (await merging.start(B)).check
+    assert (await merging.start(B)).known
+    await merging.guard.merges.leave(left.id)
+    assert (await merging.start(B, Event.RECONCILE)).check.id == left.id, "it had its check, which was left"
+    again = await merging.start(B)
+    assert not again.known and not again.check.only_report
+    assert (await merging.start(B)).check.id == again.check.id
+
+
+async def test_a_request_that_somebody_left_is_no_answer_to_whoever_asks_again(merging: Merging) -> None:
+    assert not await request(merging)
+    assert await request(merging), "the control: as long as nobody has left"
+    await merging.guard.merges.leave((await merging.checks())[0].id)
+    assert not await request(merging)
+    assert await request(merging)
+
+
 async def test_unknown_and_moved_repositories_are_refused(merging: Merging) -> None:
     with pytest.raises(NotFound, match="no guarded repository “x”"):
         await merging.start(repository="x")
@@ -156,8 +174,13 @@ async def test_a_request_needs_a_topic(merging: Merging, topic: str) -> None:
 
 async def test_a_request_is_refused_while_merges_are_not_free_and_what_came_is_checked(merging: Merging) -> None:
     cases = [
-        (Freedom(Freeness.APPROVAL, "Little is left."), "NORMAL", "merge_needs_approval", "quantum merge approve r"),
-        (Freedom(Freeness.FROZEN, "Nothing is left."), "NORMAL", "merges_frozen", "quantum merge approve r"),
+        (
+            Freedom(Freeness.APPROVAL, "Little is left."),
+            "NORMAL",
+            "merge_needs_approval",
+            "quantum merge approve r --reason",
+        ),
+        (Freedom(Freeness.FROZEN, "Nothing is left."), "NORMAL", "merges_frozen", "quantum merge approve r --reason"),
         (Freedom(Freeness.FREE), "GUARDED", "merges_frozen", "quantum resume"),
     ]
     for standing, mode, code, remedy in cases:

@@ -60,7 +60,8 @@ class Walk:
         if not found.known and event is not Event.POST_REWRITE:
             assert new not in self.undone, "a person has brought it back"
             for check in [await self.merging.check(each) for each in before]:
-                assert check.ended or check.event is Event.POST_REWRITE, "it is being checked already"
+                only_reports = check.event is Event.POST_REWRITE or (check.only_report and event is not Event.RECONCILE)
+                assert check.ended or only_reports, "it is being checked already"
                 assert not check.was_tested or self.merging.clock.now() - check.created_at >= QUARANTINE
 
     async def lease(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,8 +51,15 @@ def test_a_hook_that_reads_no_json_gets_two_lines(front: Front) -> None:
     assert sentence == "What came is being checked."
     assert front.get(f"/merges/{name}").status_code == 200
     front.backstage.run(front.world.merges.end_badly(name))
+    # The verdict's sentence is the follower's to say.
     again = front.post("/hooks/merge", json=HOOK, headers=PLAIN).text.splitlines()
-    assert again == [name, "This was checked already: make smoke fails since the merge; main is where it was."]
+    assert again == [
+        name,
+        "This commit was taken back within a day and has come again: by itself it stays now. Of it was said:",
+    ]
+    assert front.post(f"/merges/{name}/undone").status_code == 200
+    again = front.post("/hooks/merge", json=HOOK, headers=PLAIN).text.splitlines()
+    assert again == [name, "You have brought this commit back, so that it is not checked again. Of it was said:"]
 
 
 @pytest.mark.parametrize(
@@ -228,3 +237,15 @@ def test_the_access_log_names_the_route_and_never_the_token(front: Front) -> Non
     routes = [json.loads(line)["route"] for line in written.splitlines()]
     assert routes == ["/hooks/merge", "/merges/<check_id>/follow"]
     assert front.world.user.text not in written
+
+
+def test_the_page_has_every_route_of_merges_and_no_other(front: Front) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+    written = {(method, path.split("?")[0]) for method, path in re.findall(r"^\| `([A-Z]+) (/\S+?)` \|", page, re.M)}
+    there = {
+        (method.upper(), path.replace("{check_id}", "<id>"))
+        for path, operations in front.get("/openapi.json").get_json()["paths"].items()
+        for method in operations
+        if path.startswith(("/merges", "/hooks")) and method != "head"
+    }
+    assert written == there

@@ -35,10 +35,11 @@ def test_it_can_be_read(name: str, script: str) -> None:
 
 
 def test_shellcheck_finds_nothing() -> None:
-    checker = require("shellcheck")
     paths = [str(SCRIPTS / name) for name in ALL]
     # 1091: it does not look for the file that lies beside the hook.
-    done = subprocess.run([checker, "-s", "sh", "-e", "1091", *paths], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [require("shellcheck"), "-s", "sh", "-e", "1091", *paths], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 

@@ -16,6 +16,8 @@ from merge_guard.values import Repository
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 CHECK = "01jdqk0000000000000000000c"
+NO_FILE = "/dev/null/none"
+"""A configuration that is not there and cannot be made, not even by root, who could replace /dev/null itself."""
 _CONFIG = {
     "protocol.file.allow": "always",
     "advice.detachedHead": "false",
@@ -30,8 +32,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a user's own git runs with here: no configuration but ours, one name, one moment."""
     found = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "QUANTUM_"))}
     found |= {
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_CONFIG_GLOBAL": NO_FILE,
+        "GIT_CONFIG_SYSTEM": NO_FILE,
         "GIT_CONFIG_COUNT": str(len(_CONFIG)),
         "GIT_EDITOR": "true",
         "LC_ALL": "C.UTF-8",

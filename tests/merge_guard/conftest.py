@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.merge_guard.building import Repo, make_base
+from tests.merge_guard.building import NO_FILE, Repo, make_base
 
 # More gits than the one on PATH, as absolute paths with a colon between them.
 MORE_GITS = "QUANTUM_TEST_GITS"
@@ -24,8 +24,8 @@ def gits() -> list[str]:
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration of whoever runs the tests."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", NO_FILE)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", NO_FILE)
 
 
 @pytest.fixture(scope="session")

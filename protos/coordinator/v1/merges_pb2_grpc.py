@@ -100,7 +100,7 @@ class MergeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LeaveMergeCheck(self, request, context):
-        """Whoever waited has gone: from now on the check reports, and changes nothing in the repository.
+        """Somebody who waited has left: from now on the check reports, and changes nothing in the repository, for all who wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,7 @@ class MergeServiceStub:
     for a merge that a person asks for while merges are frozen, need approval, or the mode is guarded.
     """
     LeaveMergeCheck: _grpc.UnaryUnaryMultiCallable[_merges_pb2.LeaveMergeCheckRequest, _merges_pb2.LeaveMergeCheckResponse]
-    """Whoever waited has gone: from now on the check reports, and changes nothing in the repository."""
+    """Somebody who waited has left: from now on the check reports, and changes nothing in the repository, for all who wait."""
     GetMergeCheck: _grpc.UnaryUnaryMultiCallable[_merges_pb2.GetMergeCheckRequest, _merges_pb2.GetMergeCheckResponse]
     ListMergeChecks: _grpc.UnaryUnaryMultiCallable[_merges_pb2.ListMergeChecksRequest, _merges_pb2.ListMergeChecksResponse]
     """Newest first, a page at a time; evidence is left out."""
@@ -75,7 +75,7 @@ class MergeServiceAsyncStub(MergeServiceStub):
     for a merge that a person asks for while merges are frozen, need approval, or the mode is guarded.
     """
     LeaveMergeCheck: _aio.UnaryUnaryMultiCallable[_merges_pb2.LeaveMergeCheckRequest, _merges_pb2.LeaveMergeCheckResponse]  # type: ignore[assignment]
-    """Whoever waited has gone: from now on the check reports, and changes nothing in the repository."""
+    """Somebody who waited has left: from now on the check reports, and changes nothing in the repository, for all who wait."""
     GetMergeCheck: _aio.UnaryUnaryMultiCallable[_merges_pb2.GetMergeCheckRequest, _merges_pb2.GetMergeCheckResponse]  # type: ignore[assignment]
     ListMergeChecks: _aio.UnaryUnaryMultiCallable[_merges_pb2.ListMergeChecksRequest, _merges_pb2.ListMergeChecksResponse]  # type: ignore[assignment]
     """Newest first, a page at a time; evidence is left out."""
@@ -116,7 +116,7 @@ class MergeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _merges_pb2.LeaveMergeCheckRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_merges_pb2.LeaveMergeCheckResponse, _abc.Awaitable[_merges_pb2.LeaveMergeCheckResponse]]:
-        """Whoever waited has gone: from now on the check reports, and changes nothing in the repository."""
+        """Somebody who waited has left: from now on the check reports, and changes nothing in the repository, for all who wait."""
 
     @_abc_1.abstractmethod
     def GetMergeCheck(

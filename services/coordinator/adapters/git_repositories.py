@@ -14,6 +14,7 @@ from foundation.log import get_logger
 from foundation.repositories import GuardedRepository, read_repositories
 from merge_guard.git import Git, GitFailed
 from merge_guard.repository import current_branch, open_repository
+from merge_guard.smoke import is_protected
 from services.coordinator.domain.merge_moves import Move, Note
 from services.coordinator.ports_merges import WorkTree
 
@@ -45,6 +46,9 @@ class GitRepositories:
     async def look(self, folder: Path) -> WorkTree:
         return await _asked(_look, folder)
 
+    async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
+        return await _asked(_work_trees, repository.folder)
+
     async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
         return await _asked(_tips, repository.folder)
 
@@ -74,18 +78,29 @@ def _look(folder: Path) -> WorkTree:
     return WorkTree(repository.common_dir, git.commit_of("HEAD"), current_branch(git))
 
 
+def _work_trees(folder: Path) -> Mapping[Path, WorkTree]:
+    own = _look(folder)
+    found = {folder: own}
+    listed = Git(folder).text("worktree", "list", "--porcelain", timeout_seconds=LOOK_SECONDS)
+    for entry in listed.split("\n\n"):
+        told = {key: value for key, _, value in (line.partition(" ") for line in entry.splitlines())}
+        if "HEAD" in told and "prunable" not in told and told["worktree"] != str(folder):
+            branch = told.get("branch", "").removeprefix("refs/heads/")
+            found[Path(told["worktree"])] = WorkTree(own.common_dir, told["HEAD"], branch)
+    return found
+
+
 def _tips(folder: Path) -> Mapping[str, str]:
     git = Git(folder)
-    branches = _wished(folder) or [current_branch(git)]
-    refs = [f"refs/heads/{branch}" for branch in branches if branch]
-    if not refs:
+    wished = _wished(folder)
+    here = current_branch(git)
+    if not wished and not here:
         return {}
-    # A name also stands for all that lies below it.
-    lines = git.text(
-        "for-each-ref", "--format=%(objectname) %(refname)", "--", *refs, timeout_seconds=LOOK_SECONDS
-    ).splitlines()
-    found = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
-    return {ref.removeprefix("refs/heads/"): found[ref] for ref in refs if ref in found}
+    below = "refs/heads/" if wished else f"refs/heads/{here}"
+    told = git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", below, timeout_seconds=LOOK_SECONDS)
+    lines = (line.partition(" ") for line in told.split("\n") if line)
+    found = {ref.removeprefix("refs/heads/"): tip for tip, _, ref in lines}
+    return {name: tip for name, tip in found.items() if is_protected(name, wished or [here])}
 
 
 def _wished(folder: Path) -> Sequence[str]:

@@ -11,16 +11,23 @@ from services.coordinator.ports import AlertBell, PersonalAlert, Store, StoreTra
 WAITING = "alerts_waiting"
 """The fact that holds what safety has not answered for."""
 WAITING_MAX = 100
+OVER = "over"
+"""The level of what waits to be resolved."""
 
 _log = get_logger("coordinator")
 
 
 def note_alerts(tx: StoreTransaction, alerts: Sequence[PersonalAlert]) -> None:
-    """Have people told of these once the transaction stands; of one cause the newest counts."""
+    """Have people told of these, or of their end, once the transaction stands; of one cause the newest counts."""
     if not alerts:
         return
     waiting = {alert.cause: alert for alert in (*_waiting(tx), *alerts)}
     _keep(tx, list(waiting.values())[-WAITING_MAX:])
+
+
+def over(cause: str) -> PersonalAlert:
+    """Its cause is gone; of no weight where it was never there."""
+    return PersonalAlert(cause, OVER, "")
 
 
 def tree_not_dead(runner: str, event: Ended) -> PersonalAlert:
@@ -48,7 +55,7 @@ class TellAlerts:
         """Tell everything that waits; while safety cannot be asked, or cannot write, it waits on."""
         for alert in await self._store.read(_waiting):
             try:
-                await self._bell.ring(alert)
+                await (self._bell.resolve(alert.cause) if alert.level == OVER else self._bell.ring(alert))
             except (Unavailable, TimedOut, Exhausted) as error:
                 if not self._away:
                     _log.warning(f"An alert is told later: {error.message}", action="alert_waits", cause=alert.cause)

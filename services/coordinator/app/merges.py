@@ -14,7 +14,7 @@ from services.coordinator.ports import Store, StoreTransaction
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
-LEFT = "Whoever waited for it has gone, so that it only reports."
+LEFT = "Somebody who waited for it has left, so that it only reports."
 
 
 class Shown(NamedTuple):
@@ -79,7 +79,10 @@ class Merges:
         return CheckPage(checks=found[:limit], next_token=next_token)
 
     async def leave(self, check_id: str) -> Shown:
-        """From now on it reports, and changes nothing in the repository; one that has ended stays as it is."""
+        """From now on it reports, and changes nothing in the repository; one that has ended stays as it is.
+
+        So it does for all who wait for it: whoever has left works on in the work tree whose branch would be moved.
+        """
 
         def write(tx: StoreTransaction) -> Shown:
             check = require_check(tx, check_id)

@@ -6,20 +6,18 @@ from datetime import datetime
 from foundation.clock import Clock
 from foundation.log import get_logger
 from services.coordinator.app import merges_facts as facts
-from services.coordinator.app.alerts import note_alerts
+from services.coordinator.app.merges_alerts import tell_of
 from services.coordinator.domain.attempt import Ended
 from services.coordinator.domain.merge_check import (
-    Action,
     MergeCheck,
     Told,
-    Verdict,
     break_off,
     conclude,
     read_report,
     why_ended,
 )
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import PersonalAlert, Store, StoreTransaction
+from services.coordinator.ports import Store, StoreTransaction
 
 _log = get_logger("coordinator")
 
@@ -70,7 +68,7 @@ def _conclude_left_behind(tx: StoreTransaction, now: datetime) -> None:
 def _settle(tx: StoreTransaction, check: MergeCheck, flaky_command: str, now: datetime) -> None:
     tx.save_check(check)
     facts.remember_flaky(tx, check.repository, flaky_command, now)
-    note_alerts(tx, _alerts(check, facts.freeze(tx, check.repository, now)))
+    tell_of(tx, check, now=now)
     _log.info(
         f"Merge check {check.id} of {check.repository}: {check.sentence}",
         action="merge_checked",
@@ -78,22 +76,3 @@ def _settle(tx: StoreTransaction, check: MergeCheck, flaky_command: str, now: da
         verdict=str(check.verdict),
         done=str(check.action),
     )
-
-
-def _alerts(check: MergeCheck, frozen: str) -> list[PersonalAlert]:
-    where = f"{check.branch or 'HEAD'} of repository {check.repository}"
-    if check.action is Action.REFUSED and check.verdict is Verdict.BAD:
-        said = (
-            f"A bad merge stays on {where}, because taking it back would have touched somebody's work: {check.sentence}"
-        )
-        show = f"quantum merge show {check.id}"
-        return [PersonalAlert(f"merge_refused:{check.repository}", "warning", said, show)]
-    if check.action is not Action.ROLLED_BACK:
-        return []
-    said = f"A bad merge was taken off {where}: {check.sentence}"
-    told = [PersonalAlert(f"merge_rolled_back:{check.repository}", "warning", said, check.undo)]
-    if frozen:
-        said = f"Merges into repository {check.repository} are frozen: {frozen}"
-        approve = f"quantum merge approve {check.repository}"
-        told.append(PersonalAlert(f"merges_frozen:{check.repository}", "critical", said, approve))
-    return told

@@ -9,6 +9,7 @@ from services.coordinator.domain.merge_freedom import freeze_reason
 from services.coordinator.ports import StoreTransaction
 
 _FLAKY, _APPROVED, _LIFTED, _TIPS = "merge_flaky:", "merge_approved:", "merge_lifted:", "merge_tips:"
+_FREEZE_TOLD = "merge_freeze_told:"
 
 
 def flaky(tx: StoreTransaction, repository: str) -> Mapping[str, str]:
@@ -44,6 +45,16 @@ def freeze(tx: StoreTransaction, repository: str, now: datetime) -> str:
     """Why merges are frozen by what was rolled back, as a sentence; "": they are not."""
     rollbacks = tx.rollbacks_since(repository, now - FREEZE_WITHIN)
     return freeze_reason(rollbacks, _moment(tx.fact(_LIFTED + repository)), now)
+
+
+def freeze_was_told(tx: StoreTransaction, repository: str) -> bool:
+    """Whether people were told of a freeze, and not yet of its end."""
+    return tx.fact(_FREEZE_TOLD + repository) is not None
+
+
+def note_freeze_told(tx: StoreTransaction, repository: str, *, frozen: bool) -> None:
+    """They are told of it, or of its end."""
+    tx.set_fact(_FREEZE_TOLD + repository, "frozen" if frozen else None)
 
 
 def tips(tx: StoreTransaction, repository: str) -> Mapping[str, str] | None:

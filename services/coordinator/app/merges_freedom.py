@@ -8,6 +8,7 @@ from foundation.errors import Conflict, FieldFault, Invalid, NotFound, QuantumEr
 from foundation.repositories import GuardedRepository
 from services.coordinator.app import merges_facts as facts
 from services.coordinator.app.acts import acting
+from services.coordinator.app.merges_alerts import tell_of_thaw
 from services.coordinator.app.to_the_end import undisturbed
 from services.coordinator.domain.merge_check import APPROVED_FOR
 from services.coordinator.domain.merge_freedom import Freedom, Freeness, freedom
@@ -107,6 +108,7 @@ class ApproveMerge:
             facts.approve(tx, repository, until, now)
             act = by.act("merge_approve", f"repository:{repository}", now=now, before=held, reason=reason)
             tx.note_act(act)
+            tell_of_thaw(tx, repository, now=now)
 
         await undisturbed(self._store.write(write))
         return until

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from foundation.clock import Clock
 from foundation.errors import QuantumError, Unavailable
@@ -9,6 +10,7 @@ from foundation.ids import Ids
 from foundation.log import get_logger
 from foundation.repositories import GuardedRepository
 from services.coordinator.app import merges_facts as facts
+from services.coordinator.app.merges_alerts import tell_of_thaw
 from services.coordinator.app.merges_start import ABOUT_MAX, Asked, StartCheck
 from services.coordinator.domain.merge_check import Action, Event, MergeCheck, Verdict
 from services.coordinator.domain.merge_moves import How, Judgement, Note, judge
@@ -36,6 +38,7 @@ class Reconcile:
         """One look at every guarded repository."""
         for repository in (await self._repositories.guarded()).values():
             try:
+                await self._thaw(repository)
                 await self._notes(repository)
                 await self._tips(repository)
             except QuantumError as error:
@@ -48,29 +51,35 @@ class Reconcile:
             self._faults[repository.id] = said
             _log.warning(f"Repository {repository.id} is not watched just now: {said}", action="merge_not_watched")
 
+    async def _thaw(self, repository: GuardedRepository) -> None:
+        if await self._store.read(lambda tx: facts.freeze_was_told(tx, repository.id)):
+            await self._store.write(partial(tell_of_thaw, repository=repository.id, now=self._clock.now()))
+
     # -- what hooks have noted
 
     async def _notes(self, repository: GuardedRepository) -> None:
         notes = await self._repositories.notes(repository)
+        trees = await self._repositories.work_trees(repository) if notes else {}
         for note in dict.fromkeys(notes):
-            await self._take(repository, note)
+            at = (folder for folder, tree in trees.items() if tree.head == note.new)
+            await self._take(repository, next(at, repository.folder), note)
         if notes:
             await self._repositories.forget(repository)
 
-    async def _take(self, repository: GuardedRepository, note: Note) -> None:
+    async def _take(self, repository: GuardedRepository, folder: Path, note: Note) -> None:
         if note.event == Event.POST_REWRITE:
             return  # the branch has moved, and is told for that
         try:
-            await self._check(repository, note.old, note.new)
+            await self._check(repository, folder, note.old, note.new)
         except Unavailable:
             raise
         except QuantumError as error:
             _log.warning(f"What a hook had noted is not checked: {error.message}", action="merge_note_dropped")
 
-    async def _check(self, repository: GuardedRepository, old: str, new: str) -> None:
+    async def _check(self, repository: GuardedRepository, folder: Path, old: str, new: str) -> None:
         asked = Asked(
             repository=repository.id,
-            folder=str(repository.folder),
+            folder=str(folder),
             event=Event.RECONCILE,
             old=old,
             new=new,
@@ -106,10 +115,12 @@ class Reconcile:
         judged = judge(moves, old, tip)
         if judged.how is How.NOTHING:
             return
-        is_tip = judged.how is How.ARRIVED and judged.new == tip
-        if is_tip and (await self._repositories.look(repository.folder)).branch == branch:
-            await self._check(repository, judged.old, judged.new)
-            return
+        if judged.how is How.ARRIVED and judged.new == tip:
+            trees = await self._repositories.work_trees(repository)
+            at = next((folder for folder, tree in trees.items() if tree.branch == branch), None)
+            if at is not None:
+                await self._check(repository, at, judged.old, judged.new)
+                return
         if judged.how is How.ARRIVED and await self._store.read(lambda tx: _is_known(tx, repository.id, judged.new)):
             return
         report = self._report(repository, branch, judged)
@@ -144,7 +155,7 @@ def _is_known(tx: StoreTransaction, repository: str, commit: str) -> bool:
     """Whether a branch came to a commit by what a check has looked at, or looks at, or by what one did itself."""
     return any(
         (check.new == commit and check.verdict is not Verdict.NOTHING_TO_CHECK)
-        or (check.old == commit and check.confirmed_at is not None)
+        or (check.old == commit and check.may_have_put_back)
         for check in tx.checks_about(repository, commit, limit=ABOUT_MAX)
     )
 

@@ -108,6 +108,16 @@ class MergeCheck:
         return f"quantum merge undo {self.id}" if is_away else ""
 
     @property
+    def may_have_put_back(self) -> bool:
+        """Whether the branch may stand at `old` because of this check: it says so, or was let and says nothing yet.
+
+        A confirmation alone proves nothing: for a proposal, too, one is asked.
+        """
+        if self.evidence:
+            return self.action is Action.ROLLED_BACK and self.undone_at is None
+        return self.confirmed_at is not None and self.event is not Event.REQUEST
+
+    @property
     def was_tested(self) -> bool:
         """Whether its commit need not be tested again for a day."""
         return self.evidence != "" and self.verdict is not Verdict.NOTHING_TO_CHECK
@@ -151,12 +161,13 @@ def known_among(
     """Of a repository's checks that concern a commit, and its open ones, the one that makes another needless.
 
     A request for a merge is known while one for the same topic in the same work tree is open. Anything else is known
-    while its commit is being checked, for a day after it was, and for ever once a person has brought it back.
+    while its commit is being checked, for a day after it was, and for ever once a person has brought it back. An open
+    one that somebody has left makes no other needless for whoever waits.
     """
     for check in checks:
         if event is Event.REQUEST:
             same = check.event is Event.REQUEST and check.folder == folder and check.topic == topic
-            if same and not check.ended:
+            if same and not check.ended and not check.only_report:
                 return check
         elif check.event is Event.REQUEST and not check.ended:
             continue  # it has not made its commit yet
@@ -169,8 +180,10 @@ def _makes_needless(check: MergeCheck, event: Event, now: datetime) -> bool:
     if check.undone_at is not None:
         return True
     if not check.ended:
-        # What only reports is no answer to somebody who waits for more.
-        return check.event is not Event.POST_REWRITE or event is Event.POST_REWRITE
+        # What only reports is no answer to somebody who waits for more. The reconcile pass is nobody who waits.
+        if check.event is Event.POST_REWRITE or event is Event.POST_REWRITE:
+            return event is Event.POST_REWRITE
+        return event is Event.RECONCILE or not check.only_report
     return check.was_tested and now - check.created_at < QUARANTINE
 
 

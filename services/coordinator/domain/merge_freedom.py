@@ -53,4 +53,9 @@ def freedom(
         return FREE
     if approved_until is not None and now < approved_until:
         return FREE
-    return Freedom(held.freeness, held.reason, f"`quantum merge approve {repository}` lets the next one in.")
+    return Freedom(held.freeness, held.reason, f"`{approve_line(repository)}` lets the next one in.")
+
+
+def approve_line(repository: str) -> str:
+    """The line with which a person lets the next merge in; they say why."""
+    return f"quantum merge approve {repository} --reason WHY"
