@@ -19,7 +19,7 @@ from foundation.files import sync
 from merge_guard.git import Git, GitFailed
 from merge_guard.intent import Intent, read_intents, remove_intent, write_intent
 from merge_guard.locks import drop_index_lock, holds_index_lock, left_ref_locks, mark, ref_locks, take_index_lock
-from merge_guard.repository import current_branch, merge_heads
+from merge_guard.repository import current_branch, elsewhere, merge_heads
 from merge_guard.restoring import put_back
 from merge_guard.touching import Change, bytes_needed, changes_between, hindrances, in_words
 from merge_guard.values import Repository
@@ -231,6 +231,9 @@ def _demand_free(git: Git, repository: Repository, intent: Intent, changes: tupl
     try:
         if git.commit_of("HEAD") != intent.source or current_branch(git) != intent.branch:
             raise NotMade("HEAD was moved meanwhile")
+        if intent.branch and elsewhere(git, repository, intent.branch):
+            # Its index would stay behind, and the next commit there would bring all of it again, unasked.
+            raise NotMade(f"{intent.branch} is checked out in another work tree, too: see `git worktree list`")
         if found := hindrances(git, repository, changes, intent.source, intent.index):
             raise NotMade(f"it would touch your work: {in_words(found)}")
         room = os.statvfs(repository.top)

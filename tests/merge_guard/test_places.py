@@ -48,6 +48,38 @@ def test_main_work_tree_beside_a_linked_one(base: Repo, tmp_path: Path) -> None:
     assert take(linked).files == other.files
 
 
+@pytest.mark.parametrize("here", ["main", "linked"])
+def test_a_branch_that_another_work_tree_has_too(base: Repo, tmp_path: Path, here: str) -> None:
+    base("worktree", "add", "--quiet", "--force", str(tmp_path / "linked"), "main")
+    linked = Repo(tmp_path / "linked", base.program)
+    one, other = (base, linked) if here == "main" else (linked, base)
+    other("switch", "--quiet", "--detach")
+    one("merge", "--quiet", "--no-edit", "--no-ff", "topic")
+    other("switch", "--quiet", "--ignore-other-worktrees", "main")
+    before = take(other)
+    acted = act(one)
+    assert acted.outcome == REFUSED and "another work tree" in acted.sentence
+    assert take(other) == before
+    other("switch", "--quiet", "--detach")
+    assert act(one).outcome == ROLLED_BACK
+
+
+def test_a_work_tree_of_a_bare_repository(base: Repo, tmp_path: Path) -> None:
+    base("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
+    bare = Repo(tmp_path / "bare.git", base.program)
+    assert bare("symbolic-ref", "HEAD") == "refs/heads/main"
+    bare("worktree", "add", "--quiet", "--force", str(tmp_path / "linked"), "main")
+    merged(Repo(tmp_path / "linked", base.program), ROLLED_BACK)
+
+
+def test_a_submodules_own_merge(base: Repo) -> None:
+    lib = Repo(base.top / "lib", base.program)
+    lib("switch", "--quiet", "--create", "topic", "HEAD")
+    lib.commit("Topic", {"more.py": "more\n"})
+    lib("switch", "--quiet", "main")
+    merged(lib, ROLLED_BACK)
+
+
 def test_detached(base: Repo) -> None:
     base("checkout", "--quiet", "--detach")
     merged(base, ROLLED_BACK)
