@@ -6,6 +6,7 @@ import asyncio
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,8 +43,8 @@ class GitRepositories:
                 _log.warning(fault, action="repositories_fault")
         return found.by_id
 
-    async def look(self, folder: Path) -> WorkTree:
-        return await _asked(_look, folder)
+    async def look(self, folder: Path, common_dir: Path) -> WorkTree:
+        return await _asked(_look, folder, common_dir)
 
     async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
         return await _asked(_tips, repository.folder)
@@ -66,26 +67,29 @@ async def _asked(work: Callable[..., T], *arguments: object) -> T:
         raise Unavailable("git_failed", error.message, remedy=error.remedy) from error
 
 
-def _look(folder: Path) -> WorkTree:
+def _look(folder: Path, common_dir: Path) -> WorkTree:
     if not folder.is_absolute() or not folder.is_dir():
         raise NotFound("no_folder", f"{folder} is no folder on this host.")
     git = Git(folder)
     repository = open_repository(folder, git=git)
+    if repository.common_dir != common_dir:
+        # Anybody may have made it. Where objects are missing, its configuration would name the program that gets them.
+        return WorkTree(repository.common_dir, head="", branch="")
     return WorkTree(repository.common_dir, git.commit_of("HEAD"), current_branch(git))
 
 
 def _tips(folder: Path) -> Mapping[str, str]:
     git = Git(folder)
     branches = _wished(folder) or [current_branch(git)]
-    refs = [f"refs/heads/{branch}" for branch in branches if branch]
-    if not refs:
+    if not any(branches):
         return {}
-    # A name also stands for all that lies below it.
     lines = git.text(
-        "for-each-ref", "--format=%(objectname) %(refname)", "--", *refs, timeout_seconds=LOOK_SECONDS
+        "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", timeout_seconds=LOOK_SECONDS
     ).splitlines()
-    found = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
-    return {ref.removeprefix("refs/heads/"): found[ref] for ref in refs if ref in found}
+    pairs = ((ref.removeprefix("refs/heads/"), commit) for commit, _, ref in (line.partition(" ") for line in lines))
+    # Patterns mean the same as where a check asks whether a branch is protected.
+    found = {name: commit for name, commit in pairs if any(fnmatchcase(name, pattern) for pattern in branches)}
+    return dict(list(found.items())[:_BRANCHES_MAX])
 
 
 def _wished(folder: Path) -> Sequence[str]:

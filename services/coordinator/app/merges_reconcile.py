@@ -107,7 +107,7 @@ class Reconcile:
         if judged.how is How.NOTHING:
             return
         is_tip = judged.how is How.ARRIVED and judged.new == tip
-        if is_tip and (await self._repositories.look(repository.folder)).branch == branch:
+        if is_tip and (await self._repositories.look(repository.folder, repository.common_dir)).branch == branch:
             await self._check(repository, judged.old, judged.new)
             return
         if judged.how is How.ARRIVED and await self._store.read(lambda tx: _is_known(tx, repository.id, judged.new)):
