@@ -85,7 +85,7 @@ def hindrances(git: Git, repository: Repository, changes: Iterable[Change], sour
     """
     changes = tuple(changes)
     top = os.fsencode(repository.top)
-    entries = _index_entries(git, index)
+    entries = index_entries(git, index)
     sparse = git.text("config", "--type=bool", "--default=false", "core.sparseCheckout") == "true"
     executable = git.text("config", "--type=bool", "--default=true", "core.fileMode") == "true"
     leaving = {change.path for change in changes if change.before}
@@ -162,7 +162,7 @@ def bytes_needed(git: Git, changes: Iterable[Change]) -> int:
     return sum(int(line) for line in git.output("cat-file", "--batch-check=%(objectsize)", stdin=stdin).split())
 
 
-def _index_entries(git: Git, index: Path) -> dict[bytes, tuple[bytes, Entry | None]]:
+def index_entries(git: Git, index: Path) -> dict[bytes, tuple[bytes, Entry | None]]:
     """By path: git's letter for it (H, S; small: assume-unchanged) and its entry; None: it is not merged."""
     done = git.run("ls-files", "--stage", "-v", "-z", extra={"GIT_INDEX_FILE": str(index)})
     if done.exit_code != 0:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from foundation.errors import NotFound, Unsupported
 from merge_guard.arrival import read_arrival
+from merge_guard.doctor import mend
 from merge_guard.git import Git
 from merge_guard.pushed import pushed_to
 from merge_guard.repository import is_shallow, is_unborn, open_repository
+from merge_guard.rollback import roll_back
 from merge_guard.values import Arrival, Event, Nothing
 from tests.merge_guard.building import Repo, environment, make
 from tests.merge_guard.judging import act, judge, prove_mergeable
@@ -207,6 +210,26 @@ def test_sparse_checkout_with_a_file_that_should_not_be_there(base: Repo) -> Non
     acted = act(base)
     assert acted.outcome == REFUSED, acted.sentence
     judge(base, acted, pristine)
+
+
+@pytest.mark.parametrize("step", ["recorded", "switched", "indexed"])
+def test_what_a_sparse_checkout_leaves_out_is_left_out_after_a_crash(base: Repo, step: str) -> None:
+    class Crash(BaseException):
+        pass
+
+    def crash(name: str) -> None:
+        if name == step:
+            raise Crash
+
+    base("sparse-checkout", "set", "--no-cone", "/*", "!/gone.txt", "!/app.py")
+    base("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+    before = take(base)
+    assert "app.py" not in before.files
+    with pytest.raises(Crash):
+        act(base, rolling_back=partial(roll_back, step=crash))
+    assert mend(base.repository, git=base.git)
+    assert take(base) == before
+    assert act(base).outcome == ROLLED_BACK
 
 
 def test_by_hand_after_a_reset_there_is_nothing_to_check(base: Repo) -> None:
