@@ -9,6 +9,7 @@ import stat
 
 from merge_guard.git import Git, GitFailed
 from merge_guard.intent import Intent
+from merge_guard.names import drop_names, rescue, saved_meanwhile
 from merge_guard.touching import SUBMODULE, Change, begins, changes_between, checked_out, index_entries, same_file, show
 from merge_guard.values import Repository
 
@@ -36,8 +37,14 @@ def put_back(git: Git, repository: Repository, intent: Intent) -> list[str]:
             if change.after and not change.before:
                 _take_away(top, change.path, target)
         kept = [change.path for change in back if not _give_back(top, change, source, target)]
+        for path, name in saved_meanwhile(git, repository, intent, changes):
+            if same_file(os.path.join(top, path), os.path.join(source, path), executable=False):
+                os.replace(name, os.path.join(top, path))
+    told = rescue(git, repository, intent, changes)
+    # Before git looks at the files: what loses a name is changed in its eyes.
+    drop_names(intent)
     _restore_index(git, intent)
-    return [show(path) for path in kept]
+    return [*map(show, kept), *told]
 
 
 def _take_away(top: bytes, path: bytes, target: bytes) -> None:
