@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from foundation.clock import Clock
 from foundation.errors import QuantumError
+from merge_guard.dependencies import declare_packages, wanting
 from merge_guard.running import Ran, environment_of_test, run_once
 from merge_guard.scratch import Scratch
 from merge_guard.smoke import exit_tells, missing_part, smoke_test
@@ -24,6 +25,7 @@ class Bench:
     ) -> None:
         self.scratch = scratch
         self._test = test
+        self._old = before
         self._before = scratch.files_of(before)
         self._environment = environment
         self._clock = clock
@@ -48,7 +50,7 @@ class Bench:
         except (QuantumError, OSError) as error:
             why = error.message if isinstance(error, QuantumError) else f"It could not be tested: {error}."
             return Run(commit=commit, tree=tree, colour=Colour.UNKNOWN, exit_code=None, seconds=0.0, why=why)
-        colour, why = self._colour(ran)
+        colour, why = self._colour(commit, ran)
         return Run(
             commit=commit,
             tree=tree,
@@ -59,15 +61,24 @@ class Bench:
             tail=ran.tail,
         )
 
-    def _colour(self, ran: Ran) -> tuple[Colour, str]:
+    def _colour(self, commit: str, ran: Ran) -> tuple[Colour, str]:
         if ran.exit_code is None:
             return Colour.UNKNOWN, f"The test took longer than its time limit of {self._test.timeout_seconds:g} s."
         if not ran.clean:
             return Colour.UNKNOWN, "A process that the test started could not be ended."
         if ran.exit_code == 0:
             return Colour.GREEN, ""
-        why = exit_tells(self._test.argv, ran.exit_code, ran.tail)
+        why = exit_tells(self._test.argv, ran.exit_code, ran.tail) or self._wanting(commit, ran.tail)
         return (Colour.UNKNOWN, why) if why else (Colour.RED, "")
+
+    def _wanting(self, commit: str, tail: str) -> str:
+        """Why the test may be red only because nobody has installed yet what came asks for; empty: it is not that."""
+        try:
+            if not declare_packages(self.scratch.changed(self._old, commit)):
+                return ""
+            return wanting(tail, self._before.names | self.scratch.files_of(commit).names)
+        except QuantumError as error:
+            return error.message
 
 
 def definition(scratch: Scratch, repository: Repository, before: str) -> SmokeTest | None:

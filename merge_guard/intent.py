@@ -71,6 +71,11 @@ class Intent:
         """The index as it shall be."""
         return Path(self.git_dir, f"quantum-{self.check}-after")
 
+    @property
+    def names(self) -> Path:
+        """Second names of the files that are written over or removed."""
+        return Path(self.git_dir, f"quantum-{self.check}-names")
+
 
 def write_intent(repository: Repository, intent: Intent) -> None:
     """Record it, surviving a power cut; replaces the same check's older record whole. Raises OSError."""

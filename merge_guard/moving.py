@@ -19,9 +19,10 @@ from foundation.files import sync
 from merge_guard.git import Git, GitFailed
 from merge_guard.intent import Intent, read_intents, remove_intent, write_intent
 from merge_guard.locks import drop_index_lock, holds_index_lock, left_ref_locks, mark, ref_locks, take_index_lock
-from merge_guard.repository import current_branch, merge_heads
+from merge_guard.names import drop_names, hold_names, rescue, saved_meanwhile
+from merge_guard.repository import current_branch, elsewhere, merge_heads
 from merge_guard.restoring import put_back
-from merge_guard.touching import Change, bytes_needed, changes_between, hindrances, in_words
+from merge_guard.touching import Change, bytes_needed, changes_between, hindrances, in_words, show
 from merge_guard.values import Repository
 
 STEPS = (
@@ -90,7 +91,7 @@ def make_move(
         if not settled.made:
             raise NotMade("; ".join([reason, *settled.remarks])) from error
     else:
-        settled = _finished(repository, intent, step)
+        settled = _finished(git, repository, intent, changes, step)
     return "; ".join(settled.remarks)
 
 
@@ -115,7 +116,7 @@ def settle(git: Git, repository: Repository, intent: Intent) -> Settled:
     at_home = current_branch(git) == intent.branch
     head = git.commit_of("HEAD")
     if at_home and head == intent.target:
-        return _finished(repository, intent, no_step)
+        return _finished(git, repository, intent, changes_between(git, intent.source, intent.target), no_step)
     remarks: list[str] = []
     if intent.index_before.exists() or intent.index_after.exists():
         if not at_home or head != intent.source:
@@ -126,6 +127,8 @@ def settle(git: Git, repository: Repository, intent: Intent) -> Settled:
             remarks.append(f"changed since and left alone: {', '.join(kept)}")
     if doubtful:
         remarks.append("git is at work, so a lock that may be left is looked at by the next `quantum merge doctor`")
+    if intent.names.exists():
+        remarks += rescue(git, repository, intent, changes_between(git, intent.source, intent.target))
     forget(repository, intent, keep_record=doubtful)
     return Settled(made=False, remarks=tuple(remarks))
 
@@ -142,7 +145,9 @@ def _is_ours_still(intent: Intent) -> bool:
     return any(copy.exists() and copy.read_bytes() == now for copy in (intent.index_before, intent.index_after))
 
 
-def _finished(repository: Repository, intent: Intent, step: Callable[[str], None]) -> Settled:
+def _finished(
+    git: Git, repository: Repository, intent: Intent, changes: tuple[Change, ...], step: Callable[[str], None]
+) -> Settled:
     """Clean up after a move that is made: the merge's state, the copies, the locks, the record.
 
     Left behind, MERGE_HEAD would make a merge of the next commit, and the topic could never be merged again.
@@ -153,17 +158,20 @@ def _finished(repository: Repository, intent: Intent, step: Callable[[str], None
             for name in ("MERGE_MODE", "MERGE_MSG", "MERGE_HEAD"):
                 (repository.git_dir / name).unlink(missing_ok=True)
         step("cleared")
+        # Whoever had a file open when it was written over may have written into the one that is gone even later.
+        remarks = tuple(rescue(git, repository, intent, changes))
         forget(repository, intent)
-    except OSError as error:
+    except (QuantumError, OSError) as error:
         remark = f"cleaning up failed ({sentence_end(error)}): commit nothing before `quantum merge doctor` has run"
         return Settled(made=True, remarks=(remark,))
     step("forgotten")
-    return Settled(made=True)
+    return Settled(made=True, remarks=remarks)
 
 
 def forget(repository: Repository, intent: Intent, *, keep_record: bool = False) -> None:
     """Remove the copies of the index, our lock on it and the record, the record last."""
     intent.own_lock.unlink(missing_ok=True)
+    drop_names(intent)
     for copy in (intent.index_before, intent.index_after):
         copy.unlink(missing_ok=True)
         for scrap in (".lock", ".part"):
@@ -186,6 +194,7 @@ def _locked_move(
     _demand_free(git, repository, intent, changes)
     for copy in (intent.index_before, intent.index_after):
         _copy_whole(intent.index, copy)
+    hold_names(repository, intent, changes)
     step("copied")
     _with_copy(git, intent, "update-index", "-q", "--refresh", may_be=(0, 1))
     _with_copy(git, intent, *_switch(intent, "-n"))
@@ -204,6 +213,8 @@ def _locked_move(
         step("switched")
         os.replace(intent.index_after, intent.index)
         step("indexed")
+        if saved := [show(path) for path, _ in saved_meanwhile(git, repository, intent, changes)]:
+            raise NotMade(f"it would touch your work: {in_words(saved)} was saved in that very moment")
         refs.ask("commit")
 
 
@@ -231,6 +242,9 @@ def _demand_free(git: Git, repository: Repository, intent: Intent, changes: tupl
     try:
         if git.commit_of("HEAD") != intent.source or current_branch(git) != intent.branch:
             raise NotMade("HEAD was moved meanwhile")
+        if intent.branch and elsewhere(git, repository, intent.branch):
+            # Its index would stay behind, and the next commit there would bring all of it again, unasked.
+            raise NotMade(f"{intent.branch} is checked out in another work tree, too: see `git worktree list`")
         if found := hindrances(git, repository, changes, intent.source, intent.index):
             raise NotMade(f"it would touch your work: {in_words(found)}")
         room = os.statvfs(repository.top)

@@ -69,6 +69,30 @@ def current_branch(git: Git) -> str:
     return name.removeprefix("refs/heads/") if done.exit_code == 0 else ""
 
 
+def elsewhere(git: Git, repository: Repository, branch: str) -> str:
+    """Git's folder of another work tree in which a branch is checked out as well; empty: there is none."""
+    common_dir = repository.common_dir
+    linked = [folder for folder in common_dir.glob("worktrees/*") if _work_tree_of(folder).is_dir()]
+    config = ("config", "--file", str(common_dir / "config"), "--type=bool", "--default=false", "core.bare")
+    main = [common_dir] if repository.git_dir != common_dir and git.text(*config) == "false" else []
+    for folder in (*main, *linked):
+        if folder != repository.git_dir and _content(folder / "HEAD") == f"ref: refs/heads/{branch}":
+            return str(folder)
+    return ""
+
+
+def _work_tree_of(linked: Path) -> Path:
+    """The folder of a linked work tree, by git's own folder of it; one that is gone has none."""
+    return linked.joinpath(_content(linked / "gitdir") or "gone").parent
+
+
+def _content(path: Path) -> str:
+    try:
+        return os.fsdecode(path.read_bytes()).rstrip("\n")
+    except FileNotFoundError:
+        return ""
+
+
 def merge_heads(repository: Repository) -> tuple[str, ...]:
     """The commits that a merge in this work tree is bringing or has just brought; empty: there is none."""
     try:

@@ -9,7 +9,8 @@ import stat
 
 from merge_guard.git import Git, GitFailed
 from merge_guard.intent import Intent
-from merge_guard.touching import SUBMODULE, Change, begins, changes_between, checked_out, same_file, show
+from merge_guard.names import drop_names, rescue, saved_meanwhile
+from merge_guard.touching import SUBMODULE, Change, begins, changes_between, checked_out, index_entries, same_file, show
 from merge_guard.values import Repository
 
 
@@ -23,6 +24,10 @@ def put_back(git: Git, repository: Repository, intent: Intent) -> list[str]:
     changes = changes_between(git, intent.source, intent.target)
     old = [change.path for change in changes if change.before and change.before.mode != SUBMODULE]
     new = [change.path for change in changes if change.after and change.after.mode != SUBMODULE]
+    index = intent.index_before if intent.index_before.exists() else intent.index
+    tags = {path: tag for path, (tag, _) in index_entries(git, index).items()}
+    # What a sparse checkout leaves out was not there before either.
+    back = [change for change in changes if change.before and tags.get(change.path) != b"S"]
     top = os.fsencode(repository.top)
     with (
         checked_out(git, repository, intent.source, old) as source,
@@ -31,9 +36,15 @@ def put_back(git: Git, repository: Repository, intent: Intent) -> list[str]:
         for change in changes:
             if change.after and not change.before:
                 _take_away(top, change.path, target)
-        kept = [change.path for change in changes if change.before and not _give_back(top, change, source, target)]
+        kept = [change.path for change in back if not _give_back(top, change, source, target)]
+        for path, name in saved_meanwhile(git, repository, intent, changes):
+            if same_file(os.path.join(top, path), os.path.join(source, path), executable=False):
+                os.replace(name, os.path.join(top, path))
+    told = rescue(git, repository, intent, changes)
+    # Before git looks at the files: what loses a name is changed in its eyes.
+    drop_names(intent)
     _restore_index(git, intent)
-    return [show(path) for path in kept]
+    return [*map(show, kept), *told]
 
 
 def _take_away(top: bytes, path: bytes, target: bytes) -> None:

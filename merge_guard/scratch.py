@@ -35,6 +35,11 @@ class CommitTree:
     def _folders(self) -> frozenset[str]:
         return frozenset(str(folder) for path in self._paths for folder in Path(path).parents)
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all files and folders, those of files without their suffix."""
+        return frozenset(part.partition(".")[0] for path in self._paths for part in path.split("/"))
+
     def text(self, path: str) -> str | None:
         """What a file holds; None where there is no such file."""
         if path not in self._paths:
@@ -87,6 +92,11 @@ class Scratch:
         """The files of a commit."""
         return self._files.setdefault(commit, CommitTree(self.git, commit))
 
+    def changed(self, one: str, other: str) -> Sequence[str]:
+        """The paths of the files in which two commits differ."""
+        names = self.git.output("diff-tree", "-r", "-z", "--name-only", "--no-renames", one, other)
+        return [os.fsdecode(name) for name in names.split(b"\0") if name]
+
     def check_out(self, commit: str) -> str:
         """Make `tree` the very tree of a commit, detached, with its submodules; returns the tree's object name.
 
@@ -108,14 +118,23 @@ class Scratch:
         return there
 
     def tidy(self) -> None:
-        """Take away what a test has left in `tree` beside the files of the commit, the repository that it had too."""
+        """Take away what a test has left in `tree` beside the files of the commit, the repository that it had too.
+
+        Follows no link that a test has made. Raises Unavailable where `folder` itself is not in its place any more.
+        """
+        if os.path.realpath(self.folder) != str(self.folder):
+            raise Unavailable("scratch_moved", f"The test has put something else in the place of {self.folder}.")
         try:
+            if not stat.S_ISDIR(self.tree.lstat().st_mode):
+                raise NotADirectoryError(self.tree)
             self.tree.chmod(self._mode)
             remove(self.tree / ".git")
             _open_folders(self.tree, self._mode)
             if (self.base / "index").exists():
                 for path in _submodules(self.git):
-                    remove(self.tree / path)
+                    # Where a test has put a link, to the user's own work maybe, the link goes with what is untracked.
+                    if not _leads_out(self.tree, path):
+                        remove(self.tree / path)
                 self.git.output("clean", "-ffdxq")
             _even_out(self.tree, self._mode)
         except (GitFailed, OSError):
@@ -153,6 +172,11 @@ def remove(path: Path) -> None:
         os.chmod(path, stat.S_IRWXU)
         _open_folders(path, stat.S_IRWXU)
         shutil.rmtree(path)
+
+
+def _leads_out(top: Path, path: str) -> bool:
+    """Whether a folder above `path`, which is relative to `top`, is a link."""
+    return any((top / above).is_symlink() for above in Path(path).parents)
 
 
 def _open_folders(top: Path, mode: int) -> None:

@@ -85,10 +85,11 @@ def hindrances(git: Git, repository: Repository, changes: Iterable[Change], sour
     """
     changes = tuple(changes)
     top = os.fsencode(repository.top)
-    entries = _index_entries(git, index)
+    entries = index_entries(git, index)
     sparse = git.text("config", "--type=bool", "--default=false", "core.sparseCheckout") == "true"
     executable = git.text("config", "--type=bool", "--default=true", "core.fileMode") == "true"
     leaving = {change.path for change in changes if change.before}
+    coming = {above for change in changes if change.after for above in _above(change.path)}
     found: list[str] = []
     compared: list[bytes] = []
     for change in changes:
@@ -103,8 +104,8 @@ def hindrances(git: Git, repository: Repository, changes: Iterable[Change], sour
             if not _free(top, change, leaving):
                 found.append(f"{show(path)} is in the way and is not tracked")
         elif change.before.mode == SUBMODULE:
-            if change.after and change.after.mode != SUBMODULE and not _free(top, change, leaving):
-                found.append(f"{show(path)} is a submodule that is checked out")
+            if not (change.after and change.after.mode == SUBMODULE):
+                found += _in_place_of_submodule(top, path, goes_whole=change.after is not None or path in coming)
         else:
             compared.append(path)
     if compared and not found:
@@ -161,7 +162,7 @@ def bytes_needed(git: Git, changes: Iterable[Change]) -> int:
     return sum(int(line) for line in git.output("cat-file", "--batch-check=%(objectsize)", stdin=stdin).split())
 
 
-def _index_entries(git: Git, index: Path) -> dict[bytes, tuple[bytes, Entry | None]]:
+def index_entries(git: Git, index: Path) -> dict[bytes, tuple[bytes, Entry | None]]:
     """By path: git's letter for it (H, S; small: assume-unchanged) and its entry; None: it is not merged."""
     done = git.run("ls-files", "--stage", "-v", "-z", extra={"GIT_INDEX_FILE": str(index)})
     if done.exit_code != 0:
@@ -177,9 +178,7 @@ def _index_entries(git: Git, index: Path) -> dict[bytes, tuple[bytes, Entry | No
 
 def _blocked_parent(top: bytes, path: bytes, leaving: set[bytes]) -> bytes:
     """The first folder above a path that is no real folder and does not leave with the move; empty: none."""
-    parts = path.split(b"/")[:-1]
-    for depth in range(1, len(parts) + 1):
-        parent = b"/".join(parts[:depth])
+    for parent in _above(path):
         found = _lstat(os.path.join(top, parent))
         if found is None:
             return b""
@@ -188,13 +187,33 @@ def _blocked_parent(top: bytes, path: bytes, leaving: set[bytes]) -> bytes:
     return b""
 
 
+def _above(path: bytes) -> list[bytes]:
+    """The folders above a path, the outermost first."""
+    return [path[:at] for at, byte in enumerate(path) if byte == ord("/")]
+
+
+def _in_place_of_submodule(top: bytes, path: bytes, *, goes_whole: bool) -> list[str]:
+    """What hinders a submodule from leaving: git compares nothing there, and removes whatever is in its place.
+
+    `goes_whole`: something else comes to its place, so that its own checkout is in the way, too.
+    """
+    found = _lstat(os.path.join(top, path))
+    if found is None:
+        return []
+    if not stat.S_ISDIR(found.st_mode):
+        return [f"{show(path)} is in the place of a submodule"]
+    if goes_whole and os.listdir(os.path.join(top, path)):
+        return [f"{show(path)} is a submodule that is checked out"]
+    return []
+
+
 def _free(top: bytes, change: Change, leaving: set[bytes]) -> bool:
     """Whether a path can be written: nothing is there, or a folder that the move empties."""
     place = os.path.join(top, change.path)
     found = _lstat(place)
     if found is None:
         return True
-    if any(change.path[:at] in leaving for at, byte in enumerate(change.path) if byte == ord("/")):
+    if any(above in leaving and not _is_folder(os.path.join(top, above)) for above in _above(change.path)):
         return True  # What stands where its folder will be leaves: a file, or a link, behind which nothing is touched.
     if not stat.S_ISDIR(found.st_mode):
         return False
@@ -207,6 +226,11 @@ def _free(top: bytes, change: Change, leaving: set[bytes]) -> bool:
         if any(name not in leaving for name in inside) or not (files or folders):
             return False
     return True
+
+
+def _is_folder(path: bytes) -> bool:
+    found = _lstat(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def _lstat(path: bytes) -> os.stat_result | None:

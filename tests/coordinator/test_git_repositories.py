@@ -12,6 +12,7 @@ from foundation.errors import NotFound, Unavailable
 from foundation.repositories import GuardedRepository
 from services.coordinator.adapters.git_repositories import GitRepositories
 from services.coordinator.domain.merge_moves import How, Note, judge
+from services.coordinator.ports_merges import WorkTree
 from tests.coordinator.merging import PlayedRepositories
 
 Run = Callable[..., str]
@@ -63,17 +64,39 @@ async def test_what_is_guarded_is_read_anew_each_time(look: GitRepositories, tmp
 
 async def test_a_look_at_work_trees(look: GitRepositories, git: Run, folder: Path, tmp_path: Path) -> None:
     head = git("rev-parse", "HEAD")
-    tree = await look.look(folder)
+    tree = await look.look(folder, folder / ".git")
     assert (tree.common_dir, tree.head, tree.branch) == (folder / ".git", head, "main")
     linked = tmp_path.resolve() / "linked"
     git("worktree", "add", "-q", "-b", "topic", str(linked))
-    tree = await look.look(linked)
+    tree = await look.look(linked, folder / ".git")
     assert (tree.common_dir, tree.head, tree.branch) == (folder / ".git", head, "topic")
     git("checkout", "-q", "--detach", at=linked)
-    assert (await look.look(linked)).branch == ""
+    assert (await look.look(linked, folder / ".git")).branch == ""
     unborn = tmp_path / "unborn"
     git("init", "-q", str(unborn))
-    assert (await look.look(unborn)).head == ""
+    assert (await look.look(unborn, unborn / ".git")).head == ""
+
+
+async def test_nothing_of_a_repository_that_is_not_guarded_is_run(
+    look: GitRepositories, git: Run, folder: Path, tmp_path: Path
+) -> None:
+    strange = tmp_path.resolve() / "strange"
+    strange.mkdir()
+    git("init", "-q", "-b", "main", at=strange)
+    ran = tmp_path / "ran"
+    settings = {
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": str(folder),
+        "remote.origin.uploadpack": f"touch {ran};",
+    }
+    for key, value in settings.items():
+        git("config", key, value, at=strange)
+    (strange / ".git/refs/heads/main").write_text("1" * 40 + "\n")
+    assert await look.look(strange, folder / ".git") == WorkTree(strange / ".git", head="", branch="")
+    assert not ran.exists()
+    await look.look(strange, strange / ".git")
+    assert ran.exists(), "this is how it would be run"
 
 
 async def test_all_work_trees_of_a_repository(
@@ -102,9 +125,9 @@ async def test_what_is_no_work_tree(look: GitRepositories, git: Run, tmp_path: P
     plain.mkdir()
     for path in (Path("relative"), tmp_path / "gone", plain):
         with pytest.raises(NotFound):
-            await look.look(path)
+            await look.look(path, path / ".git")
     with pytest.raises(Unavailable, match="bare"):
-        await look.look(tmp_path / "bare")
+        await look.look(tmp_path / "bare", tmp_path / "bare")
 
 
 async def test_a_hook_s_environment_leads_nowhere_else(
@@ -112,7 +135,7 @@ async def test_a_hook_s_environment_leads_nowhere_else(
 ) -> None:
     git("init", "-q", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
-    assert (await look.look(folder)).common_dir == folder / ".git"
+    assert (await look.look(folder, folder / ".git")).common_dir == folder / ".git"
 
 
 async def test_the_protected_branches(
@@ -179,7 +202,7 @@ async def test_a_look_changes_nothing(
 
     (folder / "quantum.toml").write_text("[merge]\n")
     before = files()
-    await look.look(folder)
+    await look.look(folder, folder / ".git")
     await look.tips(repository)
     await look.moves(repository, "main", limit=9)
     assert await look.notes(repository) == ()

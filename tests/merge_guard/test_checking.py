@@ -10,6 +10,7 @@ import pytest
 
 from foundation.clock import SystemClock
 from merge_guard.checking import Bench, check, definition
+from merge_guard.dependencies import wanting
 from merge_guard.repository import open_repository
 from merge_guard.scratch import Scratch
 from merge_guard.values import Arrival, Colour, Finding, Kind, Verdict
@@ -93,6 +94,52 @@ def test_what_tells_nothing_is_inconclusive(
     before = sample.commit(old)
     finding = checked(sample, tmp_path / "work", before, sample.commit(new))
     assert finding.verdict is Verdict.INCONCLUSIVE and why in finding.reason, finding
+
+
+PYTHON = {
+    "quantum.toml": toml("python3", "-B", "-c", "import src.app"),
+    "src/app.py": "",
+    "src/own.py": "",
+    "pyproject.toml": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict"),
+    [
+        ({"src/app.py": "import notyetinstalled", "pyproject.toml": "dependencies"}, Verdict.INCONCLUSIVE),
+        ({"src/app.py": "import notyetinstalled.part", "sub/uv.lock": ""}, Verdict.INCONCLUSIVE),
+        ({"src/app.py": "raise OSError('Could not resolve host: files')", "uv.lock": ""}, Verdict.INCONCLUSIVE),
+        # Nobody could have installed what is declared nowhere; and the project's own modules are no packages.
+        ({"src/app.py": "import notyetinstalled"}, Verdict.BAD),
+        ({"src/app.py": "raise OSError('Could not resolve host: files')"}, Verdict.BAD),
+        ({"src/app.py": "import own", "pyproject.toml": "dependencies"}, Verdict.BAD),
+        ({"src/app.py": "import src.own.gone", "pyproject.toml": "dependencies"}, Verdict.BAD),
+        ({"src/app.py": "1 / 0", "pyproject.toml": "dependencies"}, Verdict.BAD),
+    ],
+)
+def test_a_package_that_nobody_has_installed_yet_is_no_fault_of_what_came(
+    sample: Sample, tmp_path: Path, new: dict[str, str], verdict: Verdict
+) -> None:
+    finding = checked(sample, tmp_path / "work", sample.commit(PYTHON), sample.commit(new))
+    assert finding.verdict is verdict, finding
+    assert verdict is Verdict.BAD or "other packages than before" in finding.reason
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error: Cannot find module 'left-pad'",
+        "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@scope/it' imported from /x",
+        "cannot load such file -- nokogiri (LoadError)",
+        "curl: (6) Could not resolve host: registry",
+        "go: example.org/a@v1: dial tcp: lookup proxy",
+        "error: failed to download `serde v1.0.0`",
+    ],
+)
+def test_the_words_of_other_tools(said: str) -> None:
+    assert wanting(said, frozenset({"src"}))
+    assert not wanting("AssertionError: Cannot find module './own'", frozenset())
 
 
 @pytest.mark.parametrize("gone", ["smoke.sh", "value"])

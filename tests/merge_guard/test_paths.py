@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,3 +197,59 @@ def test_a_submodule_that_came_and_was_checked_out(base: Repo, tmp_path: Path) -
     assert acted.outcome == ROLLED_BACK, acted.sentence
     assert (base.top / "vendor/mine.txt").read_text() == "The user's\n"
     assert (base.top / "vendor/lib.py").exists()
+
+
+def submodule_for_a_folder(tmp_path: Path, program: str) -> Repo:
+    """A repository in which a merge has put a submodule in the place of a folder; it is not checked out yet."""
+    library = make(tmp_path / "library", program)
+    library.commit("One", {"lib.py": "one\n", "x.log": "the library's\n"})
+    repo = make(tmp_path / "repo", program)
+    repo.write("vendor/x.log", "old\n")
+    repo("add", "--force", "vendor")
+    repo.commit("Start", {".gitignore": "*.log\n"})
+    repo("switch", "--quiet", "--create", "topic")
+    repo("rm", "-r", "-q", "vendor")
+    repo("submodule", "--quiet", "add", str(library.top), "vendor")
+    repo.commit("Topic")
+    shutil.rmtree(repo.top / "vendor")
+    repo("switch", "--quiet", "main")
+    repo("reset", "--quiet", "--hard")
+    repo("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+    return repo
+
+
+def edited_checkout(repo: Repo) -> None:
+    repo("submodule", "--quiet", "update", "--init")
+    repo.write("vendor/x.log", "The user's\n")
+
+
+def instead_of_it(make_it: Change) -> Change:
+    def change(repo: Repo) -> None:
+        (repo.top / "vendor").rmdir()
+        make_it(repo)
+
+    return change
+
+
+IN_PLACE_OF_A_SUBMODULE: dict[str, Change] = {
+    "edited in the checkout, and ignored": edited_checkout,
+    "a file": instead_of_it(files(vendor="The user's\n")),
+    "a link": instead_of_it(link("vendor", "elsewhere")),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE_OF_A_SUBMODULE)
+def test_what_stands_in_the_place_of_a_submodule_stays(tmp_path: Path, program: str, name: str) -> None:
+    repo = submodule_for_a_folder(tmp_path, program)
+    IN_PLACE_OF_A_SUBMODULE[name](repo)
+    pristine = take(repo)
+    acted = act(repo)
+    assert acted.outcome == REFUSED, acted.sentence
+    judge(repo, acted, pristine)
+
+
+def test_a_submodule_that_is_not_checked_out_gives_its_folder_back(tmp_path: Path, program: str) -> None:
+    repo = submodule_for_a_folder(tmp_path, program)
+    acted = act(repo)
+    assert acted.outcome == ROLLED_BACK, acted.sentence
+    assert (repo.top / "vendor/x.log").read_text() == "old\n" and repo("status", "--porcelain") == ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from foundation.errors import NotFound, Unsupported
 from merge_guard.arrival import read_arrival
+from merge_guard.doctor import mend
 from merge_guard.git import Git
 from merge_guard.pushed import pushed_to
 from merge_guard.repository import is_shallow, is_unborn, open_repository
+from merge_guard.rollback import roll_back
 from merge_guard.values import Arrival, Event, Nothing
 from tests.merge_guard.building import Repo, environment, make
 from tests.merge_guard.judging import act, judge, prove_mergeable
@@ -46,6 +49,38 @@ def test_main_work_tree_beside_a_linked_one(base: Repo, tmp_path: Path) -> None:
     other = take(linked)
     merged(base, ROLLED_BACK)
     assert take(linked).files == other.files
+
+
+@pytest.mark.parametrize("here", ["main", "linked"])
+def test_a_branch_that_another_work_tree_has_too(base: Repo, tmp_path: Path, here: str) -> None:
+    base("worktree", "add", "--quiet", "--force", str(tmp_path / "linked"), "main")
+    linked = Repo(tmp_path / "linked", base.program)
+    one, other = (base, linked) if here == "main" else (linked, base)
+    other("switch", "--quiet", "--detach")
+    one("merge", "--quiet", "--no-edit", "--no-ff", "topic")
+    other("switch", "--quiet", "--ignore-other-worktrees", "main")
+    before = take(other)
+    acted = act(one)
+    assert acted.outcome == REFUSED and "another work tree" in acted.sentence
+    assert take(other) == before
+    other("switch", "--quiet", "--detach")
+    assert act(one).outcome == ROLLED_BACK
+
+
+def test_a_work_tree_of_a_bare_repository(base: Repo, tmp_path: Path) -> None:
+    base("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
+    bare = Repo(tmp_path / "bare.git", base.program)
+    assert bare("symbolic-ref", "HEAD") == "refs/heads/main"
+    bare("worktree", "add", "--quiet", "--force", str(tmp_path / "linked"), "main")
+    merged(Repo(tmp_path / "linked", base.program), ROLLED_BACK)
+
+
+def test_a_submodules_own_merge(base: Repo) -> None:
+    lib = Repo(base.top / "lib", base.program)
+    lib("switch", "--quiet", "--create", "topic", "HEAD")
+    lib.commit("Topic", {"more.py": "more\n"})
+    lib("switch", "--quiet", "main")
+    merged(lib, ROLLED_BACK)
 
 
 def test_detached(base: Repo) -> None:
@@ -175,6 +210,26 @@ def test_sparse_checkout_with_a_file_that_should_not_be_there(base: Repo) -> Non
     acted = act(base)
     assert acted.outcome == REFUSED, acted.sentence
     judge(base, acted, pristine)
+
+
+@pytest.mark.parametrize("step", ["recorded", "switched", "indexed"])
+def test_what_a_sparse_checkout_leaves_out_is_left_out_after_a_crash(base: Repo, step: str) -> None:
+    class Crash(BaseException):
+        pass
+
+    def crash(name: str) -> None:
+        if name == step:
+            raise Crash
+
+    base("sparse-checkout", "set", "--no-cone", "/*", "!/gone.txt", "!/app.py")
+    base("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+    before = take(base)
+    assert "app.py" not in before.files
+    with pytest.raises(Crash):
+        act(base, rolling_back=partial(roll_back, step=crash))
+    assert mend(base.repository, git=base.git)
+    assert take(base) == before
+    assert act(base).outcome == ROLLED_BACK
 
 
 def test_by_hand_after_a_reset_there_is_nothing_to_check(base: Repo) -> None:

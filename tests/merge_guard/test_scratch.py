@@ -209,3 +209,32 @@ def test_sha256_repository(tmp_path: Path) -> None:
     head = sample.commit({"a.txt": "one\n"})
     assert len(head) == 64
     assert scratch_of(sample, tmp_path).check_out(head) == sample.tree(head)
+
+
+# What a test may do that takes what git does not hold from the user's own work tree.
+LINKS = {
+    "the folder above a submodule": 'rm -rf libs && ln -s "$USERS/libs" libs',
+    "the tree itself": 'cd .. && rm -rf tree && ln -s "$USERS" tree',
+    "the folder around the tree": 'cd ../.. && mv work away && ln -s "$USERS" work',
+}
+
+
+@pytest.mark.parametrize("links", LINKS)
+def test_tidying_follows_no_link_to_the_users_work(sample: Sample, tmp_path: Path, links: str) -> None:
+    library = Sample(tmp_path / "user" / "library")
+    library.commit({"lib.py": "one\n"})
+    sample.run("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.folder), "libs/inner")
+    commit = sample.commit({"a.txt": "one\n"})
+    sample.write({"libs/inner/mine.txt": "not committed\n", "tree/.git/mine": "another repository\n"})
+    scratch = scratch_of(sample, tmp_path)
+    scratch.check_out(commit)
+    before = sample.everything()
+    environment = {**sample.environment, "USERS": str(sample.folder)}
+    subprocess.run(["sh", "-c", LINKS[links]], cwd=scratch.tree, env=environment, check=True)
+    if links == "the folder around the tree":
+        with pytest.raises(Unavailable, match="place"):
+            scratch.tidy()
+    else:
+        assert scratch.check_out(commit) == sample.tree(commit)
+        assert (scratch.tree / "libs/inner/lib.py").is_file() and not (scratch.tree / "libs").is_symlink()
+    assert sample.everything() == before

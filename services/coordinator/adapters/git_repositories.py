@@ -43,11 +43,11 @@ class GitRepositories:
                 _log.warning(fault, action="repositories_fault")
         return found.by_id
 
-    async def look(self, folder: Path) -> WorkTree:
-        return await _asked(_look, folder)
+    async def look(self, folder: Path, common_dir: Path) -> WorkTree:
+        return await _asked(_look, folder, common_dir)
 
     async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
-        return await _asked(_work_trees, repository.folder)
+        return await _asked(_work_trees, repository)
 
     async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
         return await _asked(_tips, repository.folder)
@@ -70,17 +70,23 @@ async def _asked(work: Callable[..., T], *arguments: object) -> T:
         raise Unavailable("git_failed", error.message, remedy=error.remedy) from error
 
 
-def _look(folder: Path) -> WorkTree:
+def _look(folder: Path, common_dir: Path) -> WorkTree:
     if not folder.is_absolute() or not folder.is_dir():
         raise NotFound("no_folder", f"{folder} is no folder on this host.")
     git = Git(folder)
     repository = open_repository(folder, git=git)
+    if repository.common_dir != common_dir:
+        # Anybody may have made it. Where objects are missing, its configuration would name the program that gets them.
+        return WorkTree(repository.common_dir, head="", branch="")
     return WorkTree(repository.common_dir, git.commit_of("HEAD"), current_branch(git))
 
 
-def _work_trees(folder: Path) -> Mapping[Path, WorkTree]:
-    own = _look(folder)
+def _work_trees(repository: GuardedRepository) -> Mapping[Path, WorkTree]:
+    folder = repository.folder
+    own = _look(folder, repository.common_dir)
     found = {folder: own}
+    if not own.head:
+        return found
     listed = Git(folder).text("worktree", "list", "--porcelain", timeout_seconds=LOOK_SECONDS)
     for entry in listed.split("\n\n"):
         told = {key: value for key, _, value in (line.partition(" ") for line in entry.splitlines())}
@@ -100,7 +106,8 @@ def _tips(folder: Path) -> Mapping[str, str]:
     told = git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", below, timeout_seconds=LOOK_SECONDS)
     lines = (line.partition(" ") for line in told.split("\n") if line)
     found = {ref.removeprefix("refs/heads/"): tip for tip, _, ref in lines}
-    return {name: tip for name, tip in found.items() if is_protected(name, wished or [here])}
+    protected = [(name, tip) for name, tip in found.items() if is_protected(name, wished or [here])]
+    return dict(protected[:_BRANCHES_MAX])
 
 
 def _wished(folder: Path) -> Sequence[str]:
