@@ -12,6 +12,7 @@ Whether it is good
     `smoke`       which test, by the tree before the merge
     `running`     one run of it; `leftovers_linux`, `leftovers_darwin` end what it leaves behind
     `checking`    run after run until something is proved; `verdict` has the rule, `bisect` finds the culprit
+    `dependencies` whether a test is red only for want of a package that came to be needed
 
 What is done about it
     `confirming`  asks Quantum whether the branch may be moved
@@ -20,7 +21,8 @@ What is done about it
     `evidence`    what people and programs are told
 
 How a branch is moved
-    `moving`      all of it or nothing; `touching` says whose work is in the way, `locks` are git's own
+    `moving`      all of it or nothing; `touching` says whose work is in the way, `locks` are git's own, `names` keep
+                  what is saved into a file in that very moment
     `intent`      the record that survives a crash; `doctor` and `restoring` mend by it
 
 Underneath
