@@ -68,8 +68,11 @@ class Repositories(Protocol):
     async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
         """By folder, its own first and then the linked ones. Raises as `look` does."""
 
-    async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
-        """The commits of the protected branches that there are. Raises as `look` does."""
+    async def tips(self, repository: GuardedRepository, seen: Mapping[str, str]) -> Mapping[str, str]:
+        """The commits of the protected branches that there are; `seen` is what it gave the last time, or nothing.
+
+        Protected is what is so by now, and what was so at the commit where it was seen. Raises as `look` does.
+        """
 
     async def moves(self, repository: GuardedRepository, branch: str, *, limit: int) -> Sequence[Move]:
         """What a branch's reflog tells, newest first. Raises as `look` does."""

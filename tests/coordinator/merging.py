@@ -55,7 +55,7 @@ class PlayedRepositories:
         self._reach()
         return {at: tree for at, tree in self.trees.items() if tree.common_dir == repository.common_dir}
 
-    async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
+    async def tips(self, repository: GuardedRepository, seen: Mapping[str, str]) -> Mapping[str, str]:
         self._reach()
         return dict(self.branches)
 

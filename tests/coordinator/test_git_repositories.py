@@ -144,21 +144,33 @@ async def test_the_protected_branches(
     git("branch", "main-2")
     git("branch", "release/1")
     head = git("rev-parse", "HEAD")
-    assert await look.tips(repository) == {"main": head}, "the one that is checked out"
+    assert await look.tips(repository, {}) == {"main": head}, "the one that is checked out"
     (folder / "quantum.toml").write_text('[merge]\nbranches = ["main-2", "release/1", "release", "gone"]\n')
-    assert await look.tips(repository) == {"main-2": head, "release/1": head}
+    assert await look.tips(repository, {}) == {"main-2": head, "release/1": head}
     (folder / "quantum.toml").write_text('[merge]\nbranches = ["release/*", "ma?n"]\n')
-    assert await look.tips(repository) == {"main": head, "release/1": head}, "patterns, as the check reads them"
+    assert await look.tips(repository, {}) == {"main": head, "release/1": head}, "patterns, as the check reads them"
     for wrong in ("[merge", "merge = 1", '[merge]\nbranches = "main"', "[merge]\nbranches = [1]"):
         (folder / "quantum.toml").write_text(wrong)
-        assert await look.tips(repository) == {"main": head}, wrong
+        assert await look.tips(repository, {}) == {"main": head}, wrong
     git("checkout", "-q", "--detach")
-    assert await look.tips(repository) == {}
+    assert await look.tips(repository, {}) == {}
     (folder / "quantum.toml").write_text('[merge]\nbranches = ["*"]\n')
-    assert set(await look.tips(repository)) == {"main", "main-2", "release/1"}
+    assert set(await look.tips(repository, {})) == {"main", "main-2", "release/1"}
     for branch in ("main", "main-2", "release/1"):
         git("update-ref", "-d", f"refs/heads/{branch}")
-    assert await look.tips(repository) == {}, "none is there"
+    assert await look.tips(repository, {}) == {}, "none is there"
+
+
+async def test_what_came_does_not_choose_whether_it_is_looked_at(
+    look: GitRepositories, git: Run, folder: Path, repository: GuardedRepository
+) -> None:
+    before = git("rev-parse", "HEAD")
+    (folder / "quantum.toml").write_text('[merge]\nbranches = ["other"]\n')
+    git("add", "quantum.toml")
+    git("commit", "-q", "-m", "main is protected no more")
+    after = git("rev-parse", "HEAD")
+    assert await look.tips(repository, {"main": before}) == {"main": after}, "by what was there before"
+    assert await look.tips(repository, {"main": after}) == {}, "seen with it, it holds"
 
 
 async def test_the_reflog_says_how_a_branch_came_about(
@@ -203,7 +215,7 @@ async def test_a_look_changes_nothing(
     (folder / "quantum.toml").write_text("[merge]\n")
     before = files()
     await look.look(folder, folder / ".git")
-    await look.tips(repository)
+    await look.tips(repository, {})
     await look.moves(repository, "main", limit=9)
     assert await look.notes(repository) == ()
     assert files() == before

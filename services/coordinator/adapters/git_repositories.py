@@ -49,8 +49,8 @@ class GitRepositories:
     async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
         return await _asked(_work_trees, repository)
 
-    async def tips(self, repository: GuardedRepository) -> Mapping[str, str]:
-        return await _asked(_tips, repository.folder)
+    async def tips(self, repository: GuardedRepository, seen: Mapping[str, str]) -> Mapping[str, str]:
+        return await _asked(_tips, repository.folder, seen)
 
     async def moves(self, repository: GuardedRepository, branch: str, *, limit: int) -> Sequence[Move]:
         return await _asked(_moves, repository.folder, branch, limit)
@@ -96,31 +96,42 @@ def _work_trees(repository: GuardedRepository) -> Mapping[Path, WorkTree]:
     return found
 
 
-def _tips(folder: Path) -> Mapping[str, str]:
+def _tips(folder: Path, seen: Mapping[str, str]) -> Mapping[str, str]:
     git = Git(folder)
-    wished = _wished(folder)
     here = current_branch(git)
-    if not wished and not here:
+    wished = [*_wished(_settings(folder), here)]
+    if here in seen:
+        # What came without a check does not choose whether it is looked at.
+        before = git.run("cat-file", "blob", f"{seen[here]}:quantum.toml")
+        wished += _wished(before.out[:WISHES_BYTES_MAX], here)
+    if not any(wished):
         return {}
-    below = "refs/heads/" if wished else f"refs/heads/{here}"
-    told = git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", below, timeout_seconds=LOOK_SECONDS)
+    told = git.text(
+        "for-each-ref", "--format=%(objectname) %(refname)", "--", "refs/heads/", timeout_seconds=LOOK_SECONDS
+    )
     lines = (line.partition(" ") for line in told.split("\n") if line)
     found = {ref.removeprefix("refs/heads/"): tip for tip, _, ref in lines}
-    protected = [(name, tip) for name, tip in found.items() if is_protected(name, wished or [here])]
+    protected = [(name, tip) for name, tip in found.items() if is_protected(name, wished)]
     return dict(protected[:_BRANCHES_MAX])
 
 
-def _wished(folder: Path) -> Sequence[str]:
-    """`[merge] branches` of the work tree's quantum.toml; whatever is wrong there, the check itself will say."""
+def _settings(folder: Path) -> bytes:
     try:
         with open(folder / "quantum.toml", "rb") as file:
-            text = file.read(WISHES_BYTES_MAX).decode()
-        table = tomllib.loads(text).get("merge")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return ()
+            return file.read(WISHES_BYTES_MAX)
+    except OSError:
+        return b""
+
+
+def _wished(settings: bytes, here: str) -> Sequence[str]:
+    """`[merge] branches`, or the branch that is checked out; whatever is wrong there, the check itself will say."""
+    try:
+        table = tomllib.loads(settings.decode()).get("merge")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        table = None
     branches = table.get("branches") if isinstance(table, dict) else None
     names = branches if isinstance(branches, list) else []
-    return [name for name in names if isinstance(name, str) and name][:_BRANCHES_MAX]
+    return [name for name in names if isinstance(name, str) and name][:_BRANCHES_MAX] or [here]
 
 
 def _moves(folder: Path, branch: str, limit: int) -> Sequence[Move]:

@@ -93,8 +93,8 @@ class Reconcile:
     # -- where the branches are
 
     async def _tips(self, repository: GuardedRepository) -> None:
-        tips = await self._repositories.tips(repository)
         known = await self._store.read(lambda tx: facts.tips(tx, repository.id))
+        tips = await self._repositories.tips(repository, known or {})
         seen = dict(known or tips)
         try:
             for branch, tip in tips.items() if known is not None else ():
