@@ -102,6 +102,8 @@ def _restore_index(git: Git, intent: Intent) -> None:
     """Put the index of before in place; the files have other times now, so git is let look at them first."""
     if not intent.index_before.exists():
         return  # It is in place already.
+    # A git of ours that was killed at this has left its lock on the copy.
+    intent.index_before.with_name(f"{intent.index_before.name}.lock").unlink(missing_ok=True)
     extra = {"GIT_INDEX_FILE": str(intent.index_before)}
     done = git.run("update-index", "-q", "--refresh", extra=extra)
     if done.exit_code < 0 or done.exit_code > 1:

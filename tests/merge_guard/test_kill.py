@@ -12,7 +12,7 @@ import pytest
 
 from merge_guard.doctor import mend
 from merge_guard.moving import STEPS
-from tests.merge_guard.building import Repo, environment
+from tests.merge_guard.building import CHECK, Repo, environment
 from tests.merge_guard.judging import ROOT, act, judge, prove_mergeable
 from tests.merge_guard.killed import TOLD
 from tests.merge_guard.kinds import DIRTS, MERGES, NOTHING, ROLLED_BACK
@@ -139,6 +139,13 @@ def test_the_guard_is_killed_while_it_undoes(base: Repo, tmp_path: Path, step: s
     mend(base.repository, git=base.git, wait=True)
     assert state(base) == (merged if base.tip() == new else back)
     assert state_is_clean(base)
+
+
+def test_git_was_killed_while_the_guard_put_things_back(ends: Ends) -> None:
+    repo = ends.fresh("victim")
+    assert run(repo, "roll_back", "switched").returncode == -signal.SIGKILL
+    (repo.top / f".git/quantum-{CHECK}-before.lock").write_bytes(b"half an index")
+    assert ends.judge(repo) == "mended, before"
 
 
 def test_a_person_took_the_lock_away(ends: Ends) -> None:
