@@ -60,10 +60,11 @@ class Repositories(Protocol):
     async def guarded(self) -> Mapping[str, GuardedRepository]:
         """By id, as `.quantum/repositories.toml` has them now; what is at fault there is logged once."""
 
-    async def look(self, folder: Path, common_dir: Path) -> WorkTree:
-        """What stands in a folder; of a repository that is not the one of `common_dir`, only where it is.
+    async def look(self, folder: Path, repository: GuardedRepository) -> WorkTree:
+        """What stands in a folder; of another repository than that one, only where it is.
 
-        Raises NotFound for a folder that is no work tree, Unavailable where git does not answer."""
+        Raises NotFound for a folder that is no work tree, and where the repository has lost its identifier (another
+        one stands in its place, or the guard was taken out); Unavailable where git does not answer."""
 
     async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
         """By folder, its own first and then the linked ones. Raises as `look` does."""

@@ -46,6 +46,7 @@ class Guarded:
         self.git("checkout", "-q", "-b", "topic")
         self.git("commit", "-q", "--allow-empty", "-m", "second")
         self.git("checkout", "-q", "main")
+        self.git("config", "quantum.repository", "trial")
         repository = self.repository.resolve()
         self.system.workspace.repositories_file.write_text(
             f'[trial]\nfolder = "{repository}"\ncommon_dir = "{repository}/.git"\nproject = "HabitQuest"\n'

@@ -45,7 +45,7 @@ class PlayedRepositories:
     async def guarded(self) -> Mapping[str, GuardedRepository]:
         return self.by_id
 
-    async def look(self, folder: Path, common_dir: Path) -> WorkTree:
+    async def look(self, folder: Path, repository: GuardedRepository) -> WorkTree:
         self._reach()
         if folder not in self.trees:
             raise NotFound("no_folder", f"{folder} is no folder on this host.")

@@ -40,11 +40,17 @@ def git(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     run("init", "-q", "-b", "main")
     run("commit", "-q", "--allow-empty", "-m", "first")
+    run("config", "quantum.repository", "r")
     return run
 
 
 @pytest.fixture
 def repository(folder: Path, git: Run) -> GuardedRepository:
+    return guarded(folder)
+
+
+def guarded(folder: Path) -> GuardedRepository:
+    """As `quantum hooks install` has written it down."""
     return GuardedRepository(id="r", folder=folder, common_dir=folder / ".git")
 
 
@@ -64,17 +70,18 @@ async def test_what_is_guarded_is_read_anew_each_time(look: GitRepositories, tmp
 
 async def test_a_look_at_work_trees(look: GitRepositories, git: Run, folder: Path, tmp_path: Path) -> None:
     head = git("rev-parse", "HEAD")
-    tree = await look.look(folder, folder / ".git")
+    tree = await look.look(folder, guarded(folder))
     assert (tree.common_dir, tree.head, tree.branch) == (folder / ".git", head, "main")
     linked = tmp_path.resolve() / "linked"
     git("worktree", "add", "-q", "-b", "topic", str(linked))
-    tree = await look.look(linked, folder / ".git")
+    tree = await look.look(linked, guarded(folder))
     assert (tree.common_dir, tree.head, tree.branch) == (folder / ".git", head, "topic")
     git("checkout", "-q", "--detach", at=linked)
-    assert (await look.look(linked, folder / ".git")).branch == ""
+    assert (await look.look(linked, guarded(folder))).branch == ""
     unborn = tmp_path / "unborn"
     git("init", "-q", str(unborn))
-    assert (await look.look(unborn, unborn / ".git")).head == ""
+    git("config", "quantum.repository", "r", at=unborn)
+    assert (await look.look(unborn, guarded(unborn))).head == ""
 
 
 async def test_nothing_of_a_repository_that_is_not_guarded_is_run(
@@ -85,6 +92,7 @@ async def test_nothing_of_a_repository_that_is_not_guarded_is_run(
     git("init", "-q", "-b", "main", at=strange)
     ran = tmp_path / "ran"
     settings = {
+        "quantum.repository": "r",
         "extensions.partialClone": "origin",
         "remote.origin.promisor": "true",
         "remote.origin.url": str(folder),
@@ -93,9 +101,9 @@ async def test_nothing_of_a_repository_that_is_not_guarded_is_run(
     for key, value in settings.items():
         git("config", key, value, at=strange)
     (strange / ".git/refs/heads/main").write_text("1" * 40 + "\n")
-    assert await look.look(strange, folder / ".git") == WorkTree(strange / ".git", head="", branch="")
+    assert await look.look(strange, guarded(folder)) == WorkTree(strange / ".git", head="", branch="")
     assert not ran.exists()
-    await look.look(strange, strange / ".git")
+    await look.look(strange, guarded(strange))
     assert ran.exists(), "this is how it would be run"
 
 
@@ -119,15 +127,28 @@ async def test_all_work_trees_of_a_repository(
     assert {tree.common_dir for tree in trees.values()} == {folder / ".git"}
 
 
+async def test_a_repository_that_lost_its_identifier_is_not_acted_on(
+    look: GitRepositories, git: Run, folder: Path, repository: GuardedRepository
+) -> None:
+    """Another clone stands in its place, or the guard was taken out by hand: nobody wants it guarded."""
+    for change in (("--unset", "quantum.repository"), ("quantum.repository", "another")):
+        git("config", *change)
+        with pytest.raises(NotFound, match="has not the identifier r") as said:
+            await look.look(folder, repository)
+        assert "quantum hooks install" in said.value.remedy
+        with pytest.raises(NotFound):
+            await look.work_trees(repository)
+
+
 async def test_what_is_no_work_tree(look: GitRepositories, git: Run, tmp_path: Path) -> None:
     git("init", "-q", "--bare", str(tmp_path / "bare"))
     plain = tmp_path / "plain"
     plain.mkdir()
     for path in (Path("relative"), tmp_path / "gone", plain):
         with pytest.raises(NotFound):
-            await look.look(path, path / ".git")
+            await look.look(path, guarded(path))
     with pytest.raises(Unavailable, match="bare"):
-        await look.look(tmp_path / "bare", tmp_path / "bare")
+        await look.look(tmp_path / "bare", guarded(tmp_path))
 
 
 async def test_a_hook_s_environment_leads_nowhere_else(
@@ -135,7 +156,7 @@ async def test_a_hook_s_environment_leads_nowhere_else(
 ) -> None:
     git("init", "-q", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
-    assert (await look.look(folder, folder / ".git")).common_dir == folder / ".git"
+    assert (await look.look(folder, guarded(folder))).common_dir == folder / ".git"
 
 
 async def test_the_protected_branches(
@@ -214,7 +235,7 @@ async def test_a_look_changes_nothing(
 
     (folder / "quantum.toml").write_text("[merge]\n")
     before = files()
-    await look.look(folder, folder / ".git")
+    await look.look(folder, guarded(folder))
     await look.tips(repository, {})
     await look.moves(repository, "main", limit=9)
     assert await look.notes(repository) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -43,8 +44,8 @@ class GitRepositories:
                 _log.warning(fault, action="repositories_fault")
         return found.by_id
 
-    async def look(self, folder: Path, common_dir: Path) -> WorkTree:
-        return await _asked(_look, folder, common_dir)
+    async def look(self, folder: Path, repository: GuardedRepository) -> WorkTree:
+        return await _asked(_look, folder, repository)
 
     async def work_trees(self, repository: GuardedRepository) -> Mapping[Path, WorkTree]:
         return await _asked(_work_trees, repository)
@@ -70,20 +71,27 @@ async def _asked(work: Callable[..., T], *arguments: object) -> T:
         raise Unavailable("git_failed", error.message, remedy=error.remedy) from error
 
 
-def _look(folder: Path, common_dir: Path) -> WorkTree:
+def _look(folder: Path, guarded: GuardedRepository) -> WorkTree:
     if not folder.is_absolute() or not folder.is_dir():
         raise NotFound("no_folder", f"{folder} is no folder on this host.")
     git = Git(folder)
     repository = open_repository(folder, git=git)
-    if repository.common_dir != common_dir:
+    if repository.common_dir != guarded.common_dir:
         # Anybody may have made it. Where objects are missing, its configuration would name the program that gets them.
         return WorkTree(repository.common_dir, head="", branch="")
+    if git.run("config", "--local", "--get", "quantum.repository").out.decode(errors="replace").strip() != guarded.id:
+        raise NotFound(
+            "not_installed",
+            f"{folder} has not the identifier {guarded.id} any more: another repository stands there, or the guard was"
+            " taken out by hand.",
+            remedy=f"quantum hooks install {shlex.quote(str(folder))}",
+        )
     return WorkTree(repository.common_dir, git.commit_of("HEAD"), current_branch(git))
 
 
 def _work_trees(repository: GuardedRepository) -> Mapping[Path, WorkTree]:
     folder = repository.folder
-    own = _look(folder, repository.common_dir)
+    own = _look(folder, repository)
     found = {folder: own}
     if not own.head:
         return found

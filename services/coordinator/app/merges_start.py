@@ -81,7 +81,7 @@ class StartCheck:
             _require_topic(asked.topic)
         repository = await require_guarded(self._repositories, asked.repository)
         folder = Path(asked.folder) if asked.folder else repository.folder
-        tree = await self._repositories.look(folder, repository.common_dir)
+        tree = await self._repositories.look(folder, repository)
         if tree.common_dir != repository.common_dir:
             raise NotFound(
                 "repository_elsewhere",
