@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from foundation.errors import QuantumError
@@ -19,7 +20,8 @@ def mend(repository: Repository, *, git: Git | None = None, wait: bool = False) 
     What has moved the branch is finished, what has not is undone. Removes only locks that are provably the guard's
     own. Raises Conflict while a move is being made (unless `wait`), Internal for a record that cannot be read.
     """
-    if not (repository.common_dir / "quantum").is_dir():
+    # Without the lock: another check that takes a merge back at this moment would find it held, and give up.
+    if not read_intents(repository) and not any(_scraps(repository)):
         return []
     with hold(repository, wait=wait) as lock:
         return mend_held(repository, (git or Git(repository.top)).keeping(lock))
@@ -28,12 +30,18 @@ def mend(repository: Repository, *, git: Git | None = None, wait: bool = False) 
 def mend_held(repository: Repository, git: Git) -> list[str]:
     """As `mend`, for one who holds the lock."""
     told = [_mend_one(repository, git, intent) for intent in read_intents(repository)]
-    for scraps in (repository.common_dir / "quantum").glob("forms-*"):
-        shutil.rmtree(scraps, ignore_errors=True)
-    # Nobody else writes there, and one who does holds the guard's lock.
-    for lock in (repository.common_dir / "refs" / "quantum" / "rollback").glob("*.lock"):
-        lock.unlink(missing_ok=True)
+    for scrap in _scraps(repository):
+        if scrap.is_dir():
+            shutil.rmtree(scrap, ignore_errors=True)
+        else:
+            scrap.unlink(missing_ok=True)
     return told
+
+
+def _scraps(repository: Repository) -> Iterator[Path]:
+    """What a crash left beside half-made moves. Nobody else writes there, and one who does holds the guard's lock."""
+    yield from (repository.common_dir / "quantum").glob("forms-*")
+    yield from (repository.common_dir / "refs" / "quantum" / "rollback").glob("*.lock")
 
 
 def _mend_one(repository: Repository, git: Git, intent: Intent) -> str:

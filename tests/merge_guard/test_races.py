@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from foundation.errors import Conflict
 from merge_guard.arrival import read_arrival
 from merge_guard.doctor import mend
 from merge_guard.moving import STEPS
@@ -74,6 +75,17 @@ def test_two_merges_at_once(base: Repo) -> None:
     inner: list[Acted] = []
     done = rolled_back_while(base, arrival, lambda: inner.append(act(base)))
     assert (done.action, [one.outcome for one in inner]) == (Action.ROLLED_BACK, [REFUSED])
+
+
+def test_where_nothing_is_half_made_the_doctor_is_in_nobodys_way(base: Repo) -> None:
+    """Every check lets it look first, also while another one takes a merge back."""
+    arrived(base)
+    with hold(base.repository):
+        assert mend(base.repository, git=base.git) == []
+        (base.top / ".git/quantum/forms-left").mkdir()
+        with pytest.raises(Conflict):
+            mend(base.repository, git=base.git)
+    assert mend(base.repository, git=base.git) == [] and not (base.top / ".git/quantum/forms-left").exists()
 
 
 def test_the_same_one_twice(base: Repo) -> None:
