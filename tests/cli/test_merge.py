@@ -275,7 +275,7 @@ def test_an_approval_needs_a_reason(quantum: Quantum, merges: PlayedMerges, repo
         (["merge"], {"list", "show", "undo", "doctor", "approve", "feature", "main"}),
         (["merge", "--repo", "."], {"feature", "main"}),
     ],
-    ids=str,
+    ids=["a first word", "a branch"],
 )
 def test_completion_knows_words_and_branches(
     repo: Repo, monkeypatch: pytest.MonkeyPatch, typed: list[str], offered: set[str]
