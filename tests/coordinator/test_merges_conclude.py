@@ -126,7 +126,7 @@ async def test_what_could_not_be_taken_back_is_told(merging: Merging) -> None:
     over = await merging.run((await merging.start()).check, "bad", "refused")
     (told,) = await alerts(merging)
     assert (told.cause, over.undo) == ("merge_refused:r", "")
-    assert told.sentence == "A bad merge stays on main of repository r: So it is."
+    assert told.sentence == "A bad merge stays on main of HabitQuest: So it is."
     assert (await merging.guard.freedom("r")).freeness == "free"
 
 

@@ -15,7 +15,7 @@ def tell_of(tx: StoreTransaction, check: MergeCheck, *, now: datetime) -> None:
     if check.action is Action.REFUSED and check.verdict is Verdict.BAD:
         note_alerts(tx, [_refused(check)])
     elif check.action is Action.ROLLED_BACK:
-        note_alerts(tx, [_rolled_back(check), *_frozen(tx, check.repository, now)])
+        note_alerts(tx, [_rolled_back(check), *_frozen(tx, check, now)])
 
 
 def tell_of_thaw(tx: StoreTransaction, repository: str, *, now: datetime) -> None:
@@ -35,13 +35,13 @@ def _rolled_back(check: MergeCheck) -> PersonalAlert:
     return PersonalAlert(f"merge_rolled_back:{check.repository}", "warning", said, check.undo)
 
 
-def _frozen(tx: StoreTransaction, repository: str, now: datetime) -> Sequence[PersonalAlert]:
-    frozen = facts.freeze(tx, repository, now)
+def _frozen(tx: StoreTransaction, check: MergeCheck, now: datetime) -> Sequence[PersonalAlert]:
+    frozen = facts.freeze(tx, check.repository, now)
     if not frozen:
         return ()
-    facts.note_freeze_told(tx, repository, frozen=True)
-    said = f"Merges into repository {repository} are frozen: {frozen}"
-    return (PersonalAlert(_freeze_cause(repository), "critical", said, approve_line(repository)),)
+    facts.note_freeze_told(tx, check.repository, frozen=True)
+    said = f"Merges into {check.project or check.folder} are frozen: {frozen}"
+    return (PersonalAlert(_freeze_cause(check.repository), "critical", said, approve_line(check.repository)),)
 
 
 def _freeze_cause(repository: str) -> str:
@@ -49,4 +49,4 @@ def _freeze_cause(repository: str) -> str:
 
 
 def _where(check: MergeCheck) -> str:
-    return f"{check.branch or 'HEAD'} of repository {check.repository}"
+    return f"{check.branch or 'HEAD'} of {check.project or check.folder}"
