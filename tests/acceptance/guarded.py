@@ -49,7 +49,7 @@ class Guarded:
         at.commit({"check.sh": "exit 0\n", "mine.txt": "mine\n", "README.md": "first\n"})
         at.branch("good", {"good.txt": "good\n"})
         at.branch("bad", {"check.sh": "echo it is broken; exit 1\n"})
-        at.branch("slow", {"check.sh": "sleep 2; echo slow and broken; exit 1\n"})
+        at.branch("slow", {"check.sh": "sleep 0.6; echo slow and broken; exit 1\n"})
         system.quantum("projects", "add", "demo", str(at.folder), code=0)
         system.quantum("hooks", "install", "demo", code=0)
         return at

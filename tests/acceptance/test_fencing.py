@@ -170,7 +170,9 @@ async def test_no_two_attempts_live_at_once(tmp_path: Path, strike: Strike, leas
 
 
 @pytest.mark.parametrize("lease", LEASES)
-@pytest.mark.parametrize("strike", [stop, kill, kill_warden])
+@pytest.mark.parametrize(
+    "strike", [stop, pytest.param(kill, marks=pytest.mark.long), pytest.param(kill_warden, marks=pytest.mark.long)]
+)
 async def test_control_without_the_fence_there_are_two(tmp_path: Path, strike: Strike, lease: float) -> None:
     struck = await strike_down(tmp_path, strike, lease, fenced=False)
     print(f"without the fence: {strike.__name__}, lease {lease:g} s: {struck}")

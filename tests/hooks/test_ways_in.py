@@ -121,7 +121,7 @@ def test_a_trace_of_the_shell_shows_no_token(guarded: Scene, served: Gateway) ->
     guarded.git("-c", "core.hooksPath=/dev/null", "merge", "topic")
     said = guarded.run("sh", "-x", ".git/hooks/post-merge", "0")
     assert len(served.checks) == 1
-    assert "curl -q --config -" in said.err
+    assert "curl" in said.err, "both ends of a pipe trace at once: no line need be whole"
     assert guarded.token not in said.err
 
 

@@ -231,7 +231,7 @@ def kill_git(ends: Ends, command: str, stride: int) -> Counter[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_git_is_killed(ends: Ends, command: str) -> None:
-    counts = kill_git(ends, command, stride=29)
+    counts = kill_git(ends, command, stride=43)
     assert sum(counts.values()) >= 2
 
 

@@ -60,11 +60,12 @@ def test_an_orphan_of_a_running_task_is_let_be_until_the_task_ends(warden: Warde
     assert not alive(orphan)
 
 
-@pytest.mark.parametrize(("child", "told"), [("setsid sleep 100", 1), ("sleep 100", 0)])
+@pytest.mark.parametrize(("by", "told"), [("setsid", 1), ("env", 0)])
 def test_what_left_the_session_is_told_of_though_it_ends_before_its_script(
-    warden: WardenUnderTest, child: str, told: int
+    warden: WardenUnderTest, by: str, told: int
 ) -> None:
-    warden.send(warden.order(warden.shell(f"trap 'wait; exit 0' TERM; {child} & echo ready; wait; wait")))
+    child = f"{by} sh -c 'echo ready; exec sleep 100'"
+    warden.send(warden.order(warden.shell(f"trap 'wait; exit 0' TERM; {child} & wait; wait")))
     warden.wait_output(warden.expect(Spawned).slot, b"ready")
     warden.send(End("a", "cancel", ""))
     ended = warden.ended("a")

@@ -38,6 +38,6 @@ def test_a_bad_merge_is_taken_back_by_an_attempt(warden: WardenUnderTest, tmp_pa
     output = warden.output(ended.slot).decode()
     assert ended.status == 0 and ended.reported and ended.tree_dead, output
     assert [asked[:2] for asked in gateway.asked] == [("/merges/c1/confirm", credential)]
-    assert sample.run("rev-parse", "main") == old and "main is at" in output.splitlines()[-1], output
+    assert sample.run("rev-parse", "main") == old, output
     # Each of the ten runs left a daemon, which was ended before the next: none was left for the warden to find.
     assert ended.stragglers == 0, ended.straggler_names
