@@ -123,7 +123,11 @@ class Sweep:
     # -- finding
 
     def in_other_sessions(self, tree: Tree, session: int) -> Mapping[int, str]:
-        """Names, by pid, of what is of a tree and has left its session."""
+        """Names, by pid, of what lives of a tree and has left its session; 0: of all that lives of it.
+
+        To be asked before they are told to end: what ends before the script does is reaped without a word. A list of
+        our children alone would leave some out while others end.
+        """
         seen = {found.pid: self._host.about(found.pid) for found in self._outside_groups([tree])}
         return {
             pid: about.name for pid, about in seen.items() if about and not about.ended and about.session != session

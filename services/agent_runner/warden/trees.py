@@ -86,11 +86,11 @@ class Trees:
             return
         self._adopt([attempt for attempt, _ in new])
         for attempt, breach in new:
-            if attempt.status is None:
+            session = 0 if attempt.status is not None else attempt.pid
+            if session:
                 attempt.breach = breach
-        for attempt, _ in new:
-            if attempt.status is None and not attempt.waiter:  # they may end before the script, as they are told
-                attempt.stragglers.update(self._sweep.in_other_sessions(attempt.tree, attempt.pid))
+            if not attempt.waiter and (session or not attempt.stragglers):
+                attempt.stragglers.update(self._sweep.in_other_sessions(attempt.tree, session))
         self._sweep.kill([attempt.tree for attempt, _ in new if attempt.kill_at <= now])
         self._sweep.terminate([attempt.tree for attempt, _ in new if attempt.kill_at > now])
         for attempt, _ in new:
