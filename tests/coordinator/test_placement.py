@@ -53,7 +53,7 @@ NEEDS = st.builds(
 seen: Counter[str] = Counter()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(NEEDS, rooms())
 def test_a_place_is_found_or_refused_for_one_reason_and_never_both(need: Need, all_rooms: list[Room]) -> None:
     before = deepcopy(all_rooms)
