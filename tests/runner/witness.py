@@ -42,6 +42,15 @@ def seen(pid: int) -> Seen | None:
     return None if fields[0] in (b"Z", b"X") else Seen(pid, int(fields[1]), int(fields[3]), command)
 
 
+def parent_of(pid: int) -> int:
+    """The parent of whatever has a pid, also of a zombie; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 class Witness:
     """Looks at the processes of one marker, of which `first` is the one that the warden started."""
 
@@ -71,16 +80,19 @@ class Witness:
         if self._beats and beats > self._beats:
             self.outside.add(0)
         self._beats = beats
-        ours = {each.pid: each for each in everybody if self._marker in each.command}
-        for each in ours.values():
-            if each.pid == self.first:
+        for each in everybody:
+            if each.pid == self.first or self._marker not in each.command:
                 continue
-            at = each
-            while at.parent in ours and at.parent != self.first:
-                at = ours[at.parent]
-            if at.parent != self.first or each.session != self.first:
+            if each.session != self.first or not self._descends(each.parent):
                 self.outside.add(each.pid)
         return bool(self.outside)
+
+    def _descends(self, pid: int) -> bool:
+        """Whether a process is the first or below it; also one that is ending has children until the kernel has given
+        them away, and has no command line any more."""
+        while pid > 1 and pid != self.first:
+            pid = parent_of(pid)
+        return pid == self.first
 
     def kill(self) -> None:
         """End what a warden without its guards has left: by descriptor, so that it is nobody else."""
