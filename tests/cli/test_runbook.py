@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,11 +54,9 @@ def test_every_row_says_what_it_runs_and_what_helps_meanwhile() -> None:
 
 
 def test_what_it_names_for_the_meantime_is_there() -> None:
-    named = [line for row in ROWS for line in row.meanwhile.replace("; ", ", ").split(", ") if "quantum " in line]
-    words = [line.partition("quantum ")[2].rstrip(".").split() for line in named]
-    assert len(words) > 10
-    for typed_words in words:
-        assert typed_words[0] in VERBS, typed_words
+    named = {verb for row in ROWS for verb in re.findall(r"(?<!\.)quantum ([a-z]+)", row.meanwhile)}
+    assert named <= set(VERBS)
+    assert len(named) > 5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The one file behind every command name of the runbook: by any shell, any Python, from anywhere, and without `quantum`."""
+"""The one file behind every command name of the runbook: by any shell, any Python, from anywhere."""
 
 from __future__ import annotations
 
