@@ -53,6 +53,7 @@ VERBS = {
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
     "doctor": "check this installation; each protection as on or off, with the line that turns it on",
+    "runbook": "the command names that the operations runbook types: install, uninstall, list",
     "completion": "shell completion",
 }
 
