@@ -20,6 +20,7 @@ VERBS = {
     "init": "make a folder a workspace",
     "up": "start gateway, coordinator, safety and a runner",
     "down": "end what `up` started",
+    "service": "run everything as services of the operating system",
     "status": "what runs, what waits, and what is held",
     "run": "submit a task, follow it live, exit with its code",
     "submit": "submit a task and return at once",
