@@ -1,8 +1,8 @@
 """Types the operations runbook's lines into a workspace, one after the other, and prints what came of each as JSON.
 
 Run by a shell, which reaps what is orphaned, in namespaces of its own for processes and network: `pkill` then sees
-nothing but this, port 5005 is free, and nobody else can reach it. With `--short` no line is typed a second time, and
-what only restarts the whole system is left out.
+nothing but this, port 5005 is free, and nobody else can reach it. With `--short` only those lines are typed that are
+marked so.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from tests.acceptance.system import REPOSITORY, System
 PORT = 5005
 BOUND_SECONDS = 60
 MISSING, USAGE = (126, 127), (2, 64)
-RESTARTS = ("port_held", "port_free", "up_again")
 TO_COME, TO_COME_CODE = "is still to come", 69
-BREACH = "pkill -f quantum"
+LAST = ("pkill -f quantum", "./bootstrap_meta_repo.sh")
+"""What ends everything, or makes it anew, is typed when all the rest has been."""
 RESTORED_SECONDS = 2.0
 
 FLAKY = 'echo "flaky cannot reach its mirror" >&2; exit 3'
@@ -71,7 +71,8 @@ class Story:
         # The workspace's two tests need none of the plugins that happen to be installed for ours.
         environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         self.system = System(folder=folder, port=PORT, environ=environ)
-        self.short = short
+        typed = [line for line in LINES if not line.not_run and (line.often or not short)]
+        self.lines = sorted(typed, key=lambda line: line.typed in LAST)
         self.clock = SystemClock()
         self.came: list[Came] = []
         self.missing_before: list[str] = []
@@ -96,23 +97,18 @@ class Story:
             for words in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "All")):
                 subprocess.run(["git", *IDENTITY, *words], cwd=folder, check=True, capture_output=True)
         system.quantum("projects", "add", "HabitQuest", str(project), code=0)
-        self.missing_before = [line.line for line in LINES if line.name and self._type(line).code in (*MISSING, *USAGE)]
+        self.missing_before = [
+            line.line for line in self.lines if line.name and self._type(line).code in (*MISSING, *USAGE)
+        ]
         system.quantum("runbook", "install", code=0)
         system.quantum("hooks", "install")
         rows = system.ask("runbook", "list")["commands"]
         self._to_come = {f"{row['place']} {row['option'] or ''}".strip(): not row["there"] for row in rows}
 
     def run(self) -> None:
-        """Every line, in its order; the one that kills everything is the last."""
-        for line in LINES:
-            if line.not_run or line.typed == BREACH or (self.short and self._seen(line)):
-                continue
+        """Every line, in its order; what ends everything comes last."""
+        for line in self.lines:
             self._one(line)
-        self._one(next(line for line in LINES if line.typed == BREACH))
-
-    def _seen(self, line: Line) -> bool:
-        """Whether a line as good as this one was typed; what only restarts everything is left to the long story."""
-        return line.line in {one.line for one in self.came} or bool({line.before, line.after} & set(RESTARTS))
 
     def _one(self, line: Line) -> None:
         if line.before:
@@ -122,6 +118,7 @@ class Story:
         fault = self._fault(line, typed, to_come)
         if line.after and not fault and not to_come:
             fault = self._look(line)
+        print(f"{typed.seconds:6.2f} s  {line.line}", file=sys.stderr, flush=True)
         self.came.append(
             Came(
                 line=line.line,
@@ -174,7 +171,7 @@ class Story:
             shell.stdin.close()
             if line.stays or line.line.endswith("&"):
                 self._await_words(shell, out.fileno(), line)
-            if line.stays:
+            if line.stays and shell.poll() is None:
                 os.killpg(shell.pid, signal.SIGINT)
             code = ended(shell)
             said = os.pread(out.fileno(), 1 << 20, 0).decode(errors="replace")
