@@ -31,6 +31,7 @@ VERBS = {
     "decide": "decide about a task that waits for a person",
     "logs": "a task's output",
     "agents": "the catalogue and how each agent fares",
+    "adopt": "make agents of scripts that are there already",
     "follow": "follow the tasks of an agent live",
     "projects": "the projects, and how to add one",
     "hooks": "the merge guard in git repositories: install, uninstall, status",
