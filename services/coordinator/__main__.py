@@ -2,9 +2,7 @@
 
 import argparse
 import asyncio
-import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +12,7 @@ from clients.safety import SafetyClient
 from foundation.clock import SystemClock
 from foundation.credential import RenewedCredential
 from foundation.database_key import read_with_keys
+from foundation.disk import FolderDisk, Reserve
 from foundation.errors import NotFound
 from foundation.ids import SystemIds, SystemRandomness
 from foundation.log import get_logger
@@ -43,6 +42,7 @@ from protos.coordinator.v1 import (
 )
 from protos.scopes import scopes_of
 from services.coordinator.adapters.catalogue_files import FileCatalogue
+from services.coordinator.adapters.error_files import ErrorFiles
 from services.coordinator.adapters.exports import ExportFile
 from services.coordinator.adapters.git_repositories import GitRepositories
 from services.coordinator.adapters.merge_safety import AttemptVerifier, ClientMergeSafety
@@ -56,6 +56,7 @@ from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
 from services.coordinator.app.decide import Decide
+from services.coordinator.app.disk_guard import DiskGuard
 from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.drains import Drains
 from services.coordinator.app.due import Due
@@ -70,12 +71,21 @@ from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.queue import Queue
 from services.coordinator.app.renewal import Renewal
-from services.coordinator.app.retention import Retention, RetentionRules
+from services.coordinator.app.retention import Retention, rules_of
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
+from services.coordinator.app.tell_errors import TellErrors
 from services.coordinator.fleet_servicer import FleetServicer
-from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
+from services.coordinator.loops import (
+    LOOK_AT_DISK_SECONDS,
+    RETENTION_INTERVAL,
+    TELL_ACTS_SECONDS,
+    DueLoop,
+    Exports,
+    every,
+    scan,
+)
 from services.coordinator.merge_servicer import MergeServicer
 from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
 from services.coordinator.ports_merges import MergeSafety
@@ -172,7 +182,9 @@ class Coordinator:
         )
         self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock), self.services)
         ids = SystemIds(clock)
-        self.cap = OpenTasksCap(settings.open_tasks_max)
+        disk, reserve = FolderDisk(workspace.state), Reserve(workspace.state / "reserve", settings.disk_reserve_bytes)
+        self.disk_guard = DiskGuard(disk, settings.disk_free_bytes_min, reserve, around.bell)
+        self.cap = OpenTasksCap(settings.open_tasks_max, self.disk_guard.refuse_when_short)
         rules = SubmitRules(
             timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
         )
@@ -182,7 +194,7 @@ class Coordinator:
             store, catalogue, self.submit, self.cancel, end_attempt=self.renewal.end_attempts
         )
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
-        self.retention = Retention(store, _retention_rules(settings), clock=clock)
+        self.retention = Retention(store, rules_of(settings), clock=clock)
         self.explain = Explain(store, catalogue, self.dispatch, self.services, clock=clock)
         self.read_log = ReadLog(store, changes, self.dispatch)
         repositories, safety = GitRepositories(workspace.repositories_file), around.merge_safety
@@ -191,6 +203,8 @@ class Coordinator:
         )
         self.tell_acts = TellActs(store, around.audit_log)
         self.tell_alerts = TellAlerts(store, around.bell)
+        errors = ErrorFiles(workspace.logs / "errors", settings.errors_bytes_max, settings.errors_files_max)
+        self.tell_errors = TellErrors(store, errors)
         self.exports = Exports(
             store,
             self.agents,
@@ -199,6 +213,7 @@ class Coordinator:
             agents_file=ExportFile(workspace.root / "agent_status.json", _AGENTS_REMEDY),
             open_max=settings.export_open_tasks_max,
             ended_max=settings.export_ended_tasks_max,
+            bytes_max=settings.exports_bytes_max,
             clock=clock,
         )
 
@@ -226,7 +241,7 @@ class Coordinator:
                 store,
                 self.dispatch,
                 open_max=settings.open_tasks_max,
-                disk_free_bytes=_disk_free(around.workspace.state),
+                disk_free_bytes=FolderDisk(around.workspace.state).free_bytes,
                 clock=clock,
             ),
             Clear(store, changes, ids=ids, clock=clock),
@@ -247,25 +262,24 @@ class Coordinator:
     async def run_loops(self, stop: asyncio.Event) -> None:
         """Run everything that runs by itself until `stop`; a loop that ends by a fault of ours ends them all."""
         settings = self._around.settings
+        scan_pause, catalogue = settings.catalogue_scan_seconds, self._around.catalogue
         loops = (
             self.dispatch.run(),
             self.intake.run(),
             every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
             every(TELL_ACTS_SECONDS, self.tell_acts.step, name="acts"),
-            every(settings.catalogue_scan_seconds, self.keep_services.step, name="services"),
+            every(scan_pause, self.keep_services.step, name="services"),
             every(TELL_ACTS_SECONDS, self.services.tell, name="service_alerts"),
             every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
+            every(TELL_ACTS_SECONDS, self.tell_errors.step, name="errors"),
+            every(LOOK_AT_DISK_SECONDS, self.disk_guard.step, name="disk"),
             every(TELL_ACTS_SECONDS, self.merges.sweep.step, name="merge_sweep"),
             every(TELL_ACTS_SECONDS, self.merges.tell.step, name="merge_outcomes"),
             every(settings.merge_reconcile_seconds, self.merges.reconcile.step, name="merge_reconcile"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
-            every(
-                settings.catalogue_scan_seconds,
-                lambda: scan(self._around.catalogue, self._catalogue_changed),
-                name="catalogue",
-            ),
+            every(scan_pause, lambda: scan(catalogue, self._catalogue_changed), name="catalogue"),
         )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop) for loop in loops]
@@ -276,20 +290,6 @@ class Coordinator:
     def _catalogue_changed(self) -> None:
         self.exports.touch()
         self.dispatch.wake()
-
-
-def _retention_rules(settings: CoordinatorSettings) -> RetentionRules:
-    return RetentionRules(
-        ended=timedelta(days=settings.retention_days),
-        undecided=timedelta(days=settings.undecided_days),
-        keys=settings.keys_good_for,
-        rows_max=settings.retention_rows,
-        bytes_max=settings.retention_bytes,
-    )
-
-
-def _disk_free(folder: Path) -> Callable[[], int]:
-    return lambda: shutil.disk_usage(folder).free
 
 
 async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from foundation.clock import Clock
 from foundation.log import get_logger
 from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.settings import CoordinatorSettings
 
 PAGE = 500
 _log = get_logger("coordinator")
@@ -54,3 +55,14 @@ class Retention:
             keys_before=now - rules.keys,
             limit=PAGE,
         )
+
+
+def rules_of(settings: CoordinatorSettings) -> RetentionRules:
+    """The rules, as the settings have them."""
+    return RetentionRules(
+        ended=timedelta(days=settings.retention_days),
+        undecided=timedelta(days=settings.undecided_days),
+        keys=settings.keys_good_for,
+        rows_max=settings.retention_rows,
+        bytes_max=settings.retention_bytes,
+    )
