@@ -35,6 +35,7 @@ VERBS = {
     "follow": "follow the tasks of an agent live",
     "projects": "the projects, and how to add one",
     "hooks": "the merge guard in git repositories: install, uninstall, status",
+    "schedule": "what starts agents by the clock: list, pause, resume, run, why",
     "reports": "what agents have reported",
     "queue": "figures, pause, resume, clear, undo",
     "runner": "the runners: list, drain, resume",
