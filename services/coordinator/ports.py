@@ -10,6 +10,7 @@ from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports_merges import MergeRows
+from services.coordinator.ports_schedules import ScheduleRows
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ class Refusal:
     at: datetime
 
 
-class StoreTransaction(MergeRows, Protocol):
+class StoreTransaction(MergeRows, ScheduleRows, Protocol):
     """One transaction. Reads see its own writes. Everything in it is durable together, or nothing is."""
 
     # -- tasks
@@ -375,6 +376,9 @@ class Catalogue(Protocol):
         """Absolute folder of a project. Raises NotFound with the nearest name."""
 
     def projects(self) -> Mapping[str, str]: ...
+
+    def repositories(self) -> Mapping[str, bool]:
+        """By project, whether its folder holds a git repository."""
 
     def project_faults(self) -> Sequence[str]: ...
 

@@ -45,6 +45,7 @@ class CoordinatorSettings:
     undecided_days: float
     catalogue_scan_seconds: float
     merge_reconcile_seconds: float
+    schedule_timezone: str
     export_interval_seconds: float
     export_open_tasks_max: int
     export_ended_tasks_max: int

@@ -9,9 +9,11 @@ from typing import TypeVar
 
 from foundation.errors import Conflict, Internal, Stale
 from services.coordinator.adapters.memory_merges import MemoryMerges
+from services.coordinator.adapters.memory_schedules import MemorySchedules
 from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.domain.merge_check import MergeCheck
 from services.coordinator.domain.ready import labels_text
+from services.coordinator.domain.schedule import ScheduleKey, Standing
 from services.coordinator.domain.task import ENDED, Task, TaskState, faults, request_of
 from services.coordinator.ports import (
     Accepted,
@@ -54,6 +56,7 @@ class _Data:
     refusals: list[Refusal] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     checks: dict[str, MergeCheck] = field(default_factory=dict)
+    schedules: dict[ScheduleKey, Standing] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
         return _Data(*(copy.copy(getattr(self, name)) for name in _Data.__slots__))
@@ -86,11 +89,12 @@ class MemoryStore:
         self._data = _Data()
 
 
-class MemoryTransaction(MemoryMerges):
+class MemoryTransaction(MemoryMerges, MemorySchedules):
     """One work's view of the data; each read looks at every task."""
 
     def __init__(self, data: _Data) -> None:
-        super().__init__(data.checks)
+        MemoryMerges.__init__(self, data.checks)
+        MemorySchedules.__init__(self, data.schedules)
         self._data = data
 
     # -- tasks

@@ -351,3 +351,22 @@ delete from merge_checks where id in (
     select id from merge_checks where ended_at is not null and ended_at < ? order by ended_at limit ?
 )
 returning 1
+
+-- name: schedules
+select agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because, paused_by,
+    paused_at, paused_reason, resumed
+from schedules
+
+-- name: schedule
+select agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because, paused_by,
+    paused_at, paused_reason, resumed
+from schedules where agent = ? and project = ?
+
+-- name: put_schedule
+insert or replace into schedules (
+    agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because, paused_by,
+    paused_at, paused_reason, resumed
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: forget_schedule
+delete from schedules where agent = ? and project = ?

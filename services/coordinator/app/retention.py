@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from foundation.clock import Clock
 from foundation.log import get_logger
@@ -21,6 +22,17 @@ class RetentionRules:
     keys: timedelta
     rows_max: int
     bytes_max: int
+
+    @classmethod
+    def of(cls, settings: CoordinatorSettings) -> Self:
+        """As the settings say."""
+        return cls(
+            ended=timedelta(days=settings.retention_days),
+            undecided=timedelta(days=settings.undecided_days),
+            keys=settings.keys_good_for,
+            rows_max=settings.retention_rows,
+            bytes_max=settings.retention_bytes,
+        )
 
 
 class Retention:
