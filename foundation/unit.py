@@ -35,6 +35,7 @@ NEVER_BETTER = frozenset({77, 78})
 """What starting again as it is cannot mend. The units of systemd list these codes; launchd knows no such list, so that
 below it such an end is reported as 0, the one code after which it leaves a job alone."""
 OUT_BYTES_MAX = 1024 * 1024
+_STDERR = 2
 _LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0)
 
 
@@ -102,8 +103,8 @@ def write_record(workspace: Workspace, name: str, **more: object) -> None:
 @contextmanager
 def _standing(name: str, record: str, workspace: Workspace) -> Iterator[None]:
     # A manager that finds us hung ends us with SIGABRT; where we hung is then in the file that takes our words.
-    faulthandler.enable()
-    _begin_anew(sys.stderr.fileno())
+    faulthandler.enable(_STDERR)
+    _begin_anew(_STDERR)
     lock = WorkspaceLock(workspace.lock_file, shared=True)
     try:
         lock.acquire()
