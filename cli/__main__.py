@@ -21,6 +21,7 @@ VERBS = {
     "up": "start gateway, coordinator, safety and a runner",
     "down": "end what `up` started",
     "status": "what runs, what waits, and what is held",
+    "morning": "six lines: is there anything to be done?",
     "run": "submit a task, follow it live, exit with its code",
     "submit": "submit a task and return at once",
     "tasks": "list tasks, or show one",
@@ -37,9 +38,10 @@ VERBS = {
     "queue": "figures, pause, resume, clear, undo",
     "runner": "the runners: list, drain, resume",
     "stop": "stop everything, and keep it stopped",
+    "isolate": "after a break-in: end everything, revoke every token",
     "mode": "show the operating mode, tighten or loosen it",
     "resume": "start again after a stop",
-    "recover": "let held agents go",
+    "recover": "let held agents go, and run again what died of it",
     "breaker": "circuit breakers: list, force, reset",
     "budget": "error budgets: what is left, how fast it burns",
     "alerts": "what needs a person",
@@ -51,7 +53,7 @@ VERBS = {
     "ca": "the workspace's own authority and its certificates",
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
-    "doctor": "check this installation; each protection as on or off, with the line that turns it on",
+    "doctor": "how every part is, and the line that mends it",
     "completion": "shell completion",
 }
 

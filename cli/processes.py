@@ -87,14 +87,14 @@ def _identity_elsewhere(pid: int) -> str:
         return ""
 
 
-def descendants(parents: Iterable[Process]) -> list[Process]:
-    """All processes below these, at this moment."""
+def descendants(parents: Iterable[Process], *, deep: bool = True) -> list[Process]:
+    """All processes below these, at this moment; without `deep` their children alone."""
     import psutil
 
     found: dict[int, Process] = {}
     for parent in parents:
         try:
-            below = psutil.Process(parent.pid).children(recursive=True)
+            below = psutil.Process(parent.pid).children(recursive=deep)
         except psutil.Error:
             continue
         for child in below:

@@ -17,7 +17,7 @@ from foundation.sqlite.connection import Location, connect
 Finish = Callable[[apsw.Connection], object]
 """Writes what belongs into the new database before it takes the old one's place."""
 
-_PAGE_BYTES, _SALT_BYTES, _MAC_BYTES = 4096, 16, 64
+PAGE_BYTES, SALT_BYTES, MAC_BYTES = 4096, 16, 64
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
@@ -29,15 +29,15 @@ def key_fits(path: Path, key: bytes) -> bool:
     """
     try:
         with path.open("rb") as file:
-            page = file.read(_PAGE_BYTES)
+            page = file.read(PAGE_BYTES)
     except FileNotFoundError:
         return False
-    if len(page) < _PAGE_BYTES:
+    if len(page) < PAGE_BYTES:
         return False
     # SQLCipher 4: the MAC's key is made of the raw key and the file's salt; the MAC covers the page and its number.
-    salt = bytes(byte ^ 0x3A for byte in page[:_SALT_BYTES])
+    salt = bytes(byte ^ 0x3A for byte in page[:SALT_BYTES])
     mac_key = hashlib.pbkdf2_hmac("sha512", key, salt, 2, len(key))
-    content, mac = page[_SALT_BYTES:-_MAC_BYTES], page[-_MAC_BYTES:]
+    content, mac = page[SALT_BYTES:-MAC_BYTES], page[-MAC_BYTES:]
     return hmac.compare_digest(hmac.new(mac_key, content + b"\x01\0\0\0", hashlib.sha512).digest(), mac)
 
 

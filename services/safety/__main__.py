@@ -1,4 +1,4 @@
-"""Starts safety: `python -m services.safety [serve|provision|rekey] [--workspace PATH] [--debug]`."""
+"""Starts safety: `python -m services.safety [serve|provision|isolate|rekey] [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ from services.safety.app.alerts import Alerts
 from services.safety.app.audit import Audit
 from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
+from services.safety.app.isolate import isolate
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
 from services.safety.app.runners import Runners
@@ -210,6 +211,21 @@ async def provision_from(workspace: Workspace, text: str) -> int:
         )
 
 
+async def isolate_with(workspace: Workspace, text: str, reason: str) -> int:
+    """Revoke every token but those of `text`; return how many were."""
+    keys, audit_key = _keys(workspace)
+    with _open(workspace, keys) as database:
+        return await isolate(
+            SqliteStore(database),
+            text,
+            actor=Actor(name=getuser(), source="quantum isolate, while the system was down"),
+            reason=reason,
+            now=SystemClock().now(),
+            audit_key=audit_key,
+            checkpoint=FileCheckpoint(workspace.audit),
+        )
+
+
 async def change_key(workspace: Workspace) -> None:
     """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
     keys, audit_key = _keys(workspace)
@@ -254,9 +270,10 @@ def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "isolate", "rekey"), default="serve")
     parser.add_argument("--workspace", type=Path, help="the workspace's folder")
     parser.add_argument("--debug", action="store_true", help="say more")
+    parser.add_argument("--reason", default="", help="why; of isolate")
     options = parser.parse_args()
     try:
         workspace = (
@@ -265,6 +282,9 @@ def main() -> int:
         if options.verb == "provision":
             count = asyncio.run(provision_from(workspace, sys.stdin.read()))
             print(f"{count} new tokens")
+            return 0
+        if options.verb == "isolate":
+            print(asyncio.run(isolate_with(workspace, sys.stdin.read(), options.reason)))
             return 0
         if options.verb == "rekey":
             asyncio.run(change_key(workspace))
