@@ -161,6 +161,17 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "token_cache_seconds": _number(1, 0, 60, "how long a verified token is not asked for again"),
         "token_offline_seconds": _number(900, 0, _DAY, "how long a token stays good while safety is out of reach"),
         "revocation_beat_seconds": _number(0.25, 0.01, 60, "pause between the beats of the revocation stream"),
+        # Backups.
+        "backup_folder": _text("", "where backups lie, from the workspace's folder; empty: in .quantum/backups"),
+        "backup_daily": _integer(7, 0, 3_660, "days of which the last good backup is kept"),
+        "backup_weekly": _integer(4, 0, 520, "weeks of which the last good backup is kept"),
+        "backup_monthly": _integer(6, 0, 120, "months of which the last good backup is kept"),
+        "backup_bytes_max": _size(
+            "20GB", "1MB", "1PB", "room that backups may take; the last good one stays in any case"
+        ),
+        "backup_overdue_seconds": _number(
+            30 * 3_600, 60, 365 * _DAY, "age of the last good backup that raises an alert"
+        ),
         # Beyond this machine. Every port of these speaks TLS 1.3 alone.
         "coordinator_listen": _text("", "address and port on which the coordinator listens beside its socket"),
         "safety_listen": _text("", "address and port on which safety listens beside its socket"),
