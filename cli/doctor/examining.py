@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from cli.doctor import files, keys, machine, running, standing, state
+from cli.doctor import copies, files, keys, machine, running, standing, state
 from cli.doctor.findings import Finding, fail, unseen
 from cli.doctor.subject import Subject
 from cli.session import Session
@@ -51,6 +51,7 @@ PARTS: dict[Check, tuple[str, ...]] = {
     state.stop: ("emergency stop",),
     state.merge_guard: ("merge guard",),
     state.half_made: ("merges",),
+    copies.backups: ("backups",),
     running.services: ("services",),
     running.gateway: ("gateway",),
     running.runners: ("limits", "sandbox"),
@@ -127,4 +128,7 @@ def _make(subject: Subject, made: _Made) -> None:
         made.found = [fail(parts[0], error.message, error.remedy)]
     except OSError as error:
         made.found = [fail(parts[0], f"It cannot be looked at: {error}.", "quantum doctor --within 60s")]
+    except Exception as error:  # noqa: BLE001 - a fault of ours in one check must not hide what the others found
+        said = f"The check itself failed ({type(error).__name__}: {error}); that is a fault of ours."
+        made.found = [fail(part, said, "quantum doctor --bundle quantum-report.tar.gz") for part in parts]
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.backups.catalogue import entries
+from cli.doctor.copies import newest_good
 from cli.doctor.findings import UP, Finding, aside, fail, ok, quoted, unseen, warn
 from cli.doctor.subject import Subject, rights
 from cli.isolating import half_done
@@ -53,15 +55,11 @@ def _begins(path: Path) -> bytes:
 def _replace(subject: Subject, path: Path) -> str:
     """From the newest good backup; without one, the database goes aside and an empty one is made."""
     stop = "quantum down && " if subject.running else ""
-    if _newest_good(subject):
+    if newest_good(entries(subject.here, subject.session.environ)):
         return f"{stop}quantum restore latest"
     folder = path.with_name(f"{path.stem}.aside")
     with_log = f" {quoted(subject.here.audit)}" if path == subject.here.safety_db and subject.here.audit.exists() else ""
     return f"{stop}mkdir -p {quoted(folder)} && mv {quoted(path)}*{with_log} {quoted(folder)} && quantum init"
-
-
-def _newest_good(subject: Subject) -> bool:
-    return False
 
 
 def databases(subject: Subject) -> Iterator[Finding]:

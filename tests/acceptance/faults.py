@@ -158,6 +158,8 @@ class Fault:
     before: str = ""
     needs: Callable[[], str] = field(default=lambda: "")
     """Why it cannot be planted on this machine; empty: it can."""
+    played: bool = False
+    """Whether this process plays a part of the machine."""
     quick: bool = False
     """Whether its cure starts no Python."""
 
@@ -307,7 +309,7 @@ def half_isolated(ward: Ward) -> None:
 OFFLINE: tuple[Fault, ...] = (
     Fault(name="port held by another process", part="port", plant=hold_port),
     Fault(name="database key not in the keychain", part="database key", plant=lose_key),
-    Fault(name="clock set back", part="clock", plant=set_clock_back, quick=True),
+    Fault(name="clock set back", part="clock", plant=set_clock_back, played=True, quick=True),
     Fault(name="page of a database flipped", part="databases", plant=flip_page),
     Fault(name="plain database", part="database encryption", plant=plain_database),
     Fault(name="database gone", part="database encryption", plant=remove(lambda it: it.coordinator_db)),
