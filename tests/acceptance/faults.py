@@ -243,6 +243,7 @@ def old_sqlite(ward: Ward) -> None:
     (folder / "apsw").mkdir(parents=True)
     (folder / "apsw" / "__init__.py").write_text('def sqlite_lib_version():\n    return "3.45.1"\n')
     (folder / "pip").mkdir()
+    (folder / "pip" / "__init__.py").touch()
     (folder / "pip" / "__main__.py").write_text(
         "import shutil, sys\n"
         'assert sys.argv[1:4] == ["install", "--upgrade", "--force-reinstall"], sys.argv\n'
