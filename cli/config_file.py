@@ -75,9 +75,7 @@ def _entries(text: str) -> list[_Entry]:
     if not isinstance(document, yaml.MappingNode):
         raise ValueError
     return [
-        _Entry(
-            str(key.value), loader.construct_object(value, deep=True), key.start_mark.index, value.end_mark.index
-        )
+        _Entry(str(key.value), loader.construct_object(value, deep=True), key.start_mark.index, value.end_mark.index)
         for key, value in document.value
     ]
 

@@ -104,7 +104,9 @@ def _running(workspace: Workspace, done: Isolated) -> Running | None:
 def _end_everything(session: Session, running: Running | None, done: Isolated) -> None:
     """Units first, so that nobody starts anything again; then all processes, those of agents before their keepers."""
     workspace, clock = session.workspace, session.clock
-    unloading = threading.Thread(target=_try, args=(done, "The units could not be unloaded", lambda: _unload(session, done)))
+    unloading = threading.Thread(
+        target=_try, args=(done, "The units could not be unloaded", lambda: _unload(session, done))
+    )
     unloading.start()
     began, pause = clock.boottime(), threading.Event()
     keepers = _keepers(running)
@@ -144,7 +146,7 @@ def _everything(workspace: Workspace, keepers: Mapping[str, Process]) -> list[Pr
 
 
 def _kill_late(left: Sequence[Process], keepers: Mapping[str, Process], passed: float) -> int:
-    """Kill what has had its time. Keepers of the agents stay until these are gone: below them nothing is lost sight of."""
+    """Kill what has had its time. Keepers stay until their agents are gone: below them nothing is lost sight of."""
     keeping = {one.pid for one in keepers.values()}
     agents = [one for one in left if one.pid not in keeping]
     late: list[Process] = []

@@ -130,9 +130,13 @@ def _services(subject: Subject) -> Line:
     count = len(subject.serving) + 1
     if mode.mode != "NORMAL":
         why = f" ({printable(mode.reason)})" if mode.reason else ""
-        return Line(name=name, sign=Sign.LOOK, said=f"{count} serve; the mode is {mode.mode}{why}", what_next="quantum resume")
+        return Line(
+            name=name, sign=Sign.LOOK, said=f"{count} serve; the mode is {mode.mode}{why}", what_next="quantum resume"
+        )
     if word != "ok":
-        return Line(name=name, sign=Sign.LOOK, said=f"{count} serve; the gateway says {word}", what_next="quantum doctor")
+        return Line(
+            name=name, sign=Sign.LOOK, said=f"{count} serve; the gateway says {word}", what_next="quantum doctor"
+        )
     return Line(name=name, sign=Sign.WELL, said=f"{count} serve, the mode is NORMAL")
 
 
@@ -145,7 +149,9 @@ def _agents(connected: Connected) -> Line:
     said += f"; held: {_names(held)}" if held else ""
     said += f"; not to be run: {_names(invalid)}" if invalid else ""
     if held or invalid:
-        return Line(name="agents", sign=Sign.LOOK, said=said, what_next="quantum recover --all" if held else "quantum doctor")
+        return Line(
+            name="agents", sign=Sign.LOOK, said=said, what_next="quantum recover --all" if held else "quantum doctor"
+        )
     return Line(name="agents", sign=Sign.WELL, said=said)
 
 
@@ -182,7 +188,11 @@ def _budgets(connected: Connected) -> Line:
     every = connected.call(connected.safety.budgets.list(), WITHIN)
     spend = connected.call(connected.safety.spend.get(), WITHIN)
     acted_on = [one.scope for one in every if one.grade != "normal"]
-    parts = [f"error budgets: {_names(acted_on)} acted on" if acted_on else f"{counted(len(every), 'error budget')}, none acted on"]
+    parts = [
+        f"error budgets: {_names(acted_on)} acted on"
+        if acted_on
+        else f"{counted(len(every), 'error budget')}, none acted on"
+    ]
     full = False
     for account in spend.accounts:
         if account.scope == "fleet" and account.per == "day":
@@ -213,4 +223,3 @@ def _disk(root: str) -> Line:
     if found.free < DISK_LITTLE:
         return Line(name="disk", sign=Sign.LOOK, said=said, what_next="quantum doctor")
     return Line(name="disk", sign=Sign.WELL, said=said)
-

@@ -1,4 +1,4 @@
-"""What `quantum recover` may let go, start and run again, and what it leaves, each with the reason and the line for it."""
+"""What `quantum recover` may let go, start and run again, and what it leaves, with the reason and a line for it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ def _held_by_budgets(connected: Connected) -> Iterator[Left]:
     for one in connected.call(connected.safety.budgets.list()):
         if one.grade in ("one_at_a_time", "spent"):
             why = f"its error budget is {one.grade.replace('_', ' ')}: {one.evidence}"
-            yield Left(what=one.scope, why=why, line=f"quantum budget reset {one.scope} --reason 'its cause was removed'")
+            yield Left(
+                what=one.scope, why=why, line=f"quantum budget reset {one.scope} --reason 'its cause was removed'"
+            )
 
 
 def _dead_by_agent(connected: Connected, agent: str) -> dict[str, list[TaskView]]:
@@ -134,7 +136,9 @@ def _choose(
     retry = f"quantum retry --agent {name} --state dead"
     if view is None or view.faults:
         why = "is not there any more" if view is None else "cannot be run as it is"
-        found.left.append(Left(what=f"{counted(len(tasks), 'dead task')} of {name}", why=f"{name} {why}", line="quantum doctor"))
+        found.left.append(
+            Left(what=f"{counted(len(tasks), 'dead task')} of {name}", why=f"{name} {why}", line="quantum doctor")
+        )
         return
     every = islice(all_of(connected, TaskFilter(agent=name)), LOOKED_AT)
     known = {task.retry_of for task in every if task.retry_of}
@@ -171,5 +175,3 @@ def _start(connected: Connected, service: AgentView) -> str:
     if last is not None and last.state.ended:
         return connected.call(connected.coordinator.retry([last.id], idempotency_key=key)).tasks[0].id
     return connected.call(connected.coordinator.submit([TaskSpec(agent=service.name)], idempotency_key=key)).tasks[0].id
-
-

@@ -1,1 +1,1 @@
-"""What `quantum doctor` looks at: the machine, the workspace's files and keys, and what runs; each line with its cure."""
+"""What `quantum doctor` looks at: the machine, the workspace's files and keys, and what runs."""

@@ -42,7 +42,9 @@ def judge(found: Sequence[BackupEntry], overdue: timedelta, now: datetime) -> Co
         return Copies(said="There is none.", due=True)
     good, all_of_them = newest_good(found), format_size(sum(entry.bytes for entry in found))
     if good is None:
-        return Copies(said=f"None of {len(found)} is good. The newest, {found[0].id}: {found[0].fault}", due=True, wrong=True)
+        return Copies(
+            said=f"None of {len(found)} is good. The newest, {found[0].id}: {found[0].fault}", due=True, wrong=True
+        )
     age = timedelta(seconds=max(0, int((now - good.made_at).total_seconds())))
     said = f"the last good one is {format_duration(age)} old; {counted(len(found), 'backup')}, {all_of_them}"
     if found[0] is not good:

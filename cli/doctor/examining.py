@@ -131,4 +131,3 @@ def _make(subject: Subject, made: _Made) -> None:
     except Exception as error:  # noqa: BLE001 - a fault of ours in one check must not hide what the others found
         said = f"The check itself failed ({type(error).__name__}: {error}); that is a fault of ours."
         made.found = [fail(part, said, "quantum doctor --bundle quantum-report.tar.gz") for part in parts]
-

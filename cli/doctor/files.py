@@ -156,7 +156,9 @@ def owner(subject: Subject) -> Iterator[Finding]:
     part, here, own = "file owner", subject.here, os.geteuid()
     places = [here.state, here.logs, here.config_file, here.agents]
     places += [path for number, path in enumerate(here.state.rglob("*")) if number < _LOOKED_AT]
-    strange = [path for path in places if path.exists() and path.lstat().st_uid not in (own, *_allowed(here.agents, path))]
+    strange = [
+        path for path in places if path.exists() and path.lstat().st_uid not in (own, *_allowed(here.agents, path))
+    ]
     if strange:
         more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
         change = "chown" if own == 0 else "sudo chown"

@@ -63,7 +63,9 @@ def database_key(subject: Subject) -> Iterator[Finding]:
         return
     present = secrets.get(DATABASE_KEY, user_account(here))
     if secrets.get(DATABASE_KEY, next_key_account(here)) is not None:
-        yield warn(part, "A change of it was cut short; everything works with both keys.", "quantum down && quantum rotate key")
+        yield warn(
+            part, "A change of it was cut short; everything works with both keys.", "quantum down && quantum rotate key"
+        )
     elif present is None:
         yield fail(part, f"It is not in {secrets.describe}.", "quantum init --recovery-key")
     elif secrets.get(AUDIT_KEY, user_account(here)) is None:
@@ -102,8 +104,12 @@ def certificates(subject: Subject) -> Iterator[Finding]:
     paths = {"authority": here.authority, **{role: here.identity(role) for role in roles}}
     try:
         ends = {role: describe(path.read_bytes()).ends_at for role, path in paths.items() if path.exists()}
-    except ValueError as error:
-        yield fail(part, f"One cannot be read: {error}.", f"rm -r {quoted(here.authority.parent)} && quantum ca init && quantum ca renew")
+    except (QuantumError, ValueError) as error:
+        yield fail(
+            part,
+            f"One cannot be read: {error}.",
+            f"rm -r {quoted(here.authority.parent)} && quantum ca init && quantum ca renew",
+        )
         return
     expired = [role for role, end in ends.items() if end <= now]
     if "authority" in expired:
@@ -146,4 +152,3 @@ def gateway(subject: Subject) -> Iterator[Finding]:
 
 
 CHECKS = (keychain, database_key, credentials, certificates, tcp, gateway)
-

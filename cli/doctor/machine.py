@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cli.doctor.findings import Finding, fail, ok, quoted, warn
+from cli.doctor.findings import Finding, fail, ok, quoted
 from cli.doctor.subject import Subject
 from foundation.quantities import format_duration
 
@@ -26,7 +26,9 @@ def python(subject: Subject) -> Iterator[Finding]:
     """Whether it is new enough, and has what Quantum is made of."""
     found = f"{platform.python_version()} at {sys.executable}"
     if sys.version_info[:2] < PYTHON_MIN:
-        yield fail("python", f"{found}; {'.'.join(map(str, PYTHON_MIN))} is the oldest that works.", _install("python3"))
+        yield fail(
+            "python", f"{found}; {'.'.join(map(str, PYTHON_MIN))} is the oldest that works.", _install("python3")
+        )
     else:
         yield ok("python", found)
 
@@ -56,7 +58,11 @@ def git(subject: Subject) -> Iterator[Finding]:
     if path:
         yield ok("git", path)
     else:
-        yield fail("git", "It is not on the PATH; the merge guard and agents that look at repositories need it.", _install("git"))
+        yield fail(
+            "git",
+            "It is not on the PATH; the merge guard and agents that look at repositories need it.",
+            _install("git"),
+        )
 
 
 def _install(package: str) -> str:
@@ -68,7 +74,9 @@ def open_files(subject: Subject) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < OPEN_FILES_MIN:
         wanted = 1024 if hard == resource.RLIM_INFINITY else min(hard, 1024)
-        yield fail("open files", f"A process may have {soft} open, and {OPEN_FILES_MIN} are needed.", f"ulimit -n {wanted}")
+        yield fail(
+            "open files", f"A process may have {soft} open, and {OPEN_FILES_MIN} are needed.", f"ulimit -n {wanted}"
+        )
     else:
         yield ok("open files", "no limit" if soft == resource.RLIM_INFINITY else f"{soft} for each process")
 

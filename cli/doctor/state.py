@@ -58,7 +58,9 @@ def _replace(subject: Subject, path: Path) -> str:
     if newest_good(entries(subject.here, subject.session.environ)):
         return f"{stop}quantum restore latest"
     folder = path.with_name(f"{path.stem}.aside")
-    with_log = f" {quoted(subject.here.audit)}" if path == subject.here.safety_db and subject.here.audit.exists() else ""
+    with_log = (
+        f" {quoted(subject.here.audit)}" if path == subject.here.safety_db and subject.here.audit.exists() else ""
+    )
     return f"{stop}mkdir -p {quoted(folder)} && mv {quoted(path)}*{with_log} {quoted(folder)} && quantum init"
 
 
@@ -214,19 +216,16 @@ def merge_guard(subject: Subject) -> Iterator[Finding]:
         yield unseen(part, "projects")  # the file that names them cannot be read
         return
     guarded = [one for one in found if one.state is not State.ABSENT]
-    for one in guarded:
-        if one.state is State.BYPASSED:
-            yield fail(part, f"{one.folder}: {one.reason}", one.remedy)
+    wrong = [fail(part, f"{one.folder}: {one.reason}", one.remedy) for one in guarded if one.state is State.BYPASSED]
     if guarded and not token_id(here):
         start = "" if subject.running else f"{UP} && "
-        yield fail(part, "The hooks have no token.", f"{start}quantum hooks install")
-    for one in found:
-        if one.state is State.ABSENT and Path(one.folder).is_dir():
-            yield warn(part, f"{one.folder}: {one.reason}", one.remedy)
-    if guarded and all(one.state is State.GUARDED for one in found):
-        yield ok(part, f"a merge into {', '.join(str(one.folder) for one in guarded)} is checked")
-    elif not guarded:
-        yield ok(part, "no repository has one" if found else "neither the workspace nor a project is in a git repository")
+        wrong.append(fail(part, "The hooks have no token.", f"{start}quantum hooks install"))
+    absent = [one for one in found if one.state is State.ABSENT and one.folder.is_dir()]
+    wrong += [warn(part, f"{one.folder}: {one.reason}", one.remedy) for one in absent]
+    yield from wrong
+    if not wrong:
+        names = ", ".join(str(one.folder) for one in guarded)
+        yield ok(part, f"a merge into {names} is checked" if guarded else "nothing of this workspace is in git")
 
 
 def half_made(subject: Subject) -> Iterator[Finding]:

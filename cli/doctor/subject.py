@@ -1,4 +1,4 @@
-"""What is being looked at, read once, each in a way that writes nothing; what cannot be read is its own part's finding."""
+"""What is being looked at, read once, in ways that write nothing; what cannot be read, its own part says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cli.doctor.findings import RESTART, UP
 from cli.running import Running, read_running
 from cli.session import Connected, Session
 from foundation.errors import QuantumError
-from foundation.secrets import SecretStore
+from foundation.secrets import USER_TOKEN, SecretStore, user_account
 from foundation.settings import load
 from foundation.workspace import Workspace
 
@@ -87,11 +87,15 @@ class Subject:
 
     @cached_property
     def secrets(self) -> SecretStore | None:
-        """Where the secrets lie; None without a record of it, since whoever opens them then writes one."""
+        """Where the secrets lie; None while they cannot be read, as the line `keychain` says. Without a record they are
+        not opened either: whoever does writes one.
+        """
         if not self.initialised or not self.here.keychain_record.is_file():
             return None
         try:
-            return self.session.secrets
+            store = self.session.secrets
+            store.get(USER_TOKEN, user_account(self.here))
+            return store
         except QuantumError:
             return None
 

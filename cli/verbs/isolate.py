@@ -1,4 +1,4 @@
-"""`quantum isolate`: after a break-in, or the fear of one: nothing runs, nobody gets in, and the way back is printed."""
+"""`quantum isolate`: after a break-in, or the fear of one: nothing runs, nobody gets in, the way back is printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ WAY_BACK = ("quantum up --detach", "quantum resume")
 
 
 @click.command()
-@click.option("--reason", default="isolated by hand", show_default=True, help="Why; in .quantum/STOP and the audit log.")
+@click.option(
+    "--reason", default="isolated by hand", show_default=True, help="Why; in .quantum/STOP and the audit log."
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -62,7 +64,9 @@ def _say(done: Isolated) -> None:
     click.echo(f"The order to stop stands in .quantum/STOP, from {done.stopped_by}.")
     killed = f", {done.killed} of them killed" if done.killed else ""
     click.echo(f"  {_mark(not done.left)} {counted(done.ended, 'process')} ended{killed}; {len(done.left)} left.")
-    click.echo(f"  ✓ {'The units are unloaded.' if done.units_unloaded else 'No units of this workspace are installed.'}")
+    click.echo(
+        f"  ✓ {'The units are unloaded.' if done.units_unloaded else 'No units of this workspace are installed.'}"
+    )
     click.echo(f"  {_mark(done.gateway_closed)} The gateway's port is {'closed' if done.gateway_closed else 'open'}.")
     if done.revoked is not None:
         click.echo(f"  ✓ {counted(done.revoked, 'token')} revoked, those of runners elsewhere and of git hooks too.")

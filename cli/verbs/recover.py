@@ -70,6 +70,8 @@ def _say(found: Recovery, *, one: bool, dry_run: bool) -> None:
         click.echo(f"  and {len(found.dead) - IDS_SHOWN} more")
     if not (found.breakers or found.services or found.dead):
         by_hand = any(left.why == "forced open by hand" for left in found.left)
-        click.echo("No agent is held by its failures." if by_hand else "It is not held." if one else "No agent is held.")
+        click.echo(
+            "No agent is held by its failures." if by_hand else "It is not held." if one else "No agent is held."
+        )
     for left in found.left:
         click.echo(f"  {printable(left.what)} stays, {printable(left.why)}: {left.line}")

@@ -104,7 +104,12 @@ class Ward:
         path = self.system.folder / "findings.json"
         self.type(f"quantum doctor --json > {path}")
         found = json.loads(path.read_text())["findings"]
-        return worst(Finding(**{**one, "mark": Mark(one["mark"]), "cure": one["cure"] or "", "waits_for": one["waits_for"] or ""}) for one in found)
+        return worst(
+            Finding(
+                **{**one, "mark": Mark(one["mark"]), "cure": one["cure"] or "", "waits_for": one["waits_for"] or ""}
+            )
+            for one in found
+        )
 
     def type(self, line: str) -> int:
         """Type one line into a shell that stays; its exit code. What it asks for is given to it."""

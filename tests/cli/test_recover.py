@@ -108,8 +108,13 @@ def dead(coordinator: PlayedCoordinator, task_id: str, **changes: object) -> Non
     coordinator.put(task_id, **{**given, **changes})
 
 
-def test_dead_tasks_are_run_again_once_and_what_stays_says_why(quantum: Quantum, coordinator: PlayedCoordinator) -> None:
-    coordinator.agents = {"build": PlayedAgent(name="build"), "broken": PlayedAgent(name="broken", faults=("no timeout",))}
+def test_dead_tasks_are_run_again_once_and_what_stays_says_why(
+    quantum: Quantum, coordinator: PlayedCoordinator
+) -> None:
+    coordinator.agents = {
+        "build": PlayedAgent(name="build"),
+        "broken": PlayedAgent(name="broken", faults=("no timeout",)),
+    }
     dead(coordinator, "d1")
     dead(coordinator, "d2")
     dead(coordinator, "lost", exit_code=None)
