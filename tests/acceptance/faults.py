@@ -8,11 +8,12 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cli.config_file import ConfigFile
 from cli.doctor.examining import examine
@@ -104,12 +105,7 @@ class Ward:
         path = self.system.folder / "findings.json"
         self.type(f"quantum doctor --json > {path}")
         found = json.loads(path.read_text())["findings"]
-        return worst(
-            Finding(
-                **{**one, "mark": Mark(one["mark"]), "cure": one["cure"] or "", "waits_for": one["waits_for"] or ""}
-            )
-            for one in found
-        )
+        return worst(to_findings(found))
 
     def type(self, line: str) -> int:
         """Type one line into a shell that stays; its exit code. What it asks for is given to it."""
@@ -150,6 +146,20 @@ class Ward:
             self._shell.stdin.close()
             self._shell.wait(30)
             self._shell = None
+
+
+def to_findings(documents: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """From what `doctor --json` printed."""
+    return [
+        Finding(
+            mark=Mark(one["mark"]),
+            part=one["part"],
+            found=one["found"],
+            cure=one["cure"] or "",
+            waits_for=one["waits_for"] or "",
+        )
+        for one in documents
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

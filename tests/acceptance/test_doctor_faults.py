@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from cli.doctor.findings import Finding, Mark
-from tests.acceptance.faults import OFFLINE, Fault, Ward
+from cli.doctor.findings import Finding, Mark, worst
+from tests.acceptance.faults import OFFLINE, Fault, Ward, to_findings
 from tests.acceptance.system import System
 from tests.programs import missing
 
@@ -51,6 +51,12 @@ def show(ward: Ward, fault: Fault, *, typed: bool) -> None:
     mended = look()
     assert mended[fault.part].mark is healthy[fault.part].mark, (cure, mended[fault.part], ward.said)
     assert {part: one.mark for part, one in mended.items()} == {part: one.mark for part, one in healthy.items()}
+
+
+def marks(system: System) -> dict[str, str]:
+    """What `quantum doctor` says of each part."""
+    found = system.quantum("doctor", "--json").document["findings"]
+    return {part: one.mark.value for part, one in worst(to_findings(found)).items()}
 
 
 def turned(before: dict[str, Finding], after: dict[str, Finding]) -> dict[str, str]:
