@@ -20,6 +20,7 @@ VERBS = {
     "init": "make a folder a workspace",
     "up": "start gateway, coordinator, safety and a runner",
     "down": "end what `up` started",
+    "service": "run everything as services of the operating system",
     "status": "what runs, what waits, and what is held",
     "morning": "six lines: is there anything to be done?",
     "run": "submit a task, follow it live, exit with its code",
@@ -54,6 +55,7 @@ VERBS = {
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
     "doctor": "how every part is, and the line that mends it",
+    "runbook": "the command names that the operations runbook types: install, uninstall, list",
     "completion": "shell completion",
 }
 

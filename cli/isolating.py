@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from cli.first_start import SERVICE_SCOPES, USER_SCOPES
@@ -113,7 +114,7 @@ def _end_everything(session: Session, running: Running | None, done: Isolated) -
     first = {one.pid for one in _everything(workspace, keepers)}
     if (supervisor := keepers.get("up")) is not None:
         supervisor.send(signal.SIGTERM)
-    else:
+    elif running is not None and not running.units:  # a killed supervisor's; those of units their manager ends
         for one in keepers.values():
             one.send(signal.SIGTERM)
     while left := _everything(workspace, keepers):
@@ -123,7 +124,10 @@ def _end_everything(session: Session, running: Running | None, done: Isolated) -
         done.killed += _kill_late(left, keepers, passed)
         pause.wait(_PAUSE_SECONDS)
     unloading.join(GIVE_UP_SECONDS)
-    done.left = _everything(workspace, keepers)
+    # A manager may have started one again before it heard that it is to let go.
+    again = _keepers(_running(workspace, done))
+    done.killed += sum(one.send(signal.SIGKILL) for one in _everything(workspace, again))
+    done.left = _everything(workspace, {**keepers, **again})
     done.ended = len(first) - len(done.left)
 
 
@@ -162,13 +166,13 @@ def _kill_late(left: Sequence[Process], keepers: Mapping[str, Process], passed: 
 
 
 def _unload(session: Session, done: Isolated) -> None:
-    """Have launchd or systemd let go of its units, where there are any."""
-    done.units_unloaded = stop_units(session)
+    """Have launchd or systemd let go of its units, where there are any; what outlives that is killed here."""
+    from cli.service.acting import installed, stop_units
 
-
-def stop_units(session: Session) -> bool:
-    """Whether there were units, which are unloaded now."""
-    return False
+    if installed(session.workspace, session.environ):
+        within = timedelta(seconds=GIVE_UP_SECONDS)
+        stop_units(session.workspace, session.environ, clock=session.clock, within=within)
+        done.units_unloaded = True
 
 
 def _listens(host: str, port: int) -> bool:
@@ -197,20 +201,20 @@ def _revoke(session: Session, reason: str, done: Isolated) -> None:
         for name, token in minted.items()
     ]
     with WorkspaceLock(workspace.lock_file):
-        done.revoked = _revoke_in_database(session, {"tokens": document}, reason)
+        done.revoked = _revoke_in_database(session, {"tokens": document, "reason": reason})
         for name, (kind, account, _) in fresh.items():
             secrets.set(kind, account, minted[name].text)
         workspace.hooks_token.unlink(missing_ok=True)  # `up` makes a new one
     done.fresh = tuple(minted)
 
 
-def _revoke_in_database(session: Session, document: Mapping[str, object], reason: str) -> int:
+def _revoke_in_database(session: Session, document: Mapping[str, object]) -> int:
     """By safety itself, as a child: nobody else opens its database. Tokens travel as digests, on standard input."""
     root: Path = session.workspace.root
     if not session.workspace.safety_db.exists():
         raise Internal("no_safety_database", f"There is no {session.workspace.safety_db}.", remedy="quantum init")
     ran = subprocess.run(
-        [sys.executable, "-m", "services.safety", "isolate", "--workspace", str(root), "--reason", reason],
+        [sys.executable, "-m", "services.safety", "isolate", "--workspace", str(root)],
         input=json.dumps(document),
         capture_output=True,
         text=True,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
+from pathlib import Path
 
 from cli.doctor.copies import CREATE, copies_of
-from cli.doctor.findings import RESTART, UP
+from cli.doctor.files import DiskSettings
 from cli.doctor.subject import Subject
 from cli.looked import Looked
 from cli.printing import counted, printable, when
@@ -29,7 +30,6 @@ FIRST_LOOK = timedelta(days=1)
 LOOKED_AT = 10_000
 """The newest failures, by the time of their submit, that are looked at."""
 NAMED = 3
-DISK_LITTLE = 2 * 1024**3
 _FAILED = TaskFilter(states=frozenset({TaskState.FAILED, TaskState.DEAD}))
 
 
@@ -86,7 +86,7 @@ def morning(session: Session, looked: Looked) -> Morning:
             ("failures", lambda: _failures(_coordinator(subject), since, never=never)),
             ("budgets", lambda: _budgets(_safety(subject))),
             ("backups", lambda: _backups(subject)),
-            ("disk", lambda: _disk(str(root))),
+            ("disk", lambda: _disk(subject, root)),
         ]
         lines = tuple(_told(name, ask) for name, ask in asked)
     known = next(line for line in lines if line.name == "failures").sign is not Sign.UNKNOWN
@@ -120,12 +120,12 @@ def _asked(subject: Subject, service: str) -> Connected:
 def _services(subject: Subject) -> Line:
     name, running = "services", subject.running
     if running is None:
-        return Line(name=name, sign=Sign.LOOK, said="nothing runs", what_next=UP)
+        return Line(name=name, sign=Sign.LOOK, said="nothing runs", what_next=subject.up)
     away = [one for one, serving in subject.serving.items() if not serving]
     word = running.gateway.health(subject.here)
     if subject.connected is None or away or not word:
         said = ", ".join([*away, *([] if word else ["gateway"])]) or "your token is not in the keychain; they"
-        return Line(name=name, sign=Sign.LOOK, said=f"{said} cannot be reached", what_next=RESTART)
+        return Line(name=name, sign=Sign.LOOK, said=f"{said} cannot be reached", what_next=subject.restart)
     mode = subject.connected.call(subject.connected.safety.get_mode(), WITHIN)
     count = len(subject.serving) + 1
     if mode.mode != "NORMAL":
@@ -217,9 +217,10 @@ def _backups(subject: Subject) -> Line:
     return Line(name="backups", sign=Sign.LOOK if look else Sign.WELL, said=said, what_next=CREATE if look else "")
 
 
-def _disk(root: str) -> Line:
-    found = shutil.disk_usage(root)
+def _disk(subject: Subject, root: Path) -> Line:
+    found, least = shutil.disk_usage(root), subject.settings(DiskSettings).disk_free_bytes_min
     said = f"{format_size(found.free)} free of {format_size(found.total)}"
-    if found.free < DISK_LITTLE:
+    if found.free < 2 * least:
+        said += f"; below {format_size(least)} no task is taken"
         return Line(name="disk", sign=Sign.LOOK, said=said, what_next="quantum doctor")
     return Line(name="disk", sign=Sign.WELL, said=said)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
@@ -12,12 +14,21 @@ from cli.doctor.subject import Subject, rights
 from cli.first_start import DONE, IGNORED
 from cli.projects_file import ProjectsFile
 from foundation.errors import QuantumError
+from foundation.quantities import format_size
 from foundation.settings import explain
 from foundation.settings_file import FILE_NAME
 
 EXPORTS = ("agent_status.json", "task_queue.json")
+_ROTATED = ("*.gz", "*.log.[0-9]*", "*.out.[0-9]*")
 _LOOKED_AT = 2_000
 """Files in `.quantum/` whose rights are looked at, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSettings:
+    """Below which room no task is taken."""
+
+    disk_free_bytes_min: int
 
 
 def workspace(subject: Subject) -> Iterator[Finding]:
@@ -202,4 +213,21 @@ def exports(subject: Subject) -> Iterator[Finding]:
         yield ok(part, f"{' and '.join(EXPORTS)} can be written")
 
 
-CHECKS = (settings, projects, spend_files, alert_config, ignored, file_rights, owner, logs, exports)
+def disk(subject: Subject) -> Iterator[Finding]:
+    """Whether there is room for more than the least that tasks are taken with."""
+    part, here = "disk", subject.here
+    free, least = shutil.disk_usage(here.root).free, subject.settings(DiskSettings).disk_free_bytes_min
+    said = f"{format_size(free)} free; below {format_size(least)} no task is taken"
+    if free >= 2 * least:
+        yield ok(part, said)
+        return
+    rotated = [path for pattern in _ROTATED for path in here.logs.rglob(pattern) if path.is_file()]
+    if free + sum(path.stat().st_size for path in rotated) >= least and rotated:
+        names = " -o ".join(f"-name {quoted(pattern)}" for pattern in _ROTATED)
+        cure = f"find {quoted(here.logs)} -type f \\( {names} \\) -delete"
+    else:
+        cure = f"du -xh {quoted(here.root)} | sort -h | tail -20"
+    yield (fail if free < least else warn)(part, said, cure)
+
+
+CHECKS = (settings, projects, spend_files, alert_config, ignored, file_rights, owner, logs, exports, disk)

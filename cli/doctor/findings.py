@@ -9,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 
 UP = "quantum up --detach"
-RESTART = f"quantum down && {UP}"
 
 
 class Mark(StrEnum):

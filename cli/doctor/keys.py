@@ -87,7 +87,7 @@ def credentials(subject: Subject) -> Iterator[Finding]:
         yield fail(part, f"{', '.join(missing)}: none in {secrets.describe}.", subject.then_restart("quantum init"))
     elif len(ids) < len(SERVICES):
         line = "quantum token rotate --all"
-        yield fail(part, "Two services share one.", line if subject.running else f"quantum up --detach && {line}")
+        yield fail(part, "Two services share one.", line if subject.running else f"{subject.up} && {line}")
     else:
         yield ok(part, f"one each for {', '.join(SERVICES)}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 
-from cli.doctor.findings import RESTART, UP, Finding, fail, ok, quoted, unseen, warn
+from cli.doctor.findings import Finding, fail, ok, quoted, unseen, warn
 from cli.doctor.findings import aside as moved_aside
 from cli.doctor.subject import Subject
 from cli.printing import counted
@@ -36,7 +36,7 @@ def services(subject: Subject) -> Iterator[Finding]:
     """Each process, and whether it serves."""
     part, running = "services", subject.running
     if running is None:
-        yield warn(part, "Nothing runs.", UP)
+        yield warn(part, "Nothing runs.", subject.up)
         return
     if subject.connected is None:
         yield unseen(part, "keychain")
@@ -44,12 +44,33 @@ def services(subject: Subject) -> Iterator[Finding]:
     away = [name for name, serving in subject.serving.items() if not serving]
     for name in away:
         words = subject.here.logs / f"{name}.out"
-        yield fail(part, f"{name} does not serve; its last words are in {words}.", RESTART)
+        yield fail(part, f"{name} does not serve; its last words are in {words}.", subject.restart)
     runners = [name for name in subject.serving if name.startswith("runner-")]
     if not runners:
-        yield fail(part, "No runner runs, so that no task does.", RESTART)
+        yield fail(part, "No runner runs, so that no task does.", subject.restart)
     if not away and runners:
         yield ok(part, f"{', '.join(subject.serving)} serve")
+
+
+def units(subject: Subject) -> Iterator[Finding]:
+    """Those of the operating system, where they are installed."""
+    from cli.service.acting import standing
+
+    part = "service units"
+    if not subject.installed:
+        yield ok(part, "none are installed; `quantum service install` has everything start at login")
+        return
+    every = standing(subject.here, subject.session.environ)
+    wrong = [one for one in every if one.state not in ("active", "starting")]
+    if wrong and subject.running is not None and not subject.running.units:
+        yield warn(
+            part, "They are installed, and everything runs by `quantum up`.", "quantum down && quantum service start"
+        )
+        return
+    for one in wrong:
+        yield fail(part, f"{one.unit} is {one.state}. {one.says}".strip(), "quantum service start")
+    if not wrong:
+        yield ok(part, f"{len(every)} are loaded")
 
 
 def gateway(subject: Subject) -> Iterator[Finding]:
@@ -62,7 +83,7 @@ def gateway(subject: Subject) -> Iterator[Finding]:
     if word == "ok":
         yield ok(part, f"{running.gateway.url}/ says ok")
     else:
-        yield fail(part, f"{running.gateway.url}/health says {word or 'nothing'}.", RESTART)
+        yield fail(part, f"{running.gateway.url}/health says {word or 'nothing'}.", subject.restart)
 
 
 def runners(subject: Subject) -> Iterator[Finding]:
@@ -77,7 +98,7 @@ def runners(subject: Subject) -> Iterator[Finding]:
         yield _limits(view.name, view.enforcement)
         if not view.sandbox:
             said = f"{view.name} has none, so that agents that ask for one are refused: {view.sandbox_missing}"
-            yield fail("sandbox", said, "sudo apt-get install -y bubblewrap && " + RESTART)
+            yield fail("sandbox", said, f"sudo apt-get install -y bubblewrap && {subject.restart}")
         elif view.sandbox_missing:
             yield ok("sandbox", f"{view.name}: {view.sandbox}, which can do less: {view.sandbox_missing}")
         else:
@@ -120,7 +141,7 @@ def attached(subject: Subject, connected: Connected) -> Iterator[Finding]:
     for one in drained:
         yield warn(part, f"{one.name} is given nothing new: {one.drained}", f"quantum runner resume {quoted(one.name)}")
     if not any(one.attached_at for one in stats.runners):
-        yield fail(part, "None is attached, so that no task runs.", RESTART)
+        yield fail(part, "None is attached, so that no task runs.", subject.restart)
     elif not drained:
         yield ok(part, ", ".join(f"{one.name}: {one.held_reason or 'takes tasks'}" for one in stats.runners))
 
@@ -143,4 +164,4 @@ def queue(subject: Subject, connected: Connected) -> Iterator[Finding]:
         yield ok(part, f"{stats.open:,} of {stats.open_max:,} tasks are open")
 
 
-CHECKS = (services, gateway, runners, agents, attached, queue)
+CHECKS = (services, units, gateway, runners, agents, attached, queue)

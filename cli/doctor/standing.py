@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from cli.doctor.findings import RESTART, Finding, aside, fail, ok, quoted, warn
+from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
 from cli.doctor.running import asking
 from cli.doctor.subject import Subject
 from cli.printing import counted
@@ -54,7 +54,7 @@ def audit(subject: Subject, connected: Connected) -> Iterator[Finding]:
     if verdict.fault is not None:
         yield fail(part, f"It was changed. {verdict.fault.sentence}", "quantum audit --verify")
     elif not any(checkpoint.glob("*")):
-        yield fail(part, f"Its checkpoint {checkpoint} is gone, so that a cut tail would not show.", RESTART)
+        yield fail(part, f"Its checkpoint {checkpoint} is gone, so that a cut tail would not show.", subject.restart)
     else:
         yield ok(part, f"{counted(verdict.records, 'record')}, as they were written; checkpoint in {checkpoint}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cli.backups.catalogue import entries
 from cli.doctor.copies import newest_good
-from cli.doctor.findings import UP, Finding, aside, fail, ok, quoted, unseen, warn
+from cli.doctor.findings import Finding, aside, fail, ok, quoted, unseen, warn
 from cli.doctor.subject import Subject, rights
 from cli.isolating import half_done
 from cli.processes import command_of
@@ -154,7 +154,7 @@ def left_over(subject: Subject) -> Iterator[Finding]:
     elif running is None and here.runtime.exists():
         yield warn(part, f"{here.runtime} names processes that have ended.", f"rm -f {quoted(here.runtime)}")
     elif running is not None and running.supervisor is not None and "up" not in running.alive:
-        yield fail(part, "The supervisor was killed and left its processes behind.", f"quantum down && {UP}")
+        yield fail(part, "The supervisor was killed and left its processes behind.", subject.restart)
     else:
         yield ok(part, "nothing of an earlier start")
 
@@ -195,7 +195,7 @@ def stop(subject: Subject) -> Iterator[Finding]:
     if half_done(here):
         yield fail(part, "An isolation was cut short: what ran may run, and tokens may be good.", "quantum isolate")
     elif order:
-        resume = "quantum resume" if subject.running else f"{UP} && quantum resume"
+        resume = "quantum resume" if subject.running else f"{subject.up} && quantum resume"
         yield warn(part, f"in force: {order.who} stopped everything ({order.why})", resume)
     elif os.access(here.state, os.W_OK | os.X_OK):
         yield ok(part, "none is in force; `quantum stop --all` needs no service")
@@ -218,7 +218,7 @@ def merge_guard(subject: Subject) -> Iterator[Finding]:
     guarded = [one for one in found if one.state is not State.ABSENT]
     wrong = [fail(part, f"{one.folder}: {one.reason}", one.remedy) for one in guarded if one.state is State.BYPASSED]
     if guarded and not token_id(here):
-        start = "" if subject.running else f"{UP} && "
+        start = "" if subject.running else f"{subject.up} && "
         wrong.append(fail(part, "The hooks have no token.", f"{start}quantum hooks install"))
     absent = [one for one in found if one.state is State.ABSENT and one.folder.is_dir()]
     wrong += [warn(part, f"{one.folder}: {one.reason}", one.remedy) for one in absent]

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from cli.doctor.findings import RESTART, UP
+from cli.doctor.findings import UP
 from cli.running import Running, read_running
 from cli.session import Connected, Session
 from foundation.errors import QuantumError
@@ -76,14 +76,30 @@ class Subject:
         except (QuantumError, OSError):
             return None
 
+    @cached_property
+    def installed(self) -> bool:
+        """Whether the operating system has units of this workspace."""
+        from cli.service.acting import installed
+
+        try:
+            return self.initialised and installed(self.here, self.session.environ)
+        except QuantumError:
+            return False
+
+    @property
+    def up(self) -> str:
+        """The line that starts everything."""
+        return "quantum service start" if self.installed else UP
+
     @property
     def restart(self) -> str:
-        """The line after which everything runs with what was changed."""
-        return RESTART if self.running else UP
+        """The line that starts everything anew."""
+        by_units = self.installed and self.running is not None and self.running.units
+        return "quantum service restart" if by_units else f"quantum down && {self.up}"
 
     def then_restart(self, line: str) -> str:
         """A cure that services take up at their next start: with it, if they run."""
-        return f"{line} && {RESTART}" if self.running else line
+        return f"{line} && {self.restart}" if self.running else line
 
     @cached_property
     def secrets(self) -> SecretStore | None:

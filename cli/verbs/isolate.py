@@ -12,7 +12,6 @@ from cli.running import targets
 from cli.session import Session
 
 EXIT_UNDONE = 70
-WAY_BACK = ("quantum up --detach", "quantum resume")
 
 
 @click.command()
@@ -56,7 +55,7 @@ def _to_document(done: Isolated) -> dict[str, object]:
         "tokens_revoked": done.revoked,
         "tokens_new": list(done.fresh),
         "faults": done.faults,
-        "way_back": list(WAY_BACK),
+        "way_back": list(_way_back(done)),
     }
 
 
@@ -75,8 +74,13 @@ def _say(done: Isolated) -> None:
         click.echo(f"  ✗ {printable(fault)}")
     click.echo(f"After {done.seconds:.1f} s." + (" Once that is mended: quantum isolate" if done.faults else ""))
     click.echo("The way back, when the cause is removed:")
-    for line in WAY_BACK:
+    for line in _way_back(done):
         click.echo(f"  {line}")
+
+
+def _way_back(done: Isolated) -> tuple[str, str]:
+    """Start everything, which stays stopped, and then let it work."""
+    return ("quantum service start" if done.units_unloaded else "quantum up --detach", "quantum resume")
 
 
 def _mark(good: bool) -> str:

@@ -19,16 +19,17 @@ from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
-from foundation.errors import Denied, Invalid, QuantumError, Unauthenticated
+from foundation.errors import Denied, QuantumError, Unauthenticated
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
 from foundation.labels import labels_of
-from foundation.log import Logger, configure, get_logger
+from foundation.log import Logger, get_logger
 from foundation.rpc.channel import Target
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
 from foundation.secrets import open_secret_store
 from foundation.settings import load
-from foundation.workspace import Workspace, WorkspaceLock, find_workspace
+from foundation.unit import add_options, run_process
+from foundation.workspace import Workspace, WorkspaceLock
 from protos.agent_runner.v1 import agent_runner_pb2, agent_runner_pb2_grpc
 from protos.scopes import scopes_of
 from services.agent_runner.adapters.agent_logs import LogFiles
@@ -272,7 +273,7 @@ class _Parts:
         return _EXIT_NOT_LET_IN
 
     def _host_watch(self, runner: Runner) -> HostWatch:
-        gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime).pids)
+        gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime, self._workspace.units).pids)
         return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
 
     def _stream(self, runner: Runner, token: OwnCredential) -> Stream:
@@ -366,30 +367,24 @@ def metadata_version() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the process's exit code: 0 after a clean stop, 70 when the warden was lost, 77 when a runner that joined
-    is let in no more, 78 for a bad setting."""
+    is let in no more, else that of an error in foundation/unit."""
     parser = argparse.ArgumentParser(prog="python -m services.agent_runner", description=__doc__)
     parser.add_argument("--name", default="local", help="unique in the fleet (default: local)")
     parser.add_argument(
         "--label", action="append", default=[], metavar="KEY=VALUE", help="what tasks may ask for; may be repeated"
     )
-    parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
     parser.add_argument("--tell", type=int, help="descriptor that is closed after one line, once it is attached")
-    parser.add_argument("--debug", action="store_true", help="say more, on standard error")
+    add_options(parser)
     given = parser.parse_args(arguments)
-    try:
-        if given.workspace is None:
-            workspace = find_workspace(os.environ, Path.cwd())
-        else:
-            workspace = Workspace(given.workspace.resolve())
+
+    def work(workspace: Workspace) -> int:
         require_name(given.name)
         settings = load(RunnerSettings, workspace=workspace)
         labels = labels_of(own_labels(given.name), settings.runner_labels, given.label)
-        configure("agent_runner", system_log=workspace.system_log, debug=given.debug)
         tell = None if given.tell is None else teller(given.tell)
         return run(lambda stop: serve(workspace, given.name, labels, settings, stop, tell))
-    except QuantumError as error:
-        print(f"agent_runner: {error}", file=sys.stderr)
-        return 78 if isinstance(error, Invalid) else 1
+
+    return run_process("agent_runner", given, work, record=f"runner-{given.name}")
 
 
 if __name__ == "__main__":

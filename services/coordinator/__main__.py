@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,16 +14,17 @@ from clients.safety import SafetyClient
 from foundation.clock import SystemClock
 from foundation.credential import RenewedCredential
 from foundation.database_key import read_with_keys
-from foundation.errors import NotFound, QuantumError
+from foundation.errors import NotFound
 from foundation.ids import SystemIds, SystemRandomness
-from foundation.log import configure, get_logger
+from foundation.log import get_logger
 from foundation.rpc.run import run, spare_the_loaded
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import SERVICE_TOKEN, service_account
 from foundation.settings import load
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import StopFile, Workspace, find_workspace
+from foundation.unit import add_options, run_process
+from foundation.workspace import StopFile, Workspace
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
@@ -369,30 +369,23 @@ def change_key(workspace: Workspace) -> None:
     rekey(workspace.coordinator_db, keys.keys[0], keys.keys[-1])
 
 
+def _do(verb: str, workspace: Workspace) -> None:
+    if verb == "provision":
+        asyncio.run(provision(workspace))
+    elif verb == "rekey":
+        change_key(workspace)
+    else:
+        settings = load(CoordinatorSettings, workspace=workspace)
+        run(lambda stop: serve(workspace, settings, stop))
+
+
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.coordinator", description=__doc__)
     parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
-    parser.add_argument("--workspace", type=Path, help="the workspace's folder")
-    parser.add_argument("--debug", action="store_true", help="say more")
+    add_options(parser)
     options = parser.parse_args()
-    try:
-        workspace = (
-            Workspace(options.workspace.resolve()) if options.workspace else find_workspace(os.environ, Path.cwd())
-        )
-        if options.verb == "provision":
-            asyncio.run(provision(workspace))
-            return 0
-        if options.verb == "rekey":
-            change_key(workspace)
-            return 0
-        configure("coordinator", system_log=workspace.system_log, debug=options.debug)
-        settings = load(CoordinatorSettings, workspace=workspace)
-        run(lambda stop: serve(workspace, settings, stop))
-    except QuantumError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_process("coordinator", options, lambda workspace: _do(options.verb, workspace))
 
 
 if __name__ == "__main__":

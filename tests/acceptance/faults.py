@@ -61,11 +61,12 @@ class Ward:
         self.set_back = system.folder / "clock-is-set-back"
         self.bin = system.folder / "bin"
         self.bin.mkdir(exist_ok=True)
+        (system.folder / "small").mkdir(exist_ok=True)
         self.program("quantum", f'exec {sys.executable} -m cli "$@"')
         self.program("sudo", 'exec "$@"')
         self.program("timedatectl", f'[ "$*" = "set-ntp true" ] && rm -f {self.set_back}')
         self.environ = {**system.environ, "PATH": f"{self.bin}:{os.environ['PATH']}"}
-        self.given = ""
+        self.given, self.mounts = "", False
         self._shell: subprocess.Popen[str] | None = None
 
     def program(self, name: str, *lines: str) -> None:
@@ -129,7 +130,7 @@ class Ward:
 
     def _open(self) -> subprocess.Popen[str]:
         self._shell = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
+            [*(["unshare", "--mount"] if self.mounts else []), "bash", "--norc", "--noprofile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -175,6 +176,8 @@ class Fault:
     """Why it cannot be planted on this machine; empty: it can."""
     played: bool = False
     """Whether this process plays a part of the machine."""
+    mounts: bool = False
+    """Whether the shell has mounts of its own."""
     quick: bool = False
     """Whether its cure starts no Python."""
 
@@ -376,5 +379,13 @@ OFFLINE: tuple[Fault, ...] = (
     Fault(name=".gitignore lacks lines", part="version control", mark="WARN", plant=forget_ignored),
     Fault(name="file of another user", part="file owner", plant=another_owner, needs=needs_root, quick=True),
     Fault(name="too few open files", part="open files", before="ulimit -S -n 100", quick=True),
+    Fault(
+        name="disk full",
+        part="disk",
+        before="mount -t tmpfs -o size=40m tmpfs ../small && cp -a . ../small/ && mount --bind ../small . && "
+        'cd "$PWD" && export QUANTUM_DISK_FREE_BYTES_MIN=8MB && fallocate -l 34M logs/agent_hello.log.1',
+        needs=needs_root,
+        mounts=True,
+    ),
     Fault(name="folder of the sockets cannot be made", part="sockets", before="export XDG_RUNTIME_DIR=/proc/nowhere"),
 )

@@ -39,6 +39,7 @@ def show(ward: Ward, fault: Fault, *, typed: bool) -> None:
     """Plant it, look, paste what is printed, look again."""
     if why := fault.needs():
         missing(why)
+    ward.mounts = fault.mounts
     look = ward.typed_doctor if typed and not fault.played else ward.doctor
     healthy = look()
     fault.plant(ward)

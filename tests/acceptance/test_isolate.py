@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ def sleepers(system: System) -> list[int]:
     found = []
     for one in targets(system.workspace).values():
         try:
-            empty = not open(f"/proc/{one.pid}/environ", "rb").read()
+            empty = not Path(f"/proc/{one.pid}/environ").read_bytes()
         except OSError:
             continue
         if empty:
@@ -46,8 +47,7 @@ def sleepers(system: System) -> list[int]:
 
 def lives(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     except OSError:
         return False
 
@@ -70,7 +70,9 @@ def test_nothing_runs_and_nobody_gets_in(system: System) -> None:
     pids = crowd(system)
     done = system.ask("isolate", "--reason", "a stranger")
     alive = sorted(pid for pid in pids if lives(pid))
-    print(f"isolated within {done['seconds']} s: {done['processes_ended']} processes, {done['processes_killed']} killed")
+    print(
+        f"isolated within {done['seconds']} s: {done['processes_ended']} processes, {done['processes_killed']} killed"
+    )
     assert (alive, of_agents(system.root), read_running(system.workspace)) == ([], [], None)
     assert closed(system)
     assert done["seconds"] <= WITHIN_SECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +18,6 @@ async def isolate(
     text: str,
     *,
     actor: Actor,
-    reason: str,
     now: datetime,
     audit_key: bytes,
     checkpoint: CheckpointFile,
@@ -25,10 +25,12 @@ async def isolate(
     """Revoke all tokens but those of a JSON document, which are let in, and set the mode to STOPPED, in one commit and
     as one record of the audit log; return how many were revoked.
 
-    The document is that of `provision`. Done again with the same document it changes nothing but the log. A log that
-    cannot be written keeps nothing from being revoked: the record is in the database, and its checkpoint follows.
+    The document is that of `provision`, with a "reason" beside the tokens. Done again with the same document it changes
+    nothing but the log. A checkpoint that cannot be written keeps nothing from being revoked: the record is in the
+    database.
     """
     fresh = {token.id: token for token in tokens_of(text, now)}
+    reason = str(json.loads(text).get("reason", ""))
     snapshot = await store.load()
     revoked = [
         replace(token, revoked_at=now)
