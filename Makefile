@@ -6,6 +6,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
+# The tests start Python by the thousand; without its bytecode on disk each would compile all of Quantum again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo run test test-long verify smoke proto lock bench mac-report clean
 
 help:  ## this list
