@@ -32,7 +32,7 @@ from protos.coordinator.v1 import (
 )
 from protos.safety.v1 import breakers_pb2, mode_pb2, spend_pb2
 from protos.scopes import scopes_of
-from tests.gateway import stand_in_fleet, stand_in_merges
+from tests.gateway import stand_in_fleet, stand_in_merges, stand_in_schedules
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -55,6 +55,7 @@ class World:
     reports: list[reports_pb2.Report] = field(default_factory=list)
     paused: bool = False
     drained: dict[str, str] = field(default_factory=dict)
+    paused_schedules: dict[str, str] = field(default_factory=dict)
     merges: stand_in_merges.Checks = field(default_factory=stand_in_merges.Checks)
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
     audit_broken: int | None = None
@@ -371,7 +372,8 @@ class Verifier:
 
 async def start_coordinator(world: World, socket: Path) -> RpcServer:
     """The coordinator, serving."""
-    contracts = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, stand_in_fleet.CONTRACT, stand_in_merges.CONTRACT)
+    others = (stand_in_fleet.CONTRACT, stand_in_merges.CONTRACT, stand_in_schedules.CONTRACT)
+    contracts = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, *others)
     files = [file.DESCRIPTOR for file in contracts]
     server = server_of("coordinator", world, files)
     package = "quantum.coordinator.v1"
@@ -382,6 +384,7 @@ async def start_coordinator(world: World, socket: Path) -> RpcServer:
     server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, Reports(world), f"{package}.ReportService")
     stand_in_fleet.add_to(server, world.drained)
     stand_in_merges.add_to(server, world.merges)
+    stand_in_schedules.add_to(server, world.paused_schedules)
     await server.start(socket)
     await server.set_serving(True)
     return server
