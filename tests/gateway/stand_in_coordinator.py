@@ -55,7 +55,6 @@ class World:
     reports: list[reports_pb2.Report] = field(default_factory=list)
     paused: bool = False
     drained: dict[str, str] = field(default_factory=dict)
-    paused_schedules: dict[str, str] = field(default_factory=dict)
     merges: stand_in_merges.Checks = field(default_factory=stand_in_merges.Checks)
     mode: mode_pb2.Mode = mode_pb2.MODE_NORMAL
     audit_broken: int | None = None
@@ -372,9 +371,8 @@ class Verifier:
 
 async def start_coordinator(world: World, socket: Path) -> RpcServer:
     """The coordinator, serving."""
-    others = (stand_in_fleet.CONTRACT, stand_in_merges.CONTRACT, stand_in_schedules.CONTRACT)
-    contracts = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, *others)
-    files = [file.DESCRIPTOR for file in contracts]
+    contracts = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, stand_in_fleet.CONTRACT, stand_in_merges.CONTRACT)
+    files = [file.DESCRIPTOR for file in (*contracts, stand_in_schedules.CONTRACT)]
     server = server_of("coordinator", world, files)
     package = "quantum.coordinator.v1"
     agents = Agents(world)  # type: ignore[abstract]  # a stand-in has what is asked of it
@@ -384,7 +382,7 @@ async def start_coordinator(world: World, socket: Path) -> RpcServer:
     server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, Reports(world), f"{package}.ReportService")
     stand_in_fleet.add_to(server, world.drained)
     stand_in_merges.add_to(server, world.merges)
-    stand_in_schedules.add_to(server, world.paused_schedules)
+    stand_in_schedules.add_to(server)
     await server.start(socket)
     await server.set_serving(True)
     return server

@@ -21,9 +21,9 @@ DUE = 1_767_225_600
 LATE = timedelta(hours=3, minutes=10)
 
 
-def add_to(server: RpcServer, paused: dict[str, str]) -> None:
+def add_to(server: RpcServer) -> None:
     """Put it behind the coordinator's door."""
-    schedules = Schedules(paused)
+    schedules = Schedules()
     add = schedules_pb2_grpc.add_ScheduleServiceServicer_to_server
     server.add(add, schedules, "quantum.coordinator.v1.ScheduleService")
 
@@ -31,8 +31,8 @@ def add_to(server: RpcServer, paused: dict[str, str]) -> None:
 class Schedules(schedules_pb2_grpc.ScheduleServiceServicer):
     """`paused` has the one there is, and for whom, while it rests."""
 
-    def __init__(self, paused: dict[str, str]) -> None:
-        self.paused = paused
+    def __init__(self) -> None:
+        self.paused: dict[str, str] = {}
         self.ran: set[str] = set()
 
     def schedule(self) -> pb.Schedule:
