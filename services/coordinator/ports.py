@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.coordinator.domain.agent import AgentSpec
+from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports_merges import MergeRows
@@ -195,6 +196,15 @@ class StoreTransaction(MergeRows, ScheduleRows, Protocol):
 
     def forget_acts(self, up_to_number: int) -> None: ...
 
+    # -- failed attempts that are to become files
+    def note_failed_attempt(self, report: ErrorReport) -> None:
+        """Keep it until it is a file; beyond 1,000 that wait none is added: a storm needs no file for each gust."""
+
+    def failed_attempts(self, *, limit: int) -> Sequence[tuple[int, ErrorReport]]:
+        """Oldest first, with their numbers."""
+
+    def forget_failed_attempts(self, up_to_number: int) -> None: ...
+
     # -- reports, histories, refusals, clearings, small facts
     def publish(self, report: Report) -> None: ...
 
@@ -319,6 +329,13 @@ class SafetyGate(Protocol):
 
     async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
         """Per scope that is not closed: state, reason, until."""
+
+
+class ErrorFolder(Protocol):
+    """Where a person reads of failed attempts."""
+
+    def write(self, reports: Sequence[ErrorReport]) -> None:
+        """Write a file for each, whole; one that is there already is written again. Raises OSError."""
 
 
 class AuditLog(Protocol):

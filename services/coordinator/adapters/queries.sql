@@ -194,6 +194,15 @@ select at, actor, actor_id, source, act, target, before, after, reason, number f
 -- name: forget_acts
 delete from acts where number <= ?
 
+-- name: note_failed_attempt
+insert into failed_attempts (name, text) select ?1, ?2 where (select count(*) from failed_attempts) < ?3
+
+-- name: failed_attempts
+select number, name, text from failed_attempts order by number limit ?
+
+-- name: forget_failed_attempts
+delete from failed_attempts where number <= ?
+
 -- name: publish
 insert into reports (type, project, summary, task_id, agent, published_at, data) values (?, ?, ?, ?, ?, ?, ?)
 on conflict (type, project) do update set

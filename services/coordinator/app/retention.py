@@ -67,3 +67,14 @@ class Retention:
             keys_before=now - rules.keys,
             limit=PAGE,
         )
+
+
+def rules_of(settings: CoordinatorSettings) -> RetentionRules:
+    """The rules, as the settings have them."""
+    return RetentionRules(
+        ended=timedelta(days=settings.retention_days),
+        undecided=timedelta(days=settings.undecided_days),
+        keys=settings.keys_good_for,
+        rows_max=settings.retention_rows,
+        bytes_max=settings.retention_bytes,
+    )

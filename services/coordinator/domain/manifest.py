@@ -319,10 +319,11 @@ def _variable(name: str) -> bool:
     return _VARIABLE.fullmatch(name) is not None and not name.startswith("QUANTUM_")
 
 
-def _inside(value: object) -> str:
-    text = _text(255)(value)
-    if not isinstance(text, str) or not text or "/" in text or text in (".", ".."):
-        raise _Wrong("must be the name of a file in the same folder.")
+def _script(value: object) -> str:
+    text = _text(4096)(value)
+    absolute = isinstance(text, str) and text.startswith("/") and "\0" not in text
+    if not isinstance(text, str) or not text or (not absolute and ("/" in text or text in (".", ".."))):
+        raise _Wrong("must be the name of a file in the same folder, or a whole path that begins with /.")
     return text
 
 
@@ -356,4 +357,4 @@ _KEYS: dict[str, _Key] = {
     "secret_params": _Key(_list(bool, '["password"]'), "secret_params"),
     "run_as": _Key(_one_of("user"), "run_as"),
 }
-_FILE_KEYS: dict[str, _Key] = {"script": _Key(_inside, "script")}
+_FILE_KEYS: dict[str, _Key] = {"script": _Key(_script, "script")}
