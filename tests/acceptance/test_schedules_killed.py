@@ -57,7 +57,7 @@ class Played:
 
         async def look() -> bool:
             async with self.system.coordinator() as client:
-                [schedule] = await client.schedules.list()
+                [schedule] = (await client.schedules.why("tick")).schedules
             task = schedule.last_task
             return schedule.last_due == due and task is not None and task.state is TaskState.SUCCEEDED
 
@@ -66,7 +66,7 @@ class Played:
     async def runs(self) -> Counter[str]:
         """Runs that the schedule has started, by minute, each of them with its script seen by the file system."""
         async with self.system.coordinator() as client:
-            tasks = [task for task in (await tasks_of(client)).values() if task.submitted_by == "schedule"]
+            tasks = [task for task in (await tasks_of(client)).values() if task.agent == "tick"]
         scripts = Counter(run.task_id for run in self.system.runs.all())
         assert scripts == Counter(task.id for task in tasks)
         return Counter(f"{task.created_at:%H:%M}" for task in tasks if task.created_at is not None)
@@ -81,14 +81,13 @@ async def played(folder: Path, *arguments: str) -> AsyncIterator[Played]:
         write_time(system.workspace.root, START)
         write_end(system.workspace.root, "")
         await system.up("safety", "coordinator", "runner-local")
-        one = Played(system)
-        await eventually(lambda: one_is_seen(system), "the schedule is seen")
-        yield one
+        await eventually(lambda: is_seen(system), "the schedule is seen")
+        yield Played(system)
 
 
-async def one_is_seen(system: Deployment) -> bool:
+async def is_seen(system: Deployment) -> bool:
     async with system.coordinator() as client:
-        return len(await client.schedules.list()) == 1
+        return "tick" in [schedule.name for schedule in await client.schedules.list()]
 
 
 def by_minute(minutes: int) -> Counter[str]:
