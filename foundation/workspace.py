@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from foundation.backup_ids import require_backup_id
 from foundation.errors import Conflict, Denied, Invalid, NotFound
 from foundation.files import atomic_write, sync, sync_directory, write_all
 
-__all__ = ["StopFile", "StopOrder", "Workspace", "WorkspaceLock", "atomic_write", "find_workspace"]
+__all__ = ["StopFile", "StopOrder", "Workspace", "WorkspaceLock", "atomic_write", "find_workspace", "require_settled"]
 
 _CONFIG = Path("config", "agent_config.json")
 # 108 bytes with the closing NUL on Linux, 104 on macOS; the smaller one, so that a workspace works on both.
@@ -91,6 +92,15 @@ class Workspace:
     def stop_file(self) -> Path:
         """While it is there, everything is STOPPED; see `StopFile`."""
         return self.state / "STOP"
+
+    @property
+    def restore_journal(self) -> Path:
+        """JSON of a restore that has begun to take place; while it is there, no database here may be opened."""
+        return self.state / "restore.json"
+
+    def making(self, backup_id: str) -> Path:
+        """The folder in which a backup is put together, mode 0700. Raises Invalid for what is no id of one."""
+        return self.state / "backups" / f".making-{require_backup_id(backup_id)}"
 
     @property
     def runtime(self) -> Path:
@@ -218,6 +228,16 @@ def find_workspace(environ: Mapping[str, str], cwd: Path) -> Workspace:
         f"Neither {start} nor a folder above it is a workspace: none has {_CONFIG}.",
         remedy="quantum init makes one here; QUANTUM_WORKSPACE names one elsewhere.",
     )
+
+
+def require_settled(workspace: Workspace) -> None:
+    """Raise Conflict, code `restore_unfinished`, where a restore was cut short: what lies there is no one state."""
+    if workspace.restore_journal.exists():
+        raise Conflict(
+            "restore_unfinished",
+            f"A restore of {workspace.root} was cut short, so nothing there may be opened yet.",
+            remedy="Any quantum command brings it to its end: quantum status",
+        )
 
 
 class WorkspaceLock:

@@ -1,4 +1,4 @@
-"""Starts the coordinator: `python -m services.coordinator [serve|provision|rekey] [--workspace PATH] [--debug]`."""
+"""Starts the coordinator: `python -m services.coordinator [serve|…] [--workspace PATH] [--debug]`."""
 
 import argparse
 import asyncio
@@ -23,11 +23,12 @@ from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import SERVICE_TOKEN, service_account
 from foundation.settings import load
-from foundation.sqlite.rekey import rekey
-from foundation.workspace import StopFile, Workspace, find_workspace
+from foundation.workspace import StopFile, Workspace, find_workspace, require_settled
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
+    backups_pb2,
+    backups_pb2_grpc,
     fleet_pb2,
     fleet_pb2_grpc,
     merges_pb2,
@@ -47,11 +48,13 @@ from services.coordinator.adapters.exports import ExportFile
 from services.coordinator.adapters.git_repositories import GitRepositories
 from services.coordinator.adapters.merge_safety import AttemptVerifier, ClientMergeSafety
 from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientBell, ClientGate
+from services.coordinator.adapters.snapshots import WorkspaceSnapshots
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
 from services.coordinator.app.alerts import TellAlerts
 from services.coordinator.app.attachments import Attachments, LeaseTimes
+from services.coordinator.app.backups import LOOK_SECONDS, Backups
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
@@ -74,10 +77,12 @@ from services.coordinator.app.retention import Retention, RetentionRules
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
+from services.coordinator.backup_servicer import BackupServicer
 from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
 from services.coordinator.merge_servicer import MergeServicer
-from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
+from services.coordinator.offline import TAKES_INPUT, VERBS, answer
+from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Snapshots, Store
 from services.coordinator.ports_merges import MergeSafety
 from services.coordinator.runner_servicer import RunnerServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
@@ -85,7 +90,7 @@ from services.coordinator.settings import CoordinatorSettings
 
 _SECRET_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2, merges_pb2)
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2, merges_pb2, backups_pb2)
 _PACKAGE = "quantum.coordinator.v1"
 _NARROW = {"runner": frozenset(f"/{_PACKAGE}.RunnerService/{method}" for method in ("Attach", "GetScript"))}
 """What a machine that is only a runner may ask over TCP, whatever token somebody might use there."""
@@ -107,6 +112,7 @@ class Surroundings:
     audit_log: AuditLog
     bell: AlertBell
     merge_safety: MergeSafety
+    snapshots: Snapshots
     clock: SystemClock
     changes: Changes
 
@@ -189,6 +195,8 @@ class Coordinator:
         self.merges = MergeGuard(
             store, catalogue, changes, repositories, safety, self.explain, self.read_log, ids=ids, clock=clock
         )
+        overdue = timedelta(seconds=settings.backup_overdue_seconds)
+        self.backups = Backups(store, catalogue, around.snapshots, overdue_after=overdue, clock=clock)
         self.tell_acts = TellActs(store, around.audit_log)
         self.tell_alerts = TellAlerts(store, around.bell)
         self.exports = Exports(
@@ -241,6 +249,8 @@ class Coordinator:
         server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
         server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
         server.add(fleet_pb2_grpc.add_FleetServiceServicer_to_server, fleet, f"{_PACKAGE}.FleetService")
+        backups = BackupServicer(self.backups)
+        server.add(backups_pb2_grpc.add_BackupServiceServicer_to_server, backups, f"{_PACKAGE}.BackupService")
         merges = MergeServicer(self.merges)
         server.add(merges_pb2_grpc.add_MergeServiceServicer_to_server, merges, f"{_PACKAGE}.MergeService")
 
@@ -259,6 +269,7 @@ class Coordinator:
             every(TELL_ACTS_SECONDS, self.merges.sweep.step, name="merge_sweep"),
             every(TELL_ACTS_SECONDS, self.merges.tell.step, name="merge_outcomes"),
             every(settings.merge_reconcile_seconds, self.merges.reconcile.step, name="merge_reconcile"),
+            every(LOOK_SECONDS, self.backups.step, name="backups"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
             every(
@@ -332,6 +343,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                     audit_log=ClientAuditLog(safety),
                     bell=ClientBell(safety),
                     merge_safety=ClientMergeSafety(safety, StopFile(workspace.stop_file)),
+                    snapshots=WorkspaceSnapshots(workspace, store, safety),
                     clock=clock,
                     changes=Changes(),
                 )
@@ -356,35 +368,24 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
         await store.close()
 
 
-async def provision(workspace: Workspace) -> None:
-    """Make the database where there is none; only `quantum init` calls this, after it has made the key."""
-    keys, _ = read_with_keys(workspace, [], within=_SECRET_WITHIN)
-    store = SqliteStore.open(workspace.coordinator_db, key=keys.key_of(workspace.coordinator_db))
-    await store.close()
-
-
-def change_key(workspace: Workspace) -> None:
-    """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
-    keys, _ = read_with_keys(workspace, [], within=_SECRET_WITHIN)
-    rekey(workspace.coordinator_db, keys.keys[0], keys.keys[-1])
-
-
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.coordinator", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", *VERBS), default="serve")
     parser.add_argument("--workspace", type=Path, help="the workspace's folder")
+    parser.add_argument("--backup", default="", help="the id of a backup, for `snapshot`")
     parser.add_argument("--debug", action="store_true", help="say more")
     options = parser.parse_args()
     try:
         workspace = (
             Workspace(options.workspace.resolve()) if options.workspace else find_workspace(os.environ, Path.cwd())
         )
-        if options.verb == "provision":
-            asyncio.run(provision(workspace))
-            return 0
-        if options.verb == "rekey":
-            change_key(workspace)
+        if options.verb in ("serve", "provision", "rekey", "snapshot"):
+            require_settled(workspace)
+        if options.verb in VERBS:
+            print(
+                answer(options.verb, workspace, sys.stdin.read() if options.verb in TAKES_INPUT else "", options.backup)
+            )
             return 0
         configure("coordinator", system_log=workspace.system_log, debug=options.debug)
         settings = load(CoordinatorSettings, workspace=workspace)
