@@ -129,7 +129,7 @@ class SealedReader:
         self._cipher = _cipher(key, self._salt)
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, fewer only at the end. Raises Invalid, code `seal_broken`, for what was changed or cut."""
+        """Up to `size` bytes, fewer only at the end. Raises Invalid, `seal_broken`, for what was changed or cut."""
         while len(self._content) < size and not self.at_end:
             self._content += self._next_chunk()
         content = bytes(self._content[:size])

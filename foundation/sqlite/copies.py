@@ -77,7 +77,7 @@ def row_counts(path: Path, key: bytes) -> Mapping[str, int]:
         connection.close()
 
 
-def faults_of_copy(path: Path, key: bytes, counts: Mapping[str, int]) -> list[str]:
+def faults_of_copy(path: Path, key: bytes, counts: Mapping[str, int] | None) -> list[str]:
     """What is wrong with a copy that nobody uses, a sentence each: its key, its pages, its references, its `counts`."""
     if not key_fits(path, key):
         return [f"{path.name} is not there, or its key does not open it."]
@@ -88,7 +88,7 @@ def faults_of_copy(path: Path, key: bytes, counts: Mapping[str, int]) -> list[st
     finally:
         connection.close()
     damage += [f"{path.name}: row {row} of {table} points to no row of {parent}." for table, row, parent, _ in astray]
-    if damage:
+    if damage or counts is None:
         return damage
     found = row_counts(path, key)
     return [

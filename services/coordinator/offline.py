@@ -14,7 +14,7 @@ from foundation.clock import SystemClock
 from foundation.database_key import key_from, read_with_keys
 from foundation.errors import Conflict
 from foundation.sqlite.connection import Location
-from foundation.sqlite.copies import copy_online, faults_of_copy
+from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.rekey import rekey
 from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
@@ -55,6 +55,11 @@ def snapshot(workspace: Workspace, backup_id: str) -> None:
         raise Conflict("snapshot_taken", f"Backup {backup_id} has its copy already.")
     source = workspace.coordinator_db
     copy_online(Location(path=source, key=keys.key_of(source)), target)
+
+
+def count_copy(asked: Mapping[str, Any]) -> Mapping[str, int]:
+    """The rows of each table of a copy: `{"path", "key"}` → `{table: rows}`."""
+    return row_counts(Path(asked["path"]), key_from(asked["key"]))
 
 
 async def check_copy(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +113,8 @@ def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
             change_key(workspace)
         case "snapshot":
             snapshot(workspace, backup_id)
+        case "count-copy":
+            return json.dumps(count_copy(json.loads(text)))
         case "check-copy":
             return json.dumps(asyncio.run(check_copy(json.loads(text))))
         case "put-back":
@@ -115,5 +122,5 @@ def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
     return ""
 
 
-VERBS = ("provision", "rekey", "snapshot", "check-copy", "put-back")
-TAKES_INPUT = frozenset({"provision", "check-copy", "put-back"})
+VERBS = ("provision", "rekey", "snapshot", "count-copy", "check-copy", "put-back")
+TAKES_INPUT = frozenset({"provision", "count-copy", "check-copy", "put-back"})

@@ -14,7 +14,7 @@ from foundation.clock import SystemClock
 from foundation.database_key import DatabaseKeys, key_from, read_with_keys
 from foundation.secrets import AUDIT_KEY, user_account
 from foundation.sqlite.connection import Location
-from foundation.sqlite.copies import copy_online, faults_of_copy
+from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.database import Database
 from foundation.sqlite.rekey import rekey
 from foundation.workspace import StopFile, Workspace
@@ -32,8 +32,8 @@ from services.safety.domain.audit import Actor, AuditEntry
 from services.safety.domain.spend_records import Stage
 
 KEY_WITHIN = timedelta(seconds=5)
-VERBS = ("provision", "rekey", "snapshot", "check-copy", "put-back")
-TAKES_INPUT = frozenset({"provision", "check-copy", "put-back"})
+VERBS = ("provision", "rekey", "snapshot", "count-copy", "check-copy", "put-back")
+TAKES_INPUT = frozenset({"provision", "count-copy", "check-copy", "put-back"})
 
 
 def keys_of(workspace: Workspace) -> tuple[DatabaseKeys, bytes]:
@@ -85,6 +85,11 @@ def snapshot(workspace: Workspace, backup_id: str) -> None:
     keys, _ = keys_of(workspace)
     source = Location(path=workspace.safety_db, key=keys.key_of(workspace.safety_db))
     WorkspaceSnapshots(workspace, lambda target: copy_online(source, target)).take_sync(backup_id)
+
+
+def count_copy(asked: Mapping[str, Any]) -> Mapping[str, int]:
+    """The rows of each table of a copy: `{"path", "key"}` → `{table: rows}`."""
+    return row_counts(Path(asked["path"]), key_from(asked["key"]))
 
 
 async def check_copy(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,6 +157,8 @@ def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
             asyncio.run(change_key(workspace))
         case "snapshot":
             snapshot(workspace, backup_id)
+        case "count-copy":
+            return json.dumps(count_copy(json.loads(text)))
         case "check-copy":
             return json.dumps(asyncio.run(check_copy(json.loads(text))))
         case "put-back":

@@ -1,4 +1,4 @@
-"""Backups as the coordinator sees them: it has the databases copied, and looks after how long the last good one ago is."""
+"""Backups as the coordinator sees them: it has the databases copied, and watches the age of the last good one."""
 
 import json
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import Catalogue, PersonalAlert, Snapshots, Store, StoreTransaction
 
 LAST_GOOD = "last_good_backup"
-"""The fact that holds when the last good backup was made, or since when one is waited for, and whether that was told."""
+"""The fact that holds when the last good one was made (or since when one is waited for), and whether that was told."""
 FAILED, OVERDUE = "backup", "backup_overdue"
 LOOK_SECONDS = 60.0
 
