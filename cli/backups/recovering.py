@@ -1,4 +1,4 @@
-"""A clean workspace from a backup after a compromise: what was known stays, and no secret from before opens anything."""
+"""A clean workspace from a backup after a compromise: what was known stays, no secret from before opens anything."""
 
 from __future__ import annotations
 

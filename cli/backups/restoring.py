@@ -33,7 +33,7 @@ from foundation.clock import Clock
 from foundation.errors import Denied, Exhausted, Invalid, NotFound, did_you_mean
 from foundation.files import sync, sync_directory
 from foundation.quantities import format_size
-from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, user_account
+from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, open_secret_store, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
 BEFORE = "before-restore-"
@@ -150,7 +150,9 @@ def restore(
     together and nothing was touched yet. Nothing may run. Raises Conflict while
     something does, Denied or Invalid for what cannot be opened or is not whole; then nothing was touched.
     """
-    workspace.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not workspace.state.is_dir():
+        workspace.state.mkdir(mode=0o700, parents=True)
+        open_secret_store(workspace, environ)  # which one it is, is written down
     with WorkspaceLock(workspace.lock_file):
         for left in workspace.state.glob(f"{_STAGED}*"):
             discard(workspace, secrets, left)

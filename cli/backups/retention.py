@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cli.backups.catalogue import BackupEntry
+
+
+_ALL_OF = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +33,13 @@ class Pruning:
 def prunings(entries: Sequence[BackupEntry], rules: RetentionSettings) -> Sequence[Pruning]:
     """What is to go of these (the newest first), the oldest last. The last good one never goes.
 
-    Days, weeks and months are those of UTC. One that is not good goes once there is a good one that is newer.
+    Those of the 24 hours before it stay, too, as far as there is room. Days, weeks and months are those of UTC. One that is not good goes once there is a good one that is newer.
     """
     good = [entry for entry in entries if entry.good]
     if not good:
         return ()
     newest = good[0]
-    kept = {newest.id}
+    kept = {entry.id for entry in good if newest.made_at - entry.made_at < _ALL_OF}
     for count, period in ((rules.backup_daily, _day), (rules.backup_weekly, _week), (rules.backup_monthly, _month)):
         kept |= _last_of_each(good, period, count)
     going = {entry.id: _why(entry, newest) for entry in entries if entry.id not in kept and entry.id < newest.id}

@@ -77,22 +77,22 @@ def verify(session: Session, wanted: str | None, as_json: bool) -> None:
     from cli.backups.making import verify as check
 
     chosen = _chosen(session, wanted)
-    results = []
+    results: list[tuple[str, bool | None, str]] = []
     for entry in chosen:
         try:
             findings = check(entry, session.workspace, session.secrets, session.environ, clock=session.clock)
-            results.append({"id": entry.id, "good": not findings.faults, "fault": " ".join(findings.faults)})
+            results.append((entry.id, not findings.faults, " ".join(findings.faults)))
         except QuantumError as error:
             if error.code != "wrong_key":
                 raise
-            results.append({"id": entry.id, "good": None, "fault": error.message})
+            results.append((entry.id, None, error.message))
         if not as_json:
-            last = results[-1]
-            word = {True: "good", False: "not good", None: "cannot be told"}[last["good"]]
-            click.echo(f"{last['id']}  {word}{': ' if last['fault'] else ''}{last['fault']}")
+            _, good, fault = results[-1]
+            word = "cannot be told" if good is None else "good" if good else "not good"
+            click.echo(f"{entry.id}  {word}{': ' if fault else ''}{fault}")
     if as_json:
-        emit({"backups": results})
-    if any(result["good"] is not True for result in results):
+        emit({"backups": [{"id": name, "good": good, "fault": fault or None} for name, good, fault in results]})
+    if any(good is not True for _, good, _ in results):
         raise click.exceptions.Exit(1)
 
 

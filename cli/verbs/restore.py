@@ -32,9 +32,11 @@ def command(session: Session, wanted: str, recovery_key: bool, dry_run: bool, as
     """
     from cli.backups.checking import check
     from cli.backups.restoring import find, key_for, restore
+    from cli.runners.folder import refuse_joined
     from cli.running import require_nothing_runs
 
     workspace = session.workspace
+    refuse_joined(workspace.root)
     source = find(workspace, wanted, session.cwd, session.environ)
     if not dry_run:
         require_nothing_runs(workspace)
