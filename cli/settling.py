@@ -100,8 +100,8 @@ def go_forward(workspace: Workspace, secrets: SecretStore) -> None:
 
 def discard(workspace: Workspace, secrets: SecretStore, staging: Path) -> None:
     """Take away what was staged, and the key that opens it."""
-    if staging.is_dir():
-        shutil.rmtree(staging)
+    # A process of a restore that was killed may be writing there still: what it leaves goes the next time.
+    shutil.rmtree(staging, ignore_errors=True)
     secrets.delete(DATABASE_KEY, f"{user_account(workspace)}{RESTORING}")
 
 

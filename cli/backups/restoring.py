@@ -157,7 +157,7 @@ def restore(
         for left in workspace.state.glob(f"{_STAGED}*"):
             discard(workspace, secrets, left)
         _require_room(workspace, source)
-        staging = workspace.state / f"{_STAGED}{source.id}"
+        staging = workspace.state / f"{_STAGED}{clock.now():{_TIME_FORM}}"
         try:
             staged = _stage(workspace, environ, source, key, staging, renewing)
             coming = renewing.database_key if renewing else key.hex()

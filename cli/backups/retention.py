@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from cli.backups.catalogue import BackupEntry
 
-
 _ALL_OF = timedelta(hours=24)
 
 
@@ -33,7 +32,8 @@ class Pruning:
 def prunings(entries: Sequence[BackupEntry], rules: RetentionSettings) -> Sequence[Pruning]:
     """What is to go of these (the newest first), the oldest last. The last good one never goes.
 
-    Those of the 24 hours before it stay, too, as far as there is room. Days, weeks and months are those of UTC. One that is not good goes once there is a good one that is newer.
+    Those of the 24 hours before it stay, too, as far as there is room. Days, weeks and months are those of UTC. One
+    that is not good goes once there is a good one that is newer.
     """
     good = [entry for entry in entries if entry.good]
     if not good:

@@ -81,18 +81,26 @@ def faults_of_copy(path: Path, key: bytes, counts: Mapping[str, int] | None) -> 
     """What is wrong with a copy that nobody uses, a sentence each: its key, its pages, its references, its `counts`."""
     if not key_fits(path, key):
         return [f"{path.name} is not there, or its key does not open it."]
+    try:
+        damage = _damage(path, key)
+        found = {} if damage or counts is None else row_counts(path, key)
+    except apsw.Error as error:
+        return [f"{path.name} cannot be read: {error}."]
+    if damage or counts is None:
+        return damage
+    return [
+        f"{path.name} has {found.get(table)} rows in {table}, and had {counts.get(table)} when it was copied."
+        for table in sorted({*found, *counts})
+        if found.get(table) != counts.get(table)
+    ]
+
+
+def _damage(path: Path, key: bytes) -> list[str]:
     connection = connect(Location(path=path, key=key))
     try:
         damage = [f"{path.name}: {row[0]}." for row in connection.execute("pragma integrity_check") if row[0] != "ok"]
         astray = connection.execute("pragma foreign_key_check").fetchall()
     finally:
         connection.close()
-    damage += [f"{path.name}: row {row} of {table} points to no row of {parent}." for table, row, parent, _ in astray]
-    if damage or counts is None:
-        return damage
-    found = row_counts(path, key)
-    return [
-        f"{path.name} has {found.get(table)} rows in {table}, and had {counts.get(table)} when it was copied."
-        for table in sorted({*found, *counts})
-        if found.get(table) != counts.get(table)
-    ]
+    lost = [f"{path.name}: row {row} of {table} points to no row of {parent}." for table, row, parent, _ in astray]
+    return damage + lost
