@@ -20,6 +20,7 @@ VERBS = {
     "init": "make a folder a workspace",
     "up": "start gateway, coordinator, safety and a runner",
     "down": "end what `up` started",
+    "service": "run everything as services of the operating system",
     "status": "what runs, what waits, and what is held",
     "run": "submit a task, follow it live, exit with its code",
     "submit": "submit a task and return at once",
@@ -30,9 +31,11 @@ VERBS = {
     "decide": "decide about a task that waits for a person",
     "logs": "a task's output",
     "agents": "the catalogue and how each agent fares",
+    "adopt": "make agents of scripts that are there already",
     "follow": "follow the tasks of an agent live",
     "projects": "the projects, and how to add one",
     "hooks": "the merge guard in git repositories: install, uninstall, status",
+    "schedule": "what starts agents by the clock: list, pause, resume, run, why",
     "reports": "what agents have reported",
     "queue": "figures, pause, resume, clear, undo",
     "runner": "the runners: list, drain, resume",
@@ -54,6 +57,7 @@ VERBS = {
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
     "doctor": "check this installation; each protection as on or off, with the line that turns it on",
+    "runbook": "the command names that the operations runbook types: install, uninstall, list",
     "completion": "shell completion",
 }
 

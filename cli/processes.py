@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_HAS_PROC = _BOOT_ID.exists()
+from foundation.process_identity import identity_of
+
 _HAS_PIDFD = hasattr(os, "pidfd_open")
-_STATE, _STARTED = 0, 19
-"""Places in /proc/<pid>/stat, counted behind the name, which may itself hold spaces and brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +57,6 @@ def process(pid: int) -> Process | None:
     """The process that has a pid now; None when there is none, or only a zombie."""
     identity = identity_of(pid)
     return Process(pid, identity) if identity else None
-
-
-def identity_of(pid: int) -> str:
-    """What tells this start of a process from any other; empty when it does not run."""
-    return _identity_on_linux(pid) if _HAS_PROC else _identity_elsewhere(pid)
-
-
-def _identity_on_linux(pid: int) -> str:
-    # Ticks since boot: unlike a time of day, they do not move when the clock is set.
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    if fields[_STATE] in (b"Z", b"X"):
-        return ""
-    return f"{_BOOT_ID.read_text()[:8]}-{fields[_STARTED].decode()}"
-
-
-def _identity_elsewhere(pid: int) -> str:
-    import psutil
-
-    try:
-        found = psutil.Process(pid)
-        return "" if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.6f}"
-    except psutil.Error:
-        return ""
 
 
 def descendants(parents: Iterable[Process]) -> list[Process]:

@@ -102,7 +102,15 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "output_tail_bytes": _size("8MB", "1KB", "1GB", "output kept from the end of an attempt"),
         "output_line_bytes_max": _size("64KB", "80B", "1MB", "longer lines are cut"),
         "agent_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/agent_<name>.log is rotated"),
-        "agent_log_files_max": _integer(5, 1, 100, "rotated logs that are kept of each agent"),
+        "agent_log_files_max": _integer(20, 1, 1_000, "rotated logs that are kept of each agent"),
+        # Logs and disk: what all files of a kind may take together.
+        "logs_bytes_max": _size("2GB", "1MB", "1PB", "room that all of logs/ may take; the oldest go first"),
+        "attempt_files_bytes_max": _size("2GB", "1MB", "1PB", "room for outputs too long for a result; oldest first"),
+        "exports_bytes_max": _size("16MB", "64KB", "1GB", "room for each export; beyond it they list fewer tasks"),
+        "errors_bytes_max": _size("16MB", "64KB", "1GB", "room that logs/errors/ may take; the oldest go first"),
+        "errors_files_max": _integer(1_000, 1, 100_000, "files in logs/errors/, one for each failed attempt"),
+        "disk_free_bytes_min": _size("512MB", "0B", "1PB", "free disk below which no task is taken or started; 0: any"),
+        "disk_reserve_bytes": _size("32MB", "0B", "10GB", "room kept for results, given up when the disk is full"),
         "report_bytes_max": _size("1MB", "1KB", "16MB", "a larger report is refused"),
         # Lease and fence.
         "lease_seconds": _number(20, 0.2, 3_600, "how long a lease lasts without renewal"),
@@ -129,6 +137,10 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "export_interval_seconds": _number(1, 0.05, 3_600, "least pause between two exports of the same file"),
         "export_open_tasks_max": _integer(1_000, 0, 100_000, "open tasks in task_queue.json"),
         "export_ended_tasks_max": _integer(100, 0, 100_000, "ended tasks in task_queue.json"),
+        # Schedules.
+        "schedule_timezone": _text(
+            "", "time zone of schedules that name none, like Europe/Berlin; empty: the machine's"
+        ),
         # Breakers.
         "breaker_consecutive_failures": _integer(3, 1, 1_000, "consecutive failures that open a breaker"),
         "breaker_window": _integer(20, 1, 62, "last outcomes of which the failure share is taken"),
@@ -188,7 +200,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "gateway_threads": _integer(32, 9, 1_000, "blocking threads; event streams take all but eight"),
         "gateway_drain_seconds": _number(8, 1, 600, "how long open requests may go on once the gateway is stopped"),
         "access_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/access.log is rotated"),
-        "access_log_files_max": _integer(5, 1, 100, "rotated access logs that are kept"),
+        "access_log_files_max": _integer(20, 1, 1_000, "rotated access logs that are kept"),
         "http_timeout_seconds": _number(30, 0.1, 3_600, "deadline of one request on its way through the services"),
         "connection_pool": _integer(5, 1, 100, "connections that a client of the gateway keeps open"),
     }

@@ -16,9 +16,10 @@ from foundation.errors import Conflict
 from foundation.sqlite.connection import Location
 from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import Workspace
+from foundation.workspace import Workspace, require_settled
 from services.coordinator.adapters.sqlite import SqliteStore
-from services.coordinator.domain.put_back import put_back
+from services.coordinator.domain.put_back import put_back, schedule_put_back
+from services.coordinator.domain.schedule import Standing
 from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import StoreTransaction, TaskFilter
 
@@ -97,6 +98,7 @@ async def put_back_copy(asked: Mapping[str, Any]) -> dict[str, Any]:
             counted += found
             if not after:
                 break
+        await store.write(lambda tx: [tx.put_schedule(schedule_put_back(one, now=now)) for one in _schedules(tx)])
     finally:
         await store.close()
     if "new_key" in asked:
@@ -104,8 +106,14 @@ async def put_back_copy(asked: Mapping[str, Any]) -> dict[str, Any]:
     return dict(counted)
 
 
+def _schedules(tx: StoreTransaction) -> list[Standing]:
+    return list(tx.schedules().values())
+
+
 def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
     """Do what one of the offline verbs asks for, and return what it prints."""
+    if verb in ("provision", "rekey", "snapshot"):
+        require_settled(workspace)
     match verb:
         case "provision":
             asyncio.run(provision(workspace))

@@ -7,19 +7,19 @@ import asyncio
 import os
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 from foundation.clock import SystemClock
-from foundation.errors import NotFound, QuantumError
+from foundation.errors import NotFound
 from foundation.ids import SystemRandomness, random_bytes
-from foundation.log import configure, get_logger
+from foundation.log import get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import AGENT_SECRET, service_account
 from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
-from foundation.workspace import StopFile, Workspace, find_workspace, require_settled
+from foundation.unit import add_options, run_process
+from foundation.workspace import StopFile, Workspace
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
@@ -208,32 +208,23 @@ def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
     return {name: secret for name, secret in zip(names, found, strict=True) if secret is not None}
 
 
+def _do(options: argparse.Namespace, workspace: Workspace) -> None:
+    if options.verb == "serve":
+        settings = load(SafetySettings, workspace=workspace)
+        run(lambda stop: serve(workspace, settings, stop))
+        return
+    given = sys.stdin.read() if options.verb in TAKES_INPUT else ""
+    print(answer(options.verb, workspace, given, options.backup), end="")
+
+
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
     parser.add_argument("verb", nargs="?", choices=("serve", *VERBS), default="serve")
-    parser.add_argument("--workspace", type=Path, help="the workspace's folder")
     parser.add_argument("--backup", default="", help="the id of a backup, for `snapshot`")
-    parser.add_argument("--debug", action="store_true", help="say more")
+    add_options(parser)
     options = parser.parse_args()
-    try:
-        workspace = (
-            Workspace(options.workspace.resolve()) if options.workspace else find_workspace(os.environ, Path.cwd())
-        )
-        if options.verb in ("serve", "provision", "rekey", "snapshot"):
-            require_settled(workspace)
-        if options.verb in VERBS:
-            print(
-                answer(options.verb, workspace, sys.stdin.read() if options.verb in TAKES_INPUT else "", options.backup)
-            )
-            return 0
-        configure("safety", system_log=workspace.system_log, debug=options.debug)
-        settings = load(SafetySettings, workspace=workspace)
-        run(lambda stop: serve(workspace, settings, stop))
-    except QuantumError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_process("safety", options, lambda workspace: _do(options, workspace))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from foundation.sqlite.connection import Location
 from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.database import Database
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import StopFile, Workspace
+from foundation.workspace import StopFile, Workspace, require_settled
 from services.safety.adapters import sqlite_audit
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.snapshots import WorkspaceSnapshots
@@ -150,9 +150,11 @@ def _actor(verb: str) -> Actor:
 
 def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
     """Do what one of the offline verbs asks for, and return what it prints."""
+    if verb in ("provision", "rekey", "snapshot"):
+        require_settled(workspace)
     match verb:
         case "provision":
-            return f"{asyncio.run(provision_from(workspace, text))} new tokens"
+            return f"{asyncio.run(provision_from(workspace, text))} new tokens\n"
         case "rekey":
             asyncio.run(change_key(workspace))
         case "snapshot":

@@ -21,6 +21,7 @@ from services.coordinator.app.queue import Queue
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules, Submitted
+from services.coordinator.app.timetable import Timetable
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.fleet import FleetView
@@ -124,6 +125,9 @@ class StubCatalogue:
     def projects(self) -> Mapping[str, str]:
         return {"HabitQuest": "/projects/HabitQuest"}
 
+    def repositories(self) -> Mapping[str, bool]:
+        return {"HabitQuest": True}
+
     def project_faults(self) -> Sequence[str]:
         return ()
 
@@ -157,7 +161,10 @@ class Desk:
         self.services = Services(catalogue, changes, FakeAlarm())
         self.explain = Explain(store, catalogue, self.dispatch, self.services, clock=clock)
         self.read_log = ReadLog(store, changes, self.dispatch)
-        self.agents = Agents(store, catalogue, self.dispatch, Breakers(self.gate, clock=clock), self.services)
+        self.timetable = Timetable(catalogue, lambda: "UTC", clock=clock)
+        self.agents = Agents(
+            store, catalogue, self.dispatch, Breakers(self.gate, clock=clock), self.services, self.timetable
+        )
         self.due = Due(store, changes, clock=clock)
 
     async def add(self, *requests: TaskRequest) -> list[Task]:

@@ -27,6 +27,7 @@ from clients.attachment_values import (
     Welcome,
 )
 from foundation.clock import ManualClock
+from foundation.disk import FakeDisk
 from foundation.log import get_logger
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.host_linux import LinuxGauges
@@ -45,6 +46,7 @@ from tests.runner.no_secrets import NoSecrets
 from tests.runner.support import WardenUnderTest, wait_until
 
 GB = 1 << 30
+DISK_LEAST = GB
 LIMITS = HostLimits(cpu_share=0.8, memory_available_share=0.1, memory_stalls_percent=10.0, dwell_seconds=5.0)
 ROOMY = HostReading(0.0, 0.1, 0.0, 8 * GB, 16 * GB)
 FULL = ROOMY._replace(memory_available_bytes=GB)
@@ -89,7 +91,10 @@ class Bench:
             scripts=LocalScripts(),
         )
         self.gauges = FakeGauges()
-        self.watch = HostWatch(self.gauges, limits, self.runner, self.clock)
+        self.disk = FakeDisk(1 << 40)
+        self.watch = HostWatch(
+            self.gauges, limits, self.runner, self.clock, disk=self.disk, disk_free_bytes_min=DISK_LEAST
+        )
         self.runner.welcome(Welcome(20.0, 5.0, ()), self.clock.boottime())
 
     def tell(self, *orders: Message) -> None:

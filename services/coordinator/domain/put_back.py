@@ -1,7 +1,9 @@
 """What becomes of a task when its database is put back from a backup: what has happened since, nobody knows."""
 
+from dataclasses import replace
 from datetime import datetime
 
+from services.coordinator.domain.schedule import Standing
 from services.coordinator.domain.task import (
     FENCE_SHIFT,
     WAITING,
@@ -42,6 +44,11 @@ def put_back(task: Task, *, now: datetime) -> Task:
         not_before=None,
         now=now,
     )
+
+
+def schedule_put_back(standing: Standing, *, now: datetime) -> Standing:
+    """How a schedule stands after a restore: what was due since may have been run, and is passed over."""
+    return replace(standing, after=max(standing.after, now))
 
 
 def _why(task: Task) -> str:
