@@ -11,7 +11,7 @@ import apsw
 from foundation.errors import Exhausted
 from foundation.files import sync, sync_directory
 from foundation.sqlite.connection import Location, connect
-from foundation.sqlite.rekey import key_fits
+from foundation.sqlite.pages import key_fits
 
 STEP_PAGES = 256
 """1 MiB: some milliseconds, after which others of this process have their turn."""

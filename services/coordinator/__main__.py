@@ -197,9 +197,8 @@ class Coordinator:
         disk, reserve = FolderDisk(workspace.state), Reserve(workspace.state / "reserve", settings.disk_reserve_bytes)
         self.disk_guard = DiskGuard(disk, settings.disk_free_bytes_min, reserve, around.bell)
         self.cap = OpenTasksCap(settings.open_tasks_max, self.disk_guard.refuse_when_short)
-        rules = SubmitRules(
-            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
-        )
+        good_for = settings.keys_good_for
+        rules = SubmitRules(timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=good_for)
         self.submit = Submit(store, catalogue, changes, self.cap, rules, ids=ids, clock=clock)
         self.cancel = Cancel(store, changes, ids=ids, clock=clock)
         self.keep_services = KeepServices(
@@ -271,8 +270,8 @@ class Coordinator:
         server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
         server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
         server.add(fleet_pb2_grpc.add_FleetServiceServicer_to_server, fleet, f"{_PACKAGE}.FleetService")
-        backups = BackupServicer(self.backups)
-        server.add(backups_pb2_grpc.add_BackupServiceServicer_to_server, backups, f"{_PACKAGE}.BackupService")
+        add_backups = backups_pb2_grpc.add_BackupServiceServicer_to_server
+        server.add(add_backups, BackupServicer(self.backups), f"{_PACKAGE}.BackupService")
         add_schedules = schedules_pb2_grpc.add_ScheduleServiceServicer_to_server
         server.add(add_schedules, ScheduleServicer(self.schedules, catalogue), f"{_PACKAGE}.ScheduleService")
         merges = MergeServicer(self.merges)

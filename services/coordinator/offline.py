@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from foundation.sqlite.rekey import rekey
 from foundation.workspace import Workspace, require_settled
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.domain.put_back import put_back, schedule_put_back
-from services.coordinator.domain.schedule import Standing
 from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import StoreTransaction, TaskFilter
 
@@ -98,7 +97,7 @@ async def put_back_copy(asked: Mapping[str, Any]) -> dict[str, Any]:
             counted += found
             if not after:
                 break
-        await store.write(lambda tx: [tx.put_schedule(schedule_put_back(one, now=now)) for one in _schedules(tx)])
+        await store.write(lambda tx: _put_schedules_back(tx, now))
     finally:
         await store.close()
     if "new_key" in asked:
@@ -106,8 +105,9 @@ async def put_back_copy(asked: Mapping[str, Any]) -> dict[str, Any]:
     return dict(counted)
 
 
-def _schedules(tx: StoreTransaction) -> list[Standing]:
-    return list(tx.schedules().values())
+def _put_schedules_back(tx: StoreTransaction, now: datetime) -> None:
+    for standing in tx.schedules().values():
+        tx.put_schedule(schedule_put_back(standing, now=now))
 
 
 def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:

@@ -24,6 +24,7 @@ from services.safety.adapters.snapshots import WorkspaceSnapshots
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.app.audit import Audit
+from services.safety.app.isolate import isolate
 from services.safety.app.provision import provision
 from services.safety.app.put_back import PuttingBack, put_back
 from services.safety.app.state import SafetyState
@@ -32,8 +33,8 @@ from services.safety.domain.audit import Actor, AuditEntry
 from services.safety.domain.spend_records import Stage
 
 KEY_WITHIN = timedelta(seconds=5)
-VERBS = ("provision", "rekey", "snapshot", "count-copy", "check-copy", "put-back")
-TAKES_INPUT = frozenset({"provision", "count-copy", "check-copy", "put-back"})
+VERBS = ("provision", "isolate", "rekey", "snapshot", "count-copy", "check-copy", "put-back")
+TAKES_INPUT = frozenset({"provision", "isolate", "count-copy", "check-copy", "put-back"})
 
 
 def keys_of(workspace: Workspace) -> tuple[DatabaseKeys, bytes]:
@@ -54,6 +55,20 @@ async def provision_from(workspace: Workspace, text: str) -> int:
         return await provision(
             SqliteStore(database),
             text,
+            now=SystemClock().now(),
+            audit_key=audit_key,
+            checkpoint=FileCheckpoint(workspace.audit),
+        )
+
+
+async def isolate_with(workspace: Workspace, text: str) -> int:
+    """Revoke every token but those of `text`; return how many were."""
+    keys, audit_key = keys_of(workspace)
+    with open_database(workspace, keys) as database:
+        return await isolate(
+            SqliteStore(database),
+            text,
+            actor=_actor("isolate"),
             now=SystemClock().now(),
             audit_key=audit_key,
             checkpoint=FileCheckpoint(workspace.audit),
@@ -150,11 +165,13 @@ def _actor(verb: str) -> Actor:
 
 def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
     """Do what one of the offline verbs asks for, and return what it prints."""
-    if verb in ("provision", "rekey", "snapshot"):
+    if verb in ("provision", "isolate", "rekey", "snapshot"):
         require_settled(workspace)
     match verb:
         case "provision":
             return f"{asyncio.run(provision_from(workspace, text))} new tokens\n"
+        case "isolate":
+            return f"{asyncio.run(isolate_with(workspace, text))}\n"
         case "rekey":
             asyncio.run(change_key(workspace))
         case "snapshot":

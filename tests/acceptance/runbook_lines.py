@@ -104,7 +104,7 @@ LINES: tuple[Line, ...] = (
     Line(typed="./comprehensive_test_generator.sh"),
     Line(typed="./validate_system_integrity.sh", codes=(0, 1), often=True),
     # Trouble
-    Line(typed="lsof -i :5005", says="LISTEN", before="port_held", often=True),
+    Line(typed="lsof -i :5005", says="LISTEN", before="port_held"),
     Line(typed="pkill -f mcp_server", after="port_free"),
     Line(typed="python3 mcp_server.py --debug", says="Everything is healthy", stays=True, after="up_again"),
     Line(typed="cat agent_status.json", says='"agents"'),

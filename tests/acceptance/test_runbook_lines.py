@@ -4,50 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import tests
 from tests.acceptance.runbook_lines import LINES, Line, lines_of
-from tests.acceptance.test_runbook_emergency import require_namespace
 from tests.acceptance.typing_lines import MISSING, USAGE
-from tests.programs import missing, require
+from tests.acceptance.typist import told
 
-ROOT = Path(tests.__path__[0]).parent
 TYPED = [line for line in LINES if not line.not_run]
 
 
-def told(*words: str, within: float) -> Any:
-    """Tell the story in namespaces of its own; its report."""
-    command = [*require_namespace(), "--net"]
-    for program, package in (("ip", "iproute2"), ("lsof", ""), ("curl", ""), ("git", "")):
-        require(program, package)
-    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
-        missing("a network namespace of its own needs root and a kernel that allows it")
-    # `pkill -f quantum` is to meet this, wherever the tests lie.
-    folder = Path(tempfile.mkdtemp(prefix="quantum-", dir="/tmp")).resolve()
-    try:
-        story = [sys.executable, "-m", "tests.acceptance.typing_lines", str(folder), *words]
-        ran = subprocess.run(
-            [*command, "sh", "-c", '"$@"; exit $?', "sh", *story],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    assert ran.returncode == 0, ran.stderr[-8000:]
-    report = json.loads(ran.stdout.splitlines()[-1])
+def story(*words: str, within: float) -> Any:
+    report = told("typing_lines", *words, within=within)
     for one in report["lines"]:
         print(f"{one['code']!s:>4} {one['seconds']:6.2f} s  {'later' if one['to_come'] else '     '}  {one['line']}")
     later = sum(one["to_come"] for one in report["lines"])
@@ -71,13 +42,13 @@ def check(report: Any, lines: Sequence[Line]) -> None:
 def test_lines_do_what_they_say() -> None:
     often = [line for line in TYPED if line.often]
     assert len(often) > 25
-    check(told("--short", within=110), often)
+    check(story("--short", within=110), often)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
 def test_every_line_as_printed_from_the_first_to_the_last() -> None:
-    check(told(within=380), TYPED)
+    check(story(within=380), TYPED)
 
 
 def test_no_line_was_left_out() -> None:
