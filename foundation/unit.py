@@ -24,7 +24,8 @@ from foundation.errors import Conflict, Kind, QuantumError
 from foundation.files import atomic_write
 from foundation.log import configure, get_logger
 from foundation.process_identity import identity_of
-from foundation.workspace import Workspace, WorkspaceLock, find_workspace, require_settled
+from foundation.settled import require_settled
+from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from foundation.backup_ids import require_backup_id
 from foundation.errors import Conflict, Denied, Invalid, NotFound
 from foundation.files import atomic_write, sync, sync_directory, write_all
 
-__all__ = ["StopFile", "StopOrder", "Workspace", "WorkspaceLock", "atomic_write", "find_workspace", "require_settled"]
+__all__ = ["StopFile", "StopOrder", "Workspace", "WorkspaceLock", "atomic_write", "find_workspace"]
 
 _CONFIG = Path("config", "agent_config.json")
 # 108 bytes with the closing NUL on Linux, 104 on macOS; the smaller one, so that a workspace works on both.
@@ -233,16 +233,6 @@ def find_workspace(environ: Mapping[str, str], cwd: Path) -> Workspace:
         f"Neither {start} nor a folder above it is a workspace: none has {_CONFIG}.",
         remedy="quantum init makes one here; QUANTUM_WORKSPACE names one elsewhere.",
     )
-
-
-def require_settled(workspace: Workspace) -> None:
-    """Raise Conflict, code `restore_unfinished`, where a restore was cut short: what lies there is no one state."""
-    if workspace.restore_journal.exists():
-        raise Conflict(
-            "restore_unfinished",
-            f"A restore of {workspace.root} was cut short, so nothing there may be opened yet.",
-            remedy="Any quantum command brings it to its end: quantum status",
-        )
 
 
 class WorkspaceLock:

@@ -13,10 +13,11 @@ from typing import Any
 from foundation.clock import SystemClock
 from foundation.database_key import key_from, read_with_keys
 from foundation.errors import Conflict
+from foundation.settled import require_settled
 from foundation.sqlite.connection import Location
 from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import Workspace, require_settled
+from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.domain.put_back import put_back, schedule_put_back
 from services.coordinator.domain.task import TaskState

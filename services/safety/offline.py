@@ -13,11 +13,12 @@ from typing import Any
 from foundation.clock import SystemClock
 from foundation.database_key import DatabaseKeys, key_from, read_with_keys
 from foundation.secrets import AUDIT_KEY, user_account
+from foundation.settled import require_settled
 from foundation.sqlite.connection import Location
 from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.database import Database
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import StopFile, Workspace, require_settled
+from foundation.workspace import StopFile, Workspace
 from services.safety.adapters import sqlite_audit
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.snapshots import WorkspaceSnapshots

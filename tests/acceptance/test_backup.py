@@ -59,7 +59,7 @@ class Submitting:
                 while sent < (perf_counter() - begun) * RATE:
                     all.create_task(self._submit(client))
                     sent += 1
-                await asyncio.sleep(0.002)
+                await asyncio.to_thread(self._over.wait, 0.002)
 
     async def _submit(self, client: CoordinatorClient) -> None:
         at = perf_counter()

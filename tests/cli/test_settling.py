@@ -14,7 +14,8 @@ import pytest
 
 from cli.settling import Journal, commit, settle
 from foundation.errors import Conflict
-from foundation.workspace import Workspace, WorkspaceLock, require_settled
+from foundation.settled import require_settled
+from foundation.workspace import Workspace, WorkspaceLock
 
 ROOT = Path(__file__).parents[2]
 
