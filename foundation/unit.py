@@ -24,6 +24,7 @@ from foundation.errors import Conflict, Kind, QuantumError
 from foundation.files import atomic_write
 from foundation.log import configure, get_logger
 from foundation.process_identity import identity_of
+from foundation.settled import require_settled
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 
 T = TypeVar("T")
@@ -66,8 +67,11 @@ def run_process(
         if serves:
             configure(name, system_log=workspace.system_log, debug=given.debug)
         if unit is None:
+            if serves:
+                require_settled(workspace)
             return work(workspace) or 0
         with _standing(name, record or name, workspace):
+            require_settled(workspace)
             return work(workspace) or 0
     except QuantumError as error:
         code = EXIT_CODES.get(error.kind, 1)
