@@ -43,11 +43,11 @@ def rotate_logs(workspace: Workspace, settings: LogSettings) -> Rotated:
         bytes_max=settings.logs_bytes_max,
         files_max=settings.agent_log_files_max,
     )
-    _, before = logs_now(workspace)
+    before = survey(str(workspace.logs))
     renamed = keeper.begin_anew()
     try:
         compressed = keeper.compress_all()
-        kept = keeper.look()
+        keeper.look()
     finally:
         keeper.close()
     seen = survey(str(workspace.logs))
@@ -55,7 +55,7 @@ def rotate_logs(workspace: Workspace, settings: LogSettings) -> Rotated:
         renamed=renamed,
         compressed=compressed,
         left=sum(not found.older.compressed for found in seen.older),
-        removed=kept.removed,
-        bytes_before=before,
+        removed=max(len(before.older) + renamed - len(seen.older), 0),
+        bytes_before=before.total_bytes,
         bytes_after=seen.total_bytes,
     )

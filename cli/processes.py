@@ -59,14 +59,14 @@ def process(pid: int) -> Process | None:
     return Process(pid, identity) if identity else None
 
 
-def descendants(parents: Iterable[Process]) -> list[Process]:
-    """All processes below these, at this moment."""
+def descendants(parents: Iterable[Process], *, deep: bool = True) -> list[Process]:
+    """All processes below these, at this moment; without `deep` their children alone."""
     import psutil
 
     found: dict[int, Process] = {}
     for parent in parents:
         try:
-            below = psutil.Process(parent.pid).children(recursive=True)
+            below = psutil.Process(parent.pid).children(recursive=deep)
         except psutil.Error:
             continue
         for child in below:

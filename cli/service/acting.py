@@ -14,7 +14,7 @@ from pathlib import Path
 from cli.authority import renew_identities
 from cli.processes import Process
 from cli.running import prove_gone, read_running, require_free_port, require_nothing_runs, targets
-from cli.service.manager import Manager, Standing, calling
+from cli.service.ports import Manager, Standing, calling
 from cli.service.rendering import values_of
 from cli.starting import UpSettings
 from cli.supervisor import last_words

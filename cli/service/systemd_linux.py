@@ -6,8 +6,8 @@ import getpass
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.service.manager import Answer, Call, Standing
 from cli.service.parts import PARTS, UPKEEP, Part
+from cli.service.ports import Answer, Call, Standing
 from cli.service.rendering import render_unit, template, written
 from foundation.errors import Unavailable
 from foundation.workspace import Workspace

@@ -10,6 +10,7 @@ from cli.options import dry_run_option, json_option
 from cli.printing import emit
 from cli.session import Session
 from foundation.quantities import format_size
+from foundation.settings import load
 
 
 @click.group()
@@ -73,7 +74,7 @@ def logs(session: Session, dry_run: bool, as_json: bool) -> None:
         else:
             click.echo(f"{count} logs would begin anew; all of them take {format_size(size)}. Nothing was changed.")
         return
-    done = rotate_logs(session.workspace, session.settings(LogSettings))
+    done = rotate_logs(session.workspace, load(LogSettings, workspace=session.workspace))
     if as_json:
         emit({"dry_run": False, **asdict(done), "undo": None})
         return

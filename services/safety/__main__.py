@@ -1,4 +1,4 @@
-"""Starts safety: `python -m services.safety [serve|provision|rekey] [--workspace PATH] [--debug]`."""
+"""Starts safety: `python -m services.safety [serve|provision|isolate|rekey] [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ from services.safety.app.alerts import Alerts
 from services.safety.app.audit import Audit
 from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
+from services.safety.app.isolate import isolate
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
 from services.safety.app.runners import Runners
@@ -210,6 +211,20 @@ async def provision_from(workspace: Workspace, text: str) -> int:
         )
 
 
+async def isolate_with(workspace: Workspace, text: str) -> int:
+    """Revoke every token but those of `text`; return how many were."""
+    keys, audit_key = _keys(workspace)
+    with _open(workspace, keys) as database:
+        return await isolate(
+            SqliteStore(database),
+            text,
+            actor=Actor(name=getuser(), source="quantum isolate, while the system was down"),
+            now=SystemClock().now(),
+            audit_key=audit_key,
+            checkpoint=FileCheckpoint(workspace.audit),
+        )
+
+
 async def change_key(workspace: Workspace) -> None:
     """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
     keys, audit_key = _keys(workspace)
@@ -254,6 +269,8 @@ def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
 def _do(verb: str, workspace: Workspace) -> None:
     if verb == "provision":
         print(f"{asyncio.run(provision_from(workspace, sys.stdin.read()))} new tokens")
+    elif verb == "isolate":
+        print(asyncio.run(isolate_with(workspace, sys.stdin.read())))
     elif verb == "rekey":
         asyncio.run(change_key(workspace))
     else:
@@ -264,7 +281,7 @@ def _do(verb: str, workspace: Workspace) -> None:
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "isolate", "rekey"), default="serve")
     add_options(parser)
     options = parser.parse_args()
     return run_process("safety", options, lambda workspace: _do(options.verb, workspace))

@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import psutil
 
-from cli.first_start import initialise
 from cli.processes import Process, process
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import EVERYTHING, TaskFilter, TaskState, TaskView
@@ -29,6 +28,7 @@ from foundation.own_python import child_environment
 from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, USER_TOKEN, open_secret_store, service_account, user_account
 from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
+from tests.acceptance.initialised import initialise_by_copy
 from tests.acceptance.runs import Runs
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -233,7 +233,7 @@ async def deployed(folder: Path, **settings: object) -> AsyncIterator[Deployment
     try:
         # The test itself looks for sockets where its services make them.
         with patch.dict(os.environ, XDG_RUNTIME_DIR=str(runtime)):
-            await asyncio.to_thread(initialise, root, environ)
+            await asyncio.to_thread(initialise_by_copy, root)
             deployment = Deployment(root, environ)
             try:
                 yield deployment

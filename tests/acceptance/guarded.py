@@ -29,29 +29,30 @@ class Merged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guarded:
-    """The repository of the project `demo`; the user's own things stand in `mine.txt` and `notes/`."""
+    """The repository of a project of its folder's name; the user's own things stand in `mine.txt` and `notes/`."""
 
     system: System
     folder: Path
 
     @classmethod
-    def make(cls, system: System, smoke: str = "sh smoke.sh", wishes: str = "") -> Guarded:
+    def make(cls, system: System, project: str = "demo", wishes: str = "") -> Guarded:
         """With hooks installed, a first commit on main, and the branches good, bad and slow, each one ahead of it.
 
         The smoke test runs `check.sh` of the tree under test: good and bad say exit 0 and exit 1 there, slow waits.
         """
         require("curl")
-        at = cls(system=system, folder=system.folder / "demo")
+        at = cls(system=system, folder=system.folder / project)
         at.folder.mkdir()
         at.git("init", "-q", "-b", "main")
-        words = ", ".join(f'"{word}"' for word in smoke.split())
-        at.commit({SMOKE: f'[merge]\nsmoke = [{words}]\ntimeout = "1m"\n{wishes}', "smoke.sh": ". ./check.sh\n"})
+        at.commit(
+            {SMOKE: f'[merge]\nsmoke = ["sh", "smoke.sh"]\ntimeout = "1m"\n{wishes}', "smoke.sh": ". ./check.sh\n"}
+        )
         at.commit({"check.sh": "exit 0\n", "mine.txt": "mine\n", "README.md": "first\n"})
         at.branch("good", {"good.txt": "good\n"})
         at.branch("bad", {"check.sh": "echo it is broken; exit 1\n"})
         at.branch("slow", {"check.sh": "sleep 0.6; echo slow and broken; exit 1\n"})
-        system.quantum("projects", "add", "demo", str(at.folder), code=0)
-        system.quantum("hooks", "install", "demo", code=0)
+        system.quantum("projects", "add", project, str(at.folder), code=0)
+        system.quantum("hooks", "install", project, code=0)
         return at
 
     def git(self, *arguments: str) -> str:
@@ -128,8 +129,8 @@ class Guarded:
         return sorted(str(path.relative_to(self.folder)) for path in (self.folder / ".git").rglob("*.lock"))
 
     def checks(self) -> list[Any]:
-        """Every check, newest first."""
-        checks: list[Any] = self.system.ask("merge", "list")["checks"]
+        """Every check of it, newest first."""
+        checks: list[Any] = self.system.ask("merge", "list", "--repo", str(self.folder))["checks"]
         return checks
 
     def check(self, check_id: str) -> Any:

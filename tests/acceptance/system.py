@@ -23,6 +23,7 @@ from cli.processes import Process, of_agents
 from cli.running import Running, end, read_running
 from foundation.clock import SystemClock
 from foundation.workspace import Workspace
+from tests.acceptance.initialised import initialise_by_copy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -131,8 +132,8 @@ class System:
         return started
 
     def init(self) -> System:
-        """`quantum init`."""
-        self.quantum("init", code=0)
+        """A workspace as after `quantum init`; see `initialised`."""
+        initialise_by_copy(self.root)
         return self
 
     def up(self, *words: str) -> System:

@@ -11,8 +11,8 @@ import pytest
 
 from cli.service.launchd_darwin import Launchd
 from cli.service.launchd_rules import faults
-from cli.service.manager import Answer
 from cli.service.parts import PARTS
+from cli.service.ports import Answer
 from cli.service.rendering import values_of
 from foundation.ids import random_bytes
 from foundation.tokens import mint

@@ -1,6 +1,6 @@
 """The coordinator's verbs on a store and a clock in hand; the test plays dispatch and safety."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -138,7 +138,7 @@ class StubCatalogue:
 class Desk:
     """All verbs wired as in `__main__`, and what a test needs to move tasks along."""
 
-    def __init__(self, store: Store, *, open_tasks_max: int = 1000) -> None:
+    def __init__(self, store: Store, *, open_tasks_max: int = 1000, refuse: Callable[[], None] = lambda: None) -> None:
         self.store = store
         self.clock = ManualClock()
         self.ids = SystemIds(self.clock)
@@ -148,7 +148,7 @@ class Desk:
         self.changes = Changes()
         self.announced: list[Task] = []
         self.changes.subscribe(self.announced.extend)
-        cap = OpenTasksCap(open_tasks_max)
+        cap = OpenTasksCap(open_tasks_max, refuse)
         rules = SubmitRules(timeout=timedelta(minutes=5), retries_max=3, keys_good_for=KEYS_GOOD_FOR)
         ids, clock, catalogue, changes = self.ids, self.clock, self.catalogue, self.changes
         self.submit = Submit(store, catalogue, changes, cap, rules, ids=ids, clock=clock)

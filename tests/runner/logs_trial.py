@@ -11,6 +11,7 @@ import hashlib
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from foundation.clock import SystemClock
@@ -75,7 +76,9 @@ async def write(folder: Path, run: int, agents: int, rate: int, quota: int, rota
                 logs.write(f"a{agent:03}", "task", text)
             took = clock.boottime() - before
             busy, slowest = busy + took, max(slowest, took)
-        await asyncio.sleep(TICK_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_SECONDS):
+                await stop.wait()
     logs.flush()
     keeper.close()
     passed = clock.boottime() - begun

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.gateway_address import GatewayAddress
 from cli.service.parts import PARTS, Part
 from foundation.clock import SystemClock
 from tests.units.looking import until
 from tests.units.place import Place
 from tests.units.user_systemd import UserSystemd
 
+SAFETY, COORDINATOR, RUNNER, GATEWAY = PARTS
 BACK_WITHIN_SECONDS = 10.0
 TASKS = 10
 
@@ -33,9 +36,15 @@ class Scene:
         """Its process, by the id that it has in there; 0 while there is none."""
         return int(self.manager.show(self.unit(part), "MainPID"))
 
+    def shown(self, name: str) -> dict[str, str]:
+        """One property of each unit, by the names of the parts."""
+        units = [self.unit(part) for part in PARTS]
+        lines = self.manager.systemctl("show", *units, f"--property={name}", "--value").split("\n\n")
+        return {part.name: line.strip() for part, line in zip(PARTS, lines, strict=True)}
+
     def states(self) -> dict[str, str]:
         """How systemd sees each unit."""
-        return {part.name: self.manager.show(self.unit(part), "ActiveState") for part in PARTS}
+        return self.shown("ActiveState")
 
     def limits(self, part: Part) -> dict[str, str]:
         """The soft limits of its process, by the kernel's own names."""
@@ -44,26 +53,42 @@ class Scene:
 
     def healthy(self) -> bool:
         """Whether every unit is active and the gateway is content."""
-        if set(self.states().values()) != {"active"}:
-            return False
-        return bool(self.place.quantum("status", "--json", code=None).document["health"] == "ok")
+        port = json.loads(self.place.workspace.config_file.read_bytes())["gateway_port"]
+        # The network is that of this test, too.
+        word = GatewayAddress("127.0.0.1", port).health(self.place.workspace)
+        return word == "ok" and set(self.states().values()) == {"active"}
 
-    def signal(self, parts: Iterable[Part], name: str) -> float:
-        """Send the processes of these units a signal and wait until everything is as it was; seconds that took.
+    def signal(self, parts: Iterable[Part], name: str, *, within: float = BACK_WITHIN_SECONDS) -> float:
+        """Send the processes of these units a signal and wait until others do their work; seconds that took.
 
         Fails when that takes longer than it may.
         """
-        before = {part: self.main_pid(part) for part in parts}
+        names = [part.name for part in parts]
+        before = self.shown("MainPID")
         clock = SystemClock()
         at = clock.boottime()
-        assert self.manager.run("kill", f"-{name}", *map(str, before.values())).code == 0
+        assert self.manager.run("kill", f"-{name}", *(before[part] for part in names)).code == 0
 
         def back() -> bool:
-            pids = {part: self.main_pid(part) for part in before}
-            return all(pids[part] not in (0, before[part]) for part in before) and self.healthy()
+            now = self.shown("MainPID")
+            return all(now[part] not in ("0", before[part]) for part in names) and self.healthy()
 
-        until(back, f"{', '.join(part.name for part in before)} back and healthy", within=BACK_WITHIN_SECONDS)
+        until(back, f"{', '.join(names)} back and healthy", within=within)
         return clock.boottime() - at
+
+    def alter(self, part: Part, *lines: str) -> None:
+        """Change a unit as its user would, by a drop-in."""
+        folder = Path(self.manager.environ["HOME"], ".config", "systemd", "user", f"{self.unit(part)}.d")
+        folder.mkdir(exist_ok=True)
+        (folder / "altered.conf").write_text("\n".join(("[Service]", *lines, "")))
+        self.manager.systemctl("daemon-reload")
+
+    def alter_back(self) -> None:
+        """Take every such change away."""
+        folder = Path(self.manager.environ["HOME"], ".config", "systemd", "user")
+        for one in folder.glob("*.d"):
+            shutil.rmtree(one)
+        self.manager.systemctl("daemon-reload")
 
     def submit(self, agent: str, count: int = TASKS) -> list[str]:
         """Submit an agent so many times; the tasks' ids."""

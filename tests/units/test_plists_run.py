@@ -20,8 +20,8 @@ from cli.processes import descendants, process
 from cli.running import read_running, wait_gone
 from cli.service.launchd_darwin import Launchd
 from cli.service.launchd_rules import faults
-from cli.service.manager import Answer
 from cli.service.parts import PARTS, UPKEEP
+from cli.service.ports import Answer
 from cli.service.rendering import values_of
 from foundation.clock import SystemClock
 from foundation.workspace import Workspace

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from cli.service.parts import PARTS
-from tests.units.looking import until
-from tests.units.place import make_place
-from tests.units.scene import TASKS, Scene
-from tests.units.user_systemd import UserSystemd, snapshot, user_systemd
+from tests.units.scene import RUNNER, TASKS, Scene
+from tests.units.user_systemd import snapshot
 
-SHORT_LEASES = {"lease_seconds": 4, "heartbeat_seconds": 1, "infrastructure_retry_seconds": 0.2}
 _RUN_TIME = (".quantum/", "logs/", "agent_status.json", "task_queue.json")
-
-
-@pytest.fixture(scope="module")
-def manager() -> Iterator[UserSystemd]:
-    with tempfile.TemporaryDirectory(prefix="qü ") as folder, user_systemd(Path(folder).resolve()) as made:
-        yield made
-
-
-@pytest.fixture
-def scene(manager: UserSystemd) -> Iterator[Scene]:
-    """A workspace of its own; its units are gone afterwards, whatever became of the test."""
-    with tempfile.TemporaryDirectory(prefix="qw ü ") as folder:
-        made = Scene(manager, make_place(Path(folder).resolve(), manager.run, **SHORT_LEASES))
-        try:
-            yield made
-        finally:
-            made.place.quantum("service", "uninstall", code=None)
 
 
 def home_of(scene: Scene) -> Path:
@@ -61,12 +37,9 @@ def test_installed_killed_stopped_and_gone_without_a_trace(scene: Scene) -> None
         assert int(limits["Max open files"]) >= 4096
 
     ids = scene.submit("noting")
-    seconds = scene.signal(PARTS, "KILL")
+    seconds = scene.signal([RUNNER], "KILL")
     begun = scene.ended_once(ids)
-    print(
-        f"all four killed at once: healthy after {seconds:.1f} s; "
-        f"{TASKS} tasks ended once, begun {sum(begun.values())} times"
-    )
+    print(f"runner killed: healthy after {seconds:.1f} s; {TASKS} tasks ended once, begun {sum(begun.values())} times")
     assert sum(begun.values()) > TASKS, "no task was lost with the runner, so nothing was tried"
 
     refused = place.quantum("up", "--detach", code=73)
@@ -97,6 +70,3 @@ def test_a_wrong_setting_is_a_sentence_and_no_second_start(scene: Scene) -> None
         assert "gateway_prot" in seen[part.name]["says"]
         assert scene.manager.show(scene.unit(part), "ExecMainStatus") == "78"
     assert place.workspace.system_log.read_text().count('"action": "does_not_start"') == len(PARTS)
-    place.configure(gateway_port=0, host_guard="off")
-    place.quantum("service", "start")
-    until(scene.healthy, "mended and started, it is healthy")

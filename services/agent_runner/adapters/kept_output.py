@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.files import give_back
+from foundation.masking import Forms, Masker
 from foundation.tokens import mask
-from services.agent_runner.domain.masking import Forms, Masker
 from services.agent_runner.domain.text import Cleaner, last_bytes
 from services.agent_runner.ports import AgentLogs, Output
 

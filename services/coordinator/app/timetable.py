@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.clock import Clock
-from foundation.errors import NotFound
+from foundation.errors import Invalid, NotFound
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.schedule import (
     NO_PAUSE,
@@ -91,6 +91,9 @@ class Timetable:
         """What `agent` or `agent@project` means. Raises NotFound with what there is."""
         agent, _, project = name.partition("@")
         spec = self._catalogue.find(agent)
+        if spec.schedule is None and spec.faults:
+            said = f"The manifest of “{spec.name}” ({spec.source}) has faults: {' '.join(spec.faults)}"
+            raise Invalid("agent_invalid", said)
         if spec.schedule is None:
             raise NotFound(
                 "no_schedule",

@@ -13,6 +13,8 @@ TAIL_LINES = 60
 TAIL_CHARACTERS_MAX = 8_000
 # These end what did nothing wrong: a person's word, a mode, a lease that was somebody else's by then.
 _NO_FAILURES = frozenset({FailureClass.CANCEL, FailureClass.POLICY})
+_IN_BYTES = frozenset({"memory", "output", "disk"})
+_IN_SECONDS = frozenset({"timeout", "idle_timeout", "cpu_time"})
 _NOT_ITS_OWN = frozenset({EndCause.FENCE, EndCause.HANDED_BACK})
 
 
@@ -90,7 +92,12 @@ def _ended_by(event: Ended) -> str:
 
 
 def _limit(limit: LimitUse) -> str:
-    return f"{limit.name} {limit.value:g} ({limit.enforcement})"
+    value = f"{limit.value:g}"
+    if limit.name in _IN_BYTES:
+        value = format_size(int(limit.value))
+    elif limit.name in _IN_SECONDS:
+        value = f"{value} s"
+    return f"{limit.name} {value} ({limit.enforcement})"
 
 
 def _moment(at: datetime) -> str:
