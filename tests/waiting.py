@@ -64,7 +64,7 @@ async def chance_moment(chance: random.Random, seconds_max: float) -> None:
 
 
 def slowness() -> float:
-    """How many times as long as its own work a process takes here and now; 1 where nothing else wants the processors."""
+    """How many times as long as its own work a process takes here and now; 1 where nothing else wants to run."""
     before, started = os.times(), CLOCK.boottime()
     for _ in range(5):
         subprocess.run([sys.executable, "-c", "import asyncio"], check=True, timeout=PATIENCE_SECONDS)

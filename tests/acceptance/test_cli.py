@@ -255,8 +255,7 @@ def test_stop_all_ends_twenty_tasks_and_holds_until_resume(make_system: Callable
 
 def running(system: System) -> int:
     """How many tasks run, as the coordinator counts them."""
-    counts: dict[str, int] = system.ask("queue", "stats")["counts"]
-    return counts["running"]
+    return int(system.ask("queue", "stats")["counts"]["running"])
 
 
 def test_stop_all_works_with_safety_killed_first(make_system: Callable[..., System]) -> None:
