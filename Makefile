@@ -8,7 +8,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 # The tests start Python by the thousand; without its bytecode on disk each would compile all of Quantum again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo run test test-long verify smoke proto lock bench clean
+.PHONY: help setup demo run test test-long verify smoke proto lock bench mac-report clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ lock:  ## choose versions again for every platform (needs uv)
 
 bench: $(READY)  ## measure against xargs, GNU parallel and raw SQLite; prints ratios
 	@$(BIN)/python -m benchmarks
+
+mac-report: $(READY)  ## on a Mac: try what was designed and not run; writes one file to send back
+	@$(BIN)/python -m tests.mac_report
 
 clean:  ## remove .venv and what checks leave behind; never a workspace's state
 	@rm -rf .venv build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -112,6 +112,16 @@ def restore_key(root: Path, key: str, environ: Mapping[str, str]) -> Initialised
     return Initialised(workspace=workspace, secrets=secrets.describe, recovery_key=None, made=tuple(made))
 
 
+def require_initialised(workspace: Workspace) -> None:
+    """Raise NotFound, with the line to type, for a workspace whose first start is still to come."""
+    if not (workspace.state / DONE).exists():
+        raise NotFound(
+            "not_initialised",
+            f"The first start of {workspace.root} is still to come.",
+            remedy=f"quantum init {workspace.root}",
+        )
+
+
 def readable(key: str) -> str:
     """A key in groups of eight, to be written down."""
     return "-".join(key[at : at + 8] for at in range(0, len(key), 8))

@@ -98,6 +98,11 @@ class Workspace:
         return self.state / "runtime.json"
 
     @property
+    def units(self) -> Path:
+        """The folder in which each process that a service manager runs writes down who it is; see foundation/unit."""
+        return self.state / "units"
+
+    @property
     def credentials(self) -> Path:
         """The folder of the file-based secret store."""
         return self.state / "credentials"
@@ -223,40 +228,49 @@ def find_workspace(environ: Mapping[str, str], cwd: Path) -> Workspace:
 class WorkspaceLock:
     """A lock that the operating system drops when its holder ends, however it ends; the file names it.
 
-    The file stays when the lock is given back: removing it would let two holders lock two files of one name.
+    A `shared` one is held by any number of processes at a time, which the file does not name, and by none beside one
+    that is not. The file stays when the lock is given back: removing it would let two holders lock two files of one
+    name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
+        self._shared = shared
         self._descriptor: int | None = None
 
-    def acquire(self) -> None:
-        """Takes the lock at once; raises Conflict, code `workspace_locked`, naming the one that has it."""
+    def acquire(self, *, wait: bool = False) -> None:
+        """Takes the lock at once, or with `wait` as soon as it is free.
+
+        Raises Conflict, code `workspace_locked`, naming the one that has it.
+        """
         if self._descriptor is not None:
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        how = fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             raise self._held() from None
         except OSError:
             os.close(descriptor)
             raise
-        os.ftruncate(descriptor, 0)
-        write_all(descriptor, f"{os.getpid()}\n".encode())
+        if not self._shared:
+            os.ftruncate(descriptor, 0)
+            write_all(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
 
     def release(self) -> None:
         """Gives the lock back; does nothing when it is not held."""
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            if not self._shared:
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
     def holder(self) -> int | None:
-        """The process that holds the lock now, None when nobody does."""
+        """The process that holds the lock for itself, None when nobody does."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -279,6 +293,12 @@ class WorkspaceLock:
 
     def _held(self) -> Conflict:
         holder = self.holder()
+        if holder is None and not self._shared:
+            return Conflict(
+                "workspace_locked",
+                f"Services of the operating system run in this workspace: they hold {self._path}.",
+                remedy="quantum service stop ends them; quantum service status shows them.",
+            )
         by = f"process {holder}" if holder else "another process"
         return Conflict(
             "workspace_locked",

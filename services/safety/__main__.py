@@ -1,4 +1,4 @@
-"""Starts safety: `python -m services.safety [serve|provision|rekey] [--workspace PATH] [--debug]`."""
+"""Starts safety: `python -m services.safety [serve|provision|isolate|rekey] [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import os
 import sys
 from datetime import timedelta
 from getpass import getuser
-from pathlib import Path
 
 from foundation.clock import SystemClock
 from foundation.database_key import DatabaseKeys, key_from, read_with_keys
-from foundation.errors import NotFound, QuantumError
+from foundation.errors import NotFound
 from foundation.ids import SystemRandomness, random_bytes
-from foundation.log import configure, get_logger
+from foundation.log import get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
@@ -23,7 +22,8 @@ from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
 from foundation.sqlite.database import Database
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import StopFile, Workspace, find_workspace
+from foundation.unit import add_options, run_process
+from foundation.workspace import StopFile, Workspace
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
@@ -59,6 +59,7 @@ from services.safety.app.alerts import Alerts
 from services.safety.app.audit import Audit
 from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
+from services.safety.app.isolate import isolate
 from services.safety.app.mode import Modes
 from services.safety.app.provision import provision
 from services.safety.app.runners import Runners
@@ -210,6 +211,20 @@ async def provision_from(workspace: Workspace, text: str) -> int:
         )
 
 
+async def isolate_with(workspace: Workspace, text: str) -> int:
+    """Revoke every token but those of `text`; return how many were."""
+    keys, audit_key = _keys(workspace)
+    with _open(workspace, keys) as database:
+        return await isolate(
+            SqliteStore(database),
+            text,
+            actor=Actor(name=getuser(), source="quantum isolate, while the system was down"),
+            now=SystemClock().now(),
+            audit_key=audit_key,
+            checkpoint=FileCheckpoint(workspace.audit),
+        )
+
+
 async def change_key(workspace: Workspace) -> None:
     """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
     keys, audit_key = _keys(workspace)
@@ -251,31 +266,25 @@ def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
     return {name: secret for name, secret in zip(names, found, strict=True) if secret is not None}
 
 
+def _do(verb: str, workspace: Workspace) -> None:
+    if verb == "provision":
+        print(f"{asyncio.run(provision_from(workspace, sys.stdin.read()))} new tokens")
+    elif verb == "isolate":
+        print(asyncio.run(isolate_with(workspace, sys.stdin.read())))
+    elif verb == "rekey":
+        asyncio.run(change_key(workspace))
+    else:
+        settings = load(SafetySettings, workspace=workspace)
+        run(lambda stop: serve(workspace, settings, stop))
+
+
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
-    parser.add_argument("--workspace", type=Path, help="the workspace's folder")
-    parser.add_argument("--debug", action="store_true", help="say more")
+    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "isolate", "rekey"), default="serve")
+    add_options(parser)
     options = parser.parse_args()
-    try:
-        workspace = (
-            Workspace(options.workspace.resolve()) if options.workspace else find_workspace(os.environ, Path.cwd())
-        )
-        if options.verb == "provision":
-            count = asyncio.run(provision_from(workspace, sys.stdin.read()))
-            print(f"{count} new tokens")
-            return 0
-        if options.verb == "rekey":
-            asyncio.run(change_key(workspace))
-            return 0
-        configure("safety", system_log=workspace.system_log, debug=options.debug)
-        settings = load(SafetySettings, workspace=workspace)
-        run(lambda stop: serve(workspace, settings, stop))
-    except QuantumError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_process("safety", options, lambda workspace: _do(options.verb, workspace))
 
 
 if __name__ == "__main__":

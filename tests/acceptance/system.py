@@ -57,22 +57,26 @@ class System:
     def make(cls, settings: Mapping[str, object]) -> System:
         """An empty folder and the environment for it; nothing is initialised yet."""
         folder = Path(tempfile.mkdtemp(prefix="qt-", dir="/tmp")).resolve()
+        environ = cls.environment(folder)
+        environ.update({f"QUANTUM_{name.upper()}": str(value) for name, value in settings.items()})
+        return cls(folder=folder, port=int(environ["QUANTUM_GATEWAY_PORT"]), environ=environ)
+
+    @staticmethod
+    def environment(folder: Path) -> dict[str, str]:
+        """Make what a system needs in its folder; the environment that keeps it to that folder, and to a free port."""
         (folder / "run").mkdir(mode=0o700)
         (folder / "ws").mkdir()
-        port = free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUANTUM_")}
-        environ = {
+        return {
             **inherited,
             "QUANTUM_KEYCHAIN": "file",
-            "QUANTUM_GATEWAY_PORT": str(port),
+            "QUANTUM_GATEWAY_PORT": str(free_port()),
             # Tests keep the machine busy, and the guard would rightly hold starts; its own tests switch it on.
             "QUANTUM_HOST_GUARD": "off",
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "XDG_STATE_HOME": str(folder / "state"),
             "PYTHONPATH": str(REPOSITORY),
-            **{f"QUANTUM_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        return cls(folder=folder, port=port, environ=environ)
 
     @property
     def root(self) -> Path:

@@ -148,6 +148,14 @@ class PlayedCoordinator:
         return Clearing(cleared=3, clearing_id="" if dry_run else "c1")
 
 
+class NoBudgets:
+    """No attempt has ended yet."""
+
+    async def list(self) -> tuple[Any, ...]:
+        """None."""
+        return ()
+
+
 @dataclass
 class PlayedSafety:
     """Holds breakers in a dictionary and remembers which were reset, and why."""
@@ -158,7 +166,7 @@ class PlayedSafety:
     mode_calls: list[tuple[str, str, str]] = field(default_factory=list)
     away: bool = False
     audit: Any = None
-    budgets: Any = None
+    budgets: Any = field(default_factory=lambda: NoBudgets())
     spend: Any = None
 
     async def get_mode(self) -> ModeStatus:
@@ -218,6 +226,7 @@ class PlayedAgent:
     queued: int = 0
     held_reason: str = ""
     last_task: TaskView | None = None
+    uses: tuple[str, ...] = ()
 
 
 class PlayedConnection:

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import Invalid, NotFound
+from services.coordinator.adapters.catalogue_document import document_of
 from services.coordinator.adapters.catalogue_files import BUILTIN, FileCatalogue
 
 DECLARED = '#!/bin/sh\n# /// script\n# [tool.quantum]\n# effects = "none"\n# ///\necho\n'
+
+
+_NOTHING = {"kind": "task", "aliases": [], "declared": True, "faults": [], "notices": []}
 
 
 class Files:
@@ -144,6 +148,37 @@ def test_links_that_lead_elsewhere_are_no_agents(files: Files, tmp_path: Path) -
     os.symlink("nowhere", files.agents / "broken.sh")
     os.symlink(tmp_path, files.agents / "folder")
     assert set(files.open().agents()) == {"real", "near"}
+
+
+def test_an_agent_toml_may_name_a_script_that_lies_elsewhere(files: Files, tmp_path: Path) -> None:
+    away = tmp_path / "away.sh"
+    files.put("far/agent.toml", f'script = "{away}"\neffects = "none"\n')
+    catalogue = files.open()
+    assert f"There is no script {away}." in catalogue.agents()["far"].faults[0]
+    away.write_text("#!/bin/sh\n")
+    assert catalogue.scan()
+    first = catalogue.agents()["far"]
+    assert (first.script, first.effects, first.faults) == (str(away), "none", ())
+    assert not catalogue.scan()
+    away.write_text("#!/bin/sh\necho changed\n")
+    assert catalogue.scan()
+    assert catalogue.agents()["far"].script_sha256 != first.script_sha256
+    away.unlink()
+    assert catalogue.scan()
+    assert catalogue.agents()["far"].faults
+
+
+def test_the_catalogue_can_be_read_by_who_proposes_manifests(files: Files) -> None:
+    files.put("good.sh", DECLARED)
+    files.put("bad.sh", DECLARED.replace("effects", "efects"))
+    document = document_of(files.agents)
+    faults = files.open().agents()["bad"].faults
+    assert faults
+    assert document["agents"] == [
+        {**_NOTHING, "name": "bad", "source": "agents/bad.sh", "script": "", "faults": list(faults)},
+        {**_NOTHING, "name": "good", "source": "agents/good.sh", "script": str(files.agents / "good.sh")},
+    ]
+    assert "hello" in str(document["builtin"])
 
 
 def test_a_folder_with_an_agent_toml_is_an_agent(files: Files) -> None:

@@ -38,6 +38,8 @@ class AgentFolder:
 
     def source(self, path: Path) -> str:
         """A file as shown to people."""
+        if not path.is_relative_to(self.path):
+            return str(path)
         shown = path.relative_to(self.path)
         return f"builtin:{shown}" if self.builtin else str(Path(self.path.name) / shown)
 
@@ -110,7 +112,8 @@ def _from_toml(found: Found) -> AgentSpec:
     script = _script_of(folder, manifest)
     if script is None:
         wanted = manifest.script or f"{folder.name}.*, run.* or main.*"
-        fault = f'There is no script {wanted} beside its {TOML}; name it with `script = "…"`.'
+        beside = "" if wanted.startswith("/") else f' beside its {TOML}; name it with `script = "…"`'
+        fault = f"There is no script {wanted}{beside}."
         return _spec(found.folder, found.path, folder.name, manifest, "", (), (fault,))
     spec = _from_script(found.folder, script, folder.name, manifest)
     assert spec is not None
@@ -118,7 +121,10 @@ def _from_toml(found: Found) -> AgentSpec:
 
 
 def _script_of(folder: Path, manifest: Manifest) -> Path | None:
-    """The script that an agent.toml is about: in its folder, or of its name beside the folder."""
+    """The script that an agent.toml is about: in its folder, of its name beside the folder, or where it says."""
+    if manifest.script.startswith("/"):
+        # Spelled out in full by whoever may write here: no link that somebody else put there decides what is run.
+        return Path(manifest.script) if stamp_of(Path(manifest.script)) is not None else None
     if manifest.script:
         named = folder / manifest.script
         return named if stamp_of(named) is not None and _leads_inside(str(named), os.path.realpath(folder)) else None
@@ -130,6 +136,15 @@ def _script_of(folder: Path, manifest: Manifest) -> Path | None:
                 if is_script(path.name, head, executable=executable):
                     return path
     return None
+
+
+def script_elsewhere(toml: Path) -> str:
+    """The whole path that an agent.toml names as its script, whether or not anything is there; empty for none."""
+    try:
+        named = manifest_of_toml(toml.read_bytes()[:HEAD_BYTES].decode()).script
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return named if named.startswith("/") else ""
 
 
 def _from_script(folder: AgentFolder, path: Path, name: str, manifest: Manifest | None) -> AgentSpec | None:
@@ -186,7 +201,6 @@ def _spec(
         source=folder.source(path),
         declared=manifest is not None,
         faults=faults,
-        notices=known.notices,
         effects=known.effects,
         timeout=known.timeout,
         idle_timeout=known.idle_timeout,

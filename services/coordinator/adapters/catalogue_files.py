@@ -14,6 +14,7 @@ from services.coordinator.adapters.agent_files import (
     Stamp,
     find_agents,
     read_agent,
+    script_elsewhere,
     stamp_of,
     text_that_travels,
 )
@@ -51,12 +52,21 @@ class FileCatalogue:
         """Look whether a file has come, gone or changed; say whether something has."""
         found = [each for folder in self._folders for each in find_agents(folder)]
         projects = stamp_of(self._projects_file)
-        stamps = ([(each.path, each.stamp, _beside(each)) for each in found], projects)
+        stamps = ([(each.path, each.stamp, _beside(each), self._elsewhere(each)) for each in found], projects)
         if stamps == self._stamps:
             return False
         self._now = self._build(found)
-        self._stamps = stamps
+        self._stamps = ([(each.path, each.stamp, _beside(each), self._elsewhere(each)) for each in found], projects)
         return True
+
+    def _elsewhere(self, found: Found) -> Stamp | None:
+        """The stamp of a script that an agent.toml names by its whole path; its folder's says nothing of it."""
+        if found.path.name != "agent.toml":
+            return None
+        known = self._read.get(found.path)
+        script = known[1].script if known is not None and known[1] is not None else ""
+        script = script or script_elsewhere(found.path)
+        return stamp_of(Path(script)) if script else None
 
     def reload(self) -> None:
         """Read every file again now."""
@@ -112,6 +122,9 @@ class FileCatalogue:
 
     def projects(self) -> Mapping[str, str]:
         return self._now.projects.folders
+
+    def repositories(self) -> Mapping[str, bool]:
+        return {name: Path(folder, ".git").exists() for name, folder in self._now.projects.folders.items()}
 
     def project_faults(self) -> Sequence[str]:
         return self._now.projects.faults

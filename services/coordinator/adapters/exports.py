@@ -14,6 +14,16 @@ Stamp = tuple[int, int, int]
 _log = get_logger("coordinator")
 
 
+def text_of(document: Mapping[str, object]) -> str:
+    """The document as it stands in its file."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def size_of(document: Mapping[str, object]) -> int:
+    """How many bytes a document takes in its file."""
+    return len(text_of(document).encode())
+
+
 class ExportFile:
     """One export. `remedy` names what to do instead of editing it."""
 
@@ -26,7 +36,7 @@ class ExportFile:
 
     def put(self, document: Mapping[str, object], *, now: datetime) -> bool:
         """Write the document if it is another than the last one; return whether it was written."""
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        text = text_of(document)
         if text == self._text and not self._failed:
             return False
         self._text = text

@@ -13,6 +13,7 @@ from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.sqlite_merges import SqliteMerges
 from services.coordinator.adapters.sqlite_records import SqliteRecords
 from services.coordinator.adapters.sqlite_retention import Retention, used_bytes
+from services.coordinator.adapters.sqlite_schedules import SqliteSchedules
 from services.coordinator.adapters.sqlite_tasks import SqliteTasks
 from services.coordinator.ports import StoreTransaction
 
@@ -21,13 +22,14 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-class SqliteTransaction(SqliteTasks, SqliteRecords, SqliteMerges):
+class SqliteTransaction(SqliteTasks, SqliteRecords, SqliteMerges, SqliteSchedules):
     """One work's view of the database; `finish` must be the last thing done with it."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         SqliteTasks.__init__(self, connection)
         SqliteRecords.__init__(self, connection)
         SqliteMerges.__init__(self, connection)
+        SqliteSchedules.__init__(self, connection)
 
     def prune(
         self,

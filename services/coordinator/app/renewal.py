@@ -25,10 +25,11 @@ from services.coordinator.app.holdings import Held, Holdings
 from services.coordinator.app.intake import outcome_of
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
+from services.coordinator.domain.error_report import report_of_loss
 from services.coordinator.domain.explain import SAFETY_UNREACHABLE
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.fleet import Parked
-from services.coordinator.domain.task import Task
+from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store, StoreTransaction
 
 log = get_logger("coordinator")
@@ -260,6 +261,8 @@ class Renewal:
             except Stale:
                 continue  # somebody else took it back first, or its result came in
             pairs.append((task, after))
+            if task.state is not TaskState.QUEUED and not task.cancel_requested:
+                tx.note_failed_attempt(report_of_loss(task, after, now))
             kind = FailureClass.CANCEL if task.cancel_requested else FailureClass.INFRASTRUCTURE
             outcomes.append(outcome_of(task, held.fence, kind, detail=after.reason, catalogue=self._catalogue, now=now))
         tx.save(pairs)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from services.coordinator.domain.manifest import Sandbox
+from services.coordinator.domain.schedule import Schedule
 
 CHECK_AGENT = "merge-check"
 """The built-in agent that does merge checks."""
@@ -34,7 +35,7 @@ class AgentSpec:
     retries: int = 0
     uses: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
-    schedule: str = ""
+    schedule: Schedule | None = None
     required: tuple[str, ...] = ()
     concurrency_max: int | None = None
     params_as_arguments: bool = False
