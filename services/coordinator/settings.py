@@ -60,6 +60,7 @@ class CoordinatorSettings:
     token_offline_seconds: float
     token_overlap_seconds: float
     coordinator_listen: str
+    backup_overdue_seconds: float
 
     def __post_init__(self) -> None:
         """Raises Invalid, code `bad_settings`, for a time zone that there is not."""
