@@ -238,3 +238,15 @@ async def test_two_coordinators_on_one_database_start_one_task_for_each_hour(tmp
     assert len(tasks) == len({task.created_at for task in tasks}) == sum(wins) == 39
     for store in stores:
         await store.close()
+
+
+async def test_a_time_that_comes_once_more_days_later_has_its_task_already(scheduled: Scheduled) -> None:
+    """The clock was right, went ahead for two days, and was put right: the key still stands for what it stood for."""
+    await scheduled.at(START)
+    [task] = await scheduled.at(START + HOUR)
+    await scheduled.desk.end(task)
+    [_, ahead] = await scheduled.at(START + timedelta(days=2))
+    await scheduled.desk.end(ahead)
+    await scheduled.at(START)
+    assert len(await scheduled.at(START + HOUR)) == 2
+    assert len(await scheduled.at(START + 2 * HOUR)) == 3
