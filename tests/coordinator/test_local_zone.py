@@ -23,17 +23,31 @@ from services.coordinator.settings import CoordinatorSettings
     ],
 )
 def test_it_is_where_localtime_leads(tmp_path: Path, target: str, zone: str) -> None:
-    link = tmp_path / "localtime"
-    link.symlink_to(target)
-    assert local_zone({}, link) == zone
+    (tmp_path / "localtime").symlink_to(target)
+    assert local_zone({}, tmp_path) == zone
 
 
 @pytest.mark.parametrize(
-    ("named", "zone"), [("Europe/Berlin", "Europe/Berlin"), (":Asia/Tokyo", "Asia/Tokyo"), ("CET-1CEST", "UTC")]
+    ("named", "zone"),
+    [
+        ("Asia/Tokyo", "Asia/Tokyo"),
+        (":Asia/Tokyo", "Asia/Tokyo"),
+        ("/usr/share/zoneinfo/Asia/Tokyo", "Asia/Tokyo"),
+        (":/etc/localtime", "Europe/Berlin"),
+        ("CET-1CEST", "Europe/Berlin"),
+        ("", "Europe/Berlin"),
+    ],
 )
 def test_what_tz_names_goes_before_it(tmp_path: Path, named: str, zone: str) -> None:
-    assert local_zone({"TZ": named}, tmp_path / "none") == zone
-    assert local_zone({}, tmp_path / "none") == "UTC"
+    (tmp_path / "localtime").symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    assert local_zone({"TZ": named}, tmp_path) == zone
+
+
+def test_where_localtime_is_a_copy_the_file_beside_it_says_whose(tmp_path: Path) -> None:
+    (tmp_path / "localtime").write_bytes(b"TZif2")
+    assert local_zone({}, tmp_path) == "UTC"
+    (tmp_path / "timezone").write_text("Europe/Berlin\n")
+    assert local_zone({}, tmp_path) == "Europe/Berlin"
 
 
 def test_a_setting_that_names_no_zone_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
