@@ -104,6 +104,7 @@ class Schedules:
                 await self._fire(entry, decision, now)
             case Pass():
                 await self._store.write(lambda tx: _pass(tx, entry, now))
+                self.problems.pop(entry.key, None)
             case Nothing():
                 return
 
