@@ -17,8 +17,8 @@ _PLUMBING = frozenset(
     {"PYTHONPATH", "VIRTUAL_ENV", "CI", "DEBUG", "TEST_MODE", "NO_COLOR", "DISPLAY", "EDITOR", "LD_LIBRARY_PATH"}
 )
 _BORING = re.compile(
-    r"^(?:[-=#*~_ ]*$|!|shellcheck|-\*-|vim:|author|copyright|licen[cs]e|created|version|date:|usage|auto-injected|pylint|"
-    r"flake8|noqa|type:|/// )",
+    r"^(?:[-=#*~_ ]*$|!|shellcheck|-\*-|vim:|author|\(c\)|created|version|date:|usage|auto-injected|pylint|flake8|noqa"
+    r"|type:|/// |\$Id)|copyright|licen[cs]e|permission is|redistribut|free software|general public|foundation, inc|source code form",
     re.IGNORECASE,
 )
 ENV_MAX = 20
@@ -214,7 +214,7 @@ def _of_python(text: str, about: dict[str, object], findings: list[Finding]) -> 
     }[kind]
     doc = (ast.get_docstring(script.tree) or "").strip().split("\n")[0].strip()
     uses = {finding.detail for finding in findings if finding.code == "paid-api"}
-    uses |= {"ollama"} if re.search(r"^\s*(?:import|from) ollama\b|:11434\b", text, flags=re.MULTILINE) else set()
+    uses |= {"ollama"} if re.search(r"^[ \t]*(?:import|from) ollama\b|:11434\b", text, flags=re.MULTILINE) else set()
     names = [name for name, _ in python_rules.wanted_names(script) if not patterns.SECRET_NAME.search(name)]
     return Observation(
         **about,  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 FILL = "\0"
 """Stands for each character within quotes in `bare`: no white space, and in no command's name."""
@@ -64,8 +65,9 @@ class ShellText:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of `code`."""
-        return self.code.split("\n")
+        """The lines of `code`, one for each line of `text`, also where two of them are one command."""
+        places = [-1, *self._breaks, len(self.text)]
+        return [self.code[start + 1 : stop] for start, stop in pairwise(places)]
 
 
 def read_shell(text: str) -> ShellText:

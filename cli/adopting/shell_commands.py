@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from cli.adopting.shell import Command, Loop, ShellText, read_shell, unquoted
 
@@ -237,18 +238,24 @@ _BEFORE = {
 
 def runs(command: Command) -> Iterator[tuple[str, ...]]:
     """The program that a command runs, with its arguments: as written, then without what only starts it."""
-    words = list(command.words)
+    return iter(_runs(command.words))
+
+
+@lru_cache(maxsize=65_536)
+def _runs(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    words, found = list(given), []
     while words and _ASSIGNMENT.match(words[0]):
         words.pop(0)
     while words:
-        yield (unquoted(words[0]).rpartition("/")[2], *words[1:])
+        found.append((unquoted(words[0]).rpartition("/")[2], *words[1:]))
         skipped = _BEFORE.get(unquoted(words[0]).rpartition("/")[2])
         if skipped is None:
-            return
+            break
         words.pop(0)
         while words and (words[0].startswith("-") or _ASSIGNMENT.match(words[0])):
             words.pop(0)
         del words[:skipped]
+    return tuple(found)
 
 
 def assignments(commands: tuple[Command, ...]) -> Iterator[tuple[str, str, Command]]:

@@ -9,10 +9,9 @@ from cli.adopting.defects import Finding
 from cli.adopting.patterns import SECRET_NAME
 from cli.adopting.shell import Command, Loop, unquoted
 from cli.adopting.shell_commands import runs
-from cli.adopting.shell_rules import _SERVICE_STARTS, SAYS, Script, _on
+from cli.adopting.shell_rules import _SERVICE_STARTS, Script, _on, defined_functions
 
 _PAUSES = re.compile(r"sleep|wait|backoff|inotify|fswatch|\bread\b|tail|delay|pause|nc\b|curl|accept|listen|poll|watch")
-_TESTS = frozenset({"[", "[[", "test", "case"})
 _OWN = re.compile(r"^\"?(?:\$0|\$\{0\}|\$BASH_SOURCE|\$\{BASH_SOURCE(?:\[0\])?\})\"?$")
 _SCRIPT_WORD = re.compile(r"\.(?:sh|py|bash|zsh)\"?$|\$\{?\w*(?:agent|script)\w*\}?\"?$", re.IGNORECASE)
 _MACOS = frozenset(
@@ -91,10 +90,19 @@ def restarts(script: Script) -> Iterator[Finding]:
                 yield _on(command, "restarts-others", "crontab")
         detached = command.background or any(program in ("nohup", "setsid", "exec") for program, *_ in programs)
         own = any(_OWN.match(word) for word in command.words[:4])
-        if own and detached and not re.search(r"BASH|EUID|id -u|--\w+", " ".join(command.conditions)):
-            yield _on(command, "restarts-itself")
+        if own and detached:
+            if not _becomes_once(script, command):
+                yield _on(command, "restarts-itself")
         elif detached and not own and programs:
             yield from _detached(command, programs)
+
+
+def _becomes_once(script: Script, command: Command) -> bool:
+    """Whether it goes on as itself under a condition, as who wants another shell or more rights does."""
+    if command.background or next(runs(command), ("",))[0] in ("nohup", "setsid"):
+        return False
+    line = script.shell.lines[command.line - 1]
+    return not command.loops and bool(command.conditions or re.search(r"&&|\|\|", line))
 
 
 def _detached(command: Command, programs: list[tuple[str, ...]]) -> Iterator[Finding]:
@@ -161,15 +169,19 @@ def rights(script: Script) -> Iterator[Finding]:
             yield Finding("runs-download", script.shell.line_of(match.start()))
 
 
+_COUNTED = re.compile(r"\$#\"?\s*(?:-lt|-le|-ne|-eq|<|!=|==|=)|-z\s+\"?\$\{?1\b|\(\(\s*\$#\s*[<=!]")
+
+
 def arguments(script: Script) -> Iterator[Finding]:
-    """Arguments by place without which it does not go on."""
+    """Arguments by place without which it ends at once."""
     for command in script.commands:
-        if command.function or not command.words or command.words[0] in _TESTS or command.words[0] in SAYS:
+        if command.function or not command.words:
             continue
-        guarded = any("$#" in said or re.search(r"\$\{?[1-9]", said) for said in command.conditions)
-        if not guarded and any(
-            re.search(r"(?<!\\)\$(?:[1-9]\b|\{[1-9](?::?\?[^}]*)?\})", word) for word in command.words
-        ):
+        line = script.shell.lines[command.line - 1]
+        under = command.conditions[-1] if command.conditions else line if re.search(r"&&|\|\|", line) else ""
+        demands = any(re.search(r"\$\{[1-9]:?\?", word) for word in command.words)
+        ends = command.words[0] in ("exit", "usage", "show_usage", "print_usage")
+        if demands or (ends and not command.loops and _COUNTED.search(under)):
             yield _on(command, "needs-arguments")
 
 
@@ -222,10 +234,17 @@ def portability(script: Script) -> Iterator[Finding]:
     """What one system has and another has not, unless the script looks first."""
     looked = set(re.findall(r"(?:command\s+-v|which|type(?:\s+-\w+)?|hash)\s+\"?([\w.-]+)", script.shell.code))
     both = script.shell.code
+    defined = set(defined_functions(script))
     for command in script.commands:
         for program, *rest in runs(command):
             found = _of_macos(program, rest) or _of_gnu(program, rest)
-            if found is None or program in looked or _on_one_system(command) or _other_form(found, program, both):
+            if (
+                found is None
+                or program in looked
+                or program in defined
+                or _on_one_system(command)
+                or _other_form(found, program, both)
+            ):
                 continue
             yield _on(command, found, " ".join([program, *rest][:2])[:40])
 

@@ -207,7 +207,7 @@ def _never_empty(value: str) -> bool:
 def state_files(script: Script) -> Iterator[Finding]:
     """Writes to task_queue.json and agent_status.json, which only the coordinator writes here."""
     named = (*patterns.EXPORTS, *(rf"${name}" for name in script.exports), *(f"${{{name}" for name in script.exports))
-    defined = set(_functions(script))
+    defined = set(defined_functions(script))
     for command in script.commands:
         program, *rest = next(runs(command), ("",))
         targets = [target for sign, target in command.redirects if ">" in sign]
@@ -236,7 +236,8 @@ def _which(script: Script, targets: list[str]) -> str:
     return next((name for name in patterns.EXPORTS if name in said), "")
 
 
-def _functions(script: Script) -> Iterator[str]:
+def defined_functions(script: Script) -> Iterator[str]:
+    """The names of the functions that it defines."""
     for match in re.finditer(r"^[ \t]*(?:function\s+)?([\w-]+)\s*\(\)", script.shell.bare, flags=re.MULTILINE):
         yield match[1]
 
@@ -274,7 +275,7 @@ def money(script: Script) -> Iterator[Finding]:
     for first, text in script.fed:
         for provider in sorted(patterns.providers_in(text)):
             yield Finding("paid-api", first, provider)
-        for match in re.finditer(r"^\s*(?:import|from)\s+(\w+)", text, flags=re.MULTILINE):
+        for match in re.finditer(r"^[ \t]*(?:import|from)\s+(\w+)", text, flags=re.MULTILINE):
             if match[1] in patterns.PAID_MODULES:
                 line = first + text.count("\n", 0, match.start(1))
                 yield Finding("paid-api", line, patterns.PAID_MODULES[match[1]])

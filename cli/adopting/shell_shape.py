@@ -209,7 +209,7 @@ def takes_options(script: Script) -> bool:
     """Whether it reads arguments like `--key value`."""
     return bool(
         re.search(
-            r"^\s*(?:-\w\s*\|\s*)?--[a-z][\w-]*\)\s*\n?[^\n]*(?:\n[^\n]*)?\$\{?2\b",
+            r"^[ \t]*(?:-\w\s*\|\s*)?--[a-z][\w-]*\)\s*\n?[^\n]*(?:\n[^\n]*)?\$\{?2\b",
             script.shell.code,
             flags=re.MULTILINE,
         )
