@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,18 +42,37 @@ def check(seed: int, tmp_path: Path) -> Counter[str]:
 
 
 def test_all_planted_are_named_and_none_invented(tmp_path: Path) -> None:
-    counts = check(1, tmp_path) + check(2, tmp_path)
-    print(f"{counts.total()} planted of {len(counts)} kinds in {2 * SCRIPTS} scripts, all named, none invented")
-    assert counts.total() == 2 * PLANTED
+    counts = check(1, tmp_path)
+    print(f"{counts.total()} planted of {len(counts)} kinds in {SCRIPTS} scripts, all named, none invented")
+    assert counts.total() == PLANTED
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_all_planted_are_named_on_fifty_seeds(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     for seed in range(100, 150):
         counts += check(seed, tmp_path)
     print(f"{counts.total()} planted of {len(counts)} kinds in {50 * SCRIPTS} scripts: {dict(counts.most_common())}")
     assert set(counts) == {*SHELL_LINES, *_SPECIAL}
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ws" / "agents").mkdir(parents=True)
+    closed = tmp_path / "s" / "closed.sh"
+    closed.parent.mkdir()
+    closed.write_text("#!/bin/sh\necho\n")
+    real = Path.open
+
+    def refuse(path: Path, *given: Any, **named: Any) -> Any:
+        # Root may read everything, so that the mode alone would not do.
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    [one] = surveyed(closed.parent, tmp_path / "ws").proposals
+    assert [defect.code for defect in one.defects] == ["unreadable"] and not one.name
 
 
 def test_every_code_can_be_planted_or_is_tried_elsewhere() -> None:
