@@ -218,6 +218,8 @@ class Command:
     """Reads from a pipe."""
     function: str = ""
     loops: tuple[Loop, ...] = ()
+    detached: bool = False
+    """Is within a loop or a subshell that as a whole goes on in the background."""
     conditions: tuple[str, ...] = ()
     """Texts of the `if`, `elif` and `case` conditions it stands under, outermost first."""
 

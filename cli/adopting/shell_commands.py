@@ -47,6 +47,8 @@ class _Parsing:
     braces: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     named: str = ""  # a function's name, before its brace
+    opened: list[int] = field(default_factory=list)  # how many commands there were when each subshell or loop began
+    closed: int = -1  # the same of the subshell or loop that has just ended
 
     def text(self, place: list[int]) -> str:
         return self.shell.code[place[0] : place[1]]
@@ -109,6 +111,7 @@ def _open(parsing: _Parsing, match: re.Match[str]) -> None:
         _descend(parsing, "f(", start)
     else:
         _end(parsing, "(")
+        parsing.opened.append(len(parsing.found))
         parsing.stack.append(("(", _Open()))
 
 
@@ -131,6 +134,7 @@ def _close(parsing: _Parsing, stop: int) -> None:
         _end(parsing, ")")
     parsing.now = outer
     if kind == "(":
+        parsing.closed = parsing.opened.pop() if parsing.opened else -1
         return
     if outer.wants:
         outer.redirects.append((outer.wants, [stop, stop]))
@@ -141,10 +145,16 @@ def _close(parsing: _Parsing, stop: int) -> None:
 
 def _end(parsing: _Parsing, sign: str) -> None:
     now, parsing.now = parsing.now, _Open(piped=sign in ("|", "|&"))
+    began, parsing.closed = parsing.closed, -1
+    if began >= 0 and not now.words:
+        _detach(parsing, began, sign)
     words = [parsing.text(place) for place in now.words]
     places = list(now.words)
     while words and (words[0] in _PASSED or words[0] in ("done", "fi", "esac", "}", "function", "case")):
         if _keyword(parsing, words, places):
+            if parsing.closed >= 0:
+                _detach(parsing, parsing.closed, sign)
+                parsing.closed = -1
             return
     if words and words[0] in _OPENERS:
         _open_loop(parsing, words, places)
@@ -161,6 +171,7 @@ def _keyword(parsing: _Parsing, words: list[str], places: list[list[int]]) -> bo
     elif word == "done":
         if parsing.loops:
             parsing.loops.pop()
+            parsing.closed = parsing.opened.pop() if parsing.opened else -1
         return True
     elif word in ("if", "case"):
         parsing.conditions.append(" ".join(words[1:]))
@@ -188,7 +199,14 @@ def _keyword(parsing: _Parsing, words: list[str], places: list[list[int]]) -> bo
 
 def _open_loop(parsing: _Parsing, words: list[str], places: list[list[int]]) -> None:
     line = parsing.shell.line_of(places[0][0])
+    parsing.opened.append(len(parsing.found))
     parsing.loops.append(Loop(words[0], tuple(words[1:]), line))
+
+
+def _detach(parsing: _Parsing, began: int, sign: str) -> None:
+    """What is behind a subshell or loop: with `&`, all of it goes on in the background."""
+    if sign == "&":
+        parsing.found[began:] = [replace(each, detached=True) for each in parsing.found[began:]]
 
 
 def _emit(parsing: _Parsing, now: _Open, words: list[str], places: list[list[int]], *, background: bool) -> None:

@@ -34,7 +34,14 @@ def loops_without_end(script: Script) -> Iterator[tuple[Loop, list[Command]]]:
     for (loop, function), commands in inside.items():
         if _ends(loop, commands) or (function and not _is_called(script, function)):
             continue
+        if all(command.detached for command in commands) and not waits(script):
+            continue
         yield loop, commands
+
+
+def waits(script: Script) -> bool:
+    """Whether it waits for what it has put into the background."""
+    return any(command.words[:1] == ("wait",) for command in script.commands)
 
 
 def _ends(loop: Loop, commands: list[Command]) -> bool:
@@ -120,6 +127,9 @@ def _detached(command: Command, programs: list[tuple[str, ...]]) -> Iterator[Fin
 
 def left(script: Script) -> Iterator[Finding]:
     """Processes that are let go of."""
+    let_go = {loop for command in script.commands if command.detached for loop in command.loops if loop.endless}
+    if not waits(script):
+        yield from (Finding("leaves-running", loop.line, "a loop in the background") for loop in let_go)
     for command in script.commands:
         program, *rest = next(runs(command), ("",))
         if (
@@ -178,7 +188,9 @@ def arguments(script: Script) -> Iterator[Finding]:
         if command.function or not command.words:
             continue
         line = script.shell.lines[command.line - 1]
-        under = command.conditions[-1] if command.conditions else line if re.search(r"&&|\|\|", line) else ""
+        # Under two conditions it is one of several commands that wants them.
+        under = command.conditions[0] if len(command.conditions) == 1 else ""
+        under = line if not command.conditions and re.search(r"&&|\|\|", line) else under
         demands = any(re.search(r"\$\{[1-9]:?\?", word) for word in command.words)
         ends = command.words[0] in ("exit", "usage", "show_usage", "print_usage")
         if demands or (ends and not command.loops and _COUNTED.search(under)):

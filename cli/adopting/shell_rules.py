@@ -180,6 +180,8 @@ def removals(script: Script) -> Iterator[Finding]:
 
 def _filled(script: Script, name: str, command: Command) -> bool:
     """Whether a variable is seen to hold something where it is used."""
+    if name in ("HOME", "PWD"):
+        return True
     text = script.shell.code[: command.at]
     guards = (
         rf"\$\{{{name}:\?",
