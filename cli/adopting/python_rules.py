@@ -261,9 +261,10 @@ def wanted_names(script: PythonScript) -> Iterator[tuple[str, int]]:
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value, call.lineno
     for node in script.nodes:
-        if isinstance(node, ast.Subscript) and _dotted(node.value) in ("os.environ", "environ"):
-            if isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Constant):
-                yield str(node.slice.value), node.lineno
+        if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+            continue
+        if _dotted(node.value) in ("os.environ", "environ") and isinstance(node.slice, ast.Constant):
+            yield str(node.slice.value), node.lineno
 
 
 def _environment(script: PythonScript) -> Iterator[Finding]:

@@ -20,7 +20,10 @@ _TOKEN = re.compile(
     r"|(?P<word>(?:(?<!\d)\d+(?![<>])|[^\s;|&()<>`])+)"
 )
 _OPENERS = frozenset({"while", "until", "for", "select"})
-_PASSED = frozenset({"then", "else", "do", "!", "time", "{", "if", "elif", "while", "until", "coproc"})
+_PASSED = frozenset(
+    {"then", "else", "do", "!", "time", "{", "if", "elif", "while", "until", "coproc", "function", "case"}
+)
+_CLOSERS = frozenset({"done", "fi", "esac", "}"})
 _NESTED = frozenset({"trap", "eval"})
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
 _DEPTH_MAX = 4
@@ -150,7 +153,7 @@ def _end(parsing: _Parsing, sign: str) -> None:
         _detach(parsing, began, sign)
     words = [parsing.text(place) for place in now.words]
     places = list(now.words)
-    while words and (words[0] in _PASSED or words[0] in ("done", "fi", "esac", "}", "function", "case")):
+    while words and words[0] in _PASSED | _CLOSERS:
         if _keyword(parsing, words, places):
             if parsing.closed >= 0:
                 _detach(parsing, parsing.closed, sign)
@@ -166,35 +169,33 @@ def _end(parsing: _Parsing, sign: str) -> None:
 def _keyword(parsing: _Parsing, words: list[str], places: list[list[int]]) -> bool:
     """Take a word of the grammar off the front; True when nothing of a command follows."""
     word = words[0]
+    if word in _CLOSERS:
+        _close_block(parsing, word)
+        return True
     if word in ("while", "until"):
         _open_loop(parsing, words, places)
-    elif word == "done":
-        if parsing.loops:
-            parsing.loops.pop()
-            parsing.closed = parsing.opened.pop() if parsing.opened else -1
-        return True
     elif word in ("if", "case"):
         parsing.conditions.append(" ".join(words[1:]))
     elif word in ("elif", "else") and parsing.conditions:
         parsing.conditions[-1] += " | " + (" ".join(words[1:]) if word == "elif" else "else")
-    elif word in ("fi", "esac"):
-        if parsing.conditions:
-            parsing.conditions.pop()
-        return True
     elif word == "{":
         parsing.braces.append(parsing.named)
         parsing.named = ""
-    elif word == "}":
-        if parsing.braces:
-            parsing.braces.pop()
-        return True
     elif word == "function" and len(words) > 1:
         parsing.named = words[1]
         del words[1], places[1]
-    elif word == "case":
-        return True
     del words[0], places[0]
     return word == "case"
+
+
+def _close_block(parsing: _Parsing, word: str) -> None:
+    if word == "done" and parsing.loops:
+        parsing.loops.pop()
+        parsing.closed = parsing.opened.pop() if parsing.opened else -1
+    elif word in ("fi", "esac") and parsing.conditions:
+        parsing.conditions.pop()
+    elif word == "}" and parsing.braces:
+        parsing.braces.pop()
 
 
 def _open_loop(parsing: _Parsing, words: list[str], places: list[list[int]]) -> None:

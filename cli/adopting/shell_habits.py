@@ -167,7 +167,7 @@ def rights(script: Script) -> Iterator[Finding]:
             ):
                 yield _on(command, "world-writable", " ".join(words)[:40])
             elif (
-                (program == "curl" and any(word == "--insecure" or re.fullmatch(r"-[a-zA-Z]*k[a-zA-Z]*", word) for word in words))
+                (program == "curl" and any(re.fullmatch(r"--insecure|-[a-zA-Z]*k[a-zA-Z]*", word) for word in words))
                 or (program == "wget" and "--no-check-certificate" in words)
                 or (program == "git" and "http.sslVerify=false" in words)
             ):  # fmt: skip
@@ -272,7 +272,7 @@ def _of_macos(program: str, rest: list[str]) -> str | None:
         or (program == "sed" and "-i" in rest and rest[rest.index("-i") + 1 : rest.index("-i") + 2] in (["''"], ['""']))
         or (program == "stat" and any(word.startswith("-f") for word in words[:1]))
         or (program == "date" and any(re.match(r"-v", word) for word in words[:2]))
-        or (program == "sysctl" and any(word.startswith(("hw.", "machdep.", "kern.boottime", "vm.swap")) for word in words))
+        or (program == "sysctl" and any(word.startswith(("hw.", "machdep.", "vm.swap")) for word in words))
         or (program == "security" and any(word.startswith(("find-", "add-")) for word in words))
         or (program == "open" and words[:1] == ["-a"])
         or (program == "md5" and bool(words))
@@ -327,9 +327,10 @@ def own_lines(script: Script) -> Iterator[Finding]:
     """Reads of its own text by line number."""
     for command in script.commands:
         for program, *rest in runs(command):
-            if program in ("sed", "head", "tail", "awk") and any(_OWN.match(word) for word in rest):
-                if any(re.search(r"\d", word) for word in rest if not _OWN.match(word)):
-                    yield _on(command, "reads-own-lines")
+            others = [word for word in rest if not _OWN.match(word)]
+            reads = program in ("sed", "head", "tail", "awk") and len(others) < len(rest)
+            if reads and any(re.search(r"\d", word) for word in others):
+                yield _on(command, "reads-own-lines")
 
 
 RULES: tuple[Callable[[Script], Iterator[Finding]], ...] = (

@@ -128,9 +128,9 @@ def kills(script: Script) -> Iterator[Finding]:
                 yield _on(command, "kill-by-port")
             elif program == "kill":
                 yield from _kill(script, command, said, from_file)
-        if {"$$", "$!"} & set(map(unquoted, command.words)) and _says_only(command):
-            if any("pid" in target.lower() for sign, target in command.redirects if ">" in sign):
-                yield _on(command, "pid-file")
+        pid_said = {"$$", "$!"} & set(map(unquoted, command.words)) and _says_only(command)
+        if pid_said and any("pid" in target.lower() for sign, target in command.redirects if ">" in sign):
+            yield _on(command, "pid-file")
 
 
 def _kill(script: Script, command: Command, said: str, from_file: set[str]) -> Iterator[Finding]:
@@ -256,9 +256,9 @@ def ports(script: Script) -> Iterator[Finding]:
                 yield _on(command, "port-fixed", match[1])
             follows = words[at + 1] if at + 1 < len(words) else ""
             option = re.fullmatch(r"--port=(\d{2,5})", word)
-            if option or (word in ("--port", "http.server", "-l") and re.fullmatch(r"\d{2,5}", follows)):
-                if word != "-l" or words[0] in ("nc", "ncat"):
-                    yield _on(command, "port-fixed", option[1] if option else follows)
+            before = word in ("--port", "http.server") or (word == "-l" and words[0] in ("nc", "ncat"))
+            if option or (before and re.fullmatch(r"\d{2,5}", follows)):
+                yield _on(command, "port-fixed", option[1] if option else follows)
 
 
 def secrets(script: Script) -> Iterator[Finding]:

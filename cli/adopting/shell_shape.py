@@ -140,7 +140,7 @@ def _substituted(script: Script, command: Command) -> bool:
 
 
 def pause_seconds(script: Script) -> tuple[int, int] | None:
-    """The line of the first loop without end, and the longest pause in it in seconds, 0 when that is not written out."""
+    """The line of the first loop without end, and the longest pause in it in seconds; 0: it is not written out."""
     for loop, commands in loops_without_end(script):
         longest = 0
         for command in commands:

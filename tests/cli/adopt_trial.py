@@ -1,4 +1,4 @@
-"""Applies or undoes an adoption in a process of its own and kills it at a given step: `… FOLDER WORKSPACE VERB STEP`."""
+"""Applies or undoes an adoption in a process of its own and kills it at a step: `… FOLDER WORKSPACE VERB STEP`."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def main() -> None:
     workspace = Workspace(root)
     if "unjournalled" in sys.argv:
         # The protection taken out: nothing is written down before the first file is touched.
-        remember, writing.atomic_write = writing._remember, lambda *given, **named: None  # type: ignore[assignment]
-        assert remember
+        setattr(writing, "atomic_write", lambda *given, **named: None)  # noqa: B010
     if verb == "apply":
         changes = [change_of(one, workspace.agents.resolve()) for one in surveyed(folder, root).adopted]
         kill_at(step)

@@ -1,5 +1,7 @@
 """Idioms of scripts that people really run: what each is, and what is and is not wrong with it."""
 
+# ruff: noqa: E501 - lines of shell stand here as they are
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -151,7 +151,7 @@ def run_trial(folder: Path, root: Path, verb: str, step: int, *more: str) -> int
 
 
 def kill_in_the_middle(tmp_path: Path, verb: str, steps: list[int], *more: str) -> tuple[int, int, int]:
-    """How often it was killed, how often that left something half done, and how often it was not as before at the end."""
+    """How often it was killed, how often that left something half done, and how often it was not as before then."""
     killed = half = wrong = 0
     for step in steps:
         workspace = workspace_at(tmp_path / f"{verb}{step}{''.join(more)}")

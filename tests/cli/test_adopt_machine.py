@@ -116,15 +116,20 @@ def test_files_of_cron_launchd_systemd_and_supervisors(script: Path, tmp_path: P
     assert [fault for fault in here.faults if "damaged.plist" in fault]
 
 
-async def test_a_process_that_runs_it_now_is_found_by_what_it_is(script: Path, tmp_path: Path) -> None:
-    script.write_text("#!/bin/sh\nread line\n")
-    neighbour = script.with_name("agent_build2.sh")
-    started = [
+def start(script: Path, neighbour: Path) -> list[subprocess.Popen[bytes]]:
+    """The script, a neighbour of nearly its name, one of Quantum's own tasks, and one that only names its folder."""
+    return [
         subprocess.Popen(["sh", "./agent_build.sh"], cwd=script.parent, stdin=subprocess.PIPE),
         subprocess.Popen(["sh", str(neighbour)], stdin=subprocess.PIPE),
         subprocess.Popen(["sh", str(script)], stdin=subprocess.PIPE, env={**os.environ, "QUANTUM_TASK_ID": "ours"}),
         subprocess.Popen([sys.executable, "-c", "input()", str(script.parent)], stdin=subprocess.PIPE),
     ]
+
+
+async def test_a_process_that_runs_it_now_is_found_by_what_it_is(script: Path, tmp_path: Path) -> None:
+    script.write_text("#!/bin/sh\nread line\n")
+    neighbour = script.with_name("agent_build2.sh")
+    started = start(script, neighbour)
     try:
         here = Machine(home=tmp_path, etc=tmp_path, crontab=lambda: "", processes=running_now)
         restarters = await eventually(lambda: found(here, script), "the process that runs it")

@@ -313,7 +313,7 @@ def _variable(name: str) -> bool:
 def _script(value: object) -> str:
     text = _text(4096)(value)
     absolute = isinstance(text, str) and text.startswith("/") and "\0" not in text
-    if not isinstance(text, str) or not text or not absolute and ("/" in text or text in (".", "..")):
+    if not isinstance(text, str) or not text or (not absolute and ("/" in text or text in (".", ".."))):
         raise _Wrong("must be the name of a file in the same folder, or a whole path that begins with /.")
     return text
 
