@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from foundation.errors import Denied
+from foundation.log_files import files_of, open_log
 
 Key = tuple[str, str, str, str]
 
@@ -68,10 +69,11 @@ def summed_up(logs: Path, *, since: datetime | None) -> Summary:
 
 
 def _texts(logs: Path) -> Iterator[str]:
-    for path in sorted(logs.glob("access.log*")):
+    for path in files_of(logs / "access.log"):
         try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                yield from file
+            with open_log(path) as file:
+                for line in file:
+                    yield line.decode(errors="replace")
         except PermissionError:
             raise Denied("log_not_yours", f"{path} is another user's.") from None
         except FileNotFoundError:

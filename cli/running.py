@@ -1,4 +1,4 @@
-"""What runs in a workspace, as its supervisor wrote it down, and how all of it is ended."""
+"""What runs in a workspace, as was written down at its start, and how all of it is ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from cli.gateway_address import GatewayAddress
 from cli.processes import Process, command_of, descendants, from_json
 from foundation.clock import Clock
 from foundation.errors import Conflict, Denied, Internal, Invalid
+from foundation.settings import load
 from foundation.workspace import Workspace, WorkspaceLock
 
 KILL_SECONDS = 5.0
@@ -22,11 +24,13 @@ KILL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What `runtime.json` says: where the gateway is, the supervisor, and each process by name, alive or not."""
+    """What was written down: where the gateway is, the supervisor, and each process by name, alive or not."""
 
     gateway: GatewayAddress
     supervisor: Process | None = None
     processes: Mapping[str, Process] = field(default_factory=dict)
+    units: bool = False
+    """Whether the service manager of the operating system keeps them, and not a supervisor of ours."""
 
     @property
     def alive(self) -> dict[str, Process]:
@@ -42,6 +46,15 @@ class Running:
 
 def read_running(workspace: Workspace) -> Running | None:
     """What was written down; None when nothing is, or nothing of it still runs. Raises Internal for a damaged file."""
+    for read in (_supervised, _units):
+        running = read(workspace)
+        if running is not None and running.alive:
+            return running
+    return None
+
+
+def _supervised(workspace: Workspace) -> Running | None:
+    """What `up` has written down."""
     try:
         document = json.loads(workspace.runtime.read_bytes())
     except FileNotFoundError:
@@ -49,21 +62,59 @@ def read_running(workspace: Workspace) -> Running | None:
     except PermissionError:
         raise  # another user's workspace: nothing of ours runs there, and nothing there is ours to remove
     except (OSError, ValueError) as error:
-        raise _unreadable(workspace, str(error)) from error
+        raise _unreadable(workspace.runtime, str(error)) from error
     try:
         supervisor = from_json({"up": document["supervisor"]})["up"] if document["supervisor"] else None
         gateway = GatewayAddress(str(document["host"]), int(document["port"]))
-        running = Running(gateway=gateway, supervisor=supervisor, processes=from_json(document["processes"]))
+        return Running(gateway=gateway, supervisor=supervisor, processes=from_json(document["processes"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(workspace, f"{type(error).__name__}: {error}") from error
-    return running if running.alive else None
+        raise _unreadable(workspace.runtime, f"{type(error).__name__}: {error}") from error
 
 
-def _unreadable(workspace: Workspace, why: str) -> Internal:
+def _units(workspace: Workspace) -> Running | None:
+    """What the processes that a service manager runs have written down, each for itself."""
+    records: dict[str, Mapping[str, object]] = {}
+    for path in sorted(workspace.units.glob("*.json")):
+        try:
+            records[path.stem] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue  # ended just now
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, str(error)) from error
+    if not records:
+        return None
+    try:
+        processes = from_json(records)
+        known = records.get("gateway", {})
+        gateway = (
+            GatewayAddress(str(known["host"]), int(str(known["port"]))) if "port" in known else _intended(workspace)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(workspace.units, f"{type(error).__name__}: {error}") from error
+    order = _last_started_first(processes)[::-1]
+    return Running(gateway=gateway, processes={name: processes[name] for name in order}, units=True)
+
+
+def _intended(workspace: Workspace) -> GatewayAddress:
+    """Where the gateway will be, as long as it has not said where it is."""
+    try:
+        settings = load(_Address, environ={}, workspace=workspace)
+    except Invalid:
+        return GatewayAddress("127.0.0.1", 0)  # nowhere: it will not start with these settings
+    return GatewayAddress(settings.gateway_host, settings.gateway_port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Address:
+    gateway_host: str
+    gateway_port: int
+
+
+def _unreadable(path: Path, why: str) -> Internal:
     return Internal(
         "runtime_unreadable",
-        f"{workspace.runtime} cannot be read ({why}), so that it is not known what runs.",
-        remedy=f"Look with `ps`, end what is left by its pid, and remove {workspace.runtime}.",
+        f"{path} cannot be read ({why}), so that it is not known what runs.",
+        remedy=f"Look with `ps`, end what is left by its pid, and remove {path}.",
     )
 
 
@@ -91,19 +142,26 @@ def end(workspace: Workspace, *, within: timedelta, clock: Clock) -> dict[str, P
     if running is None:
         return ended
     if running.supervisor is not None and running.supervisor.send(signal.SIGTERM):
-        _wait_gone([running.supervisor], within, clock)
+        wait_gone([running.supervisor], within, clock)
     for name in _last_started_first(running.processes):
         if running.processes[name].send(signal.SIGTERM):
-            _wait_gone([running.processes[name]], within, clock)
-    # A warden ends its own trees when its runner has gone; it is given its time too.
-    left = _wait_gone(list(ended.values()), within, clock)
-    for one in left:
-        one.send(signal.SIGKILL)
-    left = _wait_gone(left, timedelta(seconds=KILL_SECONDS), clock)
-    if left:
-        raise Internal("not_ended", f"These processes would not end: {', '.join(str(one.pid) for one in left)}.")
+            wait_gone([running.processes[name]], within, clock)
+    prove_gone(list(ended.values()), within, clock)
     workspace.runtime.unlink(missing_ok=True)
     return ended
+
+
+def prove_gone(ended: Sequence[Process], within: timedelta, clock: Clock) -> None:
+    """Wait for the end of these, kill what is left after that, and raise Internal naming what would not end.
+
+    A warden ends its own trees when its runner has gone; it is given its time too.
+    """
+    left = wait_gone(ended, within, clock)
+    for one in left:
+        one.send(signal.SIGKILL)
+    left = wait_gone(left, timedelta(seconds=KILL_SECONDS), clock)
+    if left:
+        raise Internal("not_ended", f"These processes would not end: {', '.join(str(one.pid) for one in left)}.")
 
 
 def _last_started_first(processes: Mapping[str, Process]) -> list[str]:
@@ -111,7 +169,8 @@ def _last_started_first(processes: Mapping[str, Process]) -> list[str]:
     return sorted(processes, key=lambda name: order.get(name, 1))
 
 
-def _wait_gone(processes: Sequence[Process], within: timedelta, clock: Clock) -> list[Process]:
+def wait_gone(processes: Sequence[Process], within: timedelta, clock: Clock) -> list[Process]:
+    """Wait until these have ended, at most so long; those that have not."""
     deadline = clock.boottime() + within.total_seconds()
     pause = threading.Event()
     left = [one for one in processes if one.alive()]
@@ -133,6 +192,12 @@ def require_nothing_runs(workspace: Workspace) -> None:
     running = read_running(workspace)
     if running is not None:
         left = ", ".join(f"{name} ({one.pid})" for name, one in running.alive.items())
+        if running.units:
+            raise Conflict(
+                "units_run",
+                f"Services of the operating system run in {workspace.root}: {left}.",
+                remedy="quantum service stop ends them; quantum service status shows them.",
+            )
         raise Conflict(
             "left_behind",
             f"Processes of an earlier start still run, whose supervisor was killed: {left}.",

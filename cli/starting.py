@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
 
-from cli.authority import renew_identities
 from cli.bell import Bell
 from cli.chore import Chore
 from cli.gateway_address import GatewayAddress
@@ -22,6 +21,7 @@ from cli.rotation import RotationSettings
 from cli.running import read_running, require_free_port, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, last_words, open_capped, programs
+from cli.upkeep import renew_certificates, rotate_tokens
 from foundation.errors import Internal, Invalid, Kind, QuantumError, TimedOut, for_kind
 from foundation.log import configure, get_logger
 from foundation.own_python import child_environment
@@ -32,7 +32,6 @@ log = get_logger("up")
 
 _END_SECONDS = 60
 ROTATION_PAUSE_SECONDS_MIN = 1.0
-ROTATION_SECONDS = 60.0
 RENEWAL_PAUSE_SECONDS = 6 * 3600.0
 _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGHUP: 129}
 """SIGTERM is how a service is ended as it should be: 0."""
@@ -141,7 +140,7 @@ def supervise(session: Session, plan: Plan, on_healthy: Callable[[], None], *, c
         rotation = Chore(
             name="Replacing tokens by new ones",
             pause_seconds=max(rotation_pause, ROTATION_PAUSE_SECONDS_MIN),
-            work=lambda: _rotate_tokens(plan),
+            work=lambda: _look_at_tokens(plan),
             due_at=session.clock.boottime() + ROTATION_PAUSE_SECONDS_MIN,
         )
         chore = Chore(
@@ -164,33 +163,13 @@ def _keep_identities(session: Session, plan: Plan) -> None:
             gateway.send(signal.SIGTERM)
 
 
+def _look_at_tokens(plan: Plan) -> None:
+    rotate_tokens(plan.workspace, plan.environ, log)
+
+
 def _renew_identities(session: Session, plan: Plan) -> list[str]:
-    """Certificates live for days and are renewed at half of that; the roles, none where nobody listens over TCP."""
-    written = renew_identities(
-        plan.workspace, session.secrets_of(plan.workspace), plan.environ, now=session.clock.now()
-    )
-    for one in written:
-        log.info(f"The {one.role} has a new certificate, good until {one.ends_at:%Y-%m-%d}.", action="identity_renewed")
-    return [one.role for one in written]
-
-
-def _rotate_tokens(plan: Plan) -> None:
-    """Replace what is old, in a process of its own: this one starts others and is never to load gRPC."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "--workspace", str(plan.workspace.root), "token", "rotate", "--all", "--due"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=ROTATION_SECONDS,
-        check=False,
-        env=child_environment(plan.environ),
-        cwd=plan.workspace.root,
-    )
-    if done.returncode != 0:
-        log.error(f"Tokens were not looked at: {done.stdout.strip()[-500:]}", action="rotation_failed")
-    elif said := done.stdout.strip():
-        log.info(said, action="tokens_rotated")
+    workspace = plan.workspace
+    return renew_certificates(workspace, session.secrets_of(workspace), plan.environ, log, now=session.clock.now())
 
 
 def detach(plan: Plan, timeout: timedelta) -> int:

@@ -52,7 +52,7 @@ def stop_everything(session: Session, reason: str) -> Stopped:
     """
     workspace, clock = session.workspace, session.clock
     started = clock.boottime()
-    order = StopFile(workspace.stop_file).write(who=_who(), why=reason, now=clock.now())
+    order = StopFile(workspace.stop_file).write(who=who(), why=reason, now=clock.now())
     before = of_agents(workspace.root)
     with ExitStack() as stack:
         connected, said = None, ""
@@ -79,7 +79,8 @@ def stop_everything(session: Session, reason: str) -> Stopped:
         )
 
 
-def _who() -> str:
+def who() -> str:
+    """Who sits here: user and host."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (OSError, KeyError):  # a uid without a name

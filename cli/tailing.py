@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from foundation.log_files import COMPRESSED, olders, open_log
+
 _BLOCK = 64 * 1024
 _LOOK_BACK_BYTES_MAX = 16 * 1024 * 1024
+_BEGINNING_BYTES = 64 * 1024
 
 
 class Tail:
@@ -17,12 +20,19 @@ class Tail:
         self._path = path
         self._descriptor = -1
         self._rest = b""
+        self._newest_then = ""  # of those that had been renamed before ours was opened
 
     def last(self, lines: int) -> list[bytes]:
-        """The last complete lines there are now; what comes later is for `more`."""
-        self._open(self._path)
-        if self._descriptor < 0:
-            return []
+        """The last complete lines there are now, also of the logs before this one; what comes later is for `more`."""
+        self._open()
+        whole = self._last_here(lines) if self._descriptor >= 0 else []
+        for path in reversed(self._older()):
+            if len(whole) >= lines:
+                break
+            whole = [*list(_whole(path))[len(whole) - lines :], *whole]
+        return whole[-lines:] if lines else []
+
+    def _last_here(self, lines: int) -> list[bytes]:
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
         start, text = end, b""
         while start > 0 and text.count(b"\n") <= lines and end - start < _LOOK_BACK_BYTES_MAX:
@@ -36,13 +46,16 @@ class Tail:
         """The lines that have come since; none when there are none."""
         yield from self._read()
         if self._renamed():
-            # What came between our last look and the renaming is read by now.
-            newer = self._newer()
-            self.close()
-            for path in (*newer, self._path):
-                self.close()
-                self._open(path)
-                yield from self._read()
+            # Whatever was written to ours before it was renamed is read by now, or stands there to be read.
+            yield from self._read()
+            before, then = self._descriptor, self._newest_then
+            self._open()  # first: what is renamed from here on is read under the name that it has here
+            for path in self._between(before, then):
+                yield from _whole(path)
+            if before >= 0:
+                os.close(before)
+            self._rest = b""
+            yield from self._read()
 
     def close(self) -> None:
         """Let the file go."""
@@ -50,24 +63,21 @@ class Tail:
             os.close(self._descriptor)
             self._descriptor, self._rest = -1, b""
 
-    def _newer(self) -> list[Path]:
-        """The logs that were renamed to .1, .2 … after ours, oldest first: under a flood it may be several at once."""
-        newer: list[Path] = []
-        ours = os.fstat(self._descriptor) if self._descriptor >= 0 else None
-        while ours is not None:
-            path = self._path.with_name(f"{self._path.name}.{len(newer) + 1}")
-            try:
-                found = path.stat()
-            except FileNotFoundError:
-                break
-            if os.path.samestat(found, ours):
-                break
-            newer.append(path)
-        return newer[::-1]
+    def _older(self) -> list[Path]:
+        """Those that were renamed before ours was opened."""
+        return [path for stamp, path in _stamped(self._path) if stamp <= self._newest_then]
 
-    def _open(self, path: Path) -> None:
+    def _between(self, before: int, then: str) -> list[Path]:
+        """The logs that were renamed after the one `before` and are not ours, oldest first: under a flood several."""
+        since = [path for stamp, path in _stamped(self._path) if stamp > then] if before >= 0 else []
+        first = next((number + 1 for number, path in enumerate(since) if _is(path, before)), 0)
+        last = next((number for number, path in enumerate(since) if _is(path, self._descriptor)), len(since))
+        return since[first:last]
+
+    def _open(self) -> None:
+        self._newest_then = max((stamp for stamp, _ in _stamped(self._path)), default="")
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._descriptor = -1
 
@@ -89,3 +99,33 @@ class Tail:
             return True
         ours = os.fstat(self._descriptor)
         return (now.st_dev, now.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+def _stamped(path: Path) -> list[tuple[str, Path]]:
+    """The logs that were renamed, the oldest first, each behind what tells its age."""
+    if not path.parent.is_dir():
+        return []
+    return [(older.stamp, path.with_name(older.name)) for older in olders(str(path)) if "-" in older.stamp]
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether a renamed log is the one that is open; one that was compressed since has the same beginning."""
+    if descriptor < 0:
+        return False
+    try:
+        if path.suffix != COMPRESSED:
+            return os.path.samestat(path.stat(), os.fstat(descriptor))
+        with open_log(path) as file:
+            beginning = file.read(_BEGINNING_BYTES)
+    except FileNotFoundError:
+        return False
+    return beginning == os.pread(descriptor, len(beginning), 0)
+
+
+def _whole(path: Path) -> Iterator[bytes]:
+    try:
+        with open_log(path) as file:
+            for line in file:
+                yield line.removesuffix(b"\n")
+    except FileNotFoundError:
+        return  # removed to make room

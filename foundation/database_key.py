@@ -10,7 +10,7 @@ from pathlib import Path
 from foundation.errors import Invalid, NotFound
 from foundation.secrets import DATABASE_KEY, next_key_account, user_account
 from foundation.secrets_apart import read_secrets_apart
-from foundation.sqlite.rekey import key_fits
+from foundation.sqlite.pages import key_fits
 from foundation.workspace import Workspace
 
 

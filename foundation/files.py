@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import sys
 import tempfile
 from pathlib import Path
+
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 
 # On macOS fsync leaves the data in the drive's own cache; this call does not. Absent elsewhere.
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
@@ -33,6 +37,17 @@ def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def give_back(descriptor: int, offset: int, size: int) -> None:
+    """Frees the blocks of a part of a file, which reads as zeros then; where the file system cannot, it just stays."""
+    if sys.platform == "linux":
+        _libc.fallocate(
+            ctypes.c_int(descriptor), ctypes.c_int(_PUNCH_HOLE_KEEP_SIZE), ctypes.c_long(offset), ctypes.c_long(size)
+        )
+
+
+_libc = ctypes.CDLL(None)
 
 
 def atomic_write(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:

@@ -102,7 +102,15 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "output_tail_bytes": _size("8MB", "1KB", "1GB", "output kept from the end of an attempt"),
         "output_line_bytes_max": _size("64KB", "80B", "1MB", "longer lines are cut"),
         "agent_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/agent_<name>.log is rotated"),
-        "agent_log_files_max": _integer(5, 1, 100, "rotated logs that are kept of each agent"),
+        "agent_log_files_max": _integer(20, 1, 1_000, "rotated logs that are kept of each agent"),
+        # Logs and disk: what all files of a kind may take together.
+        "logs_bytes_max": _size("2GB", "1MB", "1PB", "room that all of logs/ may take; the oldest go first"),
+        "attempt_files_bytes_max": _size("2GB", "1MB", "1PB", "room for outputs too long for a result; oldest first"),
+        "exports_bytes_max": _size("16MB", "64KB", "1GB", "room for each export; beyond it they list fewer tasks"),
+        "errors_bytes_max": _size("16MB", "64KB", "1GB", "room that logs/errors/ may take; the oldest go first"),
+        "errors_files_max": _integer(1_000, 1, 100_000, "files in logs/errors/, one for each failed attempt"),
+        "disk_free_bytes_min": _size("512MB", "0B", "1PB", "free disk below which no task is taken or started; 0: any"),
+        "disk_reserve_bytes": _size("32MB", "0B", "10GB", "room kept for results, given up when the disk is full"),
         "report_bytes_max": _size("1MB", "1KB", "16MB", "a larger report is refused"),
         # Lease and fence.
         "lease_seconds": _number(20, 0.2, 3_600, "how long a lease lasts without renewal"),
@@ -129,6 +137,10 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "export_interval_seconds": _number(1, 0.05, 3_600, "least pause between two exports of the same file"),
         "export_open_tasks_max": _integer(1_000, 0, 100_000, "open tasks in task_queue.json"),
         "export_ended_tasks_max": _integer(100, 0, 100_000, "ended tasks in task_queue.json"),
+        # Schedules.
+        "schedule_timezone": _text(
+            "", "time zone of schedules that name none, like Europe/Berlin; empty: the machine's"
+        ),
         # Breakers.
         "breaker_consecutive_failures": _integer(3, 1, 1_000, "consecutive failures that open a breaker"),
         "breaker_window": _integer(20, 1, 62, "last outcomes of which the failure share is taken"),
@@ -161,6 +173,17 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "token_cache_seconds": _number(1, 0, 60, "how long a verified token is not asked for again"),
         "token_offline_seconds": _number(900, 0, _DAY, "how long a token stays good while safety is out of reach"),
         "revocation_beat_seconds": _number(0.25, 0.01, 60, "pause between the beats of the revocation stream"),
+        # Backups.
+        "backup_folder": _text("", "where backups lie, from the workspace's folder; empty: in .quantum/backups"),
+        "backup_daily": _integer(7, 0, 3_660, "days of which the last good backup is kept"),
+        "backup_weekly": _integer(4, 0, 520, "weeks of which the last good backup is kept"),
+        "backup_monthly": _integer(6, 0, 120, "months of which the last good backup is kept"),
+        "backup_bytes_max": _size(
+            "20GB", "1MB", "1PB", "room that backups may take; the last good one stays in any case"
+        ),
+        "backup_overdue_seconds": _number(
+            30 * 3_600, 60, 365 * _DAY, "age of the last good backup that raises an alert"
+        ),
         # Beyond this machine. Every port of these speaks TLS 1.3 alone.
         "coordinator_listen": _text("", "address and port on which the coordinator listens beside its socket"),
         "safety_listen": _text("", "address and port on which safety listens beside its socket"),
@@ -177,7 +200,7 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "gateway_threads": _integer(32, 9, 1_000, "blocking threads; event streams take all but eight"),
         "gateway_drain_seconds": _number(8, 1, 600, "how long open requests may go on once the gateway is stopped"),
         "access_log_bytes_max": _size("10MB", "64KB", "1GB", "size at which logs/access.log is rotated"),
-        "access_log_files_max": _integer(5, 1, 100, "rotated access logs that are kept"),
+        "access_log_files_max": _integer(20, 1, 1_000, "rotated access logs that are kept"),
         "http_timeout_seconds": _number(30, 0.1, 3_600, "deadline of one request on its way through the services"),
         "connection_pool": _integer(5, 1, 100, "connections that a client of the gateway keeps open"),
     }

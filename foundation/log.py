@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.handlers
-import os
 import sys
 from datetime import UTC, datetime
-from io import TextIOWrapper
 from pathlib import Path
-from typing import cast
 
+from foundation.log_files import LogFile
 from foundation.tokens import mask
+
+SYSTEM_LOG_BYTES_MAX = 10 << 20
+"""The size at which `logs/system.log` is renamed; `SYSTEM_LOG_FILES_MAX` of those that were are kept."""
+SYSTEM_LOG_FILES_MAX = 20
 
 _ROOT = "quantum"
 _EXTRA = "quantum_fields"
@@ -76,10 +77,7 @@ def configure(service: str, *, system_log: Path | None, debug: bool) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger(_ROOT).setLevel(logging.DEBUG if debug else logging.INFO)
     if system_log is not None:
-        system_log.parent.mkdir(parents=True, exist_ok=True)
-        # One write per line on a file opened for appending: several processes share it without tearing lines.
-        # Watched: when log rotation has renamed it, the next line goes to a new one.
-        lines = _PrivateFile(system_log, encoding="utf-8")
+        lines = _SharedLog(system_log)
         lines.setFormatter(_JsonLines(service))
         root.addHandler(lines)
     if system_log is None or debug or sys.stderr.isatty():
@@ -88,19 +86,32 @@ def configure(service: str, *, system_log: Path | None, debug: bool) -> None:
         root.addHandler(text)
 
 
-def open_private(path: str, flags: int) -> int:
-    """For `open(…, opener=…)`: a file that is made by this is its user's alone (0600)."""
-    return os.open(path, flags, 0o600)
+class _SharedLog(logging.Handler):
+    """One write per line on a log that several processes share; what a full disk does not take is counted and said."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = LogFile(path, bytes_max=SYSTEM_LOG_BYTES_MAX, files_max=SYSTEM_LOG_FILES_MAX, stays_open=True)
+        self._missing = 0
 
-class _PrivateFile(logging.handlers.WatchedFileHandler):
-    """What the services did is for their user alone, as are the outputs that lie beside it."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append the record's line."""
+        try:
+            line = self.format(record)
+            if self._missing:
+                line = line[:-1] + f', "lines_missing_before": {self._missing}}}'
+            self._log.append(f"{line}\n".encode(errors="backslashreplace"))
+            self._missing = 0
+        except OSError:
+            self._missing += 1
+        except Exception:  # noqa: BLE001 - a line that cannot be made must not end what it is about
+            self.handleError(record)
 
-    def _open(self) -> TextIOWrapper:
-        opened = open(  # noqa: SIM115 - the handler closes it
-            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=open_private
-        )
-        return cast(TextIOWrapper, opened)  # the mode is one for text
+    def close(self) -> None:
+        """Let the file go."""
+        self._log.close()
+        super().close()
 
 
 class _JsonLines(logging.Formatter):

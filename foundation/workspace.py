@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from foundation.backup_ids import require_backup_id
 from foundation.errors import Conflict, Denied, Invalid, NotFound
 from foundation.files import atomic_write, sync, sync_directory, write_all
 
@@ -93,9 +94,23 @@ class Workspace:
         return self.state / "STOP"
 
     @property
+    def restore_journal(self) -> Path:
+        """JSON of a restore that has begun to take place; while it is there, no database here may be opened."""
+        return self.state / "restore.json"
+
+    def making(self, backup_id: str) -> Path:
+        """The folder in which a backup is put together, mode 0700. Raises Invalid for what is no id of one."""
+        return self.state / "backups" / f".making-{require_backup_id(backup_id)}"
+
+    @property
     def runtime(self) -> Path:
         """JSON that `up` writes: the processes' ids and the gateway's port."""
         return self.state / "runtime.json"
+
+    @property
+    def units(self) -> Path:
+        """The folder in which each process that a service manager runs writes down who it is; see foundation/unit."""
+        return self.state / "units"
 
     @property
     def credentials(self) -> Path:
@@ -223,40 +238,49 @@ def find_workspace(environ: Mapping[str, str], cwd: Path) -> Workspace:
 class WorkspaceLock:
     """A lock that the operating system drops when its holder ends, however it ends; the file names it.
 
-    The file stays when the lock is given back: removing it would let two holders lock two files of one name.
+    A `shared` one is held by any number of processes at a time, which the file does not name, and by none beside one
+    that is not. The file stays when the lock is given back: removing it would let two holders lock two files of one
+    name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
+        self._shared = shared
         self._descriptor: int | None = None
 
-    def acquire(self) -> None:
-        """Takes the lock at once; raises Conflict, code `workspace_locked`, naming the one that has it."""
+    def acquire(self, *, wait: bool = False) -> None:
+        """Takes the lock at once, or with `wait` as soon as it is free.
+
+        Raises Conflict, code `workspace_locked`, naming the one that has it.
+        """
         if self._descriptor is not None:
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        how = fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             raise self._held() from None
         except OSError:
             os.close(descriptor)
             raise
-        os.ftruncate(descriptor, 0)
-        write_all(descriptor, f"{os.getpid()}\n".encode())
+        if not self._shared:
+            os.ftruncate(descriptor, 0)
+            write_all(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
 
     def release(self) -> None:
         """Gives the lock back; does nothing when it is not held."""
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            if not self._shared:
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
     def holder(self) -> int | None:
-        """The process that holds the lock now, None when nobody does."""
+        """The process that holds the lock for itself, None when nobody does."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -279,6 +303,12 @@ class WorkspaceLock:
 
     def _held(self) -> Conflict:
         holder = self.holder()
+        if holder is None and not self._shared:
+            return Conflict(
+                "workspace_locked",
+                f"Services of the operating system run in this workspace: they hold {self._path}.",
+                remedy="quantum service stop ends them; quantum service status shows them.",
+            )
         by = f"process {holder}" if holder else "another process"
         return Conflict(
             "workspace_locked",

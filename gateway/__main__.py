@@ -6,44 +6,32 @@ import argparse
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-from foundation.errors import Kind, QuantumError
+from foundation import notify
 from foundation.identity import IdentityFile
-from foundation.log import configure, get_logger
+from foundation.log import get_logger
 from foundation.settings import load
-from foundation.workspace import Workspace, find_workspace
+from foundation.unit import add_options, run_process, until_free, write_record
+from foundation.workspace import Workspace
 from gateway.address import address_of
+from gateway.beating import beat_while_it_answers
 from gateway.draining import Drain
 from gateway.listening import claim_port
 from gateway.settings import GatewaySettings
 
-EXIT_CODES = {Kind.INVALID: 78, Kind.NOT_FOUND: 78, Kind.CONFLICT: 69, Kind.DENIED: 77}
-"""As in sysexits.h: a configuration that is not right, something that is taken, rights that are missing."""
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the gateway until SIGTERM or SIGINT; the exit code is 0, or one of `EXIT_CODES`, or 1."""
+    """Runs the gateway until SIGTERM or SIGINT; the exit code is 0, or that of an error in foundation/unit."""
     parser = argparse.ArgumentParser(prog="python -m gateway", description="The HTTP gateway of a workspace.")
-    parser.add_argument("--workspace", type=Path, help="default: QUANTUM_WORKSPACE, else the nearest one upwards")
-    parser.add_argument("--debug", action="store_true", help="say more, on standard error")
+    add_options(parser)
     given = parser.parse_args(arguments)
-    try:
-        if given.workspace is None:
-            workspace = find_workspace(os.environ, Path.cwd())
-        else:
-            workspace = Workspace(given.workspace.resolve())
-        settings = load(GatewaySettings, workspace=workspace)
-        configure("gateway", system_log=workspace.system_log, debug=given.debug)
-        serve(workspace, settings)
-    except QuantumError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return EXIT_CODES.get(error.kind, 1)
-    return 0
+    return run_process(
+        "gateway", given, lambda workspace: serve(workspace, load(GatewaySettings, workspace=workspace), given.unit)
+    )
 
 
-def serve(workspace: Workspace, settings: GatewaySettings) -> None:
-    """Takes the port and serves until told to stop.
+def serve(workspace: Workspace, settings: GatewaySettings, unit: str | None) -> None:
+    """Takes the port and serves until told to stop; as a unit it waits for a port that somebody else has.
 
     Raises Conflict or Denied when the port cannot be had, NotFound beyond loopback without an identity.
     """
@@ -51,8 +39,10 @@ def serve(workspace: Workspace, settings: GatewaySettings) -> None:
     identity = IdentityFile(workspace.identity("gateway")) if wanted.tls else None
     if identity is not None:
         identity.current()
-    port, held = claim_port(wanted.host, wanted.port)
+    port, held = until_free(unit, "gateway", lambda: claim_port(wanted.host, wanted.port))
     address = replace(wanted, port=port)
+    if unit is not None:
+        write_record(workspace, "gateway", host=wanted.host, port=port)
     # Only now what takes time to load, so that a port in use is said at once.
     from gateway.server import Server
     from gateway.wiring import wire
@@ -62,6 +52,8 @@ def serve(workspace: Workspace, settings: GatewaySettings) -> None:
     def listening() -> None:
         where = f"{address.scheme}://{address.hosts[0]}"
         log.info(f"The gateway answers on {where}.", action="gateway_listening", port=port)
+        notify.ready(f"Answers on {where}.")
+        beat_while_it_answers(address, drain)
 
     app = wire(workspace, settings, address=address, drain=drain)
     server = Server(settings, address, identity, drain=drain, listening=listening)

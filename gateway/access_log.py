@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-import logging.handlers
+import threading
 from datetime import datetime, timedelta
-from io import TextIOWrapper
 from pathlib import Path
-from typing import cast
 
-from foundation.log import open_private
+from foundation.log_files import LogFile
 from foundation.tokens import mask
-
-
-class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """Who asked for what is for the system's user alone."""
-
-    def _open(self) -> TextIOWrapper:
-        opened = open(  # noqa: SIM115 - the handler closes it
-            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=open_private
-        )
-        return cast(TextIOWrapper, opened)  # the mode is one for text
 
 
 class AccessLog:
@@ -29,7 +16,9 @@ class AccessLog:
 
     def __init__(self, path: Path, *, bytes_max: int, files_max: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._handler = _PrivateFile(path, maxBytes=bytes_max, backupCount=files_max, encoding="utf-8")
+        self._file = LogFile(path, bytes_max=bytes_max, files_max=files_max, stays_open=True)
+        self._one_at_a_time = threading.Lock()
+        self._missing = 0
 
     def write(
         self,
@@ -57,8 +46,19 @@ class AccessLog:
             },
             ensure_ascii=False,
         )
-        self._handler.handle(logging.makeLogRecord({"msg": "%s", "args": (mask(line),), "levelno": logging.INFO}))
+        data = f"{mask(line)}\n".encode(errors="backslashreplace")
+        with self._one_at_a_time:
+            # A full disk keeps no request from its answer; how many are missing is said by the next that has room.
+            try:
+                if self._missing:
+                    missing = json.dumps({"missing": self._missing})
+                    data = f"{missing}\n".encode() + data
+                self._file.append(data)
+                self._missing = 0
+            except OSError:
+                self._missing += 1
 
     def close(self) -> None:
         """Closes the file."""
-        self._handler.close()
+        with self._one_at_a_time:
+            self._file.close()

@@ -14,6 +14,7 @@ from granian.constants import Interfaces, Loops, SSLProtocols
 from granian.log import LogLevels
 from granian.server.mt import MTServer
 
+from foundation import notify
 from foundation.errors import Internal, QuantumError
 from foundation.handshake import prove_no_tls_1_2
 from foundation.identity import IdentityFile
@@ -79,6 +80,7 @@ class Server(MTServer):
 
     def shutdown(self, exit_code: int = 0) -> None:
         """Ends open streams, then stops serving."""
+        notify.stopping()
         self._drain.begin()
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 

@@ -55,7 +55,7 @@ def running_now() -> Sequence[Running]:
     """Every process that this user may look at, but those of Quantum's own tasks and those above this one."""
     import psutil
 
-    from cli.processes import identity_of
+    from foundation.process_identity import identity_of
 
     found = []
     spared = {os.getpid(), *(above.pid for above in psutil.Process().parents())}

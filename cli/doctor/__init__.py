@@ -1,1 +1,1 @@
-"""What `quantum doctor` looks at: the installation, and whether each protection is on."""
+"""What `quantum doctor` looks at: the machine, the workspace's files and keys, and what runs."""

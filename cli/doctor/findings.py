@@ -1,92 +1,75 @@
-"""What `quantum doctor` says: how one thing was found, or whether one protection is on, and what to do."""
+"""What `quantum doctor` says: one line per part, how it was found, and the one line that mends it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from pathlib import Path
 
-from foundation.errors import QuantumError
-
-F = TypeVar("F")
+UP = "quantum up --detach"
 
 
 class Mark(StrEnum):
-    """How a check went."""
+    """How a part was found."""
 
-    GOOD = "ok"
-    NOTE = "note"
-    BAD = "bad"
+    OK = "OK"
+    UNSEEN = "-"
+    """It could not be looked at before another part is mended."""
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+    @property
+    def weight(self) -> int:
+        """The heavier, the worse."""
+        return list(Mark).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line: how it went, what was looked at, what was found, what to do."""
+    """One line. `cure` is one command line, to be pasted as it is; `waits_for` is the part to be mended before."""
 
     mark: Mark
-    what: str
+    part: str
     found: str
-    remedy: str = ""
+    cure: str = ""
+    waits_for: str = ""
 
 
-def good(what: str, found: str) -> Finding:
-    """All right."""
-    return Finding(mark=Mark.GOOD, what=what, found=found)
+def ok(part: str, found: str) -> Finding:
+    """As it should be."""
+    return Finding(mark=Mark.OK, part=part, found=found)
 
 
-def note(what: str, found: str, remedy: str = "") -> Finding:
-    """Worth knowing; the system works."""
-    return Finding(mark=Mark.NOTE, what=what, found=found, remedy=remedy)
+def warn(part: str, found: str, cure: str) -> Finding:
+    """Everything works, and somebody should look."""
+    return Finding(mark=Mark.WARN, part=part, found=found, cure=cure)
 
 
-def bad(what: str, found: str, remedy: str = "") -> Finding:
-    """Not right; something does not work until it is."""
-    return Finding(mark=Mark.BAD, what=what, found=found, remedy=remedy)
+def fail(part: str, found: str, cure: str) -> Finding:
+    """Something does not work, or does not protect, until it is mended."""
+    return Finding(mark=Mark.FAIL, part=part, found=found, cure=cure)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protection:
-    """Whether one protection is on, what was found, and the line that turns it on. `wrong`: off by nobody's choice."""
-
-    what: str
-    on: bool
-    wrong: bool = False
-    found: str
-    remedy: str = ""
+def unseen(part: str, waits_for: str) -> Finding:
+    """Not looked at."""
+    return Finding(mark=Mark.UNSEEN, part=part, found=f"not looked at; see “{waits_for}”", waits_for=waits_for)
 
 
-def on(what: str, found: str) -> Protection:
-    """It protects."""
-    return Protection(what=what, on=True, found=found)
+def worst(found: Iterable[Finding]) -> dict[str, Finding]:
+    """By part; where several lines are about one, the worst."""
+    return {one.part: one for one in sorted(found, key=lambda one: one.mark.weight)}
 
 
-def off(what: str, found: str, remedy: str) -> Protection:
-    """It does not, because it was so chosen or nothing runs."""
-    return Protection(what=what, on=False, found=found, remedy=remedy)
+def quoted(path: Path | str) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
-def broken(what: str, found: str, remedy: str) -> Protection:
-    """It does not, and should."""
-    return Protection(what=what, on=False, wrong=True, found=found, remedy=remedy)
-
-
-def untold(what: str, found: str, remedy: str) -> Protection:
-    """Nobody could tell, which counts as off."""
-    return broken(what, found, remedy or "quantum status")
-
-
-Check = tuple[str, Callable[[], Iterator[F]]]
-"""A name for whoever reads that the check itself failed, and the check."""
-
-
-def each(checks: Sequence[Check[F]], failed: Callable[[str, str, str], F]) -> Iterator[F]:
-    """What every check in turn finds; one that fails by itself is told by `failed(name, why, what to do)`."""
-    for name, check in checks:
-        try:
-            yield from check()
-        except QuantumError as error:
-            faults = "".join(f" {fault.path}: {fault.message}" for fault in error.fields)
-            yield failed(name, f"{error.message}{faults}", error.remedy)
-        except OSError as error:
-            yield failed(name, str(error), "")
+def aside(path: Path) -> str:
+    """The line that moves a file out of the way, beside itself, over nothing that is there."""
+    target, number = path.with_name(f"{path.name}.aside"), 2
+    while target.exists():
+        target, number = path.with_name(f"{path.name}.aside-{number}"), number + 1
+    return f"mv {quoted(path)} {quoted(target)}"

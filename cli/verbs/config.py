@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from cli.config_file import ConfigFile
 from cli.options import json_option
 from cli.printing import emit, table
 from cli.projects_file import ProjectsFile
 from cli.session import Session
-from foundation.errors import NotFound
+from foundation.errors import NotFound, did_you_mean
 from foundation.known_settings import KNOWN, NOT_ACTED_ON
 from foundation.settings import Explained, explain
 
@@ -53,6 +54,45 @@ def check(session: Session, as_json: bool) -> None:
         for one in changed:
             if one.name in NOT_ACTED_ON:
                 click.echo(f"  ! {one.name} ({one.origin}) is not acted on yet.")
+
+
+@command.command("set")
+@click.argument("name")
+@click.argument("value")
+@json_option
+@click.pass_obj
+def set_(session: Session, name: str, value: str, as_json: bool) -> None:
+    """Write a setting into config/agent_config.json; services take it up at their next start."""
+    near = did_you_mean(name, KNOWN)
+    if name not in KNOWN:
+        meant = f" Did you mean {near}?" if near else ""
+        raise NotFound("unknown_setting", f"There is no setting “{name}”.{meant}", remedy="quantum config show")
+    # As a flag would be read: of the right type, and within its bounds.
+    explained = {one.name: one for one in explain(flags={name: value}, environ={})}[name]
+    ConfigFile(session.workspace.config_file).set(name, explained.value)
+    variable = f"QUANTUM_{name.upper()}"
+    outranked = variable if session.environ.get(variable) else None
+    if as_json:
+        emit({"name": name, "value": explained.value, "outranked_by": outranked})
+        return
+    click.echo(f"{name} is {explained.value}, from the next start on. Undo: quantum config unset {name}")
+    if outranked:
+        click.echo(f"  ! {outranked} is set and counts instead: unset {outranked}")
+
+
+@command.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def unset(session: Session, name: str, as_json: bool) -> None:
+    """Take an entry out of config/agent_config.json, also one that is no setting; its default counts then."""
+    removed = ConfigFile(session.workspace.config_file).unset(name)
+    if as_json:
+        emit({"name": name, "removed": removed})
+    elif removed:
+        click.echo(f"{name} is not in config/agent_config.json any more.")
+    else:
+        click.echo(f"{name} was not in config/agent_config.json.")
 
 
 def _explain(session: Session) -> list[Explained]:

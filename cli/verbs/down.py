@@ -9,7 +9,7 @@ import click
 from cli.options import Duration, dry_run_option, json_option
 from cli.printing import counted, emit
 from cli.processes import to_json
-from cli.running import end, targets
+from cli.running import end, read_running, targets
 from cli.session import Session
 
 
@@ -25,8 +25,14 @@ from cli.session import Session
 @json_option
 @click.pass_obj
 def command(session: Session, timeout: timedelta, dry_run: bool, as_json: bool) -> None:
-    """End what `up` started, also what a killed `up` left behind. Queued tasks stay queued."""
+    """End what `up` started, also what a killed `up` left behind, or the services. Queued tasks stay queued."""
     workspace = session.workspace
+    running = read_running(workspace)
+    if running is not None and running.units:
+        from cli.verbs.service import stop_and_say
+
+        stop_and_say(session, dry_run=dry_run, as_json=as_json)
+        return
     ended = targets(workspace) if dry_run else end(workspace, within=timeout, clock=session.clock)
     if as_json:
         emit({"dry_run": dry_run, "ended": len(ended), "processes": to_json(ended)})

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from foundation import notify
+
 T = TypeVar("T")
 
 # SQLite gives the interpreter's lock back at every step, and a thread that wants it again waits this long
@@ -32,15 +34,26 @@ def spare_the_loaded() -> None:
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     """Run `main(stop)` and return its result; SIGTERM or SIGINT sets `stop`, and `main` is to end by itself.
 
+    The signs of life that a service manager may wait for come from this very loop: one that hangs gives none.
+
     uvloop serves as the loop only: its subprocesses went wrong in 5 % of our runs.
     """
 
     async def until_told() -> T:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            notify.stopping()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        return await main(stop)
+            loop.add_signal_handler(number, end)
+        beating = loop.create_task(notify.beat_for_ever())
+        try:
+            return await main(stop)
+        finally:
+            beating.cancel()
 
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

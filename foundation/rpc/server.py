@@ -14,6 +14,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from foundation import notify
 from foundation.auth import PUBLIC, TokenVerifier
 from foundation.clock import Clock
 from foundation.errors import Conflict, Internal
@@ -138,11 +139,16 @@ class RpcServer:
             ) from error
 
     async def set_serving(self, serving: bool) -> None:
-        """Say through grpc health, for the server and each service, whether calls will be answered well."""
+        """Say through grpc health, for the server and each service, whether calls will be answered well.
+
+        Once they are, whoever started this process as a unit is told that it is ready.
+        """
         verdicts = health_pb2.HealthCheckResponse.ServingStatus
         verdict = verdicts.SERVING if serving else verdicts.NOT_SERVING
         for service in ("", *self._services):
             await self._health.set(service, verdict)
+        if serving:
+            notify.ready("Serves.")
 
     async def stop(self, grace: timedelta) -> None:
         """Refuse new calls, end streams with UNAVAILABLE, give unary calls `grace`, and free the socket."""

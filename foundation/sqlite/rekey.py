@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,32 +11,12 @@ import apsw
 from foundation.errors import Conflict, Internal, Invalid
 from foundation.files import sync, sync_directory
 from foundation.sqlite.connection import Location, connect
+from foundation.sqlite.pages import key_fits
 
 Finish = Callable[[apsw.Connection], object]
 """Writes what belongs into the new database before it takes the old one's place."""
 
-_PAGE_BYTES, _SALT_BYTES, _MAC_BYTES = 4096, 16, 64
 _SIDE_FILES = ("-wal", "-shm", "-journal")
-
-
-def key_fits(path: Path, key: bytes) -> bool:
-    """Whether the key opens the database at `path`, told by the MAC of its first page; False where there is none.
-
-    SQLite is not asked: opened with a wrong key, it could take what a crash left in a log for rubbish. Not to be
-    called by a process that has the database open: closing the file would drop its locks.
-    """
-    try:
-        with path.open("rb") as file:
-            page = file.read(_PAGE_BYTES)
-    except FileNotFoundError:
-        return False
-    if len(page) < _PAGE_BYTES:
-        return False
-    # SQLCipher 4: the MAC's key is made of the raw key and the file's salt; the MAC covers the page and its number.
-    salt = bytes(byte ^ 0x3A for byte in page[:_SALT_BYTES])
-    mac_key = hashlib.pbkdf2_hmac("sha512", key, salt, 2, len(key))
-    content, mac = page[_SALT_BYTES:-_MAC_BYTES], page[-_MAC_BYTES:]
-    return hmac.compare_digest(hmac.new(mac_key, content + b"\x01\0\0\0", hashlib.sha512).digest(), mac)
 
 
 def rekey(path: Path, old: bytes, new: bytes, finish: Finish | None = None) -> bool:

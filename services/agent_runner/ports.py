@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from foundation.masking import Forms
 from services.agent_runner.domain.host_guard import HostReading
-from services.agent_runner.domain.masking import Forms
 from services.agent_runner.warden.protocol import Message
 
 

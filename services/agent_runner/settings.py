@@ -31,6 +31,9 @@ class RunnerSettings:
     run_as_user: str
     agent_log_bytes_max: int
     agent_log_files_max: int
+    logs_bytes_max: int
+    attempt_files_bytes_max: int
+    disk_free_bytes_min: int
     host_guard: str
     host_guard_seconds: float
     memory_available_percent_min: float

@@ -81,6 +81,7 @@ class PlayedCoordinator:
     page_size: int = 1000
     agents: dict[str, Any] = field(default_factory=dict)
     merges: Any = None
+    schedules: Any = None
 
     def put(self, task_id: str, **changes: Any) -> TaskView:
         """Have a task."""
@@ -152,6 +153,14 @@ class PlayedCoordinator:
         return Clearing(cleared=3, clearing_id="" if dry_run else "c1")
 
 
+class NoBudgets:
+    """No attempt has ended yet."""
+
+    async def list(self) -> tuple[Any, ...]:
+        """None."""
+        return ()
+
+
 @dataclass
 class PlayedSafety:
     """Holds breakers in a dictionary and remembers which were reset, and why."""
@@ -162,7 +171,7 @@ class PlayedSafety:
     mode_calls: list[tuple[str, str, str]] = field(default_factory=list)
     away: bool = False
     audit: Any = None
-    budgets: Any = None
+    budgets: Any = field(default_factory=lambda: NoBudgets())
     spend: Any = None
 
     async def get_mode(self) -> ModeStatus:
@@ -224,6 +233,7 @@ class PlayedAgent:
     last_task: TaskView | None = None
     aliases: tuple[str, ...] = ()
     effects: Effects | None = Effects.ONCE
+    uses: tuple[str, ...] = ()
 
 
 class PlayedConnection:

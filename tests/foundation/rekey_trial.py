@@ -22,6 +22,7 @@ import apsw
 from foundation.errors import QuantumError
 from foundation.sqlite import rekey as room
 from foundation.sqlite.connection import Location, connect
+from foundation.sqlite.pages import key_fits
 
 OLD, NEW = b"\x01" * 32, b"\x02" * 32
 ROWS = 300
@@ -93,7 +94,7 @@ def _change_until(path: Path, step: int, *, in_place: bool) -> None:
 
 def _state(path: Path) -> dict[str, object]:
     """What somebody finds who has both keys."""
-    fits = [name for name, key in (("old", OLD), ("new", NEW)) if room.key_fits(path, key)]
+    fits = [name for name, key in (("old", OLD), ("new", NEW)) if key_fits(path, key)]
     if len(fits) != 1:
         return {"key": None, "rows": 0}
     try:

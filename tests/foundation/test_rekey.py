@@ -13,7 +13,8 @@ import pytest
 
 from foundation.errors import Conflict, Invalid, QuantumError
 from foundation.sqlite.connection import Location, connect
-from foundation.sqlite.rekey import key_fits, rekey
+from foundation.sqlite.pages import key_fits
+from foundation.sqlite.rekey import rekey
 from tests.foundation.rekey_trial import NEW, OLD, ROWS
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cli.__main__ import run
-from cli.doctor.protections import ALL
+from cli.doctor import state
+from cli.doctor.subject import Subject
 from cli.hooks import token as hooks_token
 from clients.safety_values import IssuedToken, TokenView
 from foundation.clock import ManualClock
@@ -314,20 +315,20 @@ def test_with_nothing_left_to_guard_it_is_dropped_and_revoked(place: Place, type
 # Doctor
 
 
-def guard_of(place: Place) -> list[tuple[bool, bool, str]]:
+def guard_of(place: Place) -> list[tuple[str, str]]:
     """What it says of the guard."""
-    return [(one.on, one.wrong, one.remedy) for one in ALL["merge guard"](place.session)]
+    return [(one.mark.value, one.cure) for one in state.merge_guard(Subject(place.session))]
 
 
 def test_doctor_tells_absent_bypassed_and_on(place: Place, typed: Quantum) -> None:
-    assert {(on, wrong) for on, wrong, _ in guard_of(place)} == {(False, False)}
+    assert {mark for mark, _ in guard_of(place)} == {"WARN"}
     typed("hooks", "install")
-    assert guard_of(place) == [(True, False, "")]
+    assert guard_of(place) == [("OK", "")]
     (place.inner.resolve() / "../.git/modules/inner/hooks/post-merge").resolve().unlink()
-    assert guard_of(place) == [(False, True, f"quantum hooks install {_quoted(place.inner)}")]
+    assert guard_of(place) == [("FAIL", f"quantum hooks install {_quoted(place.inner)}")]
     typed("hooks", "install")
     place.workspace.hooks_token.unlink()
-    assert (False, True, "quantum up --detach && quantum hooks install") in guard_of(place)
+    assert ("FAIL", "quantum up --detach && quantum hooks install") in guard_of(place)
 
 
 # The file

@@ -138,7 +138,7 @@ def test_without_a_quota_it_is_the_machine_itself(machine: Machine, files: Mappi
 
 def test_the_services_are_those_of_the_supervisor_as_long_as_it_says_so(tmp_path: Path) -> None:
     runtime = tmp_path / "runtime.json"
-    services = OwnServices(runtime)
+    services = OwnServices(runtime, tmp_path / "units")
     assert set(services.pids()) == {os.getpid()}
     runtime.write_text(json.dumps({"processes": {"coordinator": {"pid": 7, "identity": "x"}}}))
     assert set(services.pids()) == {os.getpid(), 7}

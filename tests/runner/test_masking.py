@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.agent_runner.domain.masking import MARK, Forms, Masker, forms_of, masked
+from foundation.masking import MARK, Forms, Masker, forms_of, masked
 from services.agent_runner.domain.text import Cleaner
 
 KEY = "sk-proj-Ab3dEf9hIjKl"

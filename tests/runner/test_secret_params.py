@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clients.attachment_values import AttemptRef, Lease, LeaseTerms
-from services.agent_runner.domain.masking import MARK, forms_of, masked
+from foundation.masking import MARK, forms_of, masked
 from services.agent_runner.domain.orders import arguments, secret_params
 
 TERMS = LeaseTerms(agent="a", project="", script="/s", folder="/", params_as_arguments=True)

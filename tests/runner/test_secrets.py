@@ -15,9 +15,9 @@ import pytest
 from clients.attachment_values import AttemptRef, Lease, LeaseTerms
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
+from foundation.masking import MARK
 from foundation.secrets import open_secret_store
 from protos.coordinator.v1 import runners_pb2 as pb
-from services.agent_runner.domain.masking import MARK
 from services.agent_runner.warden.protocol import Start, Terms
 from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest
 from tests.runner.support import WardenUnderTest, wait_until

@@ -1,16 +1,14 @@
-"""`logs/agent_<name>.log`: clean lines, each with its time and task, one write per agent and batch; rotated by size."""
+"""`logs/agent_<name>.log`: clean lines, each with its time and task, one write per agent and batch."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from foundation.clock import Clock
-from foundation.files import write_all
+from foundation.log_files import LogFile
+from foundation.log_keeping import LogKeeper
 
 _FLUSH_SECONDS = 0.1
 _BUFFER_BYTES_MAX = 1 << 18
@@ -23,22 +21,35 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class LogFiles:
-    """See `AgentLogs`. The files are opened for each write, so that others may rename them at any time."""
+    """See `AgentLogs`. The files are opened for each write: there may be more agents than descriptors."""
 
     def __init__(
-        self, folder: Path, clock: Clock, loop: asyncio.AbstractEventLoop, *, bytes_max: int, files_max: int
+        self,
+        folder: Path,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        bytes_max: int,
+        files_max: int,
+        keeper: LogKeeper | None = None,
     ) -> None:
-        """A log that would grow beyond `bytes_max` is renamed; `files_max` of those that were are kept."""
+        """A log that would grow beyond `bytes_max` is renamed; `files_max` of those that were are kept.
+
+        The keeper, where there is one, keeps all together within a quota.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = str(folder)
         self._clock = clock
         self._loop = loop
         self._bytes_max = bytes_max
         self._files_max = files_max
+        self._keeper = keeper
+        self._files: dict[str, LogFile] = {}
         self._waiting: dict[str, list[str]] = {}
         self._size = 0
         self._level: dict[str, tuple[float, float]] = {}  # of each agent: bytes above the steady rate, and as of when
         self._dropped: dict[tuple[str, str], int] = {}  # lines that were not logged, by agent and task
+        self._unwritten: dict[str, int] = {}  # lines that the disk did not take, by agent
         self._timer: asyncio.TimerHandle | None = None
         self._timed = datetime.min.replace(tzinfo=UTC)
         self._time_text = ""
@@ -94,32 +105,26 @@ class LogFiles:
         self._size = 0
         for agent, lines in waiting.items():
             data = "".join(lines).encode()
-            handle = self._open(f"{self._folder}/agent_{agent}.log", len(data))
+            missing = self._unwritten.get(agent, 0)
+            if missing:
+                data = (
+                    f"{self._time()} - … [{missing} lines could not be written here: the disk was full]\n".encode()
+                    + data
+                )
             try:
-                write_all(handle, data)
-            finally:
-                os.close(handle)
+                if self._keeper is not None:
+                    self._keeper.spend(len(data))
+                renamed = self._file(agent).append(data)
+                if renamed and self._keeper is not None:
+                    self._keeper.wake()
+                self._unwritten.pop(agent, None)
+            except OSError:
+                # The task's output is kept elsewhere, and its end is what matters: a log stands in the way of neither.
+                self._unwritten[agent] = missing + sum(text.count("\n") for text in lines)
 
-    def _open(self, path: str, more: int) -> int:
-        """The log, in which there is room for so many bytes more, unless it is new."""
-        while True:
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            size = os.fstat(handle).st_size
-            if not size or size + more <= self._bytes_max:
-                return handle
-            try:
-                self._rotate(path, handle)
-            finally:
-                os.close(handle)
-
-    def _rotate(self, path: str, handle: int) -> None:
-        """Rename the log that is open, unless another runner on this workspace has just done so."""
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        ours = os.fstat(handle)
-        with contextlib.suppress(FileNotFoundError):
-            if not os.path.samestat(os.stat(path), ours):
-                return
-            for number in range(self._files_max, 1, -1):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(f"{path}.{number - 1}", f"{path}.{number}")
-            os.rename(path, f"{path}.1")
+    def _file(self, agent: str) -> LogFile:
+        file = self._files.get(agent)
+        if file is None:
+            path = f"{self._folder}/agent_{agent}.log"
+            file = self._files[agent] = LogFile(path, bytes_max=self._bytes_max, files_max=self._files_max)
+        return file

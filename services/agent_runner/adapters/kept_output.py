@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 from collections import OrderedDict
@@ -11,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation.files import give_back
+from foundation.masking import Forms, Masker
 from foundation.tokens import mask
-from services.agent_runner.domain.masking import Forms, Masker
 from services.agent_runner.domain.text import Cleaner, last_bytes
 from services.agent_runner.ports import AgentLogs, Output
 
@@ -20,7 +20,6 @@ from services.agent_runner.ports import AgentLogs, Output
 _READ_BYTES = 1 << 17
 # What has been read of a long output gives its room on the disk back in steps of this size.
 _PUNCH_BYTES = 4 << 20
-_FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 _KEPT_FILES_MAX = 100
 
 
@@ -48,11 +47,11 @@ class SlotOutput:
         bounds: OutputBounds,
         log: Callable[[str], None],
         *,
-        forget: Callable[[str], None],
+        forget: Callable[[SlotOutput], None],
         secrets: Forms | None = None,
     ) -> None:
         self._open_raw = open_raw
-        self._kept_path = kept
+        self.path = kept
         self._bounds = bounds
         self._log = log
         self._forget_old = forget
@@ -63,6 +62,9 @@ class SlotOutput:
         self._punched = 0
         self._memory = bytearray()
         self._kept = -1
+        self._is_cut = False
+        self.over = False
+        """No more of it comes."""
         self._total = 0
 
     @property
@@ -73,7 +75,7 @@ class SlotOutput:
     @property
     def cut(self) -> bool:
         """See `Output`."""
-        return self._kept >= 0
+        return self._is_cut
 
     @property
     def taken_bytes(self) -> int:
@@ -97,6 +99,7 @@ class SlotOutput:
             pass
         self._take(self._clean(b"", final=True))
         self._raw = -1
+        self.over = True
 
     def go_on(self, open_raw: Callable[[], int]) -> None:
         """What follows comes from another slot file, from its beginning."""
@@ -106,6 +109,7 @@ class SlotOutput:
     def take_all(self, raw: bytes) -> None:
         """See `Output`."""
         self._take(self._clean(raw, final=True))
+        self.over = True
 
     def _clean(self, raw: bytes, *, final: bool = False) -> str:
         if self._masker is not None:
@@ -117,30 +121,55 @@ class SlotOutput:
             return
         self._log(text)
         data = text.encode()
-        if self._kept < 0:
-            if self._total + len(data) <= self._bounds.result:
-                self._memory += data
-                self._total += len(data)
-                return
-            self._spill()
-        self._keep(data)
+        if not self._is_cut and self._total + len(data) <= self._bounds.result:
+            self._memory += data
+            self._total += len(data)
+            return
+        try:
+            if not self._is_cut:
+                self._spill()
+            while self._kept >= 0 and data:
+                data = data[self._keep(data) :]
+        except OSError:
+            # A full disk. Whoever waits for the end of this waits for the last lines, too: those stay, in memory.
+            self.give_up()
+        self._remember(data)
 
     def _spill(self) -> None:
-        os.makedirs(os.path.dirname(self._kept_path), mode=0o700, exist_ok=True)
-        self._kept = os.open(self._kept_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._forget_old(self._kept_path)
-        held, self._memory = bytes(self._memory), bytearray()
-        self._total = 0
-        self._keep(held)
+        self._is_cut = True
+        held, self._memory, self._total = bytes(self._memory), bytearray(), 0
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            self._kept = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._forget_old(self)
+            while held:
+                held = held[self._keep(held) :]
+        except OSError:
+            self.give_up()
+            self._remember(held)
+            raise
 
-    def _keep(self, data: bytes) -> None:
-        """The head at its place; all that follows round and round in the room behind it."""
-        while data:
-            position, room = self._place(self._total)
-            piece = data[:room]
-            os.pwrite(self._kept, piece, position)
-            self._total += len(piece)
-            data = data[len(piece) :]
+    def _remember(self, data: bytes) -> None:
+        if data:
+            self._memory += data
+            self._total += len(data)
+            del self._memory[: -self._bounds.result]
+
+    def give_up(self) -> None:
+        """Its file is removed, to make room; the end of it stays, in memory, where somebody may still read it."""
+        if self._kept >= 0:
+            end = self.tail().encode()
+            self.close()
+            self._memory = bytearray(end)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _keep(self, data: bytes) -> int:
+        """The head at its place; all that follows round and round in the room behind it. Returns how much was kept."""
+        position, room = self._place(self._total)
+        written = os.pwrite(self._kept, data[:room], position)
+        self._total += written
+        return written
 
     def _place(self, offset: int) -> tuple[int, int]:
         """Where in the file an offset of the output is, and how many bytes follow it there in a row."""
@@ -153,12 +182,14 @@ class SlotOutput:
     def read(self, offset: int, size: int) -> tuple[bytes, int]:
         """See `Output`."""
         if self._kept < 0:
-            data = bytes(self._memory[offset : offset + size])
-            return data, offset + len(data)
+            first = self._total - len(self._memory)
+            mark = _cut_mark(first - offset) if offset < first else b""
+            data = bytes(self._memory[max(offset - first, 0) :][:size])
+            return mark + data, max(offset, first) + len(data)
         lost_until = self._total - self._bounds.tail
         mark = b""
         if self._bounds.head <= offset < lost_until:
-            mark = f"\n… [{lost_until - offset} bytes were cut here]\n".encode()
+            mark = _cut_mark(lost_until - offset)
             offset = lost_until
         position, room = self._place(offset)
         data = os.pread(self._kept, min(size, room, max(self._total - offset, 0)), position)
@@ -167,7 +198,7 @@ class SlotOutput:
     def tail(self) -> str:
         """See `Output`."""
         if self._kept < 0:
-            return self._memory.decode()
+            return last_bytes(bytes(self._memory), self._bounds.result)
         data, offset = b"", max(self._total - self._bounds.result, 0)
         while offset < self._total:
             piece, offset = self.read(offset, self._total - offset)
@@ -181,20 +212,26 @@ class SlotOutput:
             self._kept = -1
 
     def _punch(self) -> None:
-        _give_back(self._raw, self._punched, self._raw_offset - self._punched)
+        give_back(self._raw, self._punched, self._raw_offset - self._punched)
         self._punched = self._raw_offset
 
 
 class SlotOutputs:
     """See `Outputs`."""
 
-    def __init__(self, slots: Path, kept: Path, logs: AgentLogs, bounds: OutputBounds) -> None:
+    def __init__(
+        self, slots: Path, kept: Path, logs: AgentLogs, bounds: OutputBounds, *, bytes_max: int = sys.maxsize
+    ) -> None:
+        """`bytes_max` is the room that all that is kept in files may take, but what is being written stays."""
         # Text, not Path: joining paths took a tenth of the runner's time per task.
         self._slots = str(slots)
         self._kept = str(kept)
         self._logs = logs
         self._bounds = bounds
-        self._files: OrderedDict[str, None] = OrderedDict()
+        self._bytes_max = bytes_max
+        self._files: OrderedDict[str, SlotOutput | None] = OrderedDict()
+        if kept.is_dir():  # of an earlier run: nobody asks for them any more, but a person may
+            self._files |= dict.fromkeys(map(str, sorted(kept.iterdir(), key=lambda path: path.lstat().st_mtime)))
         self._raw: dict[int, int] = {}
 
     def open(self, slot: int, agent: str, task_id: str, fence: int, secrets: Forms | None = None) -> SlotOutput:
@@ -236,12 +273,34 @@ class SlotOutputs:
         finally:
             os.close(handle)
 
-    def _forget_oldest(self, newest: str) -> None:
-        self._files[newest] = None
-        while len(self._files) > _KEPT_FILES_MAX:
-            oldest, _ = self._files.popitem(last=False)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(oldest)
+    def _forget_oldest(self, newest: SlotOutput) -> None:
+        self._files[newest.path] = newest
+        whole = self._bounds.head + self._bounds.tail
+        sizes = {
+            path: _room_of(path) if output is None or output.over else whole for path, output in self._files.items()
+        }
+        for path, output in list(self._files.items()):
+            if len(self._files) <= _KEPT_FILES_MAX and sum(sizes.values()) <= self._bytes_max:
+                return
+            if output is not None and not output.over:
+                continue
+            del self._files[path], sizes[path]
+            if output is not None:
+                output.give_up()
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+
+def _room_of(path: str) -> int:
+    try:
+        return os.lstat(path).st_blocks * 512
+    except FileNotFoundError:
+        return 0
+
+
+def _cut_mark(size: int) -> bytes:
+    return f"\n… [{size} bytes were cut here]\n".encode()
 
 
 def _is_still(handle: int, path: str) -> bool:
@@ -249,14 +308,3 @@ def _is_still(handle: int, path: str) -> bool:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
         return False
-
-
-def _give_back(handle: int, offset: int, size: int) -> None:
-    """Free the blocks of a part of a file; where the file system cannot, the part just stays."""
-    if sys.platform == "linux":
-        _libc.fallocate(
-            ctypes.c_int(handle), ctypes.c_int(_FALLOC_PUNCH_HOLE_KEEP_SIZE), ctypes.c_long(offset), ctypes.c_long(size)
-        )
-
-
-_libc = ctypes.CDLL(None)

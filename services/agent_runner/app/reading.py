@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 
 from foundation.log import Logger
+from foundation.masking import Forms, forms_of, masked
 from foundation.tokens import mask
 from services.agent_runner.app.held import Held, Phase
-from services.agent_runner.domain.masking import Forms, forms_of, masked
 from services.agent_runner.domain.orders import secret_params
 from services.agent_runner.domain.report import ReportReading, read_report
 from services.agent_runner.ports import Output, Outputs

@@ -27,7 +27,7 @@ async def provision(
     The document is `{"tokens": [{"id", "digest", "name", "scopes": […], "expires_at": null}]}`. Raises Invalid for
     another form, Conflict for an id that is there with another digest.
     """
-    wanted = [_token(entry, f"tokens[{number}]", now) for number, entry in enumerate(_entries(text))]
+    wanted = tokens_of(text, now)
     snapshot = await store.load()
     new = []
     for token in wanted:
@@ -54,6 +54,11 @@ async def provision(
     )
     await trail.publish(records)
     return len(new)
+
+
+def tokens_of(text: str, now: datetime) -> list[TokenRecord]:
+    """The tokens of such a document, as records made at `now`. Raises Invalid."""
+    return [_token(entry, f"tokens[{number}]", now) for number, entry in enumerate(_entries(text))]
 
 
 def _begun(now: datetime) -> AuditEntry:
