@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.adopting.restarters import Machine, Restarter, Running, running_now
-from cli.processes import identity_of
+from foundation.process_identity import identity_of
 from tests.waiting import eventually
 
 
