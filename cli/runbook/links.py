@@ -91,7 +91,7 @@ def uninstall(root: Path, *, dry_run: bool = False, platform: str = sys.platform
     if not dry_run:
         for place in linked:
             (root / place).unlink()
-        if os.path.lexists(home / SHIM):
+        if os.path.lexists(home) and _is_ours(home):
             for name in _made(home):
                 _remove_if_empty(root / name)
             for name in (SHIM, COMMAND, FOLDERS, IGNORE):
@@ -117,14 +117,19 @@ def recorded_command(root: Path) -> Path | None:
 
 
 def _refuse_strange(home: Path) -> None:
-    if home.is_dir() and not home.is_symlink():
-        if os.path.lexists(home / SHIM) or not os.listdir(home):
-            return
-    elif not os.path.lexists(home):
+    if not os.path.lexists(home) or _is_ours(home):
         return
     raise Conflict(
         "not_ours", f"{home} is something of yours.", remedy="Give it another name, and type the line once more."
     )
+
+
+def _is_ours(home: Path) -> bool:
+    """Whether the folder is one that we made, or an empty one; also where some of it is gone."""
+    if home.is_symlink() or not home.is_dir():
+        return False
+    names = set(os.listdir(home))
+    return not names or SHIM in names or (IGNORE in names and (home / IGNORE).read_text() == _IGNORED)
 
 
 def _make_home(home: Path) -> None:

@@ -92,6 +92,11 @@ coordinator MergeService      RecordMergeUndone   operate
 coordinator ReportService     ListReports         read
 coordinator RunnerService     Attach              runner
 coordinator RunnerService     GetScript           runner
+coordinator ScheduleService   ListSchedules       read
+coordinator ScheduleService   ExplainSchedule     read
+coordinator ScheduleService   PauseSchedule       operate
+coordinator ScheduleService   ResumeSchedule      operate
+coordinator ScheduleService   RunSchedule         submit
 coordinator TaskService       SubmitTasks         submit
 coordinator TaskService       GetTask             read
 coordinator TaskService       ListTasks           read

@@ -13,8 +13,12 @@ import pytest
 
 import tests
 from cli.__main__ import EXIT_CODES, VERBS, quantum
+from cli.doctor.files import runbook
+from cli.doctor.findings import Mark
+from cli.doctor.subject import Subject
 from cli.runbook.commands import Command, command_for, commands, is_there, places
 from cli.runbook.links import install, uninstall
+from cli.session import Session
 from foundation.errors import Kind, NotFound
 from foundation.own_python import PACKAGES
 from foundation.workspace import Workspace
@@ -129,6 +133,22 @@ def test_what_was_there_stays_and_taking_out_leaves_no_trace(folder: Path, quant
     assert quantum("runbook", "uninstall", "--json").document["changed"] == done["changed"]
     assert snapshot(folder) == before
     assert quantum("runbook", "uninstall").out == f"0 names are taken out of {folder}.\n"
+
+
+def test_doctor_tells_of_an_installation_that_has_gone(folder: Path) -> None:
+    subject = Subject(Session(environ={"QUANTUM_WORKSPACE": str(folder)}, cwd=folder))
+    assert [one.mark for one in runbook(subject)] == [Mark.OK], "nothing is put in"
+    install(folder)
+    assert [one.mark for one in runbook(subject)] == [Mark.OK]
+    command = folder / ".runbook" / "quantum"
+    command.unlink()
+    command.symlink_to(folder / "gone")
+    for _ in range(2):
+        (found,) = runbook(subject)
+        assert (found.mark, found.cure) == (Mark.WARN, "quantum runbook install")
+        install(folder)
+        assert [one.mark for one in runbook(subject)] == [Mark.OK]
+        (folder / ".runbook" / "shim").unlink()
 
 
 def test_on_macos_the_property_list_is_the_one_that_the_services_have(folder: Path) -> None:
