@@ -22,7 +22,7 @@ run: $(READY)  ## keep this repository's own workspace running in the foreground
 	@$(BIN)/quantum up
 
 test: verify  ## what must be green before a commit (under 10 minutes)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long" --ignore=tests/repository
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" --ignore=tests/repository
 
 test-long: $(READY)  ## the long ring: kills by the hundred, 10,000-step state machines
 	@$(BIN)/python -m pytest -m long

@@ -54,6 +54,8 @@ VERBS = {
     "token": "your token, and those of others",
     "secret": "secrets for agents, in the keychain",
     "ca": "the workspace's own authority and its certificates",
+    "backup": "make, list, check and prune backups",
+    "restore": "put a backup back",
     "rotate": "a new key for the databases",
     "config": "settings and where each comes from",
     "doctor": "how every part is, and the line that mends it",

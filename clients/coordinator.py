@@ -10,6 +10,7 @@ from typing import Self
 
 import grpc.aio
 
+from clients.backups import BackupClient
 from clients.calling import DEADLINE, ask, going_on, listen, repeatable
 from clients.coordinator_convert import (
     TasksLater,
@@ -81,6 +82,7 @@ class CoordinatorClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
         self._channel = channel
+        self.backups = BackupClient(channel)
         self.merges = MergeClient(channel)
         self.schedules = ScheduleClient(channel)
         self._tasks = tasks_pb2_grpc.TaskServiceStub(channel)

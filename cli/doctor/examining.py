@@ -128,7 +128,10 @@ def _make(subject: Subject, made: _Made) -> None:
         else:
             made.found = list(made.check(subject))
     except QuantumError as error:
-        made.found = [fail(parts[0], error.message, error.remedy)]
+        if error.code == "bad_settings" and made.check is not files.settings:
+            made.found = [unseen(part, "settings") for part in parts]
+        else:
+            made.found = [fail(parts[0], error.message, error.remedy)]
     except OSError as error:
         made.found = [fail(parts[0], f"It cannot be looked at: {error}.", "quantum doctor --within 60s")]
     except Exception as error:  # noqa: BLE001 - a fault of ours in one check must not hide what the others found

@@ -354,6 +354,13 @@ class PersonalAlert(NamedTuple):
     remedy: str = ""
 
 
+class Snapshots(Protocol):
+    """Copies of both databases for one backup."""
+
+    async def take(self, backup_id: str) -> None:
+        """Copy the coordinator's, then safety's. Raises Conflict when there is one, Unavailable without safety."""
+
+
 class AlertBell(Protocol):
     """Safety's alerts, as whoever raises one sees them."""
 

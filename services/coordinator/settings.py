@@ -58,6 +58,7 @@ class CoordinatorSettings:
     token_offline_seconds: float
     token_overlap_seconds: float
     coordinator_listen: str
+    backup_overdue_seconds: float
 
     @property
     def retry_rule(self) -> RetryRule:

@@ -58,6 +58,7 @@ class Deployment:
         self.environ = child_environment(environ)
         self.running: dict[str, Service] = {}
         self.runner_program = "services.agent_runner"
+        self.coordinator_program: tuple[str, ...] = ("services.coordinator",)
         self.runs = Runs(self.workspace.root)
         self._clients: list[CoordinatorClient | SafetyClient] = []
         self._secrets = open_secret_store(self.workspace, self.environ)
@@ -69,9 +70,13 @@ class Deployment:
         """Start services, each in a session of its own; returns at once."""
         for name in names:
             assert name not in self.running, f"{name} runs already"
-            module = (self.runner_program, "--name", name.removeprefix("runner-")) if "runner-" in name else (name,)
-            if name in ("safety", "coordinator"):
-                module = (f"services.{name}",)
+            module: tuple[str, ...] = (name,)
+            if "runner-" in name:
+                module = (self.runner_program, "--name", name.removeprefix("runner-"))
+            if name == "safety":
+                module = ("services.safety",)
+            if name == "coordinator":
+                module = self.coordinator_program
             out = self.workspace.logs / f"{name}.out"
             with out.open("ab") as file:
                 child = subprocess.Popen(

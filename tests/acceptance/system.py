@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from cli.processes import Process, of_agents
 from cli.running import Running, end, read_running
 from foundation.clock import SystemClock
+from foundation.secrets import USER_TOKEN, open_secret_store, user_account
 from foundation.workspace import Workspace
 from tests.acceptance.initialised import initialise_by_copy
 
@@ -158,13 +159,17 @@ class System:
         return running
 
     def task(self, task_id: str) -> Any:
-        """One task as it stands."""
-        return self.ask("tasks", task_id)["task"]
+        """One task as it stands, from the gateway: a command of its own for each look would keep the machine busy."""
+        status, document = self.http("GET", f"/tasks/{task_id}")
+        assert status == 200, document
+        return document["task"]
 
     @property
     def token(self) -> str:
-        """The user's token."""
-        return self.quantum("token", "show", code=0).out.strip()
+        """The user's token, as `quantum token show` prints it."""
+        token = open_secret_store(self.workspace, self.environ).get(USER_TOKEN, user_account(self.workspace))
+        assert token is not None
+        return token
 
     def http(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = {}, token: str | None = None

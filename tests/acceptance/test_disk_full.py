@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,15 @@ MB = 1 << 20
 DISK_BYTES = 80 * MB
 LEAST = 20 * MB
 RESERVE = 4 * MB
+NOISE = "i=0; while [ $i -lt 2000 ]; do echo line $i of a task on a full disk, which is logged; i=$((i+1)); done"
 
 
-@pytest.fixture
-def small(make_system: MakeSystem) -> Iterator[System]:
+@contextmanager
+def small_disk(make_system: MakeSystem, *, least: int, reserve: int) -> Iterator[System]:
     """A system whose workspace is on a disk of its own, which is small."""
     if os.geteuid() != 0:
         missing("a disk of its own needs root")
-    system = make_system(disk_free_bytes_min=LEAST, disk_reserve_bytes=RESERVE, lease_seconds=4, heartbeat_seconds=1)
+    system = make_system(disk_free_bytes_min=least, disk_reserve_bytes=reserve, lease_seconds=4, heartbeat_seconds=1)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(system.root)], check=False, capture_output=True
     )
@@ -71,58 +72,77 @@ def noted(system: System, word: str) -> list[str]:
     return [line.split()[1] for line in lines if line.startswith(word)]
 
 
-def test_a_short_disk_refuses_submits_and_holds_starts_and_ends_what_runs(small: System) -> None:
-    noting(small, "gated", "echo done")
-    small.up()
-    running = [small.ask("submit", "gated")["tasks"][0]["id"] for _ in range(2)]
-    small.until(lambda: len(noted(small, "begin")) == 2, what="both run")
-    filler = fill(small, LEAST // 2)
-    small.until(lambda: small.quantum("submit", "gated").code != 0, what="submits are refused")
-    refused = small.quantum("submit", "gated")
-    status, problem = small.http("POST", "/tasks/queue", {"agent": "gated"})
+def _short(system: System) -> None:
+    """Short of room: nothing new is taken or started, what runs ends, a cancel is obeyed, people hear of it once."""
+    running = [system.ask("submit", "gated")["tasks"][0]["id"] for _ in range(2)]
+    system.until(lambda: len(noted(system, "begin")) == 2, what="both run")
+    filler = fill(system, LEAST // 2)
+    system.until(lambda: system.quantum("submit", "gated").code, what="it is refused")
+    refused = system.quantum("submit", "gated")
+    status, problem = system.http("POST", "/tasks/queue", {"agent": "gated"})
     print(f"exit {refused.code}: {refused.err.strip()}; HTTP {status} {problem['code']}")
     assert "the disk has" in refused.err and "quantum rotate logs" in refused.err
     assert (status, problem["code"]) == (507, "disk_low")
-    small.until(
-        lambda: any("the disk has" in each["held_reason"] for each in small.ask("runner", "list")["runners"]),
+    system.until(
+        lambda: any("the disk has" in each["held_reason"] for each in system.ask("runner", "list")["runners"]),
         what="the runner says why it starts nothing",
     )
-    small.quantum("cancel", running[1], code=0)
-    with Runs(small.folder).open_gate("gated"):
-        small.until(lambda: small.task(running[0])["state"] == "succeeded", what="what ran has ended")
-    small.until(lambda: small.task(running[1])["state"] == "cancelled", what="a cancel is obeyed")
-    alerts = small.until(
-        lambda: [each for each in small.ask("alerts")["alerts"] if each["cause"] == "disk_low"], what="an alert"
+    system.quantum("cancel", running[1], code=0)
+    with Runs(system.folder).open_gate("gated"):
+        system.until(lambda: system.task(running[0])["state"] == "succeeded", what="what ran has ended")
+    system.until(lambda: system.task(running[1])["state"] == "cancelled", what="the cancel is obeyed")
+    told = system.until(
+        lambda: [each for each in system.ask("alerts")["alerts"] if each["cause"] == "disk_low"], what="an alert"
     )
-    assert len(alerts) == 1 and alerts[0]["count"] == 1
+    assert [alert["count"] for alert in told] == [1]
     filler.unlink()
-    accepted = small.until(lambda: small.quantum("submit", "gated", "--json"), what="it is taken again")
-    small.until(lambda: (a := small.quantum("submit", "gated")).code == 0 and a, what="it heals by itself")
-    del accepted
 
 
-def test_a_full_disk_loses_no_task_and_no_end(small: System) -> None:
-    noisy = "i=0; while [ $i -lt 2000 ]; do echo line $i of a task on a full disk, which is logged; i=$((i+1)); done"
-    noting(small, "noisy", noisy)
-    small.up()
-    before = {name: process.pid for name, process in small.running.processes.items()}
-    ids = [small.ask("submit", "noisy")["tasks"][0]["id"] for _ in range(8)]
-    small.until(lambda: len(noted(small, "begin")) == 8, what="all run")
-    filler = fill(small, 0)
-    full = shutil.disk_usage(small.root).free
-    with Runs(small.folder).open_gate("noisy"):
-        small.until(lambda: len(noted(small, "end")) == 8, what="all scripts have ended on a full disk")
-    fill(small, 0)
-    small.until(lambda: small.quantum("submit", "noisy").code != 0, what="submits are refused")
-    recorded = sum(small.task(id)["state"] == "succeeded" for id in ids)
-    after = {name: process.pid for name, process in small.running.processes.items()}
+def _full(system: System, count: int, *, reserve: bool) -> int:
+    """Full to the last byte while tasks end; returns how many ends were recorded before there was room again."""
+    begun = len(noted(system, "begin"))
+    before = {name: process.pid for name, process in system.running.processes.items()}
+    system.until(lambda: not system.ask("runner", "list")["runners"][0]["held_reason"], what="it heals by itself")
+    ids = [system.ask("submit", "noisy")["tasks"][0]["id"] for _ in range(count)]
+    system.until(lambda: len(noted(system, "begin")) == begun + count, what="all run")
+    fill(system, 0)
+    full = shutil.disk_usage(system.root).free
+    ended = len(noted(system, "end"))
+    with Runs(system.folder).open_gate("noisy"):
+        system.until(lambda: len(noted(system, "end")) == ended + count, what="all scripts have ended on a full disk")
+    if reserve:
+        system.until(lambda: "succeeded" in [system.task(id)["state"] for id in ids], what="the reserve takes an end")
+    filler = fill(system, 0)
+    system.until(lambda: system.quantum("submit", "noisy").code != 0, what="submits are refused")
+    recorded = [system.task(id)["state"] for id in ids].count("succeeded")
+    after = {name: process.pid for name, process in system.running.processes.items()}
     filler.unlink()
-    small.until(lambda: all(small.task(id)["state"] == "succeeded" for id in ids), what="every end is recorded")
-    print(f"{full} bytes free when they ended; {recorded} of 8 ends were recorded on the full disk, all after it")
-    assert full < 64 * 1024
-    assert before == after, "no service has ended of it"
-    assert sorted(noted(small, "begin")) == sorted(ids) == sorted(noted(small, "end")), "each has run once"
-    said = "".join(path.read_text(errors="replace") for path in small.workspace.logs.glob("*.out"))
+    system.until(lambda: all(system.task(id)["state"] == "succeeded" for id in ids), what="every end is recorded")
+    print(f"{full} bytes free; {recorded} of {count} ends were recorded on the full disk, all of them after it")
+    assert full < 64 * 1024 and before == after, "no service has ended of it"
+    assert sorted(noted(system, "end")[ended:]) == sorted(ids), "each has run once"
+    said = "".join(path.read_text(errors="replace") for path in system.workspace.logs.glob("*.out"))
     assert "Traceback" not in said, said[-3000:]
-    with Runs(small.folder).open_gate("noisy"):
-        small.until(lambda: (a := small.quantum("run", "noisy")).code == 0 and a, what="work goes on")
+    with Runs(system.folder).open_gate("noisy"):
+        system.until(lambda: system.quantum("run", "noisy").code == 0, what="work goes on")
+    return recorded
+
+
+@pytest.mark.long
+def test_short_then_full_then_well_again(make_system: MakeSystem) -> None:
+    with small_disk(make_system, least=LEAST, reserve=RESERVE) as system:
+        noting(system, "gated", "echo done")
+        noting(system, "noisy", NOISE)
+        system.up()
+        _short(system)
+        assert _full(system, 4, reserve=True) > 0
+
+
+@pytest.mark.long
+def test_without_a_reserve_ends_wait_for_room_and_none_is_lost(make_system: MakeSystem) -> None:
+    with small_disk(make_system, least=0, reserve=0) as system:
+        noting(system, "noisy", NOISE)
+        system.up()
+        recorded = [_full(system, 10, reserve=False) for _ in range(3)]
+        print(f"recorded while it was full: {recorded} of 10 each")
+        assert sum(recorded) < 30, "none had to wait: the rare event did not happen"

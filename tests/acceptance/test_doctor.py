@@ -1,40 +1,128 @@
-"""`quantum doctor` beside a system that runs: every protection is on, and what is done to one is seen."""
+"""`quantum doctor` beside a system that runs: what is done to it is seen in its own line, and the cure mends it."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.faults import Fault, Ward
 from tests.acceptance.system import System
+from tests.acceptance.test_doctor_faults import marks, show
+
+CHOSEN = {"backups": "WARN"}
 
 
-def protections(system: System, code: int = 0) -> dict[str, dict[str, object]]:
-    document = system.quantum("doctor", "--json", code=code).document
-    assert document["ok"] is (code == 0)
-    return {one["what"]: one for one in sorted(document["protections"], key=lambda one: not one["on"])}
+@pytest.fixture(scope="module")
+def bed() -> Iterator[System]:
+    """A workspace in a repository whose merges are guarded, with everything up; each fault leaves it as it found it."""
+    system = System.make({"script_retry_seconds": 0})
+    try:
+        for words in (["init", "-q"], ["config", "user.email", "a@example.org"], ["config", "user.name", "Ann"]):
+            subprocess.run(["git", *words], cwd=system.root, check=True)
+        system.init()
+        system.workspace.alert_config.write_text('{"channels": {"desktop": {"level": "critical"}}}')
+        system.agent("fails", "exit 3", "retries = 0")
+        system.up()
+        system.quantum("hooks", "install", code=0)
+        yield system
+    finally:
+        system.end()
 
 
-def test_with_everything_up_all_is_on_but_what_a_person_chooses(shared: System) -> None:
-    every = protections(shared)
-    assert {what for what, one in every.items() if not one["on"]} == {"keychain", "alert channels", "merge guard"}
-    assert "as they were written" in str(every["audit log"]["found"])
-    assert "$50.00 per day" in str(every["spend caps"]["found"])
+@pytest.fixture
+def ward(bed: System) -> Iterator[Ward]:
+    with ExitStack() as stack:
+        yield Ward(bed, stack)
 
 
-def test_the_line_that_turns_one_on_does(shared: System) -> None:
-    shared.quantum("spend", "cap", "fleet", "none", "--per", "day", "--reason", "a trial", code=0)
-    shared.quantum("spend", "cap", "fleet", "none", "--per", "month", "--reason", "a trial", code=0)
-    off = protections(shared)["spend caps"]
-    shared.workspace.safety_db.chmod(0o644)
-    exposed = protections(shared, code=1)["file rights"]
-    shared.workspace.safety_db.chmod(0o600)
-    assert (off["on"], exposed["on"]) == (False, False)
-    assert off["remedy"] == 'quantum spend cap fleet 50 --per day --reason "a limit"'
-    shared.quantum("spend", "cap", "fleet", "50", "--per", "day", "--reason", "a limit", code=0)
-    assert protections(shared)["spend caps"]["on"]
+def hook(ward: Ward) -> Path:
+    return ward.workspace.root / ".git" / "hooks" / "post-merge"
 
 
-def test_a_stop_is_shown_with_the_line_that_ends_it(shared: System) -> None:
+def typed(*words: str) -> Callable[[Ward], object]:
+    return lambda ward: ward.system.quantum(*words, code=0)
+
+
+def edit_hook(ward: Ward) -> None:
+    path = hook(ward)
+    path.write_bytes(path.read_bytes() + b"# mine\n")
+
+
+def bypass(ward: Ward) -> None:
+    subprocess.run(["git", "config", "core.hooksPath", ".husky"], cwd=ward.workspace.root, check=True)
+
+
+def bad_manifest(ward: Ward) -> None:
+    ward.system.agent("crooked", "exit 0", 'memory = "much"')
+    ward.system.until(lambda: any(one["name"] == "crooked" for one in ward.system.ask("agents")["agents"]))
+
+
+def open_breaker(ward: Ward) -> None:
+    ward.system.quantum("breaker", "force-open", "agent:hello", "--reason", "planted", code=0)
+
+
+def kill_runner(ward: Ward) -> None:
+    """Its supervisor would start it again at once: both are stopped, as on a machine that hangs."""
+    running = ward.system.running
+    os.kill(running.processes["runner-local"].pid, signal.SIGSTOP)
+
+
+def lose_checkpoint(ward: Ward) -> None:
+    (ward.workspace.audit / "checkpoint.json").unlink()
+
+
+ONLINE = (
+    Fault(name="hook edited", part="merge guard", plant=edit_hook),
+    Fault(name="hook not executable", part="merge guard", plant=lambda ward: hook(ward).chmod(0o644)),
+    Fault(name="hooks bypassed", part="merge guard", plant=bypass),
+    Fault(name="hooks' token gone", part="merge guard", plant=lambda ward: ward.workspace.hooks_token.unlink()),
+    Fault(name="manifest not right", part="agents", plant=bad_manifest),
+    Fault(name="breaker open", part="circuit breakers", mark="WARN", plant=open_breaker),
+    Fault(name="runner drained", part="runners", mark="WARN", plant=typed("runner", "drain", "local")),
+    Fault(name="queue paused", part="queue", mark="WARN", plant=typed("queue", "pause")),
+    Fault(name="mode guarded", part="mode", mark="WARN", plant=typed("mode", "guarded", "--reason", "planted")),
+    Fault(name="order to stop left", part="emergency stop", mark="WARN", plant=typed("stop", "--all")),
+    Fault(
+        name="fleet without a cap",
+        part="spend caps",
+        mark="WARN",
+        plant=lambda ward: [
+            ward.system.quantum("spend", "cap", "fleet", "none", "--per", per, "--reason", "planted", code=0)
+            for per in ("day", "month")
+        ],
+    ),
+    Fault(name="runner hangs", part="services", plant=kill_runner),
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [pytest.param(one, id=one.name) for one in ONLINE])
+def test_its_own_line_and_the_cure(ward: Ward, fault: Fault) -> None:
+    show(ward, fault, typed=True)
+
+
+def test_all_is_well_nothing_is_changed_and_a_stop_is_seen(shared: System) -> None:
+    """One look at everything, the quick share of what is planted above."""
+    shared.workspace.alert_config.write_text('{"channels": {"desktop": {"level": "critical"}}}')
+    head = shared.ask("audit", "--limit", "1")["records"][0]["number"]
+    before = names(shared)
+    found = marks(shared)
+    assert {part: mark for part, mark in found.items() if mark != "OK"} == CHOSEN
+    assert names(shared) == before
+    assert shared.ask("audit", "--limit", "1")["records"][0]["number"] == head
     shared.quantum("stop", "--all", "--reason", "a drill", code=0)
-    every = protections(shared)
-    assert "a drill" in str(every["emergency stop"]["found"])
-    assert str(every["mode"]["found"]).startswith("STOPPED")
+    stopped = marks(shared)
+    assert {part: mark for part, mark in stopped.items() if mark != "OK"} == {**CHOSEN, "emergency stop": "WARN"}
     shared.quantum("resume", code=0)
-    assert str(protections(shared)["mode"]["found"]).startswith("NORMAL")
+    assert marks(shared) == found
+
+
+def names(system: System) -> set[str]:
+    """Every file, folder and socket of the workspace; SQLite's and the logs' own are written by who runs."""
+    return {str(path) for path in system.folder.rglob("*") if not path.name.startswith(".")}

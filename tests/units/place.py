@@ -49,10 +49,11 @@ class Place:
         """Write the workspace's settings."""
         self.workspace.config_file.write_text(json.dumps(settings))
 
-    def agent(self, name: str, *lines: str) -> None:
-        """Write an agent that may be started again when its runner is lost."""
+    def agent(self, name: str, *lines: str, effects: str = "idempotent") -> None:
+        """Write an agent; unless told otherwise it may be started again when its runner is lost."""
         path = self.workspace.agents / f"{name}.sh"
-        head = ("#!/bin/sh", "# /// script", "# [tool.quantum]", '# effects = "idempotent"', "# retries = 3", "# ///")
+        manifest = (f'# effects = "{effects}"', "# retries = 3")
+        head = ("#!/bin/sh", "# /// script", "# [tool.quantum]", *manifest, "# ///")
         path.write_text("\n".join((*head, *lines, "")))
         path.chmod(0o755)
 

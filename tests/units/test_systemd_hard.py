@@ -60,36 +60,39 @@ def test_the_control_without_a_watchdog_it_hangs_for_ever(scene: Scene) -> None:
         scene.signal([SAFETY], "STOP", within=_NEVER_WITHIN_SECONDS)
 
 
-STUBBORN = (
-    "trap '' TERM",
-    "setsid sh -c \"trap '' TERM; while :; do sleep 5; done\" &",
-    "while :; do sleep 5; done",
-)
+def stubborn(scene: Scene, name: str) -> str:
+    """An agent that ignores SIGTERM, as does what it leaves in a session of its own; lost, it is not begun again."""
+    name = f"stubborn-{name}"
+    alone = "trap '' TERM; while :; do sleep 5; done; : stubborn"
+    scene.place.agent(name, "trap '' TERM", f'setsid sh -c "{alone}" &', "while :; do sleep 5; done", effects="once")
+    return name
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["in order", "runner killed before"])
 def test_a_stop_leaves_no_process(scene: Scene, killed: bool) -> None:
-    scene.place.agent("stubborn", *STUBBORN)
+    agent = stubborn(scene, "in-order" if not killed else "killed")
     scene.place.quantum("service", "install")
-    scene.submit("stubborn", 3)
-    until(lambda: sum("trap" in one or "stubborn" in one for one in scene.manager.processes()) >= 6, "all have begun")
+    scene.submit(agent, 3)
+    until(lambda: sum("stubborn" in one for one in scene.manager.processes()) >= 6, "all have begun")
     if killed:
         scene.manager.run("kill", "-KILL", str(scene.main_pid(RUNNER)))
-    scene.manager.systemctl("stop", *(scene.unit(part) for part in PARTS))
+    scene.manager.systemctl("stop", "quantum-*")
     # Not a moment later: systemd says so itself.
     assert scene.manager.processes() == []
 
 
 def test_the_control_of_a_unit_that_ends_its_main_process_only(scene: Scene) -> None:
-    scene.place.agent("stubborn", *STUBBORN)
+    agent = stubborn(scene, "control")
     scene.place.quantum("service", "install", "--no-start")
     scene.alter(RUNNER, "KillMode=process", "ExecStopPost=", "Restart=no")
     scene.place.quantum("service", "start")
-    scene.submit("stubborn", 3)
-    until(lambda: sum("trap" in one or "stubborn" in one for one in scene.manager.processes()) >= 6, "all have begun")
+    scene.submit(agent, 3)
+    until(lambda: sum("stubborn" in one for one in scene.manager.processes()) >= 6, "all have begun")
     scene.manager.run("kill", "-KILL", str(scene.main_pid(RUNNER)))
-    scene.manager.systemctl("stop", *(scene.unit(part) for part in PARTS))
-    assert scene.manager.processes()
+    scene.manager.systemctl("stop", "quantum-*")
+    left = [one for one in scene.manager.processes() if "stubborn" in one]
+    print(f"{len(left)} processes of scripts outlive the stop of such a unit")
+    assert left
     # `service stop` looks at processes, not at units: it waits for the warden, which ends them by their leases.
     scene.place.quantum("service", "stop")
     until(lambda: not scene.manager.processes(), "the warden has ended them", within=60)
@@ -104,8 +107,8 @@ def test_what_crashes_again_and_again_is_given_up_and_says_so(scene: Scene) -> N
         unit["name"]: unit for unit in scene.place.quantum("service", "status", "--json", code=69).document["units"]
     }
     print(f"given up after {seen['mcp']['restarts']} restarts")
-    assert 15 <= seen["mcp"]["restarts"] <= 20
-    assert "too often" in seen["mcp"]["says"] and "out of luck" in seen["mcp"]["says"]
+    assert 15 <= seen["mcp"]["restarts"] <= 21
+    assert "given up" in seen["mcp"]["says"] and "out of luck" in seen["mcp"]["says"]
     scene.alter_back()
     scene.place.quantum("service", "start")
     assert scene.healthy()
@@ -128,12 +131,23 @@ def test_a_taken_port_is_waited_for_in_a_sentence(scene: Scene) -> None:
 
 
 def test_tokens_are_replaced_while_units_run(scene: Scene) -> None:
-    settings = {"token_rotation_seconds": 4, "token_overlap_seconds": 4, "host_guard": "off"}
+    settings = {"token_rotation_seconds": 10, "token_overlap_seconds": 10, "host_guard": "off"}
     scene.place.configure(gateway_port=free_port(), **settings)
     before = scene.place.quantum("token", "show").out
     scene.place.quantum("service", "install")
-    until(lambda: scene.place.quantum("token", "show").out != before, "there is a new token", within=40)
+    until(lambda: scene.place.quantum("token", "show").out != before, "there is a new token", within=60)
     scene.place.quantum("run", "hello")
+
+
+def test_a_path_with_all_that_a_unit_gives_a_meaning(scene: Scene) -> None:
+    with tempfile.TemporaryDirectory(prefix="q %h $HOME 'a' & ") as folder:
+        other = Scene(scene.manager, make_place(Path(folder).resolve(), scene.manager.run))
+        try:
+            other.place.quantum("service", "install")
+            assert other.healthy()
+            other.place.quantum("run", "hello")
+        finally:
+            other.place.quantum("service", "uninstall", code=None)
 
 
 def test_two_workspaces_on_one_machine_share_nothing(scene: Scene) -> None:

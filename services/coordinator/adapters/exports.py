@@ -13,6 +13,12 @@ Stamp = tuple[int, int, int]
 
 _log = get_logger("coordinator")
 
+QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
+AGENTS_REMEDY = (
+    "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
+)
+"""What to type instead of editing an export."""
+
 
 def text_of(document: Mapping[str, object]) -> str:
     """The document as it stands in its file."""

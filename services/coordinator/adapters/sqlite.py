@@ -85,6 +85,10 @@ class SqliteStore:
         damage = await self._database.integrity_check()
         return (*damage, *await self._database.read(_faults))
 
+    async def copy_to(self, target: Path) -> None:
+        """Copy the whole database to `target` with its key, as it is now, while it is used; durable on return."""
+        await asyncio.to_thread(self._database.copy_to, target)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._database.close)
 

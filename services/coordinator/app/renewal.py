@@ -80,10 +80,11 @@ class Renewal:
         """
         attachment = self._attachments.attach(hello, now=self._clock.now())
         disowned = [ref for ref in sorted(hello.held) if self._holdings.get(*ref) is None]
-        gone = []
+        gone, back = [], set[str]()
         for held in self._holdings.of_runner(hello.name):
             ref = (held.task_id, held.fence)
             if ref in hello.held:
+                back.add(held.task_id)
                 held.incarnation = hello.incarnation
                 held.renewed_at = self._clock.boottime()
                 if held.cancel_reason is not None:
@@ -92,6 +93,7 @@ class Renewal:
                 gone.append(held)
         await self._rescue(gone)
         self._dispatch.recall_again(attachment)
+        self._changes.stir(frozenset(back))
         log.info(
             f"Runner {hello.name} on {hello.host} is attached, with {len(hello.held)} attempts in hand.",
             action="runner_attached",
