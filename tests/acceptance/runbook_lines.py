@@ -125,16 +125,16 @@ LINES: tuple[Line, ...] = (
     Line(typed="python3 generate_missing_tests.py"),
     Line(typed="ls -la .git/hooks/post-merge", says="-rwxr-xr-x", often=True),
     Line(typed=".git/hooks/post-merge", says="nothing to check"),
-    Line(typed="./install_git_hooks.sh", says="guarded", often=True),
+    Line(typed="./install_git_hooks.sh", says="guarded"),
     # Emergencies
-    Line(typed=r'pkill -f "agent_.*\.sh"', before="one_runs", often=True),
+    Line(typed=r'pkill -f "agent_.*\.sh"', before="one_runs", after="nothing_lost", often=True),
     Line(typed="echo '{}' > agent_status.json", after="export_restored", often=True),
     Line(typed="echo '[]' > task_queue.json", after="export_restored", often=True),
     Line(typed="python3 mcp_server.py &", says=UP_ALREADY, after="nothing_lost"),
     Line(typed="./backup_rotation.sh --restore latest", before="down", says="is put back", after="up_again"),
     Line(typed="./check_architecture.py"),
     Line(typed="python3 agents/dependency_graph_agent.py"),
-    Line(typed="pkill -f quantum", before="one_runs", after="begun_again", often=True),
+    Line(typed="pkill -f quantum", before="one_runs", after="begun_again"),
     no("launchctl unload com.quantum.mcp.plist", MAC),
     Line(typed="./check_secret_scanning.sh --full", often=True),
     Line(typed="./agents/ai_log_analyzer.py --security"),
@@ -148,8 +148,8 @@ LINES: tuple[Line, ...] = (
     Line(typed="export MAX_RETRIES=3", after="setting_honoured"),
     # Access, agents, development
     no("security find-generic-password -l quantum-auth", MAC),
-    Line(typed="./security/rotate_tokens.sh", after="token_good", often=True),
-    Line(typed="./security/audit_access.sh", often=True),
+    Line(typed="./security/rotate_tokens.sh", after="token_good"),
+    Line(typed="./security/audit_access.sh"),
     Line(typed="python3 agents/list_agents.py", says="steady", often=True),
     Line(
         typed="python3 agents/run_agent.py --agent <name> --params <json>",
@@ -161,14 +161,12 @@ LINES: tuple[Line, ...] = (
         filled="python3 agents/monitor_agent.py --agent steady --follow",
         says="steady is done",
         stays=True,
-        often=True,
     ),
     Line(typed="python3 -m pytest tests/ --tb=short", says="2 passed"),
     Line(typed="./analyze_coverage.sh"),
     Line(
         typed="python3 agents/orchestrator_v2.py --task <complex_task>",
         filled="python3 agents/orchestrator_v2.py --task steady",
-        often=True,
     ),
 )
 
