@@ -70,7 +70,10 @@ class Reader(Typist):
     def _prepare(self) -> None:
         """A project with a build and a smoke test; the agents that the page names."""
         self.project = self.root / "Projects" / "HabitQuest"
-        put(self.project / "Makefile", "build:\n\t@echo it is built\nsmoke:\n\t@test ! -e broken\n")
+        put(
+            self.project / "Makefile",
+            "build:\n\t@echo it is built\nsmoke:\n\t@test ! -e broken || { echo a test is red; exit 1; }\n",
+        )
         self.commit(self.project)
         put(self.root / "README.md", "Mine.\n")
         self.commit(self.root)
@@ -87,9 +90,11 @@ class Reader(Typist):
             line = line.replace("ID", self._failed() if step.heading == "Tests fail" else self._waiting())
         typed = self.type(line)
         fault = "" if typed.code in step.codes else f"it exited with {typed.code}, not {step.codes}"
+        if step.says not in typed.said:
+            fault = f"it did not say “{step.says}”"
         print(f"{typed.code!s:>4} {typed.seconds:6.2f} s  {line}", file=sys.stderr, flush=True)
         self.came.append(
-            Came(heading=step.heading, line=step.line, code=typed.code, said=typed.said[-600:], fault=fault)
+            Came(heading=step.heading, line=step.line, code=typed.code, said=typed.said[-1500:], fault=fault)
         )
 
     def _failed(self) -> str:
