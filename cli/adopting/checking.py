@@ -42,7 +42,7 @@ Which = Callable[[str], str | None]
 
 
 def ask_program(argv: Sequence[str], text: bytes) -> tuple[int, str]:
-    """Run a shell that only parses its standard input. It has no environment of its own, so that it reads no file first."""
+    """Run a shell that only parses its standard input, with no environment in which it finds a file to read first."""
     try:
         done = subprocess.run(
             argv,

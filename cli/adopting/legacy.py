@@ -134,7 +134,8 @@ def _salvage(text: str, error: Exception) -> Queue:
     said = getattr(error, "msg", str(error))
     return Queue(
         entries=entries,
-        damage=f"The file is damaged ({said}): {len(entries)} entries stand whole before that, {left} characters were not read.",
+        damage=f"The file is damaged ({said}): {len(entries)} entries stand whole before that, "
+        f"{left} characters were not read.",
     )
 
 

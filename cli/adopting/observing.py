@@ -17,8 +17,9 @@ _PLUMBING = frozenset(
     {"PYTHONPATH", "VIRTUAL_ENV", "CI", "DEBUG", "TEST_MODE", "NO_COLOR", "DISPLAY", "EDITOR", "LD_LIBRARY_PATH"}
 )
 _BORING = re.compile(
-    r"^(?:[-=#*~_ ]*$|!|shellcheck|-\*-|vim:|author|copyright|licen[cs]e|created|version|date:|usage|auto-injected|pylint|"
-    r"flake8|noqa|type:|/// )",
+    r"^(?:[-=#*~_ ]*$|!|shellcheck|-\*-|vim:|author|\(c\)|created|version|date:|usage|auto-injected|pylint|flake8|noqa"
+    r"|type:|/// |\$Id|source\b|prefer shared|set task queue|ensure project|add reliability|export variables)"
+    r"|copyright|licen[cs]e|permission is|redistribut|free software|general public|foundation, inc|source code form",
     re.IGNORECASE,
 )
 ENV_MAX = 20
@@ -135,8 +136,10 @@ def _has_code(text: str) -> bool:
 
 
 def _comment(text: str, sign: str = "#") -> str:
-    """The first comment that says something about the script."""
-    for line in text.split("\n")[:60]:
+    """The first comment that says something about the script, also behind what a tool has put before its first line."""
+    lines = text.split("\n")[:80]
+    again = [at for at, line in enumerate(lines) if at and line.startswith("#!/")]
+    for line in lines[again[-1] :] if again else lines:
         said = line.strip()
         if said.startswith("//"):
             said = "#" + said[2:]
@@ -145,9 +148,10 @@ def _comment(text: str, sign: str = "#") -> str:
                 break
             continue
         said = said.lstrip("#").strip()
-        if len(said) >= 8 and not _BORING.match(said) and " " in said and re.search(r"[A-Za-z]{3}", said):
+        if len(said) >= 8 and not _BORING.search(said) and " " in said and re.search(r"[A-Za-z]{3}", said):
             return " ".join(said.split())[:160]
-    return ""
+    named = re.search(r"^# ?([A-Z][\w ]*[Aa]gent[\w ]*: \S.{7,})$", "\n".join(lines), flags=re.MULTILINE)
+    return " ".join(named[1].split())[:160] if named else ""
 
 
 def _of_shell(text: str, about: dict[str, object], findings: list[Finding]) -> Observation:
@@ -214,7 +218,7 @@ def _of_python(text: str, about: dict[str, object], findings: list[Finding]) -> 
     }[kind]
     doc = (ast.get_docstring(script.tree) or "").strip().split("\n")[0].strip()
     uses = {finding.detail for finding in findings if finding.code == "paid-api"}
-    uses |= {"ollama"} if re.search(r"^\s*(?:import|from) ollama\b|:11434\b", text, flags=re.MULTILINE) else set()
+    uses |= {"ollama"} if re.search(r"^[ \t]*(?:import|from) ollama\b|:11434\b", text, flags=re.MULTILINE) else set()
     names = [name for name, _ in python_rules.wanted_names(script) if not patterns.SECRET_NAME.search(name)]
     return Observation(
         **about,  # type: ignore[arg-type]

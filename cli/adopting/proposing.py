@@ -58,7 +58,7 @@ def propose(
     known: Known,
 ) -> list[Proposal]:
     """One proposal for each observation, in their order; names are given out once."""
-    taken = {name for name in known.own}
+    taken = set(known.own)
     proposals = []
     for one, found, others in zip(observed, findings, restarters, strict=True):
         defects = gathered((*one.findings, *found))

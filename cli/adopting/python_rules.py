@@ -214,7 +214,7 @@ def _always(test: ast.expr) -> bool:
 
 def _broken(body: list[ast.stmt]) -> bool:
     for node in body:
-        if isinstance(node, ast.Break | ast.Return):
+        if isinstance(node, ast.Break | ast.Return) or _yields(node):
             return True
         if isinstance(node, ast.For | ast.While | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _returns(node):
@@ -226,6 +226,11 @@ def _broken(body: list[ast.stmt]) -> bool:
         if _broken(inner):
             return True
     return False
+
+
+def _yields(node: ast.stmt) -> bool:
+    """Whether it hands something out and waits to be asked again: then whoever asks decides when it ends."""
+    return any(isinstance(below, ast.Yield | ast.YieldFrom) for below in ast.walk(node))
 
 
 def _interrupt(handler: ast.ExceptHandler) -> bool:
@@ -256,9 +261,10 @@ def wanted_names(script: PythonScript) -> Iterator[tuple[str, int]]:
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value, call.lineno
     for node in script.nodes:
-        if isinstance(node, ast.Subscript) and _dotted(node.value) in ("os.environ", "environ"):
-            if isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Constant):
-                yield str(node.slice.value), node.lineno
+        if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+            continue
+        if _dotted(node.value) in ("os.environ", "environ") and isinstance(node.slice, ast.Constant):
+            yield str(node.slice.value), node.lineno
 
 
 def _environment(script: PythonScript) -> Iterator[Finding]:

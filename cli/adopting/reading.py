@@ -17,8 +17,8 @@ PASSED_BY = frozenset(
     {".git", ".hg", ".quantum", "node_modules", ".venv", "venv", "__pycache__", ".build", "Pods", "logs"}
 )
 _BACKUP = re.compile(
-    r"(?:\.(?:bak|backup|old|orig|save|disabled)(?:[._-][\w.-]*)?|~|\.(?:sh|py|bash|zsh)\.\d[\w.]*| copy(?: \d+)?(?:\.\w+)"
-    r"| \d{1,2}(?:\.\w+)|\.(?:sh|py)\.(?:backup|bak|old)[\w.-]*)$",
+    r"(?:\.(?:bak|backup|old|orig|save|disabled)(?:[._-][\w.-]*)?|~|\.(?:sh|py|bash|zsh)\.\d[\w.]*"
+    r"| copy(?: \d+)?(?:\.\w+)| \d{1,2}(?:\.\w+)|\.(?:sh|py)\.(?:backup|bak|old)[\w.-]*)$",
     re.IGNORECASE,
 )
 MARK = b"\xef\xbb\xbf"

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 FILL = "\0"
 """Stands for each character within quotes in `bare`: no white space, and in no command's name."""
@@ -64,57 +65,78 @@ class ShellText:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of `code`."""
-        return self.code.split("\n")
+        """The lines of `code`, one for each line of `text`, also where two of them are one command."""
+        places = [-1, *self._breaks, len(self.text)]
+        return [self.code[start + 1 : stop] for start, stop in pairwise(places)]
 
 
 def read_shell(text: str) -> ShellText:
-    """Tell code from quotes, comments and here-documents, in one pass. A script that is broken is read as far as it goes."""
+    """Tell code from quotes, comments and here-documents, in one pass; one that is broken is read as far as it goes."""
     scan = _Scan(text, list(text), list(text))
     at, end = 0, len(text)
     # What we are in: "code", '"', or the closing mark of a substitution: ")" with its depth, or "`".
     stack: list[list[str | int]] = [["code", 0]]
     while at < end:
-        here, sign = stack[-1], text[at]
-        if sign == "\\" and at + 1 < end:
-            at = _escape(scan, at, quoted=here[0] == '"')
-        elif here[0] == '"':
-            at = _in_double(scan, at, stack)
-        elif sign == "\n":
-            at = _skip_documents(scan, at + 1)
-        elif sign == "#" and (at == 0 or text[at - 1] in _BEFORE_COMMENT):
-            stop = text.find("\n", at)
-            stop = end if stop < 0 else stop
-            scan.comments.append((at, text[at:stop]))
-            scan.blank(at, stop)
-            at = stop
-        elif sign == "'":
-            at = _single(scan, at)
-        elif sign == '"':
-            stack.append(['"', 0])
-            at += 1
-        elif sign == "`":
-            if here[0] == "`":
-                stack.pop()
-            else:
-                stack.append(["`", 0])
-            at += 1
-        elif sign == "<" and text.startswith("<<<", at):
-            at += 3
-        elif sign == "<" and (match := _HEREDOC.match(text, at)):
-            scan.waiting.append((match[2] or match[3] or match[4], match[1] == "-", at))
-            scan.bare[match.start() : match.end()] = [" "] * (match.end() - match.start())
-            at = match.end()
-        else:
-            if sign == "(":
-                here[1] = int(here[1]) + 1
-            elif sign == ")":
-                if here[0] == ")" and here[1] == 0:
-                    stack.pop()
-                else:
-                    here[1] = max(0, int(here[1]) - 1)
-            at += 1
+        at = _next(scan, at, stack)
     return _finished(scan)
+
+
+def _next(scan: _Scan, at: int, stack: list[list[str | int]]) -> int:
+    """Read what begins here, and return the place behind it."""
+    text, here, sign = scan.text, stack[-1], scan.text[at]
+    if sign == "\\" and at + 1 < len(text):
+        return _escape(scan, at, quoted=here[0] == '"')
+    if here[0] == '"':
+        return _in_double(scan, at, stack)
+    if sign == "\n":
+        return _skip_documents(scan, at + 1)
+    if sign == "#" and (at == 0 or text[at - 1] in _BEFORE_COMMENT):
+        return _comment(scan, at)
+    if sign == "'":
+        return _single(scan, at)
+    if sign == "<":
+        return _less(scan, at)
+    _bracket(stack, sign)
+    return at + 1
+
+
+def _comment(scan: _Scan, at: int) -> int:
+    stop = scan.text.find("\n", at)
+    stop = len(scan.text) if stop < 0 else stop
+    scan.comments.append((at, scan.text[at:stop]))
+    scan.blank(at, stop)
+    return stop
+
+
+def _less(scan: _Scan, at: int) -> int:
+    """A redirection; of a here-document, the name of its end is taken, too."""
+    if scan.text.startswith("<<<", at):
+        return at + 3
+    match = _HEREDOC.match(scan.text, at)
+    if match is None:
+        return at + 1
+    scan.waiting.append((match[2] or match[3] or match[4], match[1] == "-", at))
+    scan.bare[match.start() : match.end()] = [" "] * (match.end() - match.start())
+    return match.end()
+
+
+def _bracket(stack: list[list[str | int]], sign: str) -> None:
+    """What opens or closes quotes and substitutions."""
+    here = stack[-1]
+    if sign == '"':
+        stack.append(['"', 0])
+    elif sign == "`":
+        if here[0] == "`":
+            stack.pop()
+        else:
+            stack.append(["`", 0])
+    elif sign == "(":
+        here[1] = int(here[1]) + 1
+    elif sign == ")":
+        if here[0] == ")" and here[1] == 0:
+            stack.pop()
+        else:
+            here[1] = max(0, int(here[1]) - 1)
 
 
 def _finished(scan: _Scan) -> ShellText:
@@ -216,6 +238,8 @@ class Command:
     """Reads from a pipe."""
     function: str = ""
     loops: tuple[Loop, ...] = ()
+    detached: bool = False
+    """Is within a loop or a subshell that as a whole goes on in the background."""
     conditions: tuple[str, ...] = ()
     """Texts of the `if`, `elif` and `case` conditions it stands under, outermost first."""
 

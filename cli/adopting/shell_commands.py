@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from cli.adopting.shell import Command, Loop, ShellText, read_shell, unquoted
 
@@ -19,7 +20,10 @@ _TOKEN = re.compile(
     r"|(?P<word>(?:(?<!\d)\d+(?![<>])|[^\s;|&()<>`])+)"
 )
 _OPENERS = frozenset({"while", "until", "for", "select"})
-_PASSED = frozenset({"then", "else", "do", "!", "time", "{", "if", "elif", "while", "until", "coproc"})
+_PASSED = frozenset(
+    {"then", "else", "do", "!", "time", "{", "if", "elif", "while", "until", "coproc", "function", "case"}
+)
+_CLOSERS = frozenset({"done", "fi", "esac", "}"})
 _NESTED = frozenset({"trap", "eval"})
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
 _DEPTH_MAX = 4
@@ -46,6 +50,8 @@ class _Parsing:
     braces: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     named: str = ""  # a function's name, before its brace
+    opened: list[int] = field(default_factory=list)  # how many commands there were when each subshell or loop began
+    closed: int = -1  # the same of the subshell or loop that has just ended
 
     def text(self, place: list[int]) -> str:
         return self.shell.code[place[0] : place[1]]
@@ -108,6 +114,7 @@ def _open(parsing: _Parsing, match: re.Match[str]) -> None:
         _descend(parsing, "f(", start)
     else:
         _end(parsing, "(")
+        parsing.opened.append(len(parsing.found))
         parsing.stack.append(("(", _Open()))
 
 
@@ -130,6 +137,7 @@ def _close(parsing: _Parsing, stop: int) -> None:
         _end(parsing, ")")
     parsing.now = outer
     if kind == "(":
+        parsing.closed = parsing.opened.pop() if parsing.opened else -1
         return
     if outer.wants:
         outer.redirects.append((outer.wants, [stop, stop]))
@@ -140,10 +148,16 @@ def _close(parsing: _Parsing, stop: int) -> None:
 
 def _end(parsing: _Parsing, sign: str) -> None:
     now, parsing.now = parsing.now, _Open(piped=sign in ("|", "|&"))
+    began, parsing.closed = parsing.closed, -1
+    if began >= 0 and not now.words:
+        _detach(parsing, began, sign)
     words = [parsing.text(place) for place in now.words]
     places = list(now.words)
-    while words and (words[0] in _PASSED or words[0] in ("done", "fi", "esac", "}", "function", "case")):
+    while words and words[0] in _PASSED | _CLOSERS:
         if _keyword(parsing, words, places):
+            if parsing.closed >= 0:
+                _detach(parsing, parsing.closed, sign)
+                parsing.closed = -1
             return
     if words and words[0] in _OPENERS:
         _open_loop(parsing, words, places)
@@ -155,39 +169,45 @@ def _end(parsing: _Parsing, sign: str) -> None:
 def _keyword(parsing: _Parsing, words: list[str], places: list[list[int]]) -> bool:
     """Take a word of the grammar off the front; True when nothing of a command follows."""
     word = words[0]
+    if word in _CLOSERS:
+        _close_block(parsing, word)
+        return True
     if word in ("while", "until"):
         _open_loop(parsing, words, places)
-    elif word == "done":
-        if parsing.loops:
-            parsing.loops.pop()
-        return True
     elif word in ("if", "case"):
         parsing.conditions.append(" ".join(words[1:]))
     elif word in ("elif", "else") and parsing.conditions:
         parsing.conditions[-1] += " | " + (" ".join(words[1:]) if word == "elif" else "else")
-    elif word in ("fi", "esac"):
-        if parsing.conditions:
-            parsing.conditions.pop()
-        return True
     elif word == "{":
         parsing.braces.append(parsing.named)
         parsing.named = ""
-    elif word == "}":
-        if parsing.braces:
-            parsing.braces.pop()
-        return True
     elif word == "function" and len(words) > 1:
         parsing.named = words[1]
         del words[1], places[1]
-    elif word == "case":
-        return True
     del words[0], places[0]
     return word == "case"
 
 
+def _close_block(parsing: _Parsing, word: str) -> None:
+    if word == "done" and parsing.loops:
+        parsing.loops.pop()
+        parsing.closed = parsing.opened.pop() if parsing.opened else -1
+    elif word in ("fi", "esac") and parsing.conditions:
+        parsing.conditions.pop()
+    elif word == "}" and parsing.braces:
+        parsing.braces.pop()
+
+
 def _open_loop(parsing: _Parsing, words: list[str], places: list[list[int]]) -> None:
     line = parsing.shell.line_of(places[0][0])
+    parsing.opened.append(len(parsing.found))
     parsing.loops.append(Loop(words[0], tuple(words[1:]), line))
+
+
+def _detach(parsing: _Parsing, began: int, sign: str) -> None:
+    """What is behind a subshell or loop: with `&`, all of it goes on in the background."""
+    if sign == "&":
+        parsing.found[began:] = [replace(each, detached=True) for each in parsing.found[began:]]
 
 
 def _emit(parsing: _Parsing, now: _Open, words: list[str], places: list[list[int]], *, background: bool) -> None:
@@ -237,18 +257,24 @@ _BEFORE = {
 
 def runs(command: Command) -> Iterator[tuple[str, ...]]:
     """The program that a command runs, with its arguments: as written, then without what only starts it."""
-    words = list(command.words)
+    return iter(_runs(command.words))
+
+
+@lru_cache(maxsize=65_536)
+def _runs(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    words, found = list(given), []
     while words and _ASSIGNMENT.match(words[0]):
         words.pop(0)
     while words:
-        yield (unquoted(words[0]).rpartition("/")[2], *words[1:])
+        found.append((unquoted(words[0]).rpartition("/")[2], *words[1:]))
         skipped = _BEFORE.get(unquoted(words[0]).rpartition("/")[2])
         if skipped is None:
-            return
+            break
         words.pop(0)
         while words and (words[0].startswith("-") or _ASSIGNMENT.match(words[0])):
             words.pop(0)
         del words[:skipped]
+    return tuple(found)
 
 
 def assignments(commands: tuple[Command, ...]) -> Iterator[tuple[str, str, Command]]:

@@ -9,10 +9,9 @@ from cli.adopting.defects import Finding
 from cli.adopting.patterns import SECRET_NAME
 from cli.adopting.shell import Command, Loop, unquoted
 from cli.adopting.shell_commands import runs
-from cli.adopting.shell_rules import _SERVICE_STARTS, SAYS, Script, _on
+from cli.adopting.shell_rules import _SERVICE_STARTS, Script, _on, defined_functions
 
 _PAUSES = re.compile(r"sleep|wait|backoff|inotify|fswatch|\bread\b|tail|delay|pause|nc\b|curl|accept|listen|poll|watch")
-_TESTS = frozenset({"[", "[[", "test", "case"})
 _OWN = re.compile(r"^\"?(?:\$0|\$\{0\}|\$BASH_SOURCE|\$\{BASH_SOURCE(?:\[0\])?\})\"?$")
 _SCRIPT_WORD = re.compile(r"\.(?:sh|py|bash|zsh)\"?$|\$\{?\w*(?:agent|script)\w*\}?\"?$", re.IGNORECASE)
 _MACOS = frozenset(
@@ -35,7 +34,14 @@ def loops_without_end(script: Script) -> Iterator[tuple[Loop, list[Command]]]:
     for (loop, function), commands in inside.items():
         if _ends(loop, commands) or (function and not _is_called(script, function)):
             continue
+        if all(command.detached for command in commands) and not waits(script):
+            continue
         yield loop, commands
+
+
+def waits(script: Script) -> bool:
+    """Whether it waits for what it has put into the background."""
+    return any(command.words[:1] == ("wait",) for command in script.commands)
 
 
 def _ends(loop: Loop, commands: list[Command]) -> bool:
@@ -91,10 +97,19 @@ def restarts(script: Script) -> Iterator[Finding]:
                 yield _on(command, "restarts-others", "crontab")
         detached = command.background or any(program in ("nohup", "setsid", "exec") for program, *_ in programs)
         own = any(_OWN.match(word) for word in command.words[:4])
-        if own and detached and not re.search(r"BASH|EUID|id -u|--\w+", " ".join(command.conditions)):
-            yield _on(command, "restarts-itself")
+        if own and detached:
+            if not _becomes_once(script, command):
+                yield _on(command, "restarts-itself")
         elif detached and not own and programs:
             yield from _detached(command, programs)
+
+
+def _becomes_once(script: Script, command: Command) -> bool:
+    """Whether it goes on as itself under a condition, as who wants another shell or more rights does."""
+    if command.background or next(runs(command), ("",))[0] in ("nohup", "setsid"):
+        return False
+    line = script.shell.lines[command.line - 1]
+    return not command.loops and bool(command.conditions or re.search(r"&&|\|\|", line))
 
 
 def _detached(command: Command, programs: list[tuple[str, ...]]) -> Iterator[Finding]:
@@ -112,6 +127,9 @@ def _detached(command: Command, programs: list[tuple[str, ...]]) -> Iterator[Fin
 
 def left(script: Script) -> Iterator[Finding]:
     """Processes that are let go of."""
+    let_go = {loop for command in script.commands if command.detached for loop in command.loops if loop.endless}
+    if not waits(script):
+        yield from (Finding("leaves-running", loop.line, "a loop in the background") for loop in let_go)
     for command in script.commands:
         program, *rest = next(runs(command), ("",))
         if (
@@ -149,7 +167,7 @@ def rights(script: Script) -> Iterator[Finding]:
             ):
                 yield _on(command, "world-writable", " ".join(words)[:40])
             elif (
-                (program == "curl" and any(word == "--insecure" or re.fullmatch(r"-[a-zA-Z]*k[a-zA-Z]*", word) for word in words))
+                (program == "curl" and any(re.fullmatch(r"--insecure|-[a-zA-Z]*k[a-zA-Z]*", word) for word in words))
                 or (program == "wget" and "--no-check-certificate" in words)
                 or (program == "git" and "http.sslVerify=false" in words)
             ):  # fmt: skip
@@ -161,15 +179,21 @@ def rights(script: Script) -> Iterator[Finding]:
             yield Finding("runs-download", script.shell.line_of(match.start()))
 
 
+_COUNTED = re.compile(r"\$#\"?\s*(?:-lt|-le|-ne|-eq|<|!=|==|=)|-z\s+\"?\$\{?1\b|\(\(\s*\$#\s*[<=!]")
+
+
 def arguments(script: Script) -> Iterator[Finding]:
-    """Arguments by place without which it does not go on."""
+    """Arguments by place without which it ends at once."""
     for command in script.commands:
-        if command.function or not command.words or command.words[0] in _TESTS or command.words[0] in SAYS:
+        if command.function or not command.words:
             continue
-        guarded = any("$#" in said or re.search(r"\$\{?[1-9]", said) for said in command.conditions)
-        if not guarded and any(
-            re.search(r"(?<!\\)\$(?:[1-9]\b|\{[1-9](?::?\?[^}]*)?\})", word) for word in command.words
-        ):
+        line = script.shell.lines[command.line - 1]
+        # Under two conditions it is one of several commands that wants them.
+        under = command.conditions[0] if len(command.conditions) == 1 else ""
+        under = line if not command.conditions and re.search(r"&&|\|\|", line) else under
+        demands = any(re.search(r"\$\{[1-9]:?\?", word) for word in command.words)
+        ends = command.words[0] in ("exit", "usage", "show_usage", "print_usage")
+        if demands or (ends and not command.loops and _COUNTED.search(under)):
             yield _on(command, "needs-arguments")
 
 
@@ -222,10 +246,17 @@ def portability(script: Script) -> Iterator[Finding]:
     """What one system has and another has not, unless the script looks first."""
     looked = set(re.findall(r"(?:command\s+-v|which|type(?:\s+-\w+)?|hash)\s+\"?([\w.-]+)", script.shell.code))
     both = script.shell.code
+    defined = set(defined_functions(script))
     for command in script.commands:
         for program, *rest in runs(command):
             found = _of_macos(program, rest) or _of_gnu(program, rest)
-            if found is None or program in looked or _on_one_system(command) or _other_form(found, program, both):
+            if (
+                found is None
+                or program in looked
+                or program in defined
+                or _on_one_system(command)
+                or _other_form(found, program, both)
+            ):
                 continue
             yield _on(command, found, " ".join([program, *rest][:2])[:40])
 
@@ -241,7 +272,7 @@ def _of_macos(program: str, rest: list[str]) -> str | None:
         or (program == "sed" and "-i" in rest and rest[rest.index("-i") + 1 : rest.index("-i") + 2] in (["''"], ['""']))
         or (program == "stat" and any(word.startswith("-f") for word in words[:1]))
         or (program == "date" and any(re.match(r"-v", word) for word in words[:2]))
-        or (program == "sysctl" and any(word.startswith(("hw.", "machdep.", "kern.boottime", "vm.swap")) for word in words))
+        or (program == "sysctl" and any(word.startswith(("hw.", "machdep.", "vm.swap")) for word in words))
         or (program == "security" and any(word.startswith(("find-", "add-")) for word in words))
         or (program == "open" and words[:1] == ["-a"])
         or (program == "md5" and bool(words))
@@ -296,9 +327,10 @@ def own_lines(script: Script) -> Iterator[Finding]:
     """Reads of its own text by line number."""
     for command in script.commands:
         for program, *rest in runs(command):
-            if program in ("sed", "head", "tail", "awk") and any(_OWN.match(word) for word in rest):
-                if any(re.search(r"\d", word) for word in rest if not _OWN.match(word)):
-                    yield _on(command, "reads-own-lines")
+            others = [word for word in rest if not _OWN.match(word)]
+            reads = program in ("sed", "head", "tail", "awk") and len(others) < len(rest)
+            if reads and any(re.search(r"\d", word) for word in others):
+                yield _on(command, "reads-own-lines")
 
 
 RULES: tuple[Callable[[Script], Iterator[Finding]], ...] = (

@@ -128,9 +128,9 @@ def kills(script: Script) -> Iterator[Finding]:
                 yield _on(command, "kill-by-port")
             elif program == "kill":
                 yield from _kill(script, command, said, from_file)
-        if {"$$", "$!"} & set(map(unquoted, command.words)) and _says_only(command):
-            if any("pid" in target.lower() for sign, target in command.redirects if ">" in sign):
-                yield _on(command, "pid-file")
+        pid_said = {"$$", "$!"} & set(map(unquoted, command.words)) and _says_only(command)
+        if pid_said and any("pid" in target.lower() for sign, target in command.redirects if ">" in sign):
+            yield _on(command, "pid-file")
 
 
 def _kill(script: Script, command: Command, said: str, from_file: set[str]) -> Iterator[Finding]:
@@ -180,6 +180,8 @@ def removals(script: Script) -> Iterator[Finding]:
 
 def _filled(script: Script, name: str, command: Command) -> bool:
     """Whether a variable is seen to hold something where it is used."""
+    if name in ("HOME", "PWD"):
+        return True
     text = script.shell.code[: command.at]
     guards = (
         rf"\$\{{{name}:\?",
@@ -207,7 +209,7 @@ def _never_empty(value: str) -> bool:
 def state_files(script: Script) -> Iterator[Finding]:
     """Writes to task_queue.json and agent_status.json, which only the coordinator writes here."""
     named = (*patterns.EXPORTS, *(rf"${name}" for name in script.exports), *(f"${{{name}" for name in script.exports))
-    defined = set(_functions(script))
+    defined = set(defined_functions(script))
     for command in script.commands:
         program, *rest = next(runs(command), ("",))
         targets = [target for sign, target in command.redirects if ">" in sign]
@@ -236,7 +238,8 @@ def _which(script: Script, targets: list[str]) -> str:
     return next((name for name in patterns.EXPORTS if name in said), "")
 
 
-def _functions(script: Script) -> Iterator[str]:
+def defined_functions(script: Script) -> Iterator[str]:
+    """The names of the functions that it defines."""
     for match in re.finditer(r"^[ \t]*(?:function\s+)?([\w-]+)\s*\(\)", script.shell.bare, flags=re.MULTILINE):
         yield match[1]
 
@@ -253,9 +256,9 @@ def ports(script: Script) -> Iterator[Finding]:
                 yield _on(command, "port-fixed", match[1])
             follows = words[at + 1] if at + 1 < len(words) else ""
             option = re.fullmatch(r"--port=(\d{2,5})", word)
-            if option or (word in ("--port", "http.server", "-l") and re.fullmatch(r"\d{2,5}", follows)):
-                if word != "-l" or words[0] in ("nc", "ncat"):
-                    yield _on(command, "port-fixed", option[1] if option else follows)
+            before = word in ("--port", "http.server") or (word == "-l" and words[0] in ("nc", "ncat"))
+            if option or (before and re.fullmatch(r"\d{2,5}", follows)):
+                yield _on(command, "port-fixed", option[1] if option else follows)
 
 
 def secrets(script: Script) -> Iterator[Finding]:
@@ -274,7 +277,7 @@ def money(script: Script) -> Iterator[Finding]:
     for first, text in script.fed:
         for provider in sorted(patterns.providers_in(text)):
             yield Finding("paid-api", first, provider)
-        for match in re.finditer(r"^\s*(?:import|from)\s+(\w+)", text, flags=re.MULTILINE):
+        for match in re.finditer(r"^[ \t]*(?:import|from)\s+(\w+)", text, flags=re.MULTILINE):
             if match[1] in patterns.PAID_MODULES:
                 line = first + text.count("\n", 0, match.start(1))
                 yield Finding("paid-api", line, patterns.PAID_MODULES[match[1]])

@@ -140,7 +140,7 @@ def _substituted(script: Script, command: Command) -> bool:
 
 
 def pause_seconds(script: Script) -> tuple[int, int] | None:
-    """The line of the first loop without end, and the longest pause in it in seconds, 0 when that is not written out."""
+    """The line of the first loop without end, and the longest pause in it in seconds; 0: it is not written out."""
     for loop, commands in loops_without_end(script):
         longest = 0
         for command in commands:
@@ -209,7 +209,7 @@ def takes_options(script: Script) -> bool:
     """Whether it reads arguments like `--key value`."""
     return bool(
         re.search(
-            r"^\s*(?:-\w\s*\|\s*)?--[a-z][\w-]*\)\s*\n?[^\n]*(?:\n[^\n]*)?\$\{?2\b",
+            r"^[ \t]*(?:-\w\s*\|\s*)?--[a-z][\w-]*\)\s*\n?[^\n]*(?:\n[^\n]*)?\$\{?2\b",
             script.shell.code,
             flags=re.MULTILINE,
         )

@@ -69,7 +69,7 @@ def apply(workspace: Workspace, changes: Sequence[Change], *, now: datetime) -> 
         if changed:
             raise Conflict(
                 "changed_since",
-                f"{'This file has' if len(changed) == 1 else 'These files have'} changed meanwhile: {', '.join(changed[:5])}.",
+                f"Of what was read has changed meanwhile: {', '.join(changed[:5])}.",
                 remedy="Nothing was written. Look at the proposal again.",
             )
         journal = _new_journal(root, now)

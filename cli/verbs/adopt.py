@@ -105,7 +105,7 @@ def _undo(workspace: Workspace, which: str, *, as_json: bool) -> int:
         click.echo(f"{counted(len(done.restored), 'file')} as before.")
     if not done.edited:
         return 0
-    said = f"{'1 file was' if len(done.edited) == 1 else f'{len(done.edited)} files were'} edited since, and left as they are"
+    said = f"Edited since, and left as they are ({counted(len(done.edited), 'file')})"
     if as_json:
         return 73
     raise Conflict(

@@ -110,6 +110,10 @@ class PlayedCoordinator:
         """Those that were put here."""
         return tuple(self.agents.values())
 
+    async def reload_agents(self) -> Any:
+        """Those that were put here."""
+        return tuple(self.agents.values())
+
     async def list_tasks(self, chosen: TaskFilter, *, limit: int = 0, cursor: str = "") -> TaskPage:
         """Those that the filter means, a page at a time."""
         fitting = [
@@ -227,6 +231,8 @@ class PlayedAgent:
     queued: int = 0
     held_reason: str = ""
     last_task: TaskView | None = None
+    aliases: tuple[str, ...] = ()
+    effects: Effects | None = Effects.ONCE
     uses: tuple[str, ...] = ()
 
 

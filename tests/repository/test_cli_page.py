@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from cli.__main__ import EXIT_CODES, VERBS
+from cli.adopting.defects import CODES
 from tests.repository.tracked import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
@@ -27,3 +28,9 @@ def test_verbs_in_the_readme_exist() -> None:
     typed = set(re.findall(r"(?:^|\$\()quantum ([a-z]+)", shell, flags=re.MULTILINE))
     assert typed <= set(VERBS)
     assert typed, "the tour of the README shows no command"
+
+
+def test_every_code_of_adopt_is_on_its_page() -> None:
+    table = (ROOT / "docs" / "adopting.md").read_text().partition("| code |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {code for row in rows for code in re.findall(r"`([a-z0-9-]+)`", row)} == set(CODES)

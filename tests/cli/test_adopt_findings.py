@@ -1,0 +1,79 @@
+"""What adopt says of a folder of 200 scripts: everything that is planted, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.adopting.defects import CODES
+from cli.adopting.restarters import Machine
+from cli.adopting.survey import Survey, survey
+from foundation.workspace import Workspace
+from tests.cli.adopt_folder import _SPECIAL, PLANTED, SCRIPTS, SHELL_LINES, planted_folder
+
+
+def surveyed(folder: Path, workspace: Path) -> Survey:
+    """What adopt sees, on a machine where nothing else starts anything."""
+    machine = Machine(home=workspace / "home", etc=workspace / "etc", crontab=lambda: "", processes=lambda: ())
+    return survey(folder, Workspace(workspace), machine, dict(os.environ))
+
+
+def check(seed: int, tmp_path: Path) -> Counter[str]:
+    """One folder; what was planted in it, by code."""
+    planted = planted_folder(seed)
+    folder, workspace = tmp_path / f"scripts-{seed}", tmp_path / f"ws-{seed}"
+    (workspace / "agents").mkdir(parents=True)
+    planted.write(folder)
+    seen = surveyed(folder, workspace)
+    found = {
+        (one.shown, defect.code, line)
+        for one in seen.proposals
+        for defect in one.defects
+        for line in defect.lines or (0,)
+    }
+    assert found - planted.expected == set(), f"seed {seed}: invented"
+    assert planted.expected - found == set(), f"seed {seed}: missed"
+    assert len(seen.proposals) == SCRIPTS
+    return Counter(planted.plantings)
+
+
+def test_all_planted_are_named_and_none_invented(tmp_path: Path) -> None:
+    counts = check(1, tmp_path)
+    print(f"{counts.total()} planted of {len(counts)} kinds in {SCRIPTS} scripts, all named, none invented")
+    assert counts.total() == PLANTED
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_all_planted_are_named_on_fifty_seeds(tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(100, 150):
+        counts += check(seed, tmp_path)
+    print(f"{counts.total()} planted of {len(counts)} kinds in {50 * SCRIPTS} scripts: {dict(counts.most_common())}")
+    assert set(counts) == {*SHELL_LINES, *_SPECIAL}
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ws" / "agents").mkdir(parents=True)
+    closed = tmp_path / "s" / "closed.sh"
+    closed.parent.mkdir()
+    closed.write_text("#!/bin/sh\necho\n")
+    real = Path.open
+
+    def refuse(path: Path, *given: Any, **named: Any) -> Any:
+        # Root may read everything, so that the mode alone would not do.
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    [one] = surveyed(closed.parent, tmp_path / "ws").proposals
+    assert [defect.code for defect in one.defects] == ["unreadable"] and not one.name
+
+
+def test_every_code_can_be_planted_or_is_tried_elsewhere() -> None:
+    assert set(CODES) - {*SHELL_LINES, *_SPECIAL} == {"unreadable"}
