@@ -6,7 +6,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long verify smoke proto lock bench clean
+# The tests start Python by the thousand; without its bytecode on disk each would compile all of Quantum again.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help setup demo run test test-long verify smoke proto lock bench mac-report clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +22,7 @@ run: $(READY)  ## keep this repository's own workspace running in the foreground
 	@$(BIN)/quantum up
 
 test: verify  ## what must be green before a commit (under 10 minutes)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long" --ignore=tests/repository
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" --ignore=tests/repository
 
 test-long: $(READY)  ## the long ring: kills by the hundred, 10,000-step state machines
 	@$(BIN)/python -m pytest -m long
@@ -49,6 +51,9 @@ lock:  ## choose versions again for every platform (needs uv)
 
 bench: $(READY)  ## measure against xargs, GNU parallel and raw SQLite; prints ratios
 	@$(BIN)/python -m benchmarks
+
+mac-report: $(READY)  ## on a Mac: try what was designed and not run; writes one file to send back
+	@$(BIN)/python -m tests.mac_report
 
 clean:  ## remove .venv and what checks leave behind; never a workspace's state
 	@rm -rf .venv build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

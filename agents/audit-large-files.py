@@ -4,6 +4,7 @@
 # description = "Finds the largest files of the whole git history, the deleted ones too"
 # effects = "none"
 # timeout = "15m"
+# schedule = { cron = "30 5 1 * *", projects = "git" }
 # ///
 """Weighs every blob that any branch or tag reaches, and says which commit brought each of the largest."""
 

@@ -4,6 +4,7 @@
 # description = "Finds functions that are too long or too complex, and the trend since its last report"
 # effects = "none"
 # timeout = "15m"
+# schedule = { cron = "0 5 * * MON", projects = "git" }
 # ///
 """Measures every function of every tracked source file with lizard (Python, Swift, C, Go, Java and more)."""
 

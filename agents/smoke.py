@@ -4,6 +4,7 @@
 # description = "Runs the project's own smoke tests and passes their verdict on"
 # effects = "idempotent"
 # timeout = "10m"
+# schedule = { cron = "0 6 * * *", projects = "git", paused = true }  # it runs the projects' own code: resume it
 # ///
 """Runs what `quantum.toml` names, else `make smoke`, `npm run smoke`, `pytest -k smoke` or `swift test`."""
 

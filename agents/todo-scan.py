@@ -4,6 +4,7 @@
 # description = "Lists what the project's own comments say is left to do"
 # effects = "none"
 # timeout = "5m"
+# schedule = { cron = "15 5 * * MON", projects = "git" }
 # ///
 """Finds the words TODO, FIXME, HACK and XXX in every tracked text file, and how the count changed."""
 

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-_IN_SECONDS = {"duration", "timeout", "cpu", "time_left"}
+_IN_SECONDS = {"duration", "timeout", "cpu", "time_left", "catch_up", "late"}
 
 
 def document(value: object) -> Any:

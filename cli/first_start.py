@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cli.authority import make_authority
 from cli.runners.folder import refuse_joined
+from cli.settling import settle
 from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
 from foundation.files import atomic_write
@@ -70,6 +71,7 @@ def initialise(root: Path, environ: Mapping[str, str]) -> Initialised:
     """
     workspace = Workspace(root.resolve())
     refuse_joined(workspace.root)
+    settle(workspace, environ)
     try:
         made = _make_folders(workspace)
     except OSError as error:
@@ -96,6 +98,7 @@ def restore_key(root: Path, key: str, environ: Mapping[str, str]) -> Initialised
     text = "".join(key.split()).replace("-", "").lower()
     if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
         raise Invalid("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
+    settle(workspace, environ)
     made = _make_folders(workspace)
     with WorkspaceLock(workspace.lock_file):
         secrets, account = open_secret_store(workspace, environ), user_account(workspace)

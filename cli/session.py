@@ -50,8 +50,12 @@ class Session:
 
     @cached_property
     def workspace(self) -> Workspace:
-        """The workspace; raises NotFound naming `quantum init`."""
-        return find_workspace(self.environ, self.cwd)
+        """The workspace, a restore that was cut short brought to its end; raises NotFound naming `quantum init`."""
+        from cli.settling import settle
+
+        found = find_workspace(self.environ, self.cwd)
+        settle(found, self.environ)
+        return found
 
     @cached_property
     def secrets(self) -> SecretStore:

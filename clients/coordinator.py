@@ -10,6 +10,7 @@ from typing import Self
 
 import grpc.aio
 
+from clients.backups import BackupClient
 from clients.calling import DEADLINE, ask, going_on, listen, repeatable
 from clients.coordinator_convert import (
     TasksLater,
@@ -48,6 +49,7 @@ from clients.coordinator_values import (
 )
 from clients.merges import MergeClient
 from clients.resuming import PATIENCE, Told, resuming
+from clients.schedules import ScheduleClient
 from clients.wire_values import moment_in
 from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.coordinator.v1 import (
@@ -60,11 +62,12 @@ from protos.coordinator.v1 import (
     queue_pb2_grpc,
     reports_pb2,
     reports_pb2_grpc,
+    schedules_pb2,
     tasks_pb2,
     tasks_pb2_grpc,
 )
 
-_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, fleet_pb2, merges_pb2)
+_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, fleet_pb2, merges_pb2, schedules_pb2)
 REPEATABLE = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
 """The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
@@ -79,7 +82,9 @@ class CoordinatorClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
         self._channel = channel
+        self.backups = BackupClient(channel)
         self.merges = MergeClient(channel)
+        self.schedules = ScheduleClient(channel)
         self._tasks = tasks_pb2_grpc.TaskServiceStub(channel)
         self._queue = queue_pb2_grpc.QueueServiceStub(channel)
         self._agents = agents_pb2_grpc.AgentServiceStub(channel)

@@ -209,6 +209,7 @@ def agent_from(wire: agents_pb2.Agent) -> AgentView:
         retries=wire.retries,
         uses=tuple(wire.uses),
         schedule=wire.schedule,
+        next_run_at=moment_in(wire, "next_run_at"),
         current_tasks=tuple(wire.current_tasks),
         queued=wire.queued,
         last_task=task_from(wire.last_task) if wire.HasField("last_task") else None,

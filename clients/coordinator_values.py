@@ -355,6 +355,8 @@ class AgentView:
     concurrency_max: int
     service: ServiceStatus | None = None
     """None: it is none, or has not ended."""
+    next_run_at: datetime | None = None
+    """When its schedule starts it next; None: none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ from protos.safety.v1 import (
     budgets_pb2,
     mode_pb2,
     mode_pb2_grpc,
+    snapshots_pb2,
+    snapshots_pb2_grpc,
     spend_pb2,
     tokens_pb2,
     tokens_pb2_grpc,
@@ -81,6 +83,7 @@ class SafetyClient:
         self._admit = Exchange(self._admission.Admit)
         self._breakers = breakers_pb2_grpc.BreakerServiceStub(channel)
         self._mode = mode_pb2_grpc.ModeServiceStub(channel)
+        self._snapshots = snapshots_pb2_grpc.SnapshotServiceStub(channel)
         self._tokens = tokens_pb2_grpc.TokenServiceStub(channel)
 
     @classmethod
@@ -168,6 +171,12 @@ class SafetyClient:
         request = mode_pb2.ResumeModeRequest(reason=reason, mode=mode_to(mode))
         answer = await ask(self._mode.ResumeMode, request, deadline)
         return ModeChange(status=mode_from(answer.status), changed=answer.changed)
+
+    # Snapshots
+
+    async def take_snapshot(self, backup_id: str, *, deadline: timedelta = DEADLINE) -> None:
+        """Has safety's database copied into the workspace's folder of a backup. Raises Invalid, Conflict."""
+        await ask(self._snapshots.TakeSnapshot, snapshots_pb2.TakeSnapshotRequest(backup_id=backup_id), deadline)
 
     # Tokens
 

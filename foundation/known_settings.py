@@ -137,6 +137,10 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "export_interval_seconds": _number(1, 0.05, 3_600, "least pause between two exports of the same file"),
         "export_open_tasks_max": _integer(1_000, 0, 100_000, "open tasks in task_queue.json"),
         "export_ended_tasks_max": _integer(100, 0, 100_000, "ended tasks in task_queue.json"),
+        # Schedules.
+        "schedule_timezone": _text(
+            "", "time zone of schedules that name none, like Europe/Berlin; empty: the machine's"
+        ),
         # Breakers.
         "breaker_consecutive_failures": _integer(3, 1, 1_000, "consecutive failures that open a breaker"),
         "breaker_window": _integer(20, 1, 62, "last outcomes of which the failure share is taken"),

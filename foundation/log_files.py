@@ -22,6 +22,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 # A renaming takes some microseconds. Whoever was stopped in the middle of one keeps nobody from writing.
 _PATIENCE_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.001
+# A log that others write to all the time gets twice as long as it should; then somebody waits for a gap between them.
+_TRIES = 100
 
 
 class Older(NamedTuple):
@@ -74,7 +76,7 @@ class LogFile:
             try:
                 size = os.fstat(handle).st_size
                 if size and size + len(data) > self._bytes_max and not renamed:
-                    renamed = self._rename(handle)
+                    renamed = self._rename(handle, _TRIES if size > 2 * self._bytes_max else 1)
                     if renamed:
                         self.close()
                         continue
@@ -130,9 +132,12 @@ class LogFile:
                 os.ftruncate(handle, end - size)
                 self._torn = False
 
-    def _rename(self, handle: int) -> bool:
-        if not rename(self._path, handle):
-            return False
+    def _rename(self, handle: int, tries: int) -> bool:
+        while not rename(self._path, handle):
+            tries -= 1
+            if not tries:
+                return False
+            time.sleep(_LOOK_AGAIN_SECONDS)
         forget_beyond(self._path, self._files_max)
         return True
 

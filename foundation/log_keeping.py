@@ -31,9 +31,11 @@ LOCK = ".keeper"
 _LOOK_SECONDS = 5.0
 # What is being written is at most this part of the quota; the rest is for what was renamed.
 _CURRENT_PART = 4
-# How much may be written before somebody looks again, and how much is made free in one go: parts of the quota.
-_CREDIT_PART = 40
-_ROOM_PART = 20
+# Parts of the quota: how much of it a look leaves free, and how much of that one process may write before it looks
+# again, by itself if need be. From half of that on the thread is asked to, so that no writer has to: two may flood.
+_FREE_PART = 0.15
+_CREDIT_PART = 0.10
+_LEAST_PART = 0.0025
 _PIECE_BYTES = 1 << 18
 _LEVEL = 4
 _GZIP = 16 + zlib.MAX_WBITS
@@ -118,7 +120,9 @@ class LogKeeper:
         self._log = log
         self._bytes_max = bytes_max
         self._files_max = files_max
-        self._left = 0
+        self._spent = 0  # written to logs by this process
+        self._credit = 0  # and how much that may be until somebody looks again
+        self._wake_below = 0
         self._counting = threading.Lock()
         self._looking = threading.Lock()
         self._lock = -1
@@ -145,22 +149,31 @@ class LogKeeper:
     def spend(self, size: int) -> None:
         """So much is about to be written to a log; returns when there is room for it."""
         with self._counting:
-            self._left -= size
-            enough = self._left >= 0
-        if not enough:
+            self._spent += size
+            left = self._credit - self._spent
+        if left < 0:
             self.look()
+        elif left < self._wake_below:
+            self._wake.set()
 
     def wake(self) -> None:
         """A log was renamed: it is to be compressed."""
         self._wake.set()
 
+    def begin_anew(self) -> int:
+        """Rename every log that has something in it; returns how many."""
+        return sum(rename_now(f"{self._folder}/{name}") for name in survey(self._folder).current)
+
     def look(self) -> Kept:
         """Bring the logs under the quota, as far as there is something to remove."""
         with self._looking:
+            spent = self._spent  # what is written from here on may or may not be seen, and counts in any case
             kept = self._make_room(survey(self._folder))
-        with self._counting:
-            credit = min(self._bytes_max - kept.bytes_after, self._bytes_max // _CREDIT_PART)
-            self._left = max(credit, self._bytes_max // (10 * _CREDIT_PART))
+            credit = min(self._bytes_max - kept.bytes_after, int(self._bytes_max * _CREDIT_PART))
+            least = int(self._bytes_max * _LEAST_PART)
+            with self._counting:
+                self._credit = max(spent + credit, self._spent + least)
+                self._wake_below = credit // 2
         return kept
 
     def _make_room(self, seen: Survey) -> Kept:
@@ -172,7 +185,7 @@ class LogKeeper:
         many: dict[str, int] = {}
         for found in reversed(seen.older):
             many[found.older.log] = many.get(found.older.log, 0) + 1
-        goal = self._bytes_max - self._bytes_max // _ROOM_PART
+        goal = self._bytes_max * (1 - _FREE_PART)
         for found in seen.older:
             too_many = many[found.older.log] > self._files_max
             if total > goal or too_many:
@@ -219,7 +232,12 @@ class LogKeeper:
         while not self._closing and (next_one := self._next()) is not None:
             self._compress(next_one)
             done += 1
+            self._look_when_due()
         return done
+
+    def _look_when_due(self) -> None:
+        if self._credit - self._spent < self._wake_below:
+            self.look()
 
     def _is_ours(self) -> bool:
         if self._lock < 0:
@@ -282,6 +300,7 @@ class LogKeeper:
         if data:
             self.spend(len(data))
             write_all(handle, data)
+            self._look_when_due()
 
     def _cut_talkers(self) -> None:
         """Free the beginning of what a process has said, which it goes on writing to: its name cannot be taken away."""

@@ -24,6 +24,7 @@ from foundation.errors import Conflict, Kind, QuantumError
 from foundation.files import atomic_write
 from foundation.log import configure, get_logger
 from foundation.process_identity import identity_of
+from foundation.settled import require_settled
 from foundation.workspace import Workspace, WorkspaceLock, find_workspace
 
 T = TypeVar("T")
@@ -34,7 +35,10 @@ EXIT_CODES = {Kind.INVALID: 78, Kind.NOT_FOUND: 78, Kind.CONFLICT: 69, Kind.DENI
 NEVER_BETTER = frozenset({77, 78})
 """What starting again as it is cannot mend. The units of systemd list these codes; launchd knows no such list, so that
 below it such an end is reported as 0, the one code after which it leaves a job alone."""
+DOES_NOT_START = "Does not start:"
+"""How a unit's status begins when it says why."""
 OUT_BYTES_MAX = 1024 * 1024
+_STDERR = 2
 _LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0)
 
 
@@ -63,15 +67,18 @@ def run_process(
         if serves:
             configure(name, system_log=workspace.system_log, debug=given.debug)
         if unit is None:
+            if serves:
+                require_settled(workspace)
             return work(workspace) or 0
         with _standing(name, record or name, workspace):
+            require_settled(workspace)
             return work(workspace) or 0
     except QuantumError as error:
         code = EXIT_CODES.get(error.kind, 1)
         print(error, file=sys.stderr)
         if serves:
             get_logger(name).error(f"It does not start: {error}", action="does_not_start", code=error.code)
-            notify.status(f"Does not start: {error}")
+            notify.status(f"{DOES_NOT_START} {error}")
         return 0 if unit == "launchd" and code in NEVER_BETTER else code
 
 
@@ -102,8 +109,8 @@ def write_record(workspace: Workspace, name: str, **more: object) -> None:
 @contextmanager
 def _standing(name: str, record: str, workspace: Workspace) -> Iterator[None]:
     # A manager that finds us hung ends us with SIGABRT; where we hung is then in the file that takes our words.
-    faulthandler.enable()
-    _begin_anew(sys.stderr.fileno())
+    faulthandler.enable(_STDERR)
+    _begin_anew(_STDERR)
     lock = WorkspaceLock(workspace.lock_file, shared=True)
     try:
         lock.acquire()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from foundation.backup_ids import require_backup_id
 from foundation.errors import Conflict, Denied, Invalid, NotFound
 from foundation.files import atomic_write, sync, sync_directory, write_all
 
@@ -91,6 +92,15 @@ class Workspace:
     def stop_file(self) -> Path:
         """While it is there, everything is STOPPED; see `StopFile`."""
         return self.state / "STOP"
+
+    @property
+    def restore_journal(self) -> Path:
+        """JSON of a restore that has begun to take place; while it is there, no database here may be opened."""
+        return self.state / "restore.json"
+
+    def making(self, backup_id: str) -> Path:
+        """The folder in which a backup is put together, mode 0700. Raises Invalid for what is no id of one."""
+        return self.state / "backups" / f".making-{require_backup_id(backup_id)}"
 
     @property
     def runtime(self) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel
 
+from foundation.errors import Invalid
 from gateway.schemas.documented import TOKEN_SECURITY
 
 
@@ -27,3 +29,19 @@ def reply(shape: BaseModel, status: int = 200, **headers: str) -> Response:
 def header_parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A header that a route looks at, for the OpenAPI document."""
     return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+
+_KEY = re.compile(r"[!-~]{1,200}")
+KEY_PARAMETER = header_parameter(
+    "Idempotency-Key",
+    "The same key with the same body gives the same tasks for 7 days; with another body, 409.",
+    {"type": "string", "pattern": "^[!-~]{1,200}$"},
+)
+
+
+def idempotency_key() -> str:
+    """The key of the request that is being answered, empty without one. Raises Invalid."""
+    key = request.headers.get("Idempotency-Key", "")
+    if key and _KEY.fullmatch(key) is None:
+        raise Invalid("bad_idempotency_key", "The Idempotency-Key is not 1 to 200 visible ASCII characters.")
+    return key

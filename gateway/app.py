@@ -30,6 +30,7 @@ from gateway.routes import (
     queue,
     reports,
     runners,
+    schedules,
     spend,
     tasks,
 )
@@ -67,7 +68,7 @@ def create_app(state: Gateway) -> OpenAPI:
     security.install(app)
     problem.install(app, log=get_logger("gateway"), ids=SystemIds(state.clock))
     rooms = (
-        *(tasks, log, agents, health, reports, metrics, queue, runners, document),
+        *(tasks, log, agents, health, reports, metrics, queue, runners, schedules, document),
         *(mode, breakers, budgets, spend, alerts, audit, merges),
     )
     for room in rooms:

@@ -140,9 +140,10 @@ def agent(view: AgentView) -> answers.Agent:
         retries=view.retries,
         uses=list(view.uses),
         schedule=view.schedule or None,
+        next_run_at=view.next_run_at,
         current_tasks=list(view.current_tasks),
         queued=view.queued,
-        last_task=None if view.last_task is None else _summary(view.last_task),
+        last_task=None if view.last_task is None else summary(view.last_task),
         success_rate=view.success_rate,
         predicted_failure=view.predicted_failure,
         breaker=view.breaker,
@@ -308,7 +309,8 @@ def _moment(text: str) -> datetime:
         raise Invalid("bad_time", f"“{text}” is outside the years 1 to 9999.") from None
 
 
-def _summary(view: TaskView) -> answers.TaskSummary:
+def summary(view: TaskView) -> answers.TaskSummary:
+    """A task in few words."""
     return answers.TaskSummary(id=view.id, state=view.state, exit_code=view.exit_code, finished_at=view.finished_at)
 
 

@@ -30,8 +30,12 @@ STATUSES: dict[Kind, HTTPStatus] = {
     Kind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+_NO_ROOM = frozenset({"disk_low", "disk_full"})
+"""Codes for which HTTP has a status of its own, 507: it is not the caller who asks too much."""
+
 RETRY_AFTER_SECONDS = {
     HTTPStatus.TOO_MANY_REQUESTS: 5,
+    HTTPStatus.INSUFFICIENT_STORAGE: 30,
     HTTPStatus.SERVICE_UNAVAILABLE: 2,
     HTTPStatus.GATEWAY_TIMEOUT: 5,
 }
@@ -61,6 +65,8 @@ class ProblemStatus(QuantumError):
 
 def status_of(error: QuantumError) -> HTTPStatus:
     """The HTTP status that stands for an error."""
+    if error.code in _NO_ROOM:
+        return HTTPStatus.INSUFFICIENT_STORAGE
     return error.status if isinstance(error, ProblemStatus) else STATUSES[error.kind]
 
 

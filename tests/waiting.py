@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar, overload
 
@@ -58,3 +61,13 @@ async def looks(seconds: float) -> AsyncIterator[None]:
 async def chance_moment(chance: random.Random, seconds_max: float) -> None:
     """Let a time pass that only chance knows."""
     await asyncio.sleep(chance.uniform(0, seconds_max))
+
+
+def slowness() -> float:
+    """How many times as long as its own work a process takes here and now; 1 where nothing else wants to run."""
+    before, started = os.times(), CLOCK.boottime()
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", "import asyncio"], check=True, timeout=PATIENCE_SECONDS)
+    took, after = CLOCK.boottime() - started, os.times()
+    worked = after.children_user - before.children_user + after.children_system - before.children_system
+    return max(1.0, took / worked)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from foundation.backup_ids import made_at_of
 from foundation.files import atomic_write, sync_directory
 from foundation.settings import load
 from foundation.workspace import Workspace
 
 SUFFIX = ".qbk"
 VERDICT_SUFFIX = ".checked.json"
-_ID = re.compile(r"(\d{8}T\d{6})Z-[0-9a-z]{4}\Z")
 NOT_CHECKED = "It was never checked to its end."
 
 
@@ -52,18 +51,12 @@ def folder_of(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> 
 def entries(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Sequence[BackupEntry]:
     """Every backup of a workspace, the newest first; none is opened, so no key is needed.
 
-    What was found when one was checked is believed here as it was written down beside it; `quantum backup verify` finds it
-    out anew. Raises Invalid for settings that cannot be read.
+    What was found when one was checked is believed here as it was written down beside it; `quantum backup verify` finds
+    it out anew. Raises Invalid for settings that cannot be read.
     """
     folder = folder_of(workspace, environ)
     found = [_entry(path) for path in folder.glob(f"*{SUFFIX}")] if folder.is_dir() else []
     return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.id, reverse=True)
-
-
-def made_at_of(backup_id: str) -> datetime | None:
-    """The moment that an id names; None for what is no id of ours."""
-    parts = _ID.match(backup_id)
-    return datetime.strptime(parts[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if parts else None
 
 
 def note_verdict(path: Path, *, fault: str, now: datetime) -> None:

@@ -33,6 +33,7 @@ PARTS: dict[Check, tuple[str, ...]] = {
     files.spend_files: ("spend files",),
     files.alert_config: ("alert channels",),
     files.ignored: ("version control",),
+    files.runbook: ("runbook names",),
     files.file_rights: ("file rights",),
     files.owner: ("file owner",),
     files.logs: ("logs",),

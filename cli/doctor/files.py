@@ -13,6 +13,7 @@ from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
 from cli.doctor.subject import Subject, rights
 from cli.first_start import DONE, IGNORED
 from cli.projects_file import ProjectsFile
+from cli.runbook.links import HOME, SHIM, State, recorded_command, states
 from foundation.errors import QuantumError
 from foundation.quantities import format_size
 from foundation.settings import explain
@@ -146,6 +147,19 @@ def ignored(subject: Subject) -> Iterator[Finding]:
         yield warn(part, f".gitignore does not name {', '.join(missing)}.", "quantum init")
     else:
         yield ok(part, f".gitignore names {', '.join(IGNORED)}")
+
+
+def runbook(subject: Subject) -> Iterator[Finding]:
+    """The runbook's command names, where they are put in, lead to a `quantum` that is there."""
+    part, root = "runbook names", subject.here.root
+    linked = sum(state is State.LINKED for state in states(root).values())
+    command = recorded_command(root)
+    if not linked:
+        yield ok(part, "none is put in")
+    elif command is None or not os.access(command, os.X_OK) or not (root / HOME / SHIM).is_file():
+        yield warn(part, f"{linked} names call {command or 'a quantum'} that is gone.", "quantum runbook install")
+    else:
+        yield ok(part, f"{linked} names call {command}")
 
 
 def file_rights(subject: Subject) -> Iterator[Finding]:

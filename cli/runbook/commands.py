@@ -100,7 +100,7 @@ def is_there(words: Sequence[str], group: click.Group, agents: Sequence[Path]) -
         found = found.get_command(context, rest.pop(0))
     if found is None:
         return False
-    options = {spelling for parameter in found.params for spelling in parameter.opts}
+    options = {spelling for one in found.params for spelling in (*one.opts, *one.secondary_opts)}
     if any(word.startswith("--") and word not in options for word in rest):
         return False
     agent = words[1:2] if words[0] == _RUN else ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -40,41 +41,57 @@ class Changed:
     kept: tuple[str, ...] = ()
 
 
-def state_of(root: Path, place: str) -> State:
-    """What is at one place of a workspace."""
-    path = root / place
+def links(root: Path, platform: str = sys.platform) -> Mapping[str, str]:
+    """What the link at each place says: relative to the shim, right also where its folder is a link to elsewhere.
+
+    On macOS there is one more, to the property list that is written by `quantum service install`.
+    """
+    shim = root.resolve() / HOME / SHIM
+    wanted = {place: os.path.relpath(shim, (root / place).parent.resolve()) for place in places()}
+    if platform == "darwin":
+        from cli.runbook.plist_darwin import PLACE, written_list
+
+        wanted[PLACE] = str(written_list(root))
+    return wanted
+
+
+def states(root: Path, platform: str = sys.platform) -> Mapping[str, State]:
+    """What is at each place of a workspace."""
+    return {place: _state_of(root / place, target) for place, target in links(root, platform).items()}
+
+
+def _state_of(path: Path, target: str) -> State:
     if not os.path.lexists(path):
         return State.FREE
-    return State.LINKED if path.is_symlink() and os.readlink(path) == _target(root, path) else State.OWN
+    return State.LINKED if path.is_symlink() and os.readlink(path) == target else State.OWN
 
 
-def install(root: Path, *, dry_run: bool = False) -> Changed:
+def install(root: Path, *, dry_run: bool = False, platform: str = sys.platform) -> Changed:
     """Put a link at each free place. Overwrites nothing, and a second time changes nothing.
 
     Raises Conflict when `.runbook` is something of the user's.
     """
-    states = {place: state_of(root, place) for place in places()}
+    found, wanted = states(root, platform), links(root, platform)
     _refuse_strange(root / HOME)
-    free = [place for place, state in states.items() if state is State.FREE]
+    free = [place for place, state in found.items() if state is State.FREE]
     if not dry_run:
         _make_home(root / HOME)
-        free = [place for place in free if _link(root, root / place)]
+        free = [place for place in free if _link(root, root / place, wanted[place])]
     return Changed(
         changed=tuple(free),
-        already=tuple(place for place, state in states.items() if state is State.LINKED),
-        kept=tuple(place for place, state in states.items() if state is not State.LINKED and place not in free),
+        already=tuple(place for place, state in found.items() if state is State.LINKED),
+        kept=tuple(place for place, state in found.items() if state is not State.LINKED and place not in free),
     )
 
 
-def uninstall(root: Path, *, dry_run: bool = False) -> Changed:
+def uninstall(root: Path, *, dry_run: bool = False, platform: str = sys.platform) -> Changed:
     """Take our links, the folders that we made for them, and `.runbook/` away. `kept` is what is not ours."""
-    linked = tuple(place for place in places() if state_of(root, place) is State.LINKED)
+    linked = tuple(place for place, state in states(root, platform).items() if state is State.LINKED)
     home = root / HOME
-    ours = home / SHIM
     if not dry_run:
         for place in linked:
             (root / place).unlink()
-        if os.path.lexists(ours):
+        if os.path.lexists(home) and _is_ours(home):
             for name in _made(home):
                 _remove_if_empty(root / name)
             for name in (SHIM, COMMAND, FOLDERS, IGNORE):
@@ -99,20 +116,20 @@ def recorded_command(root: Path) -> Path | None:
     return Path(os.readlink(recorded)) if recorded.is_symlink() else None
 
 
-def _target(root: Path, path: Path) -> str:
-    """What a link at that place says: relative, and right also where its folder is itself a link to elsewhere."""
-    return os.path.relpath(root.resolve() / HOME / SHIM, path.parent.resolve())
-
-
 def _refuse_strange(home: Path) -> None:
-    if home.is_dir() and not home.is_symlink():
-        if os.path.lexists(home / SHIM) or not os.listdir(home):
-            return
-    elif not os.path.lexists(home):
+    if not os.path.lexists(home) or _is_ours(home):
         return
     raise Conflict(
         "not_ours", f"{home} is something of yours.", remedy="Give it another name, and type the line once more."
     )
+
+
+def _is_ours(home: Path) -> bool:
+    """Whether the folder is one that we made, or an empty one; also where some of it is gone."""
+    if home.is_symlink() or not home.is_dir():
+        return False
+    names = set(os.listdir(home))
+    return not names or SHIM in names or (IGNORE in names and (home / IGNORE).read_text() == _IGNORED)
 
 
 def _make_home(home: Path) -> None:
@@ -126,13 +143,13 @@ def _make_home(home: Path) -> None:
         (home / COMMAND).symlink_to(command)
 
 
-def _link(root: Path, path: Path) -> bool:
+def _link(root: Path, path: Path, target: str) -> bool:
     """Make one; False when something has come to be there meanwhile."""
     if not path.parent.exists():
         _note(root / HOME, str(path.parent.relative_to(root)))
         path.parent.mkdir()
     try:
-        path.symlink_to(_target(root, path))
+        path.symlink_to(target)
     except FileExistsError:
         return False
     return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from cli.authority import renew_identities
 from cli.processes import Process
 from cli.running import prove_gone, read_running, require_free_port, require_nothing_runs, targets
-from cli.service.manager import Manager, Standing, calling
+from cli.service.ports import Manager, Standing, calling
 from cli.service.rendering import values_of
 from cli.starting import UpSettings
 from cli.supervisor import last_words
@@ -154,10 +154,10 @@ def standing(workspace: Workspace, environ: Mapping[str, str]) -> list[Standing]
 
 
 def _with_words(workspace: Workspace, one: Standing) -> Standing:
-    if one.state in ("active", "absent", "stopped"):
+    if one.says or one.state in ("active", "absent", "stopped"):
         return one
     words = last_words(workspace.logs / f"{one.part.process}.out", lines=2)
-    return one if one.says or not words else replace(one, says=words)
+    return replace(one, says=": ".join(filter(None, (one.result, words))))
 
 
 def _wait_healthy(workspace: Workspace, manager: Manager, clock: Clock, within: timedelta) -> None:

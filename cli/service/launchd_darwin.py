@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.service.manager import Answer, Call, Standing
 from cli.service.parts import PARTS, UPKEEP, Part
+from cli.service.ports import Answer, Call, Standing
 from cli.service.rendering import render_plist, template, written
 from foundation.errors import Unavailable
 from foundation.workspace import Workspace

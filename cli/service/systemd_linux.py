@@ -6,10 +6,11 @@ import getpass
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.service.manager import Answer, Call, Standing
 from cli.service.parts import PARTS, UPKEEP, Part
+from cli.service.ports import Answer, Call, Standing
 from cli.service.rendering import render_unit, template, written
 from foundation.errors import Unavailable
+from foundation.unit import DOES_NOT_START
 from foundation.workspace import Workspace
 
 _LINGER = Path("/var/lib/systemd/linger")
@@ -21,7 +22,7 @@ _RESULTS = {
     "core-dump": "it crashed",
     "watchdog": "it gave no sign of life and was ended",
     "timeout": "it took too long",
-    "start-limit-hit": "it ended too often and was given up",
+    "start-limit-hit": "it ended too often",
     "oom-kill": "it took too much memory",
 }
 
@@ -96,8 +97,8 @@ class Systemd:
         if seen.get("SubState") == "auto-restart":
             state = "starting"
         says = seen.get("StatusText", "")
-        if state == "failed" and not says:
-            says = _RESULTS.get(seen.get("Result", ""), "")
+        if state == "failed" and not says.startswith(DOES_NOT_START):
+            says = ""  # of better times
         pid = int(seen.get("MainPID") or 0)
         restarts = seen.get("NRestarts", "")
         return Standing(
@@ -107,6 +108,7 @@ class Systemd:
             pid=pid or None,
             restarts=int(restarts) if restarts.isdecimal() else None,
             says=says,
+            result=_result(state, seen.get("Result", ""), restarts),
         )
 
     def _systemctl(self, verb: str, *words: str, may_fail: bool = False, about: str = "") -> Answer:
@@ -124,3 +126,11 @@ class Systemd:
             f"systemctl --user {about or verb} failed: {answer.said}",
             remedy="quantum service status shows how each unit stands, and what it said.",
         )
+
+
+def _result(state: str, result: str, restarts: str) -> str:
+    """How its last run ended; what is down although it is to be started again always has been given up."""
+    how = _RESULTS.get(result, "")
+    if state == "failed" and restarts not in ("", "0"):
+        return f"{how or 'it ended'}, for the last time after {restarts} starts, and was given up"
+    return how if state in ("failed", "starting") else ""

@@ -74,7 +74,7 @@ def _say_one(agent: AgentView) -> None:
         "memory": format_size(agent.memory_bytes) if agent.memory_bytes else "",
         "retries": str(agent.retries),
         "uses": ", ".join(agent.uses),
-        "schedule": agent.schedule,
+        "schedule": agent.schedule + (f", next {when(agent.next_run_at)}" if agent.next_run_at else ""),
         "service": _service(agent),
         "running": " ".join(agent.current_tasks),
         "queued": str(agent.queued),

@@ -21,12 +21,21 @@ from cli.session import Session
     is_flag=True,
     help="Put the recovery key back; it is asked for, or read from standard input, never from the command line.",
 )
+@click.option(
+    "--recover",
+    metavar="BACKUP",
+    help="After a compromise: take what was known from this backup (a file, an id, latest), and make every key and "
+    "token new.",
+)
 @json_option
 @click.pass_obj
-def command(session: Session, folder: Path | None, recovery_key: bool, as_json: bool) -> None:
+def command(session: Session, folder: Path | None, recovery_key: bool, recover: str | None, as_json: bool) -> None:
     """Make FOLDER (else this one) a workspace: keys, databases, a token. A second time changes nothing."""
     root = chosen_root(session, folder)
     environ = session.environ
+    if recover:
+        _recover(session, root, recover, recovery_key, as_json)
+        return
     done = restore_key(root, _ask_for_key(), environ) if recovery_key else initialise(root, environ)
     if as_json:
         emit(to_document(done))
@@ -67,6 +76,42 @@ def say(done: Initialised) -> None:
     click.echo("  quantum up --detach    starts everything")
     click.echo("  quantum agents         shows what can be run")
     click.echo("  quantum run hello      runs one")
+
+
+def _recover(session: Session, root: Path, wanted: str, recovery_key: bool, as_json: bool) -> None:
+    from cli.backups.recovering import recover
+
+    shown: list[str] = []
+
+    def show(key: str) -> None:
+        shown.append(key)
+        if not as_json:
+            click.echo(f"The new recovery key, shown this once; the old one opens nothing here any more:\n\n  {key}\n")
+
+    typed = _ask_for_key() if recovery_key else None
+    restored, made = recover(root, wanted, typed, session.environ, cwd=session.cwd, clock=session.clock, show=show)
+    if as_json:
+        undo = f"quantum restore {restored.before.name}" if restored.before else None
+        emit(
+            {
+                **to_document(made),
+                "recovery_key": shown[0],
+                "restored": restored.source.id,
+                "open_tasks": dict(restored.tasks),
+                "mode": restored.mode,
+                "before": str(restored.before) if restored.before else None,
+                "undo": undo,
+            }
+        )
+        return
+    click.echo(f"{root} is a clean workspace with what {restored.source.id} knew. New: the databases' key, the audit")
+    click.echo("log's, every token, the authority for certificates. Whoever held an old one is shut out.")
+    click.echo(
+        f"  The mode is {restored.mode}. Set the agents' secrets anew (quantum secret set), invite runners again,"
+    )
+    click.echo("  give people new tokens (quantum token issue), and look over agents/ and config/ before quantum up.")
+    if restored.before:
+        click.echo(f"  What was here before is kept in {restored.before}.")
 
 
 def _ask_for_key() -> str:

@@ -14,7 +14,7 @@ from cli.documents import document
 from cli.options import dry_run_option, json_option
 from cli.printing import counted, emit, table
 from cli.runbook.commands import Command, command_for, commands
-from cli.runbook.links import Changed, state_of
+from cli.runbook.links import Changed, State, states
 from cli.runbook.links import install as put_in
 from cli.runbook.links import uninstall as take_out
 from cli.session import Session
@@ -71,7 +71,8 @@ def uninstall(session: Session, dry_run: bool, as_json: bool) -> None:
 @click.pass_obj
 def list_(session: Session, as_json: bool) -> None:
     """Show each name: what it runs, whether that is there yet, and what is at its place."""
-    rows = [_row(session, one) for one in commands()]
+    found = states(session.workspace.root)
+    rows = [_row(session, one, found[one.place]) for one in commands()]
     if as_json:
         emit({"commands": rows})
         return
@@ -121,14 +122,14 @@ def _words(session: Session, row: Command) -> tuple[str, ...] | None:
     return row.words(group, folders)
 
 
-def _row(session: Session, row: Command) -> dict[str, Any]:
+def _row(session: Session, row: Command, state: State) -> dict[str, Any]:
     words = None if row.hook else _words(session, row)
     return {
         "place": row.place,
         "option": row.option or None,
         "runs": shlex.join(("quantum", *row.with_typed(words, ()))) if words else row.stands_for,
         "there": bool(row.hook or words),
-        "state": state_of(session.workspace.root, row.place).value,
+        "state": state.value,
         "meanwhile": row.meanwhile or None,
     }
 

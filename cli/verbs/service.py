@@ -12,7 +12,7 @@ from cli.printing import counted, emit, printable, table
 from cli.processes import to_json
 from cli.running import targets
 from cli.service import acting
-from cli.service.manager import Standing
+from cli.service.ports import Standing
 from cli.service.upkeep import keep_up
 from cli.session import Session
 from foundation.errors import NotFound

@@ -14,6 +14,7 @@ import apsw
 from foundation.errors import Invalid
 from foundation.sqlite.checkpointer import Checkpointer, OnFatal
 from foundation.sqlite.connection import KEY_BYTES, Location, Synchronous, connect
+from foundation.sqlite.copies import copy_online
 from foundation.sqlite.migrations import migrate, read_migrations
 from foundation.sqlite.reader import Readers
 from foundation.sqlite.writer import Writer
@@ -35,6 +36,7 @@ class Database:
 
     def __init__(self, location: Location, writer: Writer, readers: Readers) -> None:
         self.path = location.path
+        self._location = location
         self._writer = writer
         self._readers = readers
 
@@ -92,6 +94,15 @@ class Database:
     def read_sync(self, work: Callable[[apsw.Connection], T]) -> T:
         """As `read`, for callers without an event loop: tools and tests."""
         return cast(T, self._readers.jobs.ask_sync(work).result())
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the whole database to `target` (replaced), with the same key, as it is now; durable on return.
+
+        Takes as long as reading and writing it takes, in the caller's thread; writers and readers go on meanwhile.
+        Raises Exhausted when so much is written in that time that the log would grow beyond its bound.
+        """
+        with self._writer.patient() as log_full:
+            copy_online(self._location, target, given_up=log_full)
 
     async def integrity_check(self) -> tuple[str, ...]:
         """Read the whole file and return what is wrong with it, one sentence each; empty when it is sound."""

@@ -134,7 +134,9 @@ def in_our_words(error: BaseException) -> BaseException:
                 "database_busy", "Another process holds the write lock of the database.", remedy="Try again."
             )
         case apsw.FullError():
-            translated = Exhausted("disk_full", "The disk is full; nothing was stored.", remedy="Free some space.")
+            translated = Exhausted(
+                "disk_full", "The disk is full; nothing was stored.", remedy="Make room, then try again."
+            )
         case _:
             return error
     translated.__cause__ = error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import apsw
 
@@ -17,6 +19,8 @@ BATCH_WORKS_MAX = 512
 CHECKPOINT_PAGES = 4_000
 # Past this the writer waits for the checkpointer, and for a reader that keeps the log from beginning anew.
 LOG_PAGES_MAX = 4 * CHECKPOINT_PAGES
+# 1 GiB: while the database is being copied nobody waits for that reader, as long as the log is shorter.
+COPY_LOG_PAGES_MAX = 262_144
 
 # After one of these the file or the disk cannot be trusted. A failed sync must never be tried again:
 # the kernel has dropped the pages, and the second sync would report success for bytes that are gone.
@@ -33,6 +37,7 @@ class Writer:
         self._checkpointer = checkpointer
         self._pages = 0  # in the log
         self._moved = 0  # of these, into the database already
+        self._copies = 0
         self.jobs = JobQueue()
         connection.set_wal_hook(self._count_pages)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -42,6 +47,18 @@ class Writer:
         """Finish what is queued, then close the connection; returns when that is done."""
         self.jobs.close()
         self._thread.join()
+
+    @contextmanager
+    def patient(self) -> Iterator[Callable[[], bool]]:
+        """Within the block, let the log grow instead of waiting for whoever copies the database.
+
+        What it gives says whether the log has grown so long that the copying has to be given up.
+        """
+        self._copies += 1
+        try:
+            yield lambda: self._pages >= COPY_LOG_PAGES_MAX
+        finally:
+            self._copies -= 1
 
     def _run(self) -> None:
         batch: list[Job] = []
@@ -101,7 +118,7 @@ class Writer:
 
     def _tend_log(self) -> None:
         """Keep the log short; called when the askers have been told."""
-        too_long = self._pages >= LOG_PAGES_MAX
+        too_long = self._pages >= LOG_PAGES_MAX and not self._copies
         if self._checkpointer.take_end(wait=too_long):
             move_log(self._connection, wait_for_readers=too_long)
             self._moved = self._pages

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
-from flask import Response, request
+from flask import Response
 
 from clients.coordinator_values import Decision
-from foundation.errors import Invalid
 from gateway import convert
-from gateway.answering import area, header_parameter, reply
+from gateway.answering import KEY_PARAMETER, area, idempotency_key, reply
 from gateway.schemas import answers
 from gateway.schemas.documented import answers as documented
 from gateway.schemas.requests import Decide, ListQuery, Submission, TaskPath, Why
 from gateway.state import caller
 
 routes = area("tasks")
-
-_KEY = re.compile(r"[!-~]{1,200}")
-_KEY_PARAMETER = header_parameter(
-    "Idempotency-Key",
-    "The same key with the same body gives the same tasks for 7 days; with another body, 409.",
-    {"type": "string", "pattern": "^[!-~]{1,200}$"},
-)
 
 
 @routes.get("/tasks/queue", responses=documented({200: answers.TaskPage}))
@@ -39,7 +29,7 @@ def list_tasks(query: ListQuery) -> Response:
 @routes.post(
     "/tasks/queue",
     responses=documented({200: answers.Accepted, 201: answers.Accepted}, 404, 409, 415),
-    openapi_extensions={"parameters": [_KEY_PARAMETER]},
+    openapi_extensions={"parameters": [KEY_PARAMETER]},
 )
 def submit_tasks(body: Submission) -> Response:
     """Accepts one or many tasks, all or none; what is answered is durable.
@@ -47,7 +37,7 @@ def submit_tasks(body: Submission) -> Response:
     200 in place of 201: the idempotency key was known, and these tasks were accepted earlier.
     """
     specs, several = convert.specs_of(body)
-    key = _idempotency_key()
+    key = idempotency_key()
     accepted = caller().coordinator(
         lambda coordinator, left: coordinator.submit(specs, idempotency_key=key, deadline=left)
     )
@@ -90,7 +80,7 @@ def cancel_task(path: TaskPath, body: Why) -> Response:
 )
 def retry_task(path: TaskPath, body: Why) -> Response:
     """Submits a new task with the payload of an ended one."""
-    key = _idempotency_key()
+    key = idempotency_key()
     result = caller().coordinator(
         lambda coordinator, left: coordinator.retry([path.task_id], idempotency_key=key, deadline=left)
     )
@@ -106,10 +96,3 @@ def decide_task(path: TaskPath, body: Decide) -> Response:
         lambda coordinator, left: coordinator.decide(path.task_id, decision, note=body.note, deadline=left)
     )
     return reply(answers.OneTask(task=convert.task(task)))
-
-
-def _idempotency_key() -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if key and _KEY.fullmatch(key) is None:
-        raise Invalid("bad_idempotency_key", "The Idempotency-Key is not 1 to 200 visible ASCII characters.")
-    return key

@@ -168,6 +168,7 @@ class Agent(WithUnknown):
     retries: int
     uses: list[str]
     schedule: str | None
+    next_run_at: datetime | None = Field(description="When its schedule starts it next.")
     current_tasks: list[str]
     queued: int
     last_task: TaskSummary | None

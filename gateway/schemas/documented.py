@@ -13,8 +13,8 @@ TEXT = {"text/plain": {"schema": {"type": "string"}}}
 """Also what every problem is for a caller whose `Accept` is text/plain and nothing else: its sentence."""
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}, **TEXT}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
-_WAIT = (429, 503, 504)
-_ALWAYS = (400, 401, 403, 413, 421, 429, 500, 501, 503, 504)
+_WAIT = (429, 503, 504, 507)
+_ALWAYS = (400, 401, 403, 413, 421, 429, 500, 501, 503, 504, 507)
 
 TOKEN_SECURITY: list[dict[str, list[Any]]] = [{"token": []}]
 OPTIONAL_TOKEN_SECURITY: list[dict[str, list[Any]]] = [{}, {"token": []}]

@@ -19,10 +19,12 @@ from clients.attachment_values import Hello, Welcome
 from clients.safety import CachingTokenVerifier, SafetyClient
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
+from foundation.disk import FolderDisk
 from foundation.errors import Denied, QuantumError, Unauthenticated
 from foundation.ids import SystemIds, SystemRandomness, random_bytes
 from foundation.labels import labels_of
 from foundation.log import Logger, get_logger
+from foundation.log_keeping import LogKeeper
 from foundation.rpc.channel import Target
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
@@ -39,7 +41,7 @@ from services.agent_runner.adapters.keychain import KeychainSecrets
 from services.agent_runner.adapters.own_credential import OwnCredential, teller
 from services.agent_runner.adapters.own_services import OwnServices
 from services.agent_runner.adapters.script_files import LocalScripts
-from services.agent_runner.adapters.this_machine import gauges_of
+from services.agent_runner.adapters.this_machine import gauges_of, memory_bytes, own_labels
 from services.agent_runner.adapters.warden_process import WardenProcess, end_orphans
 from services.agent_runner.app.elsewhere import Elsewhere
 from services.agent_runner.app.followers import Followers
@@ -122,12 +124,15 @@ class _Parts:
         self._log = log
         self._incarnation = SystemIds(clock).new()
         self._outbox = Outbox()
+        files_max = settings.agent_log_files_max
+        self._keeper = LogKeeper(workspace.logs, log, bytes_max=settings.logs_bytes_max, files_max=files_max)
         self._logs = LogFiles(
             workspace.logs,
             clock,
             asyncio.get_running_loop(),
             bytes_max=settings.agent_log_bytes_max,
-            files_max=settings.agent_log_files_max,
+            files_max=files_max,
+            keeper=self._keeper,
         )
         bounds = OutputBounds(
             result=settings.result_output_bytes,
@@ -136,7 +141,8 @@ class _Parts:
             line=settings.output_line_bytes_max,
             report=settings.report_bytes_max,
         )
-        outputs = SlotOutputs(folder / "slots", folder / "output", self._logs, bounds)
+        kept, room = folder / "output", settings.attempt_files_bytes_max
+        outputs = SlotOutputs(folder / "slots", kept, self._logs, bounds, bytes_max=room)
         self._secrets = open_secret_store(workspace, os.environ)
         self._reading = Reading(outputs, settings.report_bytes_max, log)
         self._runner: Runner | None = None
@@ -217,6 +223,7 @@ class _Parts:
         self._workspace.make_sockets()
         await server.start(self._workspace.socket(f"runner-{self._name}"))
         await server.set_serving(True)
+        self._keeper.start()
         keeping = asyncio.create_task(self._stream(runner, token).keep())
         reading = asyncio.create_task(read_behind_for_ever(runner, self._reading))
         watching = asyncio.create_task(watch_host_for_ever(self._host_watch(runner)))
@@ -240,6 +247,7 @@ class _Parts:
             await server.stop(_STOP_GRACE)
             await safety.close()
             self._logs.flush()
+            self._keeper.close()
             self._warden.close()
 
     def _target(self, service: str) -> Target:
@@ -274,7 +282,9 @@ class _Parts:
 
     def _host_watch(self, runner: Runner) -> HostWatch:
         gauges = gauges_of(self._mark, OwnServices(self._workspace.runtime, self._workspace.units).pids)
-        return HostWatch(gauges, self._settings.host_limits, runner, self._clock)
+        disk, least = FolderDisk(self._folder), self._settings.disk_free_bytes_min
+        limits = self._settings.host_limits
+        return HostWatch(gauges, limits, runner, self._clock, disk=disk, disk_free_bytes_min=least)
 
     def _stream(self, runner: Runner, token: OwnCredential) -> Stream:
         followers = Followers(
@@ -337,24 +347,6 @@ def _membership(workspace: Workspace, name: str, clock: SystemClock) -> Membersh
     from services.agent_runner.adapters.membership import Membership
 
     return Membership(workspace, name, open_secret_store(workspace, os.environ), clock)
-
-
-def own_labels(name: str) -> dict[str, str]:
-    """What is true of this machine by itself."""
-    return {
-        "os": platform.system().lower(),
-        "machine": platform.machine(),
-        "host": platform.node(),
-        "runner": name,
-    }
-
-
-def memory_bytes() -> int:
-    """Memory of this machine; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return 0
 
 
 def metadata_version() -> str:

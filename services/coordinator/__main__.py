@@ -1,19 +1,18 @@
-"""Starts the coordinator: `python -m services.coordinator [serve|provision|rekey] [--workspace PATH] [--debug]`."""
+"""Starts the coordinator: `python -m services.coordinator [serve|…] [--workspace PATH] [--debug]`."""
 
 import argparse
 import asyncio
-import shutil
+import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from clients.caching_verifier import CachingTokenVerifier
 from clients.safety import SafetyClient
 from foundation.clock import SystemClock
 from foundation.credential import RenewedCredential
 from foundation.database_key import read_with_keys
+from foundation.disk import FolderDisk, Reserve
 from foundation.errors import NotFound
 from foundation.ids import SystemIds, SystemRandomness
 from foundation.log import get_logger
@@ -22,12 +21,13 @@ from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import SERVICE_TOKEN, service_account
 from foundation.settings import load
-from foundation.sqlite.rekey import rekey
 from foundation.unit import add_options, run_process
 from foundation.workspace import StopFile, Workspace
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
+    backups_pb2,
+    backups_pb2_grpc,
     fleet_pb2,
     fleet_pb2_grpc,
     merges_pb2,
@@ -38,24 +38,31 @@ from protos.coordinator.v1 import (
     reports_pb2_grpc,
     runners_pb2,
     runners_pb2_grpc,
+    schedules_pb2,
+    schedules_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
 )
 from protos.scopes import scopes_of
 from services.coordinator.adapters.catalogue_files import FileCatalogue
-from services.coordinator.adapters.exports import ExportFile
+from services.coordinator.adapters.error_files import ErrorFiles
+from services.coordinator.adapters.exports import AGENTS_REMEDY, QUEUE_REMEDY, ExportFile
 from services.coordinator.adapters.git_repositories import GitRepositories
+from services.coordinator.adapters.local_zone import local_zone
 from services.coordinator.adapters.merge_safety import AttemptVerifier, ClientMergeSafety
 from services.coordinator.adapters.safety_gate import ClientAuditLog, ClientBell, ClientGate
+from services.coordinator.adapters.snapshots import WorkspaceSnapshots
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.acts import TellActs
 from services.coordinator.app.agents import Agents, Breakers
 from services.coordinator.app.alerts import TellAlerts
 from services.coordinator.app.attachments import Attachments, LeaseTimes
+from services.coordinator.app.backups import LOOK_SECONDS, Backups
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.clear import Clear, UndoClear
 from services.coordinator.app.decide import Decide
+from services.coordinator.app.disk_guard import DiskGuard
 from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.drains import Drains
 from services.coordinator.app.due import Due
@@ -70,29 +77,42 @@ from services.coordinator.app.open_tasks import OpenTasksCap
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.app.queue import Queue
 from services.coordinator.app.renewal import Renewal
-from services.coordinator.app.retention import Retention, RetentionRules
+from services.coordinator.app.retention import Retention, rules_of
 from services.coordinator.app.retry import Retry
+from services.coordinator.app.schedule_book import ScheduleBook
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules
+from services.coordinator.app.tell_errors import TellErrors
+from services.coordinator.app.timetable import Timetable
+from services.coordinator.backup_servicer import BackupServicer
 from services.coordinator.fleet_servicer import FleetServicer
-from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
+from services.coordinator.loops import (
+    LOOK_AT_DISK_SECONDS,
+    RETENTION_INTERVAL,
+    TELL_ACTS_SECONDS,
+    DueLoop,
+    Exports,
+    every,
+    scan,
+)
 from services.coordinator.merge_servicer import MergeServicer
-from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Store
+from services.coordinator.offline import TAKES_INPUT, VERBS, answer
+from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Snapshots, Store
 from services.coordinator.ports_merges import MergeSafety
 from services.coordinator.runner_servicer import RunnerServicer
+from services.coordinator.schedule_servicer import ScheduleServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
 from services.coordinator.settings import CoordinatorSettings
 
 _SECRET_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
-_CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2, fleet_pb2, merges_pb2)
+_CONTRACTS = (
+    *(tasks_pb2, queue_pb2, agents_pb2, reports_pb2, runners_pb2),
+    *(fleet_pb2, merges_pb2, schedules_pb2, backups_pb2),
+)
 _PACKAGE = "quantum.coordinator.v1"
 _NARROW = {"runner": frozenset(f"/{_PACKAGE}.RunnerService/{method}" for method in ("Attach", "GetScript"))}
 """What a machine that is only a runner may ask over TCP, whatever token somebody might use there."""
-_QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
-_AGENTS_REMEDY = (
-    "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +127,7 @@ class Surroundings:
     audit_log: AuditLog
     bell: AlertBell
     merge_safety: MergeSafety
+    snapshots: Snapshots
     clock: SystemClock
     changes: Changes
 
@@ -170,35 +191,43 @@ class Coordinator:
             clock=clock,
             randomness=randomness,
         )
-        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock), self.services)
+        timetable = Timetable(catalogue, lambda: settings.schedule_timezone or local_zone(os.environ), clock=clock)
+        self.agents = Agents(store, catalogue, self.dispatch, Breakers(gate, clock=clock), self.services, timetable)
         ids = SystemIds(clock)
-        self.cap = OpenTasksCap(settings.open_tasks_max)
-        rules = SubmitRules(
-            timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=settings.keys_good_for
-        )
+        disk, reserve = FolderDisk(workspace.state), Reserve(workspace.state / "reserve", settings.disk_reserve_bytes)
+        self.disk_guard = DiskGuard(disk, settings.disk_free_bytes_min, reserve, around.bell)
+        self.cap = OpenTasksCap(settings.open_tasks_max, self.disk_guard.refuse_when_short)
+        good_for = settings.keys_good_for
+        rules = SubmitRules(timeout=settings.timeout, retries_max=settings.max_retries, keys_good_for=good_for)
         self.submit = Submit(store, catalogue, changes, self.cap, rules, ids=ids, clock=clock)
         self.cancel = Cancel(store, changes, ids=ids, clock=clock)
         self.keep_services = KeepServices(
             store, catalogue, self.submit, self.cancel, end_attempt=self.renewal.end_attempts
         )
         self.due = DueLoop(Due(store, changes, clock=clock), changes, clock=clock)
-        self.retention = Retention(store, _retention_rules(settings), clock=clock)
+        self.retention = Retention(store, rules_of(settings), clock=clock)
         self.explain = Explain(store, catalogue, self.dispatch, self.services, clock=clock)
+        self.schedules = ScheduleBook(store, timetable, self.submit, self.explain, self.dispatch, clock=clock)
         self.read_log = ReadLog(store, changes, self.dispatch)
         repositories, safety = GitRepositories(workspace.repositories_file), around.merge_safety
         self.merges = MergeGuard(
             store, catalogue, changes, repositories, safety, self.explain, self.read_log, ids=ids, clock=clock
         )
+        overdue = timedelta(seconds=settings.backup_overdue_seconds)
+        self.backups = Backups(store, catalogue, around.snapshots, overdue_after=overdue, clock=clock)
         self.tell_acts = TellActs(store, around.audit_log)
         self.tell_alerts = TellAlerts(store, around.bell)
+        errors = ErrorFiles(workspace.logs / "errors", settings.errors_bytes_max, settings.errors_files_max)
+        self.tell_errors = TellErrors(store, errors)
         self.exports = Exports(
             store,
             self.agents,
             changes,
-            queue_file=ExportFile(workspace.root / "task_queue.json", _QUEUE_REMEDY),
-            agents_file=ExportFile(workspace.root / "agent_status.json", _AGENTS_REMEDY),
+            queue_file=ExportFile(workspace.root / "task_queue.json", QUEUE_REMEDY),
+            agents_file=ExportFile(workspace.root / "agent_status.json", AGENTS_REMEDY),
             open_max=settings.export_open_tasks_max,
             ended_max=settings.export_ended_tasks_max,
+            bytes_max=settings.exports_bytes_max,
             clock=clock,
         )
 
@@ -226,7 +255,7 @@ class Coordinator:
                 store,
                 self.dispatch,
                 open_max=settings.open_tasks_max,
-                disk_free_bytes=_disk_free(around.workspace.state),
+                disk_free_bytes=FolderDisk(around.workspace.state).free_bytes,
                 clock=clock,
             ),
             Clear(store, changes, ids=ids, clock=clock),
@@ -241,31 +270,36 @@ class Coordinator:
         server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, reports, f"{_PACKAGE}.ReportService")
         server.add(runners_pb2_grpc.add_RunnerServiceServicer_to_server, runners, f"{_PACKAGE}.RunnerService")
         server.add(fleet_pb2_grpc.add_FleetServiceServicer_to_server, fleet, f"{_PACKAGE}.FleetService")
+        add_backups = backups_pb2_grpc.add_BackupServiceServicer_to_server
+        server.add(add_backups, BackupServicer(self.backups), f"{_PACKAGE}.BackupService")
+        add_schedules = schedules_pb2_grpc.add_ScheduleServiceServicer_to_server
+        server.add(add_schedules, ScheduleServicer(self.schedules, catalogue), f"{_PACKAGE}.ScheduleService")
         merges = MergeServicer(self.merges)
         server.add(merges_pb2_grpc.add_MergeServiceServicer_to_server, merges, f"{_PACKAGE}.MergeService")
 
     async def run_loops(self, stop: asyncio.Event) -> None:
         """Run everything that runs by itself until `stop`; a loop that ends by a fault of ours ends them all."""
         settings = self._around.settings
+        scan_pause, catalogue = settings.catalogue_scan_seconds, self._around.catalogue
         loops = (
             self.dispatch.run(),
             self.intake.run(),
             every(lambda: self.renewal.pause_seconds(settings.tick_seconds), self.renewal.tick, name="leases"),
             every(0, self.due.step, name="due"),
+            every(self.schedules.keeper.pause_seconds, self.schedules.keeper.step, name="schedules"),
             every(TELL_ACTS_SECONDS, self.tell_acts.step, name="acts"),
-            every(settings.catalogue_scan_seconds, self.keep_services.step, name="services"),
+            every(scan_pause, self.keep_services.step, name="services"),
             every(TELL_ACTS_SECONDS, self.services.tell, name="service_alerts"),
             every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
+            every(TELL_ACTS_SECONDS, self.tell_errors.step, name="errors"),
+            every(LOOK_AT_DISK_SECONDS, self.disk_guard.step, name="disk"),
             every(TELL_ACTS_SECONDS, self.merges.sweep.step, name="merge_sweep"),
             every(TELL_ACTS_SECONDS, self.merges.tell.step, name="merge_outcomes"),
             every(settings.merge_reconcile_seconds, self.merges.reconcile.step, name="merge_reconcile"),
+            every(LOOK_SECONDS, self.backups.step, name="backups"),
             every(RETENTION_INTERVAL.total_seconds(), self.retention.prune, name="retention"),
             every(settings.export_interval_seconds, self.exports.step, name="exports"),
-            every(
-                settings.catalogue_scan_seconds,
-                lambda: scan(self._around.catalogue, self._catalogue_changed),
-                name="catalogue",
-            ),
+            every(scan_pause, lambda: scan(catalogue, self._catalogue_changed), name="catalogue"),
         )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop) for loop in loops]
@@ -276,20 +310,6 @@ class Coordinator:
     def _catalogue_changed(self) -> None:
         self.exports.touch()
         self.dispatch.wake()
-
-
-def _retention_rules(settings: CoordinatorSettings) -> RetentionRules:
-    return RetentionRules(
-        ended=timedelta(days=settings.retention_days),
-        undecided=timedelta(days=settings.undecided_days),
-        keys=settings.keys_good_for,
-        rows_max=settings.retention_rows,
-        bytes_max=settings.retention_bytes,
-    )
-
-
-def _disk_free(folder: Path) -> Callable[[], int]:
-    return lambda: shutil.disk_usage(folder).free
 
 
 async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: asyncio.Event) -> None:
@@ -332,6 +352,7 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
                     audit_log=ClientAuditLog(safety),
                     bell=ClientBell(safety),
                     merge_safety=ClientMergeSafety(safety, StopFile(workspace.stop_file)),
+                    snapshots=WorkspaceSnapshots(workspace, store, safety),
                     clock=clock,
                     changes=Changes(),
                 )
@@ -356,36 +377,23 @@ async def serve(workspace: Workspace, settings: CoordinatorSettings, stop: async
         await store.close()
 
 
-async def provision(workspace: Workspace) -> None:
-    """Make the database where there is none; only `quantum init` calls this, after it has made the key."""
-    keys, _ = read_with_keys(workspace, [], within=_SECRET_WITHIN)
-    store = SqliteStore.open(workspace.coordinator_db, key=keys.key_of(workspace.coordinator_db))
-    await store.close()
-
-
-def change_key(workspace: Workspace) -> None:
-    """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
-    keys, _ = read_with_keys(workspace, [], within=_SECRET_WITHIN)
-    rekey(workspace.coordinator_db, keys.keys[0], keys.keys[-1])
-
-
-def _do(verb: str, workspace: Workspace) -> None:
-    if verb == "provision":
-        asyncio.run(provision(workspace))
-    elif verb == "rekey":
-        change_key(workspace)
-    else:
+def _do(options: argparse.Namespace, workspace: Workspace) -> None:
+    if options.verb == "serve":
         settings = load(CoordinatorSettings, workspace=workspace)
         run(lambda stop: serve(workspace, settings, stop))
+        return
+    given = sys.stdin.read() if options.verb in TAKES_INPUT else ""
+    print(answer(options.verb, workspace, given, options.backup), end="")
 
 
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.coordinator", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "rekey"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", *VERBS), default="serve")
+    parser.add_argument("--backup", default="", help="the id of a backup, for `snapshot`")
     add_options(parser)
     options = parser.parse_args()
-    return run_process("coordinator", options, lambda workspace: _do(options.verb, workspace))
+    return run_process("coordinator", options, lambda workspace: _do(options, workspace))
 
 
 if __name__ == "__main__":

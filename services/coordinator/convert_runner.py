@@ -274,7 +274,7 @@ def _terms_of(grant: Grant) -> pb.LeaseTerms:
         service=_service(defaults.service, agent.health_every) if is_service and defaults.service else None,
         script_sha256=agent.script_sha256,
         builtin=agent.builtin,
-        check=agent.is_check,
+        check=agent.is_at_home,
     )
 
 

@@ -8,11 +8,11 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError
 from foundation.log import get_logger
 from services.coordinator.adapters.catalogue_files import FileCatalogue
-from services.coordinator.adapters.exports import ExportFile
+from services.coordinator.adapters.exports import ExportFile, size_of
 from services.coordinator.app.agents import Agents
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.due import Due
-from services.coordinator.app.export import agents_document, queue_document
+from services.coordinator.app.export import Document, agents_document, queue_document
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import Store
 
@@ -20,6 +20,7 @@ from services.coordinator.ports import Store
 WAIT_SECONDS_MAX = 5.0
 # What the audit log is to hear of waits no longer; looking where nothing waits is one read of an empty table.
 TELL_ACTS_SECONDS = 1.0
+LOOK_AT_DISK_SECONDS = 1.0
 RETENTION_INTERVAL = timedelta(minutes=1)
 # Breakers and limits change without a task changing.
 AGENTS_INTERVAL_SECONDS = 5.0
@@ -86,6 +87,7 @@ class Exports:
         agents_file: ExportFile,
         open_max: int,
         ended_max: int,
+        bytes_max: int,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -94,6 +96,7 @@ class Exports:
         self._agents_file = agents_file
         self._open_max = open_max
         self._ended_max = ended_max
+        self._bytes_max = bytes_max
         self._clock = clock
         self._changed = True
         self._queue_due = 0.0
@@ -116,10 +119,19 @@ class Exports:
         changed = self._changed and boottime >= self._queue_due
         if changed:
             self._changed = False
-            document = await queue_document(self._store, open_max=self._open_max, ended_max=self._ended_max)
-            self._queue_file.put(document, now=now)
+            self._queue_file.put(await self._queue_document(), now=now)
             took = self._clock.boottime() - boottime
             self._queue_due = boottime + min(took * QUEUE_REST, QUEUE_REST_SECONDS_MAX)
         if changed or boottime >= self._agents_due:
             self._agents_due = boottime + AGENTS_INTERVAL_SECONDS
             self._agents_file.put(agents_document(await self._agents.list()), now=now)
+
+    async def _queue_document(self) -> Document:
+        """As many tasks as there is room for: the counts are of all in any case."""
+        most = max(self._open_max, self._ended_max)
+        while True:
+            open_max, ended_max = min(self._open_max, most), min(self._ended_max, most)
+            document = await queue_document(self._store, open_max=open_max, ended_max=ended_max)
+            if not most or size_of(document) <= self._bytes_max:
+                return document
+            most //= 2

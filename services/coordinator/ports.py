@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.coordinator.domain.agent import AgentSpec
+from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports_merges import MergeRows
+from services.coordinator.ports_schedules import ScheduleRows
 
 T = TypeVar("T")
 
@@ -103,7 +105,7 @@ class Refusal:
     at: datetime
 
 
-class StoreTransaction(MergeRows, Protocol):
+class StoreTransaction(MergeRows, ScheduleRows, Protocol):
     """One transaction. Reads see its own writes. Everything in it is durable together, or nothing is."""
 
     # -- tasks
@@ -193,6 +195,15 @@ class StoreTransaction(MergeRows, Protocol):
         """Oldest first, with their numbers."""
 
     def forget_acts(self, up_to_number: int) -> None: ...
+
+    # -- failed attempts that are to become files
+    def note_failed_attempt(self, report: ErrorReport) -> None:
+        """Keep it until it is a file; beyond 1,000 that wait none is added: a storm needs no file for each gust."""
+
+    def failed_attempts(self, *, limit: int) -> Sequence[tuple[int, ErrorReport]]:
+        """Oldest first, with their numbers."""
+
+    def forget_failed_attempts(self, up_to_number: int) -> None: ...
 
     # -- reports, histories, refusals, clearings, small facts
     def publish(self, report: Report) -> None: ...
@@ -320,6 +331,13 @@ class SafetyGate(Protocol):
         """Per scope that is not closed: state, reason, until."""
 
 
+class ErrorFolder(Protocol):
+    """Where a person reads of failed attempts."""
+
+    def write(self, reports: Sequence[ErrorReport]) -> None:
+        """Write a file for each, whole; one that is there already is written again. Raises OSError."""
+
+
 class AuditLog(Protocol):
     """Safety's audit log, as whoever tells it sees it."""
 
@@ -334,6 +352,13 @@ class PersonalAlert(NamedTuple):
     level: str
     sentence: str
     remedy: str = ""
+
+
+class Snapshots(Protocol):
+    """Copies of both databases for one backup."""
+
+    async def take(self, backup_id: str) -> None:
+        """Copy the coordinator's, then safety's. Raises Conflict when there is one, Unavailable without safety."""
 
 
 class AlertBell(Protocol):
@@ -358,6 +383,9 @@ class Catalogue(Protocol):
         """Absolute folder of a project. Raises NotFound with the nearest name."""
 
     def projects(self) -> Mapping[str, str]: ...
+
+    def repositories(self) -> Mapping[str, bool]:
+        """By project, whether its folder holds a git repository."""
 
     def project_faults(self) -> Sequence[str]: ...
 

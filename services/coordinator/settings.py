@@ -45,13 +45,20 @@ class CoordinatorSettings:
     undecided_days: float
     catalogue_scan_seconds: float
     merge_reconcile_seconds: float
+    schedule_timezone: str
     export_interval_seconds: float
     export_open_tasks_max: int
     export_ended_tasks_max: int
+    exports_bytes_max: int
+    errors_bytes_max: int
+    errors_files_max: int
+    disk_free_bytes_min: int
+    disk_reserve_bytes: int
     token_cache_seconds: float
     token_offline_seconds: float
     token_overlap_seconds: float
     coordinator_listen: str
+    backup_overdue_seconds: float
 
     @property
     def retry_rule(self) -> RetryRule:

@@ -1,4 +1,4 @@
-"""Starts safety: `python -m services.safety [serve|provision|isolate|rekey] [--workspace PATH] [--debug]`."""
+"""Starts safety: `python -m services.safety [serve|…] [--workspace PATH] [--debug]`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import asyncio
 import os
 import sys
 from datetime import timedelta
-from getpass import getuser
 
 from foundation.clock import SystemClock
-from foundation.database_key import DatabaseKeys, key_from, read_with_keys
 from foundation.errors import NotFound
 from foundation.ids import SystemRandomness, random_bytes
 from foundation.log import get_logger
 from foundation.rpc.run import run
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
-from foundation.secrets import AGENT_SECRET, AUDIT_KEY, service_account, user_account
+from foundation.secrets import AGENT_SECRET, service_account
 from foundation.secrets_apart import read_secrets_apart
 from foundation.settings import load
-from foundation.sqlite.database import Database
-from foundation.sqlite.rekey import rekey
 from foundation.unit import add_options, run_process
 from foundation.workspace import StopFile, Workspace
 from protos.safety.v1 import (
@@ -39,29 +35,29 @@ from protos.safety.v1 import (
     mode_pb2_grpc,
     runners_pb2,
     runners_pb2_grpc,
+    snapshots_pb2,
+    snapshots_pb2_grpc,
     spend_pb2,
     spend_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
 from protos.scopes import scopes_of
-from services.safety.adapters import sqlite_audit
 from services.safety.adapters.alert_channels import open_channels
 from services.safety.adapters.alert_config import AlertConfig, read_alert_config
 from services.safety.adapters.authority_apart import AuthorityApart
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.secret_notes import SecretNoteFiles
+from services.safety.adapters.snapshots import WorkspaceSnapshots
 from services.safety.adapters.spend_files import TariffFiles
-from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
+from services.safety.adapters.sqlite import SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.app.admit import Admission
 from services.safety.app.alerts import Alerts
 from services.safety.app.audit import Audit
 from services.safety.app.breakers import Breakers
 from services.safety.app.budgets import Budgets
-from services.safety.app.isolate import isolate
 from services.safety.app.mode import Modes
-from services.safety.app.provision import provision
 from services.safety.app.runners import Runners
 from services.safety.app.secret_acts import TakeUpSecretActs
 from services.safety.app.spend import Spend
@@ -69,22 +65,21 @@ from services.safety.app.spend_overview import SpendOverview
 from services.safety.app.spend_verifier import AttemptsToo
 from services.safety.app.state import SafetyState
 from services.safety.app.tokens import Tokens
-from services.safety.app.trail import AuditTrail
-from services.safety.domain.audit import Actor, AuditEntry
 from services.safety.loops import flush_until
+from services.safety.offline import TAKES_INPUT, VERBS, answer, keys_of, open_database
 from services.safety.servicer import AdmissionServicer, BreakerServicer, ModeServicer, TokenServicer
 from services.safety.servicer_alerts import AlertServicer
 from services.safety.servicer_audit import AuditServicer
 from services.safety.servicer_budgets import BudgetServicer
 from services.safety.servicer_runners import RunnerAccessServicer
+from services.safety.servicer_snapshots import SnapshotServicer
 from services.safety.servicer_spend import SpendServicer
 from services.safety.settings import SafetySettings
 
-_KEY_WITHIN = timedelta(seconds=5)
 _STOP_GRACE = timedelta(seconds=2)
 _CONTRACTS = (
     *(admission_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2),
-    *(mode_pb2, runners_pb2, spend_pb2, tokens_pb2),
+    *(mode_pb2, runners_pb2, snapshots_pb2, spend_pb2, tokens_pb2),
 )
 _TOKENS, _RUNNERS = "/quantum.safety.v1.TokenService/", "/quantum.safety.v1.RunnerAccessService/"
 _NARROW = {
@@ -111,12 +106,12 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             f"There is no {workspace.safety_db}.",
             remedy="`quantum init` makes it.",
         )
-    keys, audit_key = _keys(workspace)
+    keys, audit_key = keys_of(workspace)
     alert_config = read_alert_config(workspace.alert_config)
     channels = open_channels(
         alert_config.channels, logger=logger, secret=_alert_secrets(workspace, alert_config).get, environ=os.environ
     )
-    with _open(workspace, keys) as database:
+    with open_database(workspace, keys) as database:
         store = SqliteStore(database)
         signal = WorkspaceStopSignal(StopFile(workspace.stop_file))
         state = await SafetyState.load(
@@ -186,6 +181,11 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             RunnerAccessServicer(runners),
             "quantum.safety.v1.RunnerAccessService",
         )
+        add(
+            snapshots_pb2_grpc.add_SnapshotServiceServicer_to_server,
+            SnapshotServicer(WorkspaceSnapshots(workspace, database.copy_to)),
+            "quantum.safety.v1.SnapshotService",
+        )
         workspace.make_sockets()
         await server.start(workspace.socket("safety"))
         await server.set_serving(True)
@@ -198,64 +198,6 @@ async def serve(workspace: Workspace, settings: SafetySettings, stop: asyncio.Ev
             await state.flush()
 
 
-async def provision_from(workspace: Workspace, text: str) -> int:
-    """Make the database where there is none and put the tokens of `text` into it; return how many were new."""
-    keys, audit_key = _keys(workspace)
-    with _open(workspace, keys) as database:
-        return await provision(
-            SqliteStore(database),
-            text,
-            now=SystemClock().now(),
-            audit_key=audit_key,
-            checkpoint=FileCheckpoint(workspace.audit),
-        )
-
-
-async def isolate_with(workspace: Workspace, text: str) -> int:
-    """Revoke every token but those of `text`; return how many were."""
-    keys, audit_key = _keys(workspace)
-    with _open(workspace, keys) as database:
-        return await isolate(
-            SqliteStore(database),
-            text,
-            actor=Actor(name=getuser(), source="quantum isolate, while the system was down"),
-            now=SystemClock().now(),
-            audit_key=audit_key,
-            checkpoint=FileCheckpoint(workspace.audit),
-        )
-
-
-async def change_key(workspace: Workspace) -> None:
-    """Encrypt the database with the key that is to take the present one's place; only `quantum rotate key` calls it."""
-    keys, audit_key = _keys(workspace)
-    now = SystemClock().now()
-    with _open(workspace, keys) as database:
-        store = SqliteStore(database)
-        trail = AuditTrail(audit_key, FileCheckpoint(workspace.audit), (await store.load()).audit_head)
-        entries = await trail.taken_up(store, now=now)
-    actor = Actor(name=getuser(), source="quantum rotate key, while the system was down")
-    entries.append(AuditEntry(at=now, actor=actor, act="database_key_rotate", target="databases"))
-    records = trail.records(entries)
-    await trail.stage(records, required=True)
-    if rekey(
-        workspace.safety_db,
-        keys.keys[0],
-        keys.keys[-1],
-        finish=lambda connection: sqlite_audit.write(connection, records),
-    ):
-        await trail.publish(records)
-
-
-def _open(workspace: Workspace, keys: DatabaseKeys) -> Database:
-    return Database.open(workspace.safety_db, key=keys.key_of(workspace.safety_db), migrations=MIGRATIONS)
-
-
-def _keys(workspace: Workspace) -> tuple[DatabaseKeys, bytes]:
-    """The databases' keys and the audit log's. A service never makes one."""
-    keys, [audit] = read_with_keys(workspace, [(AUDIT_KEY, user_account(workspace))], within=_KEY_WITHIN)
-    return keys, key_from(audit)
-
-
 def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
     """The secrets that channels name, from the keychain; one that is not there is missed when it is needed."""
     names = sorted({channel.secret for channel in config.channels if channel.secret})
@@ -266,25 +208,23 @@ def _alert_secrets(workspace: Workspace, config: AlertConfig) -> dict[str, str]:
     return {name: secret for name, secret in zip(names, found, strict=True) if secret is not None}
 
 
-def _do(verb: str, workspace: Workspace) -> None:
-    if verb == "provision":
-        print(f"{asyncio.run(provision_from(workspace, sys.stdin.read()))} new tokens")
-    elif verb == "isolate":
-        print(asyncio.run(isolate_with(workspace, sys.stdin.read())))
-    elif verb == "rekey":
-        asyncio.run(change_key(workspace))
-    else:
+def _do(options: argparse.Namespace, workspace: Workspace) -> None:
+    if options.verb == "serve":
         settings = load(SafetySettings, workspace=workspace)
         run(lambda stop: serve(workspace, settings, stop))
+        return
+    given = sys.stdin.read() if options.verb in TAKES_INPUT else ""
+    print(answer(options.verb, workspace, given, options.backup), end="")
 
 
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.safety", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("serve", "provision", "isolate", "rekey"), default="serve")
+    parser.add_argument("verb", nargs="?", choices=("serve", *VERBS), default="serve")
+    parser.add_argument("--backup", default="", help="the id of a backup, for `snapshot`")
     add_options(parser)
     options = parser.parse_args()
-    return run_process("safety", options, lambda workspace: _do(options.verb, workspace))
+    return run_process("safety", options, lambda workspace: _do(options, workspace))
 
 
 if __name__ == "__main__":

@@ -158,6 +158,14 @@ class CheckpointFile(Protocol):
         ...
 
 
+class Snapshots(Protocol):
+    """Copies of the database and of the audit log's checkpoint, one for each backup."""
+
+    async def take(self, backup_id: str) -> None:
+        """Copy both, durably. Raises Conflict when there is such a copy, Invalid for what is no id."""
+        ...
+
+
 class SecretNotes(Protocol):
     """What was done to secrets on this machine and is not in the audit log yet. Raises Unavailable."""
 

@@ -39,7 +39,12 @@ def system(workspace: System) -> System:
 @pytest.fixture(scope="module")
 def shared(request: pytest.FixtureRequest) -> Iterator[System]:
     """A system that all tests of a module share, for those that leave nothing behind for the next one."""
-    system = System.make({})
+    yield from one_for_all(request)
+
+
+def one_for_all(request: pytest.FixtureRequest, **settings: object) -> Iterator[System]:
+    """What `shared` does, for a module that wants settings."""
+    system = System.make(settings)
     try:
         yield system.init().up()
     finally:

@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import psutil
 
-from cli.first_start import initialise
 from cli.processes import Process, process
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import EVERYTHING, TaskFilter, TaskState, TaskView
@@ -29,6 +28,7 @@ from foundation.own_python import child_environment
 from foundation.secrets import DATABASE_KEY, SERVICE_TOKEN, USER_TOKEN, open_secret_store, service_account, user_account
 from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
+from tests.acceptance.initialised import initialise_by_copy
 from tests.acceptance.runs import Runs
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -58,6 +58,7 @@ class Deployment:
         self.environ = child_environment(environ)
         self.running: dict[str, Service] = {}
         self.runner_program = "services.agent_runner"
+        self.coordinator_program: tuple[str, ...] = ("services.coordinator",)
         self.runs = Runs(self.workspace.root)
         self._clients: list[CoordinatorClient | SafetyClient] = []
         self._secrets = open_secret_store(self.workspace, self.environ)
@@ -69,9 +70,13 @@ class Deployment:
         """Start services, each in a session of its own; returns at once."""
         for name in names:
             assert name not in self.running, f"{name} runs already"
-            module = (self.runner_program, "--name", name.removeprefix("runner-")) if "runner-" in name else (name,)
-            if name in ("safety", "coordinator"):
-                module = (f"services.{name}",)
+            module: tuple[str, ...] = (name,)
+            if "runner-" in name:
+                module = (self.runner_program, "--name", name.removeprefix("runner-"))
+            if name == "safety":
+                module = ("services.safety",)
+            if name == "coordinator":
+                module = self.coordinator_program
             out = self.workspace.logs / f"{name}.out"
             with out.open("ab") as file:
                 child = subprocess.Popen(
@@ -233,7 +238,7 @@ async def deployed(folder: Path, **settings: object) -> AsyncIterator[Deployment
     try:
         # The test itself looks for sockets where its services make them.
         with patch.dict(os.environ, XDG_RUNTIME_DIR=str(runtime)):
-            await asyncio.to_thread(initialise, root, environ)
+            await asyncio.to_thread(initialise_by_copy, root)
             deployment = Deployment(root, environ)
             try:
                 yield deployment

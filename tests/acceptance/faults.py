@@ -18,6 +18,7 @@ from typing import Any
 from cli.config_file import ConfigFile
 from cli.doctor.examining import examine
 from cli.doctor.findings import Finding, Mark, worst
+from cli.runbook.links import COMMAND, HOME, install
 from cli.session import Session
 from foundation.authority import Authority
 from foundation.clock import SystemClock
@@ -283,6 +284,13 @@ def file_for_logs(ward: Ward) -> None:
     ward.workspace.logs.write_text("")
 
 
+def lose_installation(ward: Ward) -> None:
+    install(ward.workspace.root)
+    recorded = ward.workspace.root / HOME / COMMAND
+    recorded.unlink()
+    recorded.symlink_to(ward.bin / "gone")
+
+
 def forget_ignored(ward: Ward) -> None:
     (ward.workspace.root / ".gitignore").write_text("*.pyc\nlogs/\n")
 
@@ -387,5 +395,6 @@ OFFLINE: tuple[Fault, ...] = (
         needs=needs_root,
         mounts=True,
     ),
+    Fault(name="installation gone", part="runbook names", mark="WARN", plant=lose_installation),
     Fault(name="folder of the sockets cannot be made", part="sockets", before="export XDG_RUNTIME_DIR=/proc/nowhere"),
 )

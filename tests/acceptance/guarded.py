@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from tests.programs import require
 
 SMOKE = "quantum.toml"
 CLOCK = SystemClock()
+
+
+class Away(Exception):
+    """Nobody answers just now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,29 +33,30 @@ class Merged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guarded:
-    """The repository of the project `demo`; the user's own things stand in `mine.txt` and `notes/`."""
+    """The repository of a project of its folder's name; the user's own things stand in `mine.txt` and `notes/`."""
 
     system: System
     folder: Path
 
     @classmethod
-    def make(cls, system: System, smoke: str = "sh smoke.sh", wishes: str = "") -> Guarded:
+    def make(cls, system: System, project: str = "demo", wishes: str = "") -> Guarded:
         """With hooks installed, a first commit on main, and the branches good, bad and slow, each one ahead of it.
 
         The smoke test runs `check.sh` of the tree under test: good and bad say exit 0 and exit 1 there, slow waits.
         """
         require("curl")
-        at = cls(system=system, folder=system.folder / "demo")
+        at = cls(system=system, folder=system.folder / project)
         at.folder.mkdir()
         at.git("init", "-q", "-b", "main")
-        words = ", ".join(f'"{word}"' for word in smoke.split())
-        at.commit({SMOKE: f'[merge]\nsmoke = [{words}]\ntimeout = "1m"\n{wishes}', "smoke.sh": ". ./check.sh\n"})
+        at.commit(
+            {SMOKE: f'[merge]\nsmoke = ["sh", "smoke.sh"]\ntimeout = "1m"\n{wishes}', "smoke.sh": ". ./check.sh\n"}
+        )
         at.commit({"check.sh": "exit 0\n", "mine.txt": "mine\n", "README.md": "first\n"})
         at.branch("good", {"good.txt": "good\n"})
         at.branch("bad", {"check.sh": "echo it is broken; exit 1\n"})
         at.branch("slow", {"check.sh": "sleep 0.6; echo slow and broken; exit 1\n"})
-        system.quantum("projects", "add", "demo", str(at.folder), code=0)
-        system.quantum("hooks", "install", "demo", code=0)
+        system.quantum("projects", "add", project, str(at.folder), code=0)
+        system.quantum("hooks", "install", project, code=0)
         return at
 
     def git(self, *arguments: str) -> str:
@@ -128,22 +133,40 @@ class Guarded:
         return sorted(str(path.relative_to(self.folder)) for path in (self.folder / ".git").rglob("*.lock"))
 
     def checks(self) -> list[Any]:
-        """Every check, newest first."""
-        checks: list[Any] = self.system.ask("merge", "list")["checks"]
+        """Every check of it, newest first."""
+        checks: list[Any] = self._get(f"/merges?project={self.folder.name}")["checks"]
         return checks
 
     def check(self, check_id: str) -> Any:
         """One check with its evidence."""
-        return self.system.ask("merge", "show", check_id)["check"]
+        return self._get(f"/merges/{check_id}")["check"]
 
-    def ended(self, *, within: float = 60) -> Any:
-        """The newest check, once it has ended, with its evidence."""
+    def ended(self, *, within: float = 60, besides: Sequence[Any] = ()) -> Any:
+        """The newest check, once it has ended, with its evidence; where somebody was killed, once they are back.
+
+        `besides` are checks that are known already: where git does not wait, the newest may still be one of them.
+        """
+        known = {check["id"] for check in besides}
 
         def look() -> Any:
-            checks = self.checks()
-            return self.check(checks[0]["id"]) if checks and checks[0]["state"] == "ended" else None
+            try:
+                newest = next(iter(self.checks()), None)
+                ended = newest and newest["id"] not in known and newest["state"] == "ended"
+                return self.check(newest["id"]) if newest and ended else None
+            except Away:
+                return None
 
         return self.system.until(look, within=within, what="the newest check has ended")
+
+    def _get(self, path: str) -> Any:
+        try:
+            status, document = self.system.http("GET", path)
+        except OSError as error:
+            raise Away(str(error)) from error
+        if status == 503:
+            raise Away(str(document))
+        assert status == 200, document
+        return document
 
 
 _ANN = {"NAME": "Ann", "EMAIL": "ann@example.org"}

@@ -27,6 +27,9 @@ class Line:
     after: str = ""
     """What must hold after it: another one."""
 
+    often: bool = False
+    """Typed at every run of the tests; the others in the long ring."""
+
     @property
     def line(self) -> str:
         """What is typed."""
@@ -61,22 +64,23 @@ LINES: tuple[Line, ...] = (
     no("git clone <repository>", "it names no repository, and would take it from the network"),
     no("cd tools-automation", "the folder that the line before would have made"),
     no("pip install -r requirements.txt", INSTALLS),
-    Line(typed="python3 mcp_server.py &", after="healthy"),
+    Line(typed="python3 mcp_server.py &", after="healthy", often=True),
     no("launchctl load com.quantum.mcp.plist", MAC),
     Line(typed="python3 -m pytest tests/ -v", says="2 passed"),
     # Basic operation
     Line(
         typed='curl -H "X-Auth-Token: your-token" http://localhost:5005/health',
         says="'your-token' is the runbook's placeholder",
+        often=True,
     ),
-    Line(typed="./analyze_coverage.sh"),
+    Line(typed="./analyze_coverage.sh", often=True),
     Line(typed="./dashboard_unified.sh"),
-    Line(typed="python3 agents/run_agent.py --task build --project HabitQuest", says="it is built"),
+    Line(typed="python3 agents/run_agent.py --task build --project HabitQuest", says="it is built", often=True),
     # Health
-    Line(typed="curl http://localhost:5005/health", says='{"status":"ok"}'),
-    Line(typed="curl http://localhost:5005/agents/status", says=TOKEN_MISSING),
+    Line(typed="curl http://localhost:5005/health", says='{"status":"ok"}', often=True),
+    Line(typed="curl http://localhost:5005/agents/status", says=TOKEN_MISSING, often=True),
     Line(typed="curl http://localhost:5005/tasks/queue", says=TOKEN_MISSING),
-    Line(typed="curl http://localhost:5005/coverage/status", says=TOKEN_MISSING),
+    Line(typed="curl http://localhost:5005/coverage/status", says=TOKEN_MISSING, often=True),
     # Dashboards
     Line(typed="./dashboard_unified.sh"),
     Line(typed="./agent_monitoring.sh"),
@@ -84,10 +88,10 @@ LINES: tuple[Line, ...] = (
     Line(typed="python3 code_health_dashboard.py"),
     # Daily, weekly, monthly
     no("launchctl list | grep quantum", MAC),
-    Line(typed="cat agent_status.json", says='"agents"'),
-    Line(typed="python3 -m pytest tests/ -k smoke --tb=short", says="1 passed"),
+    Line(typed="cat agent_status.json", says='"agents"', often=True),
+    Line(typed="python3 -m pytest tests/ -k smoke --tb=short", says="1 passed", often=True),
     Line(typed="./analyze_coverage.sh"),
-    Line(typed="./cleanup_all_projects.sh"),
+    Line(typed="./cleanup_all_projects.sh", often=True),
     Line(typed="./backup_rotation.sh"),
     Line(typed="python3 -m pytest tests/ --tb=short -q", says="2 passed"),
     no("pip install --upgrade -r requirements.txt", INSTALLS),
@@ -98,18 +102,19 @@ LINES: tuple[Line, ...] = (
     Line(typed="./check_secret_scanning.sh"),
     Line(typed="./security/audit_security.sh"),
     Line(typed="./comprehensive_test_generator.sh"),
-    Line(typed="./validate_system_integrity.sh", codes=(0, 1)),
+    Line(typed="./validate_system_integrity.sh", codes=(0, 1), often=True),
     # Trouble
     Line(typed="lsof -i :5005", says="LISTEN", before="port_held"),
     Line(typed="pkill -f mcp_server", after="port_free"),
     Line(typed="python3 mcp_server.py --debug", says="Everything is healthy", stays=True, after="up_again"),
-    Line(typed="cat agent_status.json", says='"flaky"', before="failed_agent"),
-    Line(typed="tail -f logs/agent_*.log", says="flaky", stays=True),
+    Line(typed="cat agent_status.json", says='"agents"'),
+    Line(typed="tail -f logs/agent_*.log", says="flaky", stays=True, before="failed_agent", often=True),
     Line(
         typed="python3 agents/agent_recovery.py --agent <failed_agent>",
         filled="python3 agents/agent_recovery.py --agent flaky",
         says="1 agent was let go",
         after="nothing_held",
+        often=True,
     ),
     Line(
         typed="python3 -m pytest tests/test_<failing_test>.py -v",
@@ -118,34 +123,34 @@ LINES: tuple[Line, ...] = (
     ),
     Line(typed="python3 -m py_compile <failing_file>.py", filled="python3 -m py_compile tests/test_smoke.py"),
     Line(typed="python3 generate_missing_tests.py"),
-    Line(typed="ls -la .git/hooks/post-merge", says="-rwxr-xr-x"),
+    Line(typed="ls -la .git/hooks/post-merge", says="-rwxr-xr-x", often=True),
     Line(typed=".git/hooks/post-merge", says="nothing to check"),
-    Line(typed="./install_git_hooks.sh", says="guarded"),
+    Line(typed="./install_git_hooks.sh", says="guarded", often=True),
     # Emergencies
-    Line(typed=r'pkill -f "agent_.*\.sh"', before="one_runs"),
-    Line(typed="echo '{}' > agent_status.json", after="export_restored"),
-    Line(typed="echo '[]' > task_queue.json", after="export_restored"),
+    Line(typed=r'pkill -f "agent_.*\.sh"', before="one_runs", often=True),
+    Line(typed="echo '{}' > agent_status.json", after="export_restored", often=True),
+    Line(typed="echo '[]' > task_queue.json", after="export_restored", often=True),
     Line(typed="python3 mcp_server.py &", says=UP_ALREADY, after="nothing_lost"),
-    Line(typed="./backup_rotation.sh --restore latest"),
+    Line(typed="./backup_rotation.sh --restore latest", often=True),
     Line(typed="./check_architecture.py"),
     Line(typed="python3 agents/dependency_graph_agent.py"),
-    Line(typed="pkill -f quantum", before="one_runs", after="begun_again"),
+    Line(typed="pkill -f quantum", before="one_runs", after="begun_again", often=True),
     no("launchctl unload com.quantum.mcp.plist", MAC),
-    Line(typed="./check_secret_scanning.sh --full"),
+    Line(typed="./check_secret_scanning.sh --full", often=True),
     Line(typed="./agents/ai_log_analyzer.py --security"),
     Line(typed="./bootstrap_meta_repo.sh"),
     # Tuning
     Line(typed="./performance_monitor.sh"),
     Line(typed="./build_performance_optimizer.sh"),
     Line(typed="./cleanup_duplicate_references.py"),
-    Line(typed="export MCP_CONNECTION_POOL=5", after="setting_honoured"),
+    Line(typed="export MCP_CONNECTION_POOL=5", after="setting_honoured", often=True),
     Line(typed="export HTTP_TIMEOUT=30", after="setting_honoured"),
     Line(typed="export MAX_RETRIES=3", after="setting_honoured"),
     # Access, agents, development
     no("security find-generic-password -l quantum-auth", MAC),
-    Line(typed="./security/rotate_tokens.sh", after="token_good"),
-    Line(typed="./security/audit_access.sh"),
-    Line(typed="python3 agents/list_agents.py", says="steady"),
+    Line(typed="./security/rotate_tokens.sh", after="token_good", often=True),
+    Line(typed="./security/audit_access.sh", often=True),
+    Line(typed="python3 agents/list_agents.py", says="steady", often=True),
     Line(
         typed="python3 agents/run_agent.py --agent <name> --params <json>",
         filled="""python3 agents/run_agent.py --agent steady --params '{"greeting": "hi"}'""",
@@ -156,12 +161,14 @@ LINES: tuple[Line, ...] = (
         filled="python3 agents/monitor_agent.py --agent steady --follow",
         says="steady is done",
         stays=True,
+        often=True,
     ),
     Line(typed="python3 -m pytest tests/ --tb=short", says="2 passed"),
     Line(typed="./analyze_coverage.sh"),
     Line(
         typed="python3 agents/orchestrator_v2.py --task <complex_task>",
         filled="python3 agents/orchestrator_v2.py --task steady",
+        often=True,
     ),
 )
 

@@ -22,7 +22,9 @@ from typing import Any, TypeVar
 from cli.processes import Process, of_agents
 from cli.running import Running, end, read_running
 from foundation.clock import SystemClock
+from foundation.secrets import USER_TOKEN, open_secret_store, user_account
 from foundation.workspace import Workspace
+from tests.acceptance.initialised import initialise_by_copy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -131,8 +133,8 @@ class System:
         return started
 
     def init(self) -> System:
-        """`quantum init`."""
-        self.quantum("init", code=0)
+        """A workspace as after `quantum init`; see `initialised`."""
+        initialise_by_copy(self.root)
         return self
 
     def up(self, *words: str) -> System:
@@ -157,13 +159,17 @@ class System:
         return running
 
     def task(self, task_id: str) -> Any:
-        """One task as it stands."""
-        return self.ask("tasks", task_id)["task"]
+        """One task as it stands, from the gateway: a command of its own for each look would keep the machine busy."""
+        status, document = self.http("GET", f"/tasks/{task_id}")
+        assert status == 200, document
+        return document["task"]
 
     @property
     def token(self) -> str:
-        """The user's token."""
-        return self.quantum("token", "show", code=0).out.strip()
+        """The user's token, as `quantum token show` prints it."""
+        token = open_secret_store(self.workspace, self.environ).get(USER_TOKEN, user_account(self.workspace))
+        assert token is not None
+        return token
 
     def http(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = {}, token: str | None = None

@@ -130,7 +130,8 @@ def test_status_is_true(shared: System) -> None:
 
 
 def test_the_token_is_the_one_the_gateway_takes(shared: System) -> None:
-    assert shared.http("GET", "/agents/status")[0] == 200
+    shown = shared.quantum("token", "show", code=0).out.strip()
+    assert shared.http("GET", "/agents/status", token=shown)[0] == 200
     assert shared.http("GET", "/agents/status", token="your-token")[0] == 401
 
 
@@ -233,7 +234,7 @@ def test_stop_all_ends_twenty_tasks_and_holds_until_resume(make_system: Callable
     tasks = [{"agent": "deaf" if number < 3 else "holds"} for number in range(20)]
     system.quantum("submit", "-", given=json.dumps(tasks), code=0)
     marks = system.root / "deaf-to-sigterm"
-    system.until(lambda: running(system) == 20 and marks.exists() and len(marks.read_text().split()) == 3)
+    system.until(lambda: marks.exists() and len(marks.read_text().split()) == 3 and running(system) == 20)
     stopped = system.ask("stop", "--all", "--reason", "a test")
     assert stopped["stopped"] is True
     assert stopped["seconds"] < 12
@@ -254,8 +255,7 @@ def test_stop_all_ends_twenty_tasks_and_holds_until_resume(make_system: Callable
 
 def running(system: System) -> int:
     """How many tasks run, as the coordinator counts them."""
-    counts: dict[str, int] = system.ask("queue", "stats")["counts"]
-    return counts["running"]
+    return int(system.ask("queue", "stats")["counts"]["running"])
 
 
 def test_stop_all_works_with_safety_killed_first(make_system: Callable[..., System]) -> None:
@@ -266,7 +266,7 @@ def test_stop_all_works_with_safety_killed_first(make_system: Callable[..., Syst
     tasks = [{"agent": "deaf" if number < 3 else "holds"} for number in range(20)]
     system.quantum("submit", "-", given=json.dumps(tasks), code=0)
     marks = system.root / "deaf-to-sigterm"
-    system.until(lambda: running(system) == 20 and marks.exists() and len(marks.read_text().split()) == 3)
+    system.until(lambda: marks.exists() and len(marks.read_text().split()) == 3 and running(system) == 20)
     runs = system.running
     assert runs.supervisor is not None
     # Without its supervisor, safety stays dead.
@@ -299,7 +299,7 @@ def test_debug_names_each_process_and_never_a_token(workspace: System) -> None:
     up = workspace.start("up", "--debug")
     assert up.stdout is not None
     assert up.stdout.readline().startswith(b"Everything is healthy")
-    token = workspace.token
+    token = workspace.quantum("token", "show", code=0).out.strip()
     assert workspace.http("GET", "/agents/status", token=token)[0] == 200
     up.send_signal(signal.SIGTERM)
     assert up.stderr is not None
@@ -332,20 +332,26 @@ BAD_INPUT = [
 ]
 
 
+@pytest.fixture(scope="module")
+def with_typo(shared: System) -> System:
+    """The same, with an agent whose manifest has a slip."""
+    shared.agent("typo", "true", 'timeot = "5m"')
+    shared.quantum("agents", "--reload", code=0)
+    return shared
+
+
 @pytest.mark.parametrize(("words", "given", "code", "said"), BAD_INPUT, ids=lambda value: str(value)[:40])
 def test_bad_input_is_one_clear_sentence_and_changes_nothing(
-    shared: System, words: tuple[str, ...], given: str | None, code: int, said: str
+    with_typo: System, words: tuple[str, ...], given: str | None, code: int, said: str
 ) -> None:
-    shared.agent("typo", "true", 'timeot = "5m"')
-    shared.ask("agents", "--reload")
-    before = shared.ask("tasks")["counts"]
-    refused = shared.quantum(*words, given=given)
+    before = with_typo.http("GET", "/tasks/queue")
+    refused = with_typo.quantum(*words, given=given)
     assert (refused.code, refused.out) == (code, "")
     assert said in refused.err
-    assert shared.ask("tasks")["counts"] == before
+    assert with_typo.http("GET", "/tasks/queue") == before
     if code != 2:
         # The same as one document: a sentence, and what to do about it.
-        error = shared.quantum(*words, "--json", given=given, code=code).document["error"]
+        error = with_typo.quantum(*words, "--json", given=given, code=code).document["error"]
         assert error["message"].endswith((".", "?"))
 
 

@@ -150,7 +150,7 @@ async def replay_all(system: Deployment, load: Load) -> int:
 
 @pytest.mark.parametrize(
     "kills",
-    [pytest.param(20), pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(1200)])],
+    [pytest.param(12), pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(1200)])],
 )
 async def test_every_acknowledged_task_ends_exactly_once(tmp_path: Path, kills: int) -> None:
     seed = random.SystemRandom().getrandbits(32)

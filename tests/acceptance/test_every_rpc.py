@@ -48,6 +48,7 @@ safety      RunnerAccessService InviteRunner      admin
 safety      RunnerAccessService JoinRunner        join
 safety      RunnerAccessService RenewRunner       runner
 safety      RunnerAccessService RemoveRunner      admin
+safety      SnapshotService   TakeSnapshot        service
 safety      SpendService      ReserveSpend        spend
 safety      SpendService      ExtendSpend         spend
 safety      SpendService      SettleSpend         spend
@@ -67,6 +68,10 @@ coordinator AgentService      ListAgents          read
 coordinator AgentService      GetAgent            read
 coordinator AgentService      ReloadAgents        operate
 coordinator AgentService      ListProjects        read
+coordinator BackupService     TakeSnapshot        operate
+coordinator BackupService     TakeSnapshotForAttempt attempt
+coordinator BackupService     ConcludeBackup      operate
+coordinator BackupService     ConcludeBackupForAttempt attempt
 coordinator QueueService      GetQueueStats       read
 coordinator QueueService      PauseQueue          operate
 coordinator QueueService      ResumeQueue         operate
@@ -87,6 +92,11 @@ coordinator MergeService      RecordMergeUndone   operate
 coordinator ReportService     ListReports         read
 coordinator RunnerService     Attach              runner
 coordinator RunnerService     GetScript           runner
+coordinator ScheduleService   ListSchedules       read
+coordinator ScheduleService   ExplainSchedule     read
+coordinator ScheduleService   PauseSchedule       operate
+coordinator ScheduleService   ResumeSchedule      operate
+coordinator ScheduleService   RunSchedule         submit
 coordinator TaskService       SubmitTasks         submit
 coordinator TaskService       GetTask             read
 coordinator TaskService       ListTasks           read

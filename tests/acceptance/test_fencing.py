@@ -257,7 +257,7 @@ async def test_while_the_coordinator_is_away_trees_are_frozen_and_ended_and_what
     away = await take_coordinator_away(tmp_path, lease)
     print(f"lease {lease:g} s: {away}")
     assert away.short_done < 0.75 * lease - lease / 5, "it ended before its deadline, or this shows nothing"
-    assert away.meanwhile > 0 and away.until > 0.5 * lease, "it wrote on at first, or this shows nothing"
+    assert away.meanwhile > 0 and away.until > 0.75 * lease - lease / 5 - SLACK_SECONDS / 2, "it wrote on at first"
     assert away.unfrozen == 0
     assert away.ended < 1.5 * lease + SLACK_SECONDS / 2
     assert (away.short.state, away.short.attempt) == (TaskState.SUCCEEDED, 1)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.processes import Process
+from tests.acceptance.conftest import MakeSystem
 from tests.acceptance.system import System
 
 KILLS = 3
 
 
 @pytest.fixture
-def system() -> Iterator[System]:
-    made = System.make({"script_retry_seconds": 0}).init()
-    yield made
-    made.end()
+def system(make_system: MakeSystem) -> System:
+    return make_system(script_retry_seconds=0).init()
 
 
 def _more(system: System, followed: Path) -> None:

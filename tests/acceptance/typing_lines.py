@@ -1,8 +1,6 @@
 """Types the operations runbook's lines into a workspace, one after the other, and prints what came of each as JSON.
 
-Run by a shell, which reaps what is orphaned, in namespaces of its own for processes and network: `pkill` then sees
-nothing but this, port 5005 is free, and nobody else can reach it. With `--short` no line is typed a second time, and
-what only restarts the whole system is left out.
+Started by `typist.told`. With `--short` only those lines are typed that are marked `often`.
 """
 
 from __future__ import annotations
@@ -12,26 +10,20 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cli.processes import Process
-from foundation.clock import SystemClock
 from tests.acceptance.runbook_lines import LINES, Line
-from tests.acceptance.system import REPOSITORY, System
+from tests.acceptance.system import REPOSITORY
+from tests.acceptance.typist import Typed, Typist, alone, put
 
-PORT = 5005
-BOUND_SECONDS = 60
 MISSING, USAGE = (126, 127), (2, 64)
-RESTARTS = ("port_held", "port_free", "up_again")
 TO_COME, TO_COME_CODE = "is still to come", 69
-BREACH = "pkill -f quantum"
+LAST = ("pkill -f quantum", "./bootstrap_meta_repo.sh")
+"""What ends everything, or makes it anew, is typed when all the rest has been."""
 RESTORED_SECONDS = 2.0
 
 FLAKY = 'echo "flaky cannot reach its mirror" >&2; exit 3'
@@ -52,32 +44,17 @@ class Came:
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """One line that was typed into a shell of its own; with a code of None it did not end."""
-
-    code: int | None
-    said: str
-    seconds: float
-
-
-class Story:
-    """One workspace, the lines, and what is planted and looked at between them."""
+class Story(Typist):
+    """The lines, and what is planted and looked at between them."""
 
     def __init__(self, folder: Path, *, short: bool) -> None:
-        environ = {**System.environment(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        for name in ("QUANTUM_GATEWAY_PORT", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            environ.pop(name, None)
-        # The workspace's two tests need none of the plugins that happen to be installed for ours.
-        environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        self.system = System(folder=folder, port=PORT, environ=environ)
-        self.short = short
-        self.clock = SystemClock()
+        super().__init__(folder)
+        typed = [line for line in LINES if not line.not_run and (line.often or not short)]
+        self.lines = sorted(typed, key=lambda line: line.typed in LAST)
         self.came: list[Came] = []
         self.missing_before: list[str] = []
         self._to_come: dict[str, bool] = {}
         self._begun: set[str] = set()
-        self._plants: list[subprocess.Popen[bytes]] = []
 
     # The workspace
 
@@ -93,35 +70,30 @@ class Story:
         system.agent("steady", STEADY, 'effects = "idempotent"')
         system.agent("agent_slow", SLOW, 'effects = "idempotent"')
         for folder in (project, root):
-            for words in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "All")):
-                subprocess.run(["git", *IDENTITY, *words], cwd=folder, check=True, capture_output=True)
+            self.commit(folder)
         system.quantum("projects", "add", "HabitQuest", str(project), code=0)
-        self.missing_before = [line.line for line in LINES if line.name and self._type(line).code in (*MISSING, *USAGE)]
+        self.missing_before = [
+            line.line for line in self.lines if line.name and self.type(line.line).code in (*MISSING, *USAGE)
+        ]
         system.quantum("runbook", "install", code=0)
         system.quantum("hooks", "install")
         rows = system.ask("runbook", "list")["commands"]
         self._to_come = {f"{row['place']} {row['option'] or ''}".strip(): not row["there"] for row in rows}
 
     def run(self) -> None:
-        """Every line, in its order; the one that kills everything is the last."""
-        for line in LINES:
-            if line.not_run or line.typed == BREACH or (self.short and self._seen(line)):
-                continue
+        """Every line, in its order; what ends everything comes last."""
+        for line in self.lines:
             self._one(line)
-        self._one(next(line for line in LINES if line.typed == BREACH))
-
-    def _seen(self, line: Line) -> bool:
-        """Whether a line as good as this one was typed; what only restarts everything is left to the long story."""
-        return line.line in {one.line for one in self.came} or bool({line.before, line.after} & set(RESTARTS))
 
     def _one(self, line: Line) -> None:
         if line.before:
             getattr(self, f"plant_{line.before}")()
         to_come = self._is_to_come(line)
-        typed = self._type(line)
+        typed = self.type(line.line, says=line.says, stays=line.stays)
         fault = self._fault(line, typed, to_come)
         if line.after and not fault and not to_come:
             fault = self._look(line)
+        print(f"{typed.seconds:6.2f} s  {line.line}", file=sys.stderr, flush=True)
         self.came.append(
             Came(
                 line=line.line,
@@ -156,48 +128,16 @@ class Story:
             return f"after it: {error}"
         return ""
 
-    def _type(self, line: Line) -> Typed:
-        """Type a line into a shell, which reads it from a pipe, so that no process but the line's own carries it."""
-        began = self.clock.boottime()
-        with tempfile.TemporaryFile() as out:
-            shell = subprocess.Popen(
-                ["bash"],
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=out,
-                cwd=self.system.root,
-                env=self.system.environ,
-                start_new_session=True,
-            )
-            assert shell.stdin is not None
-            shell.stdin.write(f"{line.line}\n".encode())
-            shell.stdin.close()
-            if line.stays or line.line.endswith("&"):
-                self._await_words(shell, out.fileno(), line)
-            if line.stays:
-                os.killpg(shell.pid, signal.SIGINT)
-            code = ended(shell)
-            said = os.pread(out.fileno(), 1 << 20, 0).decode(errors="replace")
-        return Typed(code, said, self.clock.boottime() - began)
-
-    def _await_words(self, shell: subprocess.Popen[bytes], out: int, line: Line) -> None:
-        """Wait for what a line says that goes on, here or in the background; or until it has ended without that."""
-        pause, deadline = threading.Event(), self.clock.boottime() + BOUND_SECONDS
-        while line.says.encode() not in os.pread(out, 1 << 20, 0) and self.clock.boottime() < deadline:
-            if line.stays and shell.poll() is not None:
-                return
-            pause.wait(0.05)
-
     # What is planted, and what is looked at
 
     def look_healthy(self, line: Line) -> None:
         """Everything is up."""
-        self.system.until(lambda: self._health() == "ok", what="health")
+        self.system.until(lambda: self.health() == "ok", what="health")
 
     def plant_port_held(self) -> None:
         """An old server of one's own has the port."""
         self.system.quantum("down", code=0)
-        self._plants.append(subprocess.Popen([sys.executable, "-c", HELD_BY], cwd=self.system.root))
+        self.plant(HELD_BY)
         self.system.until(lambda: b":138D " in Path("/proc/net/tcp").read_bytes(), what="the port is held")
         refused = self.system.quantum("up", "--detach")
         assert refused.code == 73, refused
@@ -205,7 +145,7 @@ class Story:
 
     def look_port_free(self, line: Line) -> None:
         """It was that one that the line has ended, and nothing of ours."""
-        assert self._plants.pop().wait(10) == -signal.SIGTERM
+        assert self.plants.pop().wait(10) == -signal.SIGTERM
 
     def look_up_again(self, line: Line) -> None:
         """What was in the foreground has ended; for the rest of the story it is started in the background."""
@@ -213,9 +153,10 @@ class Story:
 
     def plant_failed_agent(self) -> None:
         """An agent fails three times, and is held."""
-        for _ in range(3):
-            assert self.system.quantum("run", "flaky").code == 3
-        assert self.system.quantum("run", "steady").code == 0
+        tasks = json.dumps([{"agent": "flaky"}] * 3 + [{"agent": "steady"}])
+        self.system.quantum("submit", "-", given=tasks, code=0)
+        held = self.system.root / "agent_status.json"
+        self.system.until(lambda: self._document(held)["agents"]["flaky"]["state"] == "held", what="flaky is held")
 
     def look_nothing_held(self, line: Line) -> None:
         """It starts again."""
@@ -264,16 +205,6 @@ class Story:
         """The new token is good."""
         assert self.system.http("GET", "/agents/status")[0] == 200
 
-    def _health(self) -> str:
-        """What anybody is told of it."""
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                f"{self.system.url}/health"
-            ) as answer:
-                return str(json.loads(answer.read())["status"])
-        except OSError:
-            return ""
-
     def _running(self) -> Mapping[str, Process] | None:
         from cli.running import read_running
 
@@ -287,42 +218,6 @@ class Story:
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
-
-    def end(self) -> None:
-        """End everything, and what was planted."""
-        for plant in self._plants:
-            plant.kill()
-            plant.wait()
-        self.system.end()
-
-
-IDENTITY = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org")
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file in a folder that need not be there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def ended(shell: subprocess.Popen[bytes]) -> int | None:
-    """The exit code; None for what had to be killed."""
-    try:
-        return shell.wait(BOUND_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(shell.pid, signal.SIGKILL)
-        shell.wait()
-        return None
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """In namespaces of our own: the loopback is up, and what is typed does not end us."""
-    assert len([one for one in os.listdir("/proc") if one.isdigit()]) < 10, "not in a PID namespace of its own"
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    # A handler, not SIG_IGN, which children would inherit.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    yield
 
 
 def main(folder: Path, *, short: bool) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class PlayedCoordinator:
     page_size: int = 1000
     agents: dict[str, Any] = field(default_factory=dict)
     merges: Any = None
+    schedules: Any = None
 
     def put(self, task_id: str, **changes: Any) -> TaskView:
         """Have a task."""

@@ -13,9 +13,15 @@ import pytest
 
 import tests
 from cli.__main__ import EXIT_CODES, VERBS, quantum
+from cli.doctor.files import runbook
+from cli.doctor.findings import Mark
+from cli.doctor.subject import Subject
 from cli.runbook.commands import Command, command_for, commands, is_there, places
+from cli.runbook.links import install, uninstall
+from cli.session import Session
 from foundation.errors import Kind, NotFound
 from foundation.own_python import PACKAGES
+from foundation.workspace import Workspace
 from services.coordinator.adapters.catalogue_files import FileCatalogue
 from tests.cli.conftest import Quantum
 
@@ -127,6 +133,37 @@ def test_what_was_there_stays_and_taking_out_leaves_no_trace(folder: Path, quant
     assert quantum("runbook", "uninstall", "--json").document["changed"] == done["changed"]
     assert snapshot(folder) == before
     assert quantum("runbook", "uninstall").out == f"0 names are taken out of {folder}.\n"
+
+
+def test_doctor_tells_of_an_installation_that_has_gone(folder: Path) -> None:
+    subject = Subject(Session(environ={"QUANTUM_WORKSPACE": str(folder)}, cwd=folder))
+    assert [one.mark for one in runbook(subject)] == [Mark.OK], "nothing is put in"
+    install(folder)
+    assert [one.mark for one in runbook(subject)] == [Mark.OK]
+    command = folder / ".runbook" / "quantum"
+    command.unlink()
+    command.symlink_to(folder / "gone")
+    for _ in range(2):
+        (found,) = runbook(subject)
+        assert (found.mark, found.cure) == (Mark.WARN, "quantum runbook install")
+        install(folder)
+        assert [one.mark for one in runbook(subject)] == [Mark.OK]
+        (folder / ".runbook" / "shim").unlink()
+
+
+def test_on_macos_the_property_list_is_the_one_that_the_services_have(folder: Path) -> None:
+    before = snapshot(folder)
+    assert install(folder, platform="darwin").changed[-1] == "com.quantum.mcp.plist"
+    written = Path(os.readlink(folder / "com.quantum.mcp.plist"))
+    assert (written.parent.name, written.name) == (
+        "LaunchAgents",
+        f"com.quantum.mcp.{Workspace(folder).key12}.plist",
+    )
+    assert f"<string>{written.stem}</string>" in (PACKAGES / "launchd" / "com.quantum.mcp.plist").read_text().replace(
+        "{{key12}}", Workspace(folder).key12
+    )
+    uninstall(folder, platform="darwin")
+    assert snapshot(folder) == before
 
 
 def test_what_came_later_is_kept(folder: Path, quantum: Quantum) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from cli.tailing import Tail
+from foundation.log import get_logger
+from foundation.log_files import LogFile, files_of
+from foundation.log_keeping import LogKeeper
 from tests.cli.conftest import Quantum
 
 
@@ -68,3 +71,65 @@ def test_follow_as_the_runbook_types_it(quantum: Quantum, folder: Path) -> None:
     assert quantum("follow", "--agent", "alias", "--no-follow", "--lines", "1").out == "two\n"
     assert quantum("follow", "build", "--json").document == {"agent": "build", "lines": ["one", "two"]}
     assert quantum("follow", "../build", "--no-follow").code == 65
+
+
+def numbered(first: int, count: int) -> list[bytes]:
+    """Lines as long as a log's, each with its number."""
+    return [b"%06d %s" % (number, b"x" * 80) for number in range(first, first + count)]
+
+
+class Kept:
+    """A log that is written to, renamed and compressed, as its runner does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "agent_build.log"
+        self.log = LogFile(self.path, bytes_max=10_000, files_max=1_000)
+        self.keeper = LogKeeper(folder, get_logger("test"), bytes_max=1 << 30, files_max=1_000)
+        self.written = 0
+
+    def write(self, count: int) -> None:
+        """So many lines more."""
+        for line in numbered(self.written, count):
+            self.log.append(line + b"\n")
+        self.written += count
+
+
+def test_the_last_lines_are_found_in_what_was_compressed(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.write(1_000)
+    assert kept.keeper.compress_all() > 5
+    assert Tail(kept.path).last(700) == numbered(300, 700)
+    assert Tail(kept.path).last(5_000) == numbered(0, 1_000)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_reader_that_is_late_by_many_renamings_misses_none(tmp_path: Path, compress: bool) -> None:
+    kept = Kept(tmp_path)
+    kept.write(50)
+    tail = Tail(kept.path)
+    seen, renamed = tail.last(1_000), 0
+    for count in (30, 1, 400, 90, 2_000, 10):
+        kept.write(count)
+        renamed += kept.keeper.compress_all() if compress else 0
+        seen += tail.more()
+    print(f"{renamed} compressed under the reader")
+    assert seen == numbered(0, kept.written)
+    assert not compress or renamed > 10
+
+
+def test_what_was_removed_to_make_room_is_missed_and_the_rest_is_read_once(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.write(50)
+    tail = Tail(kept.path)
+    seen = tail.last(1_000)
+    kept.write(2_000)
+    kept.keeper.compress_all()
+    gone = files_of(kept.path)[:5]
+    for path in gone:
+        path.unlink()
+    seen += tail.more()
+    kept.write(3)
+    seen += tail.more()
+    numbers = [int(line[:6]) for line in seen]
+    assert len(set(numbers)) == len(numbers) and numbers == sorted(numbers)
+    assert numbers[-1] == kept.written - 1 and 200 < kept.written - len(numbers) < 700

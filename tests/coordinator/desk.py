@@ -1,6 +1,6 @@
 """The coordinator's verbs on a store and a clock in hand; the test plays dispatch and safety."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -21,6 +21,7 @@ from services.coordinator.app.queue import Queue
 from services.coordinator.app.retry import Retry
 from services.coordinator.app.services import Services
 from services.coordinator.app.submit import Submit, SubmitRules, Submitted
+from services.coordinator.app.timetable import Timetable
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.fleet import FleetView
@@ -124,6 +125,9 @@ class StubCatalogue:
     def projects(self) -> Mapping[str, str]:
         return {"HabitQuest": "/projects/HabitQuest"}
 
+    def repositories(self) -> Mapping[str, bool]:
+        return {"HabitQuest": True}
+
     def project_faults(self) -> Sequence[str]:
         return ()
 
@@ -134,7 +138,7 @@ class StubCatalogue:
 class Desk:
     """All verbs wired as in `__main__`, and what a test needs to move tasks along."""
 
-    def __init__(self, store: Store, *, open_tasks_max: int = 1000) -> None:
+    def __init__(self, store: Store, *, open_tasks_max: int = 1000, refuse: Callable[[], None] = lambda: None) -> None:
         self.store = store
         self.clock = ManualClock()
         self.ids = SystemIds(self.clock)
@@ -144,7 +148,7 @@ class Desk:
         self.changes = Changes()
         self.announced: list[Task] = []
         self.changes.subscribe(self.announced.extend)
-        cap = OpenTasksCap(open_tasks_max)
+        cap = OpenTasksCap(open_tasks_max, refuse)
         rules = SubmitRules(timeout=timedelta(minutes=5), retries_max=3, keys_good_for=KEYS_GOOD_FOR)
         ids, clock, catalogue, changes = self.ids, self.clock, self.catalogue, self.changes
         self.submit = Submit(store, catalogue, changes, cap, rules, ids=ids, clock=clock)
@@ -157,7 +161,10 @@ class Desk:
         self.services = Services(catalogue, changes, FakeAlarm())
         self.explain = Explain(store, catalogue, self.dispatch, self.services, clock=clock)
         self.read_log = ReadLog(store, changes, self.dispatch)
-        self.agents = Agents(store, catalogue, self.dispatch, Breakers(self.gate, clock=clock), self.services)
+        self.timetable = Timetable(catalogue, lambda: "UTC", clock=clock)
+        self.agents = Agents(
+            store, catalogue, self.dispatch, Breakers(self.gate, clock=clock), self.services, self.timetable
+        )
         self.due = Due(store, changes, clock=clock)
 
     async def add(self, *requests: TaskRequest) -> list[Task]:

@@ -98,6 +98,9 @@ class FakeCatalogue:
     def projects(self) -> Mapping[str, str]:
         return {}
 
+    def repositories(self) -> Mapping[str, bool]:
+        return {}
+
     def project_faults(self) -> Sequence[str]:
         return ()
 

@@ -21,7 +21,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 class Files:
     """Both exports in a folder."""
 
-    def __init__(self, folder: Path, desk: Desk) -> None:
+    def __init__(self, folder: Path, desk: Desk, bytes_max: int = 1 << 20) -> None:
         self.queue, self.agents = folder / "task_queue.json", folder / "agent_status.json"
         self.exports = Exports(
             desk.store,
@@ -31,6 +31,7 @@ class Files:
             agents_file=ExportFile(self.agents, "`quantum recover --all`"),
             open_max=3,
             ended_max=2,
+            bytes_max=bytes_max,
             clock=desk.clock,
         )
 
@@ -144,3 +145,19 @@ async def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) 
 async def test_the_document_of_an_empty_queue_is_whole(desk: Desk) -> None:
     document = await queue_document(desk.store, open_max=1, ended_max=1)
     assert (document["open"], document["ended"]) == ([], [])
+
+
+async def test_an_export_that_would_be_too_long_lists_fewer_tasks_and_counts_them_all(
+    tmp_path: Path, desk: Desk
+) -> None:
+    for _ in range(3):
+        await desk.add(TaskRequest(agent="hello"))
+    listed = {}
+    for bytes_max in (1 << 20, 800, 100):
+        files = Files(tmp_path, desk, bytes_max)
+        await files.exports.step()
+        document = json.loads(files.queue.read_text())
+        listed[bytes_max] = len(document["open"])
+        assert document["counts"]["queued"] == 3
+    print(listed)
+    assert listed[1 << 20] == 3 > listed[800] >= listed[100] == 0

@@ -34,6 +34,7 @@ async def test_a_million_open_tasks_fit_into_a_small_export(
         agents_file=ExportFile(tmp_path / "agent_status.json", "`quantum recover --all`"),
         open_max=OPEN_MAX,
         ended_max=ENDED_MAX,
+        bytes_max=1 << 24,
         clock=desk.clock,
     )
     took = []

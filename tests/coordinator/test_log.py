@@ -1,19 +1,22 @@
 """Reading output: kept, live, and over attempts."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from foundation.errors import Invalid, NotFound, Unavailable
 from services.coordinator.app import log as module
 from services.coordinator.app.attachments import FOLLOW_BUFFER_CHUNKS, Attachment, Follow, Hello
-from services.coordinator.app.log import Chunk
+from services.coordinator.app.log import Chunk, ReadLog
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.task import NOTHING_MEASURED, Task, TaskState
 from tests.coordinator.desk import Desk
+from tests.coordinator.fleet import Fleet, granted, sent, started
 
 
 async def read(desk: Desk, task_id: str, offset: int = 0, *, follow: bool = False) -> list[Chunk]:
@@ -144,6 +147,40 @@ async def test_a_follower_outlasts_a_runner_that_is_away(desk: Desk) -> None:
         ended = await desk.end(task, output="it was fine")
         assert await waiting == Chunk(b"it was fine", 11, attempt=1)
         assert await anext(chunks) == Chunk(b"", 11, ended, attempt=1)
+
+
+async def test_a_follower_goes_on_when_the_runner_is_back_though_the_task_has_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet, refused = Fleet(tmp_path), asyncio.Event()
+    ask = fleet.dispatch.follow
+
+    def follow(task: Task, offset: int, follow: bool) -> AsyncIterator[tuple[bytes, int]]:
+        try:
+            return ask(task, offset, follow)
+        except Unavailable:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(fleet.dispatch, "follow", follow)
+    first, task = await fleet.runner(), fleet.make("a")._replace(id="01jdqk00000000000000000001")
+    await fleet.store.write(lambda tx: tx.insert([task]))
+    fleet.changes.announce([task])
+    await fleet.round()
+    [task] = granted(sent(first))
+    await fleet.tell(first, started(task, fleet.now()))
+    before = await fleet.task(task)
+    fleet.renewal.detach(first)
+    async with aclosing(ReadLog(fleet.store, fleet.changes, fleet.dispatch)(task.id, 4, follow=True)) as chunks:
+        waiting = asyncio.ensure_future(anext(chunks))
+        await refused.wait()
+        again = await fleet.runner(held=frozenset({(task.id, task.fence)}))
+        [asked] = await asyncio.wait_for(again.outgoing(), 5)
+        assert isinstance(asked, Follow)
+        assert (asked.task_id, asked.offset) == (task.id, 4)
+        again.deliver(asked.follow_id, b"more", 8, False)
+        assert await waiting == Chunk(b"more", 8, attempt=1)
+    assert await fleet.task(task) == before
 
 
 async def test_a_cancel_before_the_start_ends_the_follower(desk: Desk) -> None:

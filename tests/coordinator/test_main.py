@@ -54,7 +54,7 @@ def run(workspace: Workspace, *verb: str) -> subprocess.CompletedProcess[str]:
 
 def test_without_a_database_it_ends_with_the_line_to_type(workspace: Workspace) -> None:
     ended = run(workspace)
-    assert ended.returncode == 1
+    assert ended.returncode == 78
     assert "`quantum init`" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not workspace.coordinator_db.exists()
@@ -65,7 +65,7 @@ def test_with_a_database_and_no_key_it_makes_none(workspace: Workspace, environ:
     secrets = open_secret_store(workspace, environ)
     secrets.delete(DATABASE_KEY, user_account(workspace))
     ended = run(workspace)
-    assert ended.returncode == 1
+    assert ended.returncode == 78
     assert "quantum init" in ended.stderr
     assert secrets.get(DATABASE_KEY, user_account(workspace)) is None
 
@@ -76,7 +76,7 @@ def test_another_key_does_not_open_the_database(workspace: Workspace, environ: M
     before = workspace.coordinator_db.read_bytes()
     open_secret_store(workspace, environ).set(DATABASE_KEY, user_account(workspace), "cd" * 32)
     ended = run(workspace)
-    assert ended.returncode == 1
+    assert ended.returncode == 78
     assert "Traceback" not in ended.stderr
     assert workspace.coordinator_db.read_bytes() == before
 

@@ -6,6 +6,7 @@ import pytest
 
 from services.coordinator.domain.interpreters import interpreter_of, is_script
 from services.coordinator.domain.manifest import Manifest, manifest_of_script, manifest_of_toml
+from services.coordinator.domain.schedule import Schedule
 from services.coordinator.domain.task import Effects
 
 DESIGN = """#!/bin/sh
@@ -49,7 +50,7 @@ def test_the_sample_of_the_design_is_read_whole() -> None:
     assert (manifest.processes_max, manifest.retries) == (64, 3)
     assert (manifest.uses, manifest.env) == (("cloud:openai",), ("LANG",))
     assert manifest.secret_params == ("password",)
-    assert {notice.split()[0] for notice in manifest.notices} == {"schedule"}
+    assert manifest.schedule == Schedule(cron="0 6 * * *", written="0 6 * * *")
 
 
 def test_crlf_changes_nothing() -> None:
@@ -119,7 +120,7 @@ def test_a_table_without_its_block_is_a_fault_and_not_a_comment() -> None:
 
 def test_a_service_is_idempotent_unless_it_says_otherwise() -> None:
     manifest = read('kind = "service"')
-    assert (manifest.faults, manifest.notices, manifest.effects) == ((), (), Effects.IDEMPOTENT)
+    assert (manifest.faults, manifest.effects) == ((), Effects.IDEMPOTENT)
     assert read('kind = "service"\neffects = "once"').effects is Effects.ONCE
     assert read('kind = "task"').effects is Effects.ONCE
 

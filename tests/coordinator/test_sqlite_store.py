@@ -103,7 +103,7 @@ def plain() -> apsw.Connection:
 
 # What may read a whole table, because the table is small or the question is asked once.
 SMALL = (
-    *("figures", "reports", "histories", "outbox", "acts", "json_each", "facts", "limit_sets", "refusals"),
+    *("figures", "reports", "histories", "outbox", "acts", "json_each", "facts", "limit_sets", "refusals", "schedules"),
     "CONSTANT ROW",
 )
 ONCE = ("miscounted", "beyond_position", "orphans")

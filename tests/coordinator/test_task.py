@@ -8,6 +8,7 @@ import pytest
 
 from foundation.errors import Conflict, QuantumError, Stale
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule, lose, settle
+from services.coordinator.domain.put_back import put_back
 from services.coordinator.domain.task import (
     ENDED,
     LEGAL_MOVES,
@@ -125,6 +126,9 @@ def test_every_legal_move_is_made_by_some_event() -> None:
         *((state, _failed_for_good(task(state)).state) for state in (S.RUNNING, S.PAUSED)),
         *((state, _cancelled(task(state)).state) for state in (S.RUNNING, S.PAUSED)),
     }
+    late_again = after(60 * 60 * 24 * 365)
+    waiting = (task(S.QUEUED), task(S.BLOCKED), task(S.SCHEDULED))
+    made |= {(each.state, put_back(each, now=late_again).state) for each in waiting}
     assert made == {(there, to) for there, targets in LEGAL_MOVES.items() for to in targets}
 
 

@@ -135,6 +135,7 @@ def test_without_a_terminal_text_goes_only_where_nothing_else_would(
 def test_the_system_log_is_its_users_alone_also_after_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "system.log"
     configure("x", system_log=path, debug=False)
+    get_logger("x").info("Before.", action="before")
     path.unlink()
     get_logger("x").info("Begun.", action="begun")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

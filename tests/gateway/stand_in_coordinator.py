@@ -32,7 +32,7 @@ from protos.coordinator.v1 import (
 )
 from protos.safety.v1 import breakers_pb2, mode_pb2, spend_pb2
 from protos.scopes import scopes_of
-from tests.gateway import stand_in_fleet, stand_in_merges
+from tests.gateway import stand_in_fleet, stand_in_merges, stand_in_schedules
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -372,7 +372,7 @@ class Verifier:
 async def start_coordinator(world: World, socket: Path) -> RpcServer:
     """The coordinator, serving."""
     contracts = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, stand_in_fleet.CONTRACT, stand_in_merges.CONTRACT)
-    files = [file.DESCRIPTOR for file in contracts]
+    files = [file.DESCRIPTOR for file in (*contracts, stand_in_schedules.CONTRACT)]
     server = server_of("coordinator", world, files)
     package = "quantum.coordinator.v1"
     agents = Agents(world)  # type: ignore[abstract]  # a stand-in has what is asked of it
@@ -382,6 +382,7 @@ async def start_coordinator(world: World, socket: Path) -> RpcServer:
     server.add(reports_pb2_grpc.add_ReportServiceServicer_to_server, Reports(world), f"{package}.ReportService")
     stand_in_fleet.add_to(server, world.drained)
     stand_in_merges.add_to(server, world.merges)
+    stand_in_schedules.add_to(server)
     await server.start(socket)
     await server.set_serving(True)
     return server

@@ -31,8 +31,7 @@ class Snapshot:
 
 def take(repo: Repo) -> Snapshot:
     """Look at a repository without changing anything in it, not even the times in its index."""
-    git_dir = repo.top / repo("rev-parse", "--git-dir")
-    common = repo.top / repo("rev-parse", "--git-common-dir")
+    git_dir, common = (repo.top / path for path in repo("rev-parse", "--git-dir", "--git-common-dir").splitlines())
     refs = dict(
         line.split(" ", 1)[::-1]
         for line in repo("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
@@ -40,13 +39,12 @@ def take(repo: Repo) -> Snapshot:
     )
     own = [common / name for name in ("config", "logs/refs/stash", "info/exclude", "info/attributes")]
     own += [*sorted((common / "hooks").iterdir()), git_dir / "MERGE_AUTOSTASH"]
-    has_head = bool(repo("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1)))
     return Snapshot(
         head=repo("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)),
         files=_files(repo),
         index=_index(repo),
         refs=refs,
-        commits=frozenset(repo("rev-list", "--all", *(["HEAD"] if has_head else [])).split()),
+        commits=frozenset(repo("rev-list", "--all").split()),
         own={os.path.relpath(path, common): path.read_bytes() for path in own if path.is_file()},
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from cli.backups.catalogue import PlaceSettings
+from cli.backups.retention import RetentionSettings
 from cli.rotation import RotationSettings
 from foundation.known_settings import KNOWN, NOT_ACTED_ON
 from gateway.settings import GatewaySettings
@@ -12,7 +14,10 @@ from services.coordinator.settings import CoordinatorSettings
 from services.safety.settings import SafetySettings
 from tests.repository.tracked import ROOT
 
-CLASSES = (GatewaySettings, RotationSettings, RunnerSettings, CoordinatorSettings, SafetySettings)
+CLASSES = (
+    *(GatewaySettings, RotationSettings, RunnerSettings, CoordinatorSettings, SafetySettings),
+    *(PlaceSettings, RetentionSettings),
+)
 
 
 def test_a_setting_is_loaded_by_a_service_or_listed_as_not_acted_on() -> None:

@@ -31,6 +31,13 @@ def test_each_hierarchy_is_found_where_this_process_is_in_it() -> None:
     assert homes.v2 == "/sys/fs/cgroup/unified"
 
 
+def test_a_slice_of_systemd_is_nobodys_home() -> None:
+    unit = OWN_V1.replace("4:memory:/api/one", "4:memory:/app.slice/quantum.service").replace(":/\n8", ":/app.slice\n8")
+    homes = find_homes(MOUNTS_V1, unit)
+    assert homes.v1["memory"] == "/sys/fs/cgroup/memory/app.slice/quantum.service"
+    assert "cpu" not in homes.v1 and "cpuacct" not in homes.v1 and "pids" in homes.v1
+
+
 def test_where_only_v2_is_mounted_there_is_no_v1() -> None:
     mounts = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
     assert find_homes(mounts, "0::/user.slice/quantum.service\n") == ({}, "/sys/fs/cgroup/user.slice/quantum.service")

@@ -27,6 +27,7 @@ from clients.attachment_values import (
     Welcome,
 )
 from foundation.clock import ManualClock
+from foundation.disk import FakeDisk
 from foundation.log import get_logger
 from services.agent_runner.adapters.agent_logs import LogFiles
 from services.agent_runner.adapters.host_linux import LinuxGauges
@@ -45,6 +46,7 @@ from tests.runner.no_secrets import NoSecrets
 from tests.runner.support import WardenUnderTest, wait_until
 
 GB = 1 << 30
+DISK_LEAST = GB
 LIMITS = HostLimits(cpu_share=0.8, memory_available_share=0.1, memory_stalls_percent=10.0, dwell_seconds=5.0)
 ROOMY = HostReading(0.0, 0.1, 0.0, 8 * GB, 16 * GB)
 FULL = ROOMY._replace(memory_available_bytes=GB)
@@ -89,7 +91,10 @@ class Bench:
             scripts=LocalScripts(),
         )
         self.gauges = FakeGauges()
-        self.watch = HostWatch(self.gauges, limits, self.runner, self.clock)
+        self.disk = FakeDisk(1 << 40)
+        self.watch = HostWatch(
+            self.gauges, limits, self.runner, self.clock, disk=self.disk, disk_free_bytes_min=DISK_LEAST
+        )
         self.runner.welcome(Welcome(20.0, 5.0, ()), self.clock.boottime())
 
     def tell(self, *orders: Message) -> None:
@@ -292,3 +297,26 @@ async def test_it_goes_on_by_itself_when_the_hog_has_gone(runner: RunnerUnderTes
     offer = runner.lease("true")
     runner.coordinator.lease(offer)
     assert (await runner.coordinator.result(offer)).exit_code == 0
+
+
+async def test_a_short_disk_holds_new_starts_also_where_the_guard_is_off_and_lets_them_go_again(tmp_path: Path) -> None:
+    for limits in (LIMITS, None):
+        bench = Bench(tmp_path, limits)
+        bench.disk.free = DISK_LEAST - 1
+        bench.look(ROOMY)
+        reason = bench.runner.host.held_reason
+        assert reason.startswith("new starts wait: the disk has") and bench.orders[-1] == Hold(reason)
+        bench.disk.free = DISK_LEAST + 1
+        bench.look(ROOMY, 10)
+        assert bench.runner.host.held_reason, "a disk that hovers there does not flap"
+        bench.disk.free = 2 * DISK_LEAST
+        bench.look(ROOMY)
+        assert bench.orders[-1] == Hold("") and not bench.runner.host.held_reason
+
+
+async def test_two_reasons_to_wait_are_both_said(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LIMITS)
+    bench.disk.free = 0
+    bench.look(FULL)
+    assert "of memory are available" in bench.runner.host.held_reason
+    assert "the disk has 0B free" in bench.runner.host.held_reason

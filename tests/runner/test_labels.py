@@ -6,7 +6,7 @@ import pytest
 
 from foundation.errors import Invalid
 from foundation.labels import labels_of
-from services.agent_runner.__main__ import memory_bytes, own_labels
+from services.agent_runner.adapters.this_machine import memory_bytes, own_labels
 
 OWN = {"os": "linux", "machine": "x86_64", "host": "here", "runner": "one"}
 

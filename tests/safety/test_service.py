@@ -258,7 +258,7 @@ async def test_a_verifier_goes_on_without_safety_and_its_client_finds_it_again(s
 
 async def test_provision_is_idempotent_and_serve_makes_nothing(home: Home) -> None:
     refused = home.command()
-    assert refused.returncode == 1
+    assert refused.returncode == 78
     assert "`quantum init`" in refused.stderr
     assert not home.workspace.safety_db.exists()
     assert [home.provision().stdout for _ in range(2)] == ["3 new tokens\n", "0 new tokens\n"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.processes import Process, descendants, process
+from cli.processes import command_of, descendants, process
 from tests.programs import missing, require
 from tests.units.looking import until
 
@@ -41,11 +41,18 @@ class UserSystemd:
     leader: int
     environ: Mapping[str, str]
 
-    def run(self, *argv: str, cwd: Path | None = None, timeout: float = 100, environ: Mapping[str, str] = {}) -> Done:
-        """Run a command where the manager is."""
+    def run(
+        self,
+        *argv: str,
+        cwd: Path | None = None,
+        timeout: float = 100,
+        environ: Mapping[str, str] = {},
+        given: str = "",
+    ) -> Done:
+        """Run a command where the manager is; `given` is its standard input."""
         done = subprocess.run(
             ["nsenter", "-t", str(self.leader), "-m", "-p", f"--wd={cwd or '/'}", "--", *argv],
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -65,10 +72,12 @@ class UserSystemd:
         """One property of a unit."""
         return self.systemctl("show", unit, f"--property={name}", "--value").strip()
 
-    def processes(self) -> list[Process]:
-        """Every process in there but the manager and its keeper, by the ids of out here."""
+    def processes(self) -> list[str]:
+        """The command line of every process in there but the manager's own and its keeper's."""
         keeper = process(self.leader)
-        return [] if keeper is None else descendants([keeper])
+        assert keeper is not None
+        commands = [command_of(one.pid) for one in descendants([keeper])]
+        return [command for command in commands if not command.startswith(str(SYSTEMD))]
 
 
 @contextmanager

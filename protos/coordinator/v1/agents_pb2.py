@@ -28,7 +28,7 @@ from protos.common.v1 import options_pb2 as protos_dot_common_dot_v1_dot_options
 from protos.coordinator.v1 import tasks_pb2 as protos_dot_coordinator_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/coordinator/v1/agents.proto\x12\x16quantum.coordinator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\x1a!protos/coordinator/v1/tasks.proto\"\xc5\x05\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".quantum.coordinator.v1.AgentState\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x0e\n\x06\x66\x61ults\x18\x07 \x03(\t\x12\x0f\n\x07notices\x18\x08 \x03(\t\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\t \x01(\x0e\x32\x1f.quantum.coordinator.v1.Effects\x12*\n\x07timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12\x0f\n\x07retries\x18\x0c \x01(\x05\x12\x0c\n\x04uses\x18\r \x03(\t\x12\x10\n\x08schedule\x18\x0e \x01(\t\x12\x15\n\rcurrent_tasks\x18\x0f \x03(\t\x12\x0e\n\x06queued\x18\x10 \x01(\x03\x12/\n\tlast_task\x18\x11 \x01(\x0b\x32\x1c.quantum.coordinator.v1.Task\x12\x19\n\x0csuccess_rate\x18\x12 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11predicted_failure\x18\x13 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x62reaker\x18\x14 \x01(\t\x12\x13\n\x0bheld_reason\x18\x15 \x01(\t\x12.\n\nheld_until\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08restarts\x18\x17 \x01(\x03\x12\x17\n\x0f\x63oncurrency_max\x18\x18 \x01(\x05\x12\x36\n\x07service\x18\x19 \x01(\x0b\x32%.quantum.coordinator.v1.ServiceStatusB\x0f\n\r_success_rateB\x14\n\x12_predicted_failure\"\x13\n\x11ListAgentsRequest\"C\n\x12ListAgentsResponse\x12-\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Agent\"\x1f\n\x0fGetAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x10GetAgentResponse\x12,\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1d.quantum.coordinator.v1.Agent\"\x15\n\x13ReloadAgentsRequest\"E\n\x14ReloadAgentsResponse\x12-\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Agent\"\x15\n\x13ListProjectsRequest\"Y\n\x14ListProjectsResponse\x12\x31\n\x08projects\x18\x01 \x03(\x0b\x32\x1f.quantum.coordinator.v1.Project\x12\x0e\n\x06\x66\x61ults\x18\x02 \x03(\t\"\'\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t*\xbb\x01\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41GENT_STATE_IDLE\x10\x01\x12\x17\n\x13\x41GENT_STATE_RUNNING\x10\x02\x12\x14\n\x10\x41GENT_STATE_HELD\x10\x03\x12\x16\n\x12\x41GENT_STATE_PAUSED\x10\x04\x12\x17\n\x13\x41GENT_STATE_INVALID\x10\x05\x12\x1a\n\x16\x41GENT_STATE_UNDECLARED\x10\x06\x32\xdc\x03\n\x0c\x41gentService\x12p\n\nListAgents\x12).quantum.coordinator.v1.ListAgentsRequest\x1a*.quantum.coordinator.v1.ListAgentsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12j\n\x08GetAgent\x12\'.quantum.coordinator.v1.GetAgentRequest\x1a(.quantum.coordinator.v1.GetAgentResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12v\n\x0cReloadAgents\x12+.quantum.coordinator.v1.ReloadAgentsRequest\x1a,.quantum.coordinator.v1.ReloadAgentsResponse\"\x0b\xaa\xed\x18\x07operate\x12v\n\x0cListProjects\x12+.quantum.coordinator.v1.ListProjectsRequest\x1a,.quantum.coordinator.v1.ListProjectsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/coordinator/v1/agents.proto\x12\x16quantum.coordinator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eprotos/common/v1/options.proto\x1a!protos/coordinator/v1/tasks.proto\"\xf6\x05\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".quantum.coordinator.v1.AgentState\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x0e\n\x06\x66\x61ults\x18\x07 \x03(\t\x12\x0f\n\x07notices\x18\x08 \x03(\t\x12\x30\n\x07\x65\x66\x66\x65\x63ts\x18\t \x01(\x0e\x32\x1f.quantum.coordinator.v1.Effects\x12*\n\x07timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12\x0f\n\x07retries\x18\x0c \x01(\x05\x12\x0c\n\x04uses\x18\r \x03(\t\x12\x10\n\x08schedule\x18\x0e \x01(\t\x12\x15\n\rcurrent_tasks\x18\x0f \x03(\t\x12\x0e\n\x06queued\x18\x10 \x01(\x03\x12/\n\tlast_task\x18\x11 \x01(\x0b\x32\x1c.quantum.coordinator.v1.Task\x12\x19\n\x0csuccess_rate\x18\x12 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11predicted_failure\x18\x13 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x62reaker\x18\x14 \x01(\t\x12\x13\n\x0bheld_reason\x18\x15 \x01(\t\x12.\n\nheld_until\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08restarts\x18\x17 \x01(\x03\x12\x17\n\x0f\x63oncurrency_max\x18\x18 \x01(\x05\x12\x36\n\x07service\x18\x19 \x01(\x0b\x32%.quantum.coordinator.v1.ServiceStatus\x12/\n\x0bnext_run_at\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_success_rateB\x14\n\x12_predicted_failure\"\x13\n\x11ListAgentsRequest\"C\n\x12ListAgentsResponse\x12-\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Agent\"\x1f\n\x0fGetAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x10GetAgentResponse\x12,\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1d.quantum.coordinator.v1.Agent\"\x15\n\x13ReloadAgentsRequest\"E\n\x14ReloadAgentsResponse\x12-\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1d.quantum.coordinator.v1.Agent\"\x15\n\x13ListProjectsRequest\"Y\n\x14ListProjectsResponse\x12\x31\n\x08projects\x18\x01 \x03(\x0b\x32\x1f.quantum.coordinator.v1.Project\x12\x0e\n\x06\x66\x61ults\x18\x02 \x03(\t\"\'\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t*\xbb\x01\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41GENT_STATE_IDLE\x10\x01\x12\x17\n\x13\x41GENT_STATE_RUNNING\x10\x02\x12\x14\n\x10\x41GENT_STATE_HELD\x10\x03\x12\x16\n\x12\x41GENT_STATE_PAUSED\x10\x04\x12\x17\n\x13\x41GENT_STATE_INVALID\x10\x05\x12\x1a\n\x16\x41GENT_STATE_UNDECLARED\x10\x06\x32\xdc\x03\n\x0c\x41gentService\x12p\n\nListAgents\x12).quantum.coordinator.v1.ListAgentsRequest\x1a*.quantum.coordinator.v1.ListAgentsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12j\n\x08GetAgent\x12\'.quantum.coordinator.v1.GetAgentRequest\x1a(.quantum.coordinator.v1.GetAgentResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04read\x12v\n\x0cReloadAgents\x12+.quantum.coordinator.v1.ReloadAgentsRequest\x1a,.quantum.coordinator.v1.ReloadAgentsResponse\"\x0b\xaa\xed\x18\x07operate\x12v\n\x0cListProjects\x12+.quantum.coordinator.v1.ListProjectsRequest\x1a,.quantum.coordinator.v1.ListProjectsResponse\"\x0b\x90\x02\x01\xaa\xed\x18\x04readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,28 +43,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['ReloadAgents']._serialized_options = b'\252\355\030\007operate'
   _globals['_AGENTSERVICE'].methods_by_name['ListProjects']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['ListProjects']._serialized_options = b'\220\002\001\252\355\030\004read'
-  _globals['_AGENTSTATE']._serialized_start=1345
-  _globals['_AGENTSTATE']._serialized_end=1532
+  _globals['_AGENTSTATE']._serialized_start=1394
+  _globals['_AGENTSTATE']._serialized_end=1581
   _globals['_AGENT']._serialized_start=195
-  _globals['_AGENT']._serialized_end=904
-  _globals['_LISTAGENTSREQUEST']._serialized_start=906
-  _globals['_LISTAGENTSREQUEST']._serialized_end=925
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=927
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=994
-  _globals['_GETAGENTREQUEST']._serialized_start=996
-  _globals['_GETAGENTREQUEST']._serialized_end=1027
-  _globals['_GETAGENTRESPONSE']._serialized_start=1029
-  _globals['_GETAGENTRESPONSE']._serialized_end=1093
-  _globals['_RELOADAGENTSREQUEST']._serialized_start=1095
-  _globals['_RELOADAGENTSREQUEST']._serialized_end=1116
-  _globals['_RELOADAGENTSRESPONSE']._serialized_start=1118
-  _globals['_RELOADAGENTSRESPONSE']._serialized_end=1187
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=1189
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=1210
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1212
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1301
-  _globals['_PROJECT']._serialized_start=1303
-  _globals['_PROJECT']._serialized_end=1342
-  _globals['_AGENTSERVICE']._serialized_start=1535
-  _globals['_AGENTSERVICE']._serialized_end=2011
+  _globals['_AGENT']._serialized_end=953
+  _globals['_LISTAGENTSREQUEST']._serialized_start=955
+  _globals['_LISTAGENTSREQUEST']._serialized_end=974
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=976
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1043
+  _globals['_GETAGENTREQUEST']._serialized_start=1045
+  _globals['_GETAGENTREQUEST']._serialized_end=1076
+  _globals['_GETAGENTRESPONSE']._serialized_start=1078
+  _globals['_GETAGENTRESPONSE']._serialized_end=1142
+  _globals['_RELOADAGENTSREQUEST']._serialized_start=1144
+  _globals['_RELOADAGENTSREQUEST']._serialized_end=1165
+  _globals['_RELOADAGENTSRESPONSE']._serialized_start=1167
+  _globals['_RELOADAGENTSRESPONSE']._serialized_end=1236
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=1238
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=1259
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1261
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1350
+  _globals['_PROJECT']._serialized_start=1352
+  _globals['_PROJECT']._serialized_end=1391
+  _globals['_AGENTSERVICE']._serialized_start=1584
+  _globals['_AGENTSERVICE']._serialized_end=2060
 # @@protoc_insertion_point(module_scope)

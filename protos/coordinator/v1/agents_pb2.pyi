@@ -31,7 +31,7 @@ AGENT_STATE_INVALID: AgentState
 AGENT_STATE_UNDECLARED: AgentState
 
 class Agent(_message.Message):
-    __slots__ = ("name", "aliases", "kind", "description", "state", "source", "faults", "notices", "effects", "timeout", "memory_bytes", "retries", "uses", "schedule", "current_tasks", "queued", "last_task", "success_rate", "predicted_failure", "breaker", "held_reason", "held_until", "restarts", "concurrency_max", "service")
+    __slots__ = ("name", "aliases", "kind", "description", "state", "source", "faults", "notices", "effects", "timeout", "memory_bytes", "retries", "uses", "schedule", "current_tasks", "queued", "last_task", "success_rate", "predicted_failure", "breaker", "held_reason", "held_until", "restarts", "concurrency_max", "service", "next_run_at")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class Agent(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     CONCURRENCY_MAX_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RUN_AT_FIELD_NUMBER: _ClassVar[int]
     name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
     kind: str
@@ -82,7 +83,8 @@ class Agent(_message.Message):
     restarts: int
     concurrency_max: int
     service: _tasks_pb2.ServiceStatus
-    def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., kind: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., source: _Optional[str] = ..., faults: _Optional[_Iterable[str]] = ..., notices: _Optional[_Iterable[str]] = ..., effects: _Optional[_Union[_tasks_pb2.Effects, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., retries: _Optional[int] = ..., uses: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., current_tasks: _Optional[_Iterable[str]] = ..., queued: _Optional[int] = ..., last_task: _Optional[_Union[_tasks_pb2.Task, _Mapping]] = ..., success_rate: _Optional[float] = ..., predicted_failure: _Optional[float] = ..., breaker: _Optional[str] = ..., held_reason: _Optional[str] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., concurrency_max: _Optional[int] = ..., service: _Optional[_Union[_tasks_pb2.ServiceStatus, _Mapping]] = ...) -> None: ...
+    next_run_at: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., kind: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., source: _Optional[str] = ..., faults: _Optional[_Iterable[str]] = ..., notices: _Optional[_Iterable[str]] = ..., effects: _Optional[_Union[_tasks_pb2.Effects, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., retries: _Optional[int] = ..., uses: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., current_tasks: _Optional[_Iterable[str]] = ..., queued: _Optional[int] = ..., last_task: _Optional[_Union[_tasks_pb2.Task, _Mapping]] = ..., success_rate: _Optional[float] = ..., predicted_failure: _Optional[float] = ..., breaker: _Optional[str] = ..., held_reason: _Optional[str] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., concurrency_max: _Optional[int] = ..., service: _Optional[_Union[_tasks_pb2.ServiceStatus, _Mapping]] = ..., next_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
     __slots__ = ()

@@ -68,7 +68,10 @@ def tell_cells(mark: RunMark, name: str, text: str) -> None:
 
 
 def find_homes(mountinfo: str, own: str) -> Homes:
-    """Where this process is, from the texts of /proc/self/mountinfo and /proc/self/cgroup."""
+    """Where this process is, from the texts of /proc/self/mountinfo and /proc/self/cgroup.
+
+    A slice of v1 is left out: it is systemd's, which takes away again what is empty there.
+    """
     places = {name: path for _, name, path in (line.split(":", 2) for line in own.splitlines())}
     v1: dict[str, str] = {}
     v2 = ""
@@ -81,7 +84,9 @@ def find_homes(mountinfo: str, own: str) -> Homes:
         elif kind == "cgroup":
             for controllers, place in places.items():
                 if set(controllers.split(",")) <= set(options.split(",")) and controllers:
-                    v1.update({name: _below(point, root, place) for name in controllers.split(",")})
+                    path = _below(point, root, place)
+                    if not path.endswith(".slice"):
+                        v1.update(dict.fromkeys(controllers.split(","), path))
     return Homes(v1, v2)
 
 

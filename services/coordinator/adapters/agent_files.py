@@ -201,7 +201,6 @@ def _spec(
         source=folder.source(path),
         declared=manifest is not None,
         faults=faults,
-        notices=known.notices,
         effects=known.effects,
         timeout=known.timeout,
         idle_timeout=known.idle_timeout,

@@ -123,6 +123,9 @@ class FileCatalogue:
     def projects(self) -> Mapping[str, str]:
         return self._now.projects.folders
 
+    def repositories(self) -> Mapping[str, bool]:
+        return {name: Path(folder, ".git").exists() for name, folder in self._now.projects.folders.items()}
+
     def project_faults(self) -> Sequence[str]:
         return self._now.projects.faults
 

@@ -13,6 +13,22 @@ Stamp = tuple[int, int, int]
 
 _log = get_logger("coordinator")
 
+QUEUE_REMEDY = "`quantum queue clear` empties the queue, and can be undone."
+AGENTS_REMEDY = (
+    "`quantum stop --all` ends what runs; `quantum recover --all` lets held agents go, `quantum breaker reset` one."
+)
+"""What to type instead of editing an export."""
+
+
+def text_of(document: Mapping[str, object]) -> str:
+    """The document as it stands in its file."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def size_of(document: Mapping[str, object]) -> int:
+    """How many bytes a document takes in its file."""
+    return len(text_of(document).encode())
+
 
 class ExportFile:
     """One export. `remedy` names what to do instead of editing it."""
@@ -26,7 +42,7 @@ class ExportFile:
 
     def put(self, document: Mapping[str, object], *, now: datetime) -> bool:
         """Write the document if it is another than the last one; return whether it was written."""
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        text = text_of(document)
         if text == self._text and not self._failed:
             return False
         self._text = text

@@ -9,8 +9,11 @@ from typing import TypeVar
 
 from foundation.errors import Conflict, Internal, Stale
 from services.coordinator.adapters.memory_merges import MemoryMerges
+from services.coordinator.adapters.memory_schedules import MemorySchedules
+from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.domain.merge_check import MergeCheck
 from services.coordinator.domain.ready import labels_text
+from services.coordinator.domain.schedule import ScheduleKey, Standing
 from services.coordinator.domain.task import ENDED, Task, TaskState, faults, request_of
 from services.coordinator.ports import (
     Accepted,
@@ -27,6 +30,7 @@ from services.coordinator.ports import (
 T = TypeVar("T")
 
 REFUSALS_MAX = 10_000
+FAILED_WAITING_MAX = 1_000
 _TASK_BYTES = 500  # what a task takes up beside its params and output
 _TO_BE_DECIDED = frozenset({TaskState.DEAD, TaskState.NEEDS_DECISION})
 
@@ -44,12 +48,15 @@ class _Data:
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     acts: dict[int, Act] = field(default_factory=dict)
     acts_noted: int = 0
+    failed: dict[int, ErrorReport] = field(default_factory=dict)
+    failed_noted: int = 0
     posted: int = 0
     reports: dict[tuple[str, str], Report] = field(default_factory=dict)
     histories: dict[str, AgentHistory] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     checks: dict[str, MergeCheck] = field(default_factory=dict)
+    schedules: dict[ScheduleKey, Standing] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
         return _Data(*(copy.copy(getattr(self, name)) for name in _Data.__slots__))
@@ -82,11 +89,12 @@ class MemoryStore:
         self._data = _Data()
 
 
-class MemoryTransaction(MemoryMerges):
+class MemoryTransaction(MemoryMerges, MemorySchedules):
     """One work's view of the data; each read looks at every task."""
 
     def __init__(self, data: _Data) -> None:
-        super().__init__(data.checks)
+        MemoryMerges.__init__(self, data.checks)
+        MemorySchedules.__init__(self, data.schedules)
         self._data = data
 
     # -- tasks
@@ -260,6 +268,17 @@ class MemoryTransaction(MemoryMerges):
 
     def forget_acts(self, up_to_number: int) -> None:
         self._data.acts = {number: act for number, act in self._data.acts.items() if number > up_to_number}
+
+    def note_failed_attempt(self, report: ErrorReport) -> None:
+        if len(self._data.failed) < FAILED_WAITING_MAX:
+            self._data.failed_noted += 1
+            self._data.failed[self._data.failed_noted] = report
+
+    def failed_attempts(self, *, limit: int) -> Sequence[tuple[int, ErrorReport]]:
+        return list(self._data.failed.items())[:limit]
+
+    def forget_failed_attempts(self, up_to_number: int) -> None:
+        self._data.failed = {number: it for number, it in self._data.failed.items() if number > up_to_number}
 
     def publish(self, report: Report) -> None:
         latest = self._data.reports.get((report.type, report.project))

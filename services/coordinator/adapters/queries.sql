@@ -194,6 +194,15 @@ select at, actor, actor_id, source, act, target, before, after, reason, number f
 -- name: forget_acts
 delete from acts where number <= ?
 
+-- name: note_failed_attempt
+insert into failed_attempts (name, text) select ?1, ?2 where (select count(*) from failed_attempts) < ?3
+
+-- name: failed_attempts
+select number, name, text from failed_attempts order by number limit ?
+
+-- name: forget_failed_attempts
+delete from failed_attempts where number <= ?
+
 -- name: publish
 insert into reports (type, project, summary, task_id, agent, published_at, data) values (?, ?, ?, ?, ?, ?, ?)
 on conflict (type, project) do update set
@@ -342,3 +351,22 @@ delete from merge_checks where id in (
     select id from merge_checks where ended_at is not null and ended_at < ? order by ended_at limit ?
 )
 returning 1
+
+-- name: schedules
+select agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because, paused_by,
+    paused_at, paused_reason, resumed
+from schedules
+
+-- name: schedule
+select agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because, paused_by,
+    paused_at, paused_reason, resumed
+from schedules where agent = ? and project = ?
+
+-- name: put_schedule
+insert or replace into schedules (
+    agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because, paused_by,
+    paused_at, paused_reason, resumed
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: forget_schedule
+delete from schedules where agent = ? and project = ?

@@ -13,6 +13,7 @@ from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.sqlite_merges import SqliteMerges
 from services.coordinator.adapters.sqlite_records import SqliteRecords
 from services.coordinator.adapters.sqlite_retention import Retention, used_bytes
+from services.coordinator.adapters.sqlite_schedules import SqliteSchedules
 from services.coordinator.adapters.sqlite_tasks import SqliteTasks
 from services.coordinator.ports import StoreTransaction
 
@@ -21,13 +22,14 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-class SqliteTransaction(SqliteTasks, SqliteRecords, SqliteMerges):
+class SqliteTransaction(SqliteTasks, SqliteRecords, SqliteMerges, SqliteSchedules):
     """One work's view of the database; `finish` must be the last thing done with it."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         SqliteTasks.__init__(self, connection)
         SqliteRecords.__init__(self, connection)
         SqliteMerges.__init__(self, connection)
+        SqliteSchedules.__init__(self, connection)
 
     def prune(
         self,
@@ -82,6 +84,10 @@ class SqliteStore:
     async def check(self) -> Sequence[str]:
         damage = await self._database.integrity_check()
         return (*damage, *await self._database.read(_faults))
+
+    async def copy_to(self, target: Path) -> None:
+        """Copy the whole database to `target` with its key, as it is now, while it is used; durable on return."""
+        await asyncio.to_thread(self._database.copy_to, target)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._database.close)

@@ -7,9 +7,11 @@ import apsw
 
 from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import moment, stamp
+from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.ports import Accepted, Act, AgentHistory, OutboxEntry, Refusal, Report
 
 REFUSALS_MAX = 10_000
+FAILED_WAITING_MAX = 1_000
 
 
 class SqliteRecords:
@@ -103,6 +105,16 @@ class SqliteRecords:
 
     def forget_acts(self, up_to_number: int) -> None:
         self._execute(SQL["forget_acts"], (up_to_number,))
+
+    def note_failed_attempt(self, report: ErrorReport) -> None:
+        self._execute(SQL["note_failed_attempt"], (*report, FAILED_WAITING_MAX))
+
+    def failed_attempts(self, *, limit: int) -> Sequence[tuple[int, ErrorReport]]:
+        rows = fetch(self._connection, "failed_attempts", (limit,))
+        return [(number, ErrorReport(name, text)) for number, name, text in rows]
+
+    def forget_failed_attempts(self, up_to_number: int) -> None:
+        self._execute(SQL["forget_failed_attempts"], (up_to_number,))
 
     def publish(self, report: Report) -> None:
         values = (

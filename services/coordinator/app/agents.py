@@ -9,6 +9,7 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError
 from services.coordinator.app.dispatching import Dispatching
 from services.coordinator.app.services import Services
+from services.coordinator.app.timetable import Timetable
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked
@@ -59,6 +60,8 @@ class AgentView:
     restarts: int
     service: ServiceNews | None = None
     """How a service fares that runs, and how one has ended that is held; None: it has not ended, or is none."""
+    next_run_at: datetime | None = None
+    """When its schedule starts it next; None: none does."""
 
 
 class Breakers:
@@ -98,19 +101,28 @@ class _Picture:
     """Of the services that have ended, by task."""
     news: Callable[[str], ServiceNews | None] = lambda _: None
     """Of a task that runs a service."""
+    next_runs: Mapping[str, datetime] = field(default_factory=dict)
+    """By agent, when its schedule starts it next."""
 
 
 class Agents:
     """Lists agents and projects."""
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, dispatch: Dispatching, breakers: Breakers, services: Services
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        dispatch: Dispatching,
+        breakers: Breakers,
+        services: Services,
+        timetable: Timetable,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._dispatch = dispatch
         self._breakers = breakers
         self._services = services
+        self._timetable = timetable
 
     async def list(self) -> Sequence[AgentView]:
         """Every agent by name, also those that cannot be run."""
@@ -131,7 +143,9 @@ class Agents:
         breakers = await self._breakers.now()
         specs = self._catalogue.agents()
         services = frozenset(name for name, spec in specs.items() if spec.is_service)
-        counts, histories, last, lines = await self._store.read(lambda tx: _facts(tx, services))
+        (counts, histories, last, lines), schedules = await self._store.read(
+            lambda tx: (_facts(tx, services), tx.schedules())
+        )
         return _Picture(
             fleet=self._dispatch.fleet(),
             breakers=breakers,
@@ -140,6 +154,7 @@ class Agents:
             last_tasks=last,
             last_lines=lines,
             news=self._services.status,
+            next_runs=self._timetable.next_runs(schedules),
         )
 
 
@@ -177,6 +192,7 @@ def view_of(spec: AgentSpec, picture: _Picture) -> AgentView:
         held_until=held.until if held else None,
         restarts=picture.fleet.restarts.get(spec.name, 0) + (service.restarts if service else 0),
         service=service,
+        next_run_at=picture.next_runs.get(spec.name),
     )
 
 

@@ -8,6 +8,7 @@ from services.coordinator.domain.task import Task
 from services.coordinator.ports import StoreTransaction
 
 Listener = Callable[[Sequence[Task]], None]
+Stirred = Callable[[frozenset[str]], None]
 
 
 class Foretold:
@@ -36,6 +37,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._stirred: list[Stirred] = []
         self._foreseers: list[Foreseer] = []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -52,6 +54,16 @@ class Changes:
         if tasks:
             for listener in tuple(self._listeners):
                 listener(tasks)
+
+    def subscribe_to_stir(self, listener: Stirred) -> Callable[[], None]:
+        """Hear of later calls of `stir`; call the returned function to stop hearing."""
+        self._stirred.append(listener)
+        return lambda: self._stirred.remove(listener)
+
+    def stir(self, task_ids: frozenset[str]) -> None:
+        """None of these has changed, but what could not be had of them just now can be: their runner is back."""
+        for listener in tuple(self._stirred):
+            listener(task_ids)
 
     @contextmanager
     def foretold(self, tasks: Sequence[Task]) -> Iterator[Foretold]:

@@ -123,7 +123,7 @@ class Dispatch:
                 boottime=boottime,
                 granted_until=granted_until,
                 service=spec is not None and spec.is_service,
-                check=spec is not None and spec.is_check,
+                check=spec is not None and spec.is_at_home,
                 footprint_bytes=self._footprints.of(task.agent),
             )
         )

@@ -85,6 +85,8 @@ def _agent(view: AgentView) -> Document:
         "breaker": view.breaker or None,
         "held_reason": view.held_reason,
         "restarts": view.restarts,
+        "schedule": view.spec.schedule.written if view.spec.schedule is not None else None,
+        "next_run_at": _moment(view.next_run_at),
         "faults": list(view.spec.faults),
     }
 

@@ -25,6 +25,7 @@ from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.agent import CHECK_AGENT
 from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
+from services.coordinator.domain.error_report import report_of_end
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.footprint import with_peaks
 from services.coordinator.domain.task import Task, TaskState
@@ -156,6 +157,8 @@ class Intake:
             current[event.task_id] = after
             if isinstance(event, Ended):
                 ends.append((after, event))
+                if (report := report_of_end(task, after, event)) is not None:
+                    tx.note_failed_attempt(report)
             elif isinstance(event, ServiceNews):
                 services.append(event)
             if isinstance(event, Ended | Returned):

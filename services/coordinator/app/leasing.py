@@ -21,7 +21,7 @@ def candidate_of(task: Task, spec: AgentSpec) -> Candidate:
         project=task.project,
         uses=spec.uses,
         origin=task.retry_of or task.parent,
-        identified=spec.is_check,
+        identified=spec.is_identified,
     )
 
 

@@ -1,5 +1,6 @@
 """The cap on open tasks: counted seldom, never exceeded."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from foundation.errors import Exhausted
@@ -22,12 +23,15 @@ class OpenTasksCap:
     one store share the cap only as exactly as they count; each keeps to it on its own.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, refuse: Callable[[], None] = lambda: None) -> None:
+        """`refuse` raises when tasks may not be added for another reason than their number."""
         self.most = most
+        self._refuse = refuse
         self._room = 0
 
     def claim(self, tx: StoreTransaction, count: int) -> None:
-        """Take room for `count` tasks. Raises Exhausted, code `queue_full`."""
+        """Take room for `count` tasks. Raises Exhausted, code `queue_full`, or what `refuse` raises."""
+        self._refuse()
         if count > self._room:
             held = count_open(tx)
             self._room = self.most - held

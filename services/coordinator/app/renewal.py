@@ -25,10 +25,11 @@ from services.coordinator.app.holdings import Held, Holdings
 from services.coordinator.app.intake import outcome_of
 from services.coordinator.app.outbox import Outbox
 from services.coordinator.domain import failure
+from services.coordinator.domain.error_report import report_of_loss
 from services.coordinator.domain.explain import SAFETY_UNREACHABLE
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.fleet import Parked
-from services.coordinator.domain.task import Task
+from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store, StoreTransaction
 
 log = get_logger("coordinator")
@@ -79,10 +80,11 @@ class Renewal:
         """
         attachment = self._attachments.attach(hello, now=self._clock.now())
         disowned = [ref for ref in sorted(hello.held) if self._holdings.get(*ref) is None]
-        gone = []
+        gone, back = [], set[str]()
         for held in self._holdings.of_runner(hello.name):
             ref = (held.task_id, held.fence)
             if ref in hello.held:
+                back.add(held.task_id)
                 held.incarnation = hello.incarnation
                 held.renewed_at = self._clock.boottime()
                 if held.cancel_reason is not None:
@@ -91,6 +93,7 @@ class Renewal:
                 gone.append(held)
         await self._rescue(gone)
         self._dispatch.recall_again(attachment)
+        self._changes.stir(frozenset(back))
         log.info(
             f"Runner {hello.name} on {hello.host} is attached, with {len(hello.held)} attempts in hand.",
             action="runner_attached",
@@ -258,6 +261,8 @@ class Renewal:
             except Stale:
                 continue  # somebody else took it back first, or its result came in
             pairs.append((task, after))
+            if task.state is not TaskState.QUEUED and not task.cancel_requested:
+                tx.note_failed_attempt(report_of_loss(task, after, now))
             kind = FailureClass.CANCEL if task.cancel_requested else FailureClass.INFRASTRUCTURE
             outcomes.append(outcome_of(task, held.fence, kind, detail=after.reason, catalogue=self._catalogue, now=now))
         tx.save(pairs)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from foundation.clock import Clock
 from foundation.log import get_logger
 from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.settings import CoordinatorSettings
 
 PAGE = 500
 _log = get_logger("coordinator")
@@ -20,6 +22,17 @@ class RetentionRules:
     keys: timedelta
     rows_max: int
     bytes_max: int
+
+    @classmethod
+    def of(cls, settings: CoordinatorSettings) -> Self:
+        """As the settings say."""
+        return cls(
+            ended=timedelta(days=settings.retention_days),
+            undecided=timedelta(days=settings.undecided_days),
+            keys=settings.keys_good_for,
+            rows_max=settings.retention_rows,
+            bytes_max=settings.retention_bytes,
+        )
 
 
 class Retention:
@@ -54,3 +67,14 @@ class Retention:
             keys_before=now - rules.keys,
             limit=PAGE,
         )
+
+
+def rules_of(settings: CoordinatorSettings) -> RetentionRules:
+    """The rules, as the settings have them."""
+    return RetentionRules(
+        ended=timedelta(days=settings.retention_days),
+        undecided=timedelta(days=settings.undecided_days),
+        keys=settings.keys_good_for,
+        rows_max=settings.retention_rows,
+        bytes_max=settings.retention_bytes,
+    )

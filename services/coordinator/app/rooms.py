@@ -41,7 +41,7 @@ class Needs:
         if spec is None:
             return Need(labels, footprint_bytes=self._footprints.of(agent))
         wanted = {**spec.labels, **labels}
-        return Need(wanted, spec.is_service, self._footprints.of(agent), check=spec.is_check)
+        return Need(wanted, spec.is_service, self._footprints.of(agent), check=spec.is_at_home)
 
 
 class Plan:

@@ -1,6 +1,6 @@
 """Accepts one or many tasks in one durable commit: all of them or none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -56,6 +56,10 @@ class SubmitRules:
     keys_good_for: timedelta
 
 
+Beside = Callable[[StoreTransaction, Sequence[Task]], None]
+"""What else is written in the transaction that adds tasks, or finds those of a known key; what it raises undoes all."""
+
+
 class Submit:
     """Checks everything that can be checked outside the transaction first, and reports all faults at once."""
 
@@ -78,8 +82,10 @@ class Submit:
         self._ids = ids
         self._clock = clock
 
-    async def __call__(self, requests: Sequence[TaskRequest], key: str, caller: Caller) -> Submitted:
-        """Return the accepted tasks once they are durable.
+    async def __call__(
+        self, requests: Sequence[TaskRequest], key: str, caller: Caller, *, beside: Beside | None = None
+    ) -> Submitted:
+        """Return the accepted tasks once they are durable, and with them what `beside` has written.
 
         Raises Invalid or NotFound with every fault as `tasks[3].params`, Conflict for a key that stood for another
         payload, Exhausted for a full queue. Nothing is added then.
@@ -94,11 +100,19 @@ class Submit:
             if replayed is None:
                 raise
             return replayed
-        return await undisturbed(self._accept(tasks, request_key, now))
+        return await undisturbed(self._accept(tasks, request_key, now, beside))
 
-    async def _accept(self, tasks: Sequence[Task], key: RequestKey | None, now: datetime) -> Submitted:
+    async def _accept(
+        self, tasks: Sequence[Task], key: RequestKey | None, now: datetime, beside: Beside | None
+    ) -> Submitted:
+        def work(tx: StoreTransaction) -> Submitted:
+            submitted = self._add(tx, foretold, key, now)
+            if beside is not None:
+                beside(tx, submitted.tasks)
+            return submitted
+
         with self._changes.foretold(tasks) as foretold:
-            submitted = await self._store.write(lambda tx: self._add(tx, foretold, key, now))
+            submitted = await self._store.write(work)
             if not submitted.replayed:
                 foretold.announce(submitted.tasks)
         return submitted

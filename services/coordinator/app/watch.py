@@ -27,15 +27,19 @@ class Batch:
 
 
 class Wake:
-    """Set when one of these tasks (none: any) has changed since it was last waited for."""
+    """Set when one of these tasks (none: any) has changed, or its runner come back, since it was last waited for."""
 
     def __init__(self, changes: Changes, ids: frozenset[str] = frozenset()) -> None:
         self._ids = ids
         self._event = asyncio.Event()
-        self._unsubscribe = changes.subscribe(self._hear)
+        self._unsubscribe = (changes.subscribe(self._hear), changes.subscribe_to_stir(self._stir))
 
     def _hear(self, tasks: Sequence[Task]) -> None:
         if not self._ids or any(task.id in self._ids for task in tasks):
+            self._event.set()
+
+    def _stir(self, task_ids: frozenset[str]) -> None:
+        if not self._ids or self._ids & task_ids:
             self._event.set()
 
     def rearm(self) -> None:
@@ -46,7 +50,8 @@ class Wake:
         await self._event.wait()
 
     def close(self) -> None:
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
 
     def __enter__(self) -> Self:
         return self

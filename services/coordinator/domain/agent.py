@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from services.coordinator.domain.manifest import Sandbox
+from services.coordinator.domain.schedule import Schedule
 
 CHECK_AGENT = "merge-check"
 """The built-in agent that does merge checks."""
+BACKUP_AGENT = "backup"
+"""The built-in agent that makes backups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class AgentSpec:
     retries: int = 0
     uses: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
-    schedule: str = ""
+    schedule: Schedule | None = None
     required: tuple[str, ...] = ()
     concurrency_max: int | None = None
     params_as_arguments: bool = False
@@ -63,3 +66,18 @@ class AgentSpec:
     def is_check(self) -> bool:
         """The agent that does merge checks, which has places of its own: the built-in one, and no other of its name."""
         return self.name == CHECK_AGENT and self.builtin != ""
+
+    @property
+    def is_backup(self) -> bool:
+        """The agent that makes backups: the built-in one, and no other of its name."""
+        return self.name == BACKUP_AGENT and self.builtin != ""
+
+    @property
+    def is_at_home(self) -> bool:
+        """It works on what is on the workspace's own host alone, at once, in a place beside the tasks."""
+        return self.is_check or self.is_backup
+
+    @property
+    def is_identified(self) -> bool:
+        """Its attempts get a credential to be known by, for the one thing that they may ask."""
+        return self.is_check or self.is_backup

@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from foundation.errors import QuantumError, did_you_mean
 from foundation.quantities import parse_duration, parse_size
+from services.coordinator.domain.manifest_schedule import read_schedule
 from services.coordinator.domain.names import NAME_RULE, is_name
 from services.coordinator.domain.request import LABEL_LENGTH_MAX, LABELS_MAX, TIMEOUT_MAX, TIMEOUT_MIN
+from services.coordinator.domain.schedule import Schedule
 from services.coordinator.domain.task import Effects
 
 RETRIES_MAX = 100
@@ -43,7 +45,7 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a manifest declares. With `faults` the agent cannot be run; `notices` are accepted and not acted on yet."""
+    """What a manifest declares. With `faults` the agent cannot be run."""
 
     description: str = ""
     kind: str = "task"
@@ -56,7 +58,7 @@ class Manifest:
     retries: int = 0
     uses: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
-    schedule: str = ""
+    schedule: Schedule | None = None
     required: tuple[str, ...] = ()
     concurrency_max: int | None = None
     params_as_arguments: bool = False
@@ -75,7 +77,6 @@ class Manifest:
     labels: Mapping[str, str] = field(default_factory=dict)
     health_every: timedelta | None = None
     faults: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
 
 
 class _Wrong(Exception):
@@ -87,18 +88,16 @@ Reader = Callable[[object], object]
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """How one key is read, which field it becomes (None: none yet), and what to say when it is not acted on yet."""
+    """How one key is read, and which field it becomes."""
 
     read: Reader
-    to: str | None
-    notice: str = ""
+    to: str
 
 
 @dataclass(slots=True)
 class _Reading:
     fields: dict[str, object] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
 
 
 def manifest_of_script(text: str) -> Manifest | None:
@@ -163,10 +162,11 @@ def _read_table(table: Mapping[str, object], keys: Mapping[str, _Key]) -> Manife
     if reading.fields.get("kind") == "service":
         # It is there to be started again.
         reading.fields.setdefault("effects", Effects.IDEMPOTENT)
+        if "schedule" in reading.fields:
+            reading.faults.append("schedule is for tasks: a service is kept alive and has no time to start at.")
     return Manifest(
         **reading.fields,  # type: ignore[arg-type]
         faults=tuple(reading.faults),
-        notices=tuple(reading.notices),
     )
 
 
@@ -178,10 +178,7 @@ def _read_key(name: str, key: _Key, value: object, reading: _Reading) -> None:
     except QuantumError as error:
         reading.faults.append(f"{name}: {error.message} {error.remedy}".strip())
     else:
-        if key.to is not None:
-            reading.fields[key.to] = read
-        if key.notice:
-            reading.notices.append(f"{name} is accepted but not acted on yet: {key.notice}")
+        reading.fields[key.to] = read
 
 
 def _unknown_key(name: str, keys: Mapping[str, _Key]) -> str:
@@ -190,7 +187,12 @@ def _unknown_key(name: str, keys: Mapping[str, _Key]) -> str:
     return f"“{name}” is not a key of a manifest.{meant}"
 
 
-_MEANT = {"concurrency_max": "max_concurrent", "memory_limit": "memory", "args": "params_as_arguments"}
+_MEANT = {
+    "concurrency_max": "max_concurrent",
+    "memory_limit": "memory",
+    "args": "params_as_arguments",
+    "cron": "schedule",
+}
 
 
 def _text(longest: int) -> Reader:
@@ -289,6 +291,13 @@ def _sandbox(value: object) -> Sandbox:
     )
 
 
+def _schedule(value: object) -> Schedule:
+    try:
+        return read_schedule(value)
+    except ValueError as error:
+        raise _Wrong(str(error)) from None
+
+
 def _path(text: str) -> bool:
     return text != "" and "\0" not in text and len(text) <= 4096
 
@@ -335,7 +344,7 @@ _KEYS: dict[str, _Key] = {
     "params_as_arguments": _Key(_flag, "params_as_arguments"),
     "interpreter": _Key(_list(bool, '["/usr/bin/env", "swift"]'), "interpreter"),
     "aliases": _Key(_list(is_name, f'["short"] ({NAME_RULE})'), "aliases"),
-    "schedule": _Key(_text(200), "schedule", "there is no scheduler yet, so nothing starts it by itself."),
+    "schedule": _Key(_schedule, "schedule"),
     "cpu": _Key(_number, "cpu_cores"),
     "cpu_time": _Key(_duration, "cpu_time"),
     "max_output": _Key(_size(DISK_MIN, "4KB"), "output_bytes_max"),

@@ -206,7 +206,7 @@ def _full(need: Need, opened: Sequence[Room]) -> Refusal:
 def _no_check(places: int) -> Refusal:
     if places == 0:
         return Refusal("no_runner", "It is ready, but no runner on this host, where the repositories are, is attached.")
-    return Refusal("checks", f"All {places} places for merge checks are taken; it waits for a free one.")
+    return Refusal("checks", f"All {places} places beside the tasks are taken; it waits for a free one.")
 
 
 def _too_large(need: Need, free: Sequence[Room]) -> str:

@@ -37,9 +37,9 @@ FINISHED = ENDED | {S.NEEDS_DECISION}  # no attempt is going on and none will by
 
 # Every move that there is. A state may also be kept while its reason or its lease changes (queued → queued).
 LEGAL_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    S.SCHEDULED: frozenset({S.QUEUED, S.CANCELLED}),
-    S.BLOCKED: frozenset({S.SCHEDULED, S.QUEUED, S.CANCELLED}),
-    S.QUEUED: frozenset({S.QUEUED, S.SCHEDULED, S.RUNNING, S.CANCELLED, S.DEAD}),
+    S.SCHEDULED: frozenset({S.QUEUED, S.CANCELLED, S.NEEDS_DECISION}),
+    S.BLOCKED: frozenset({S.SCHEDULED, S.QUEUED, S.CANCELLED, S.NEEDS_DECISION}),
+    S.QUEUED: frozenset({S.QUEUED, S.SCHEDULED, S.RUNNING, S.CANCELLED, S.DEAD, S.NEEDS_DECISION}),
     S.RUNNING: frozenset(
         {
             S.PAUSED,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import apsw
 
 from services.safety.adapters.rows import Row, to_micros, to_moment
-from services.safety.domain.audit import Actor, AuditEntry, AuditRecord, Head
+from services.safety.domain.audit import Actor, AuditEntry, AuditRecord, Head, seal_of
 from services.safety.ports import TOLD_KEPT_MAX
 
 _PUT = "insert into audit values (" + ", ".join("?" * 14) + ")"
@@ -29,6 +29,14 @@ def head(connection: apsw.Connection) -> Head:
     for number, digest in connection.execute(_HEAD):
         return Head(count=number, digest=digest)
     return Head()
+
+
+def seal_anew(connection: apsw.Connection, key: bytes) -> Head:
+    """Give every record the seal of another key, its content and chain as they are; returns the log's end."""
+    connection.create_scalar_function("seal_of", lambda *values: seal_of(str(values[0]), key), 1)
+    connection.execute("update audit set seal = seal_of(digest)")
+    connection.create_scalar_function("seal_of", None)
+    return head(connection)
 
 
 def told(connection: apsw.Connection) -> tuple[str, ...]:

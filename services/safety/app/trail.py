@@ -120,6 +120,10 @@ class AuditTrail:
         await asyncio.to_thread(self._file.publish)
         self.published = head
 
+    async def put_down(self) -> None:
+        """Write a checkpoint of where the log ends now, whatever stands there. Raises OSError."""
+        await self._write(self.head)
+
     async def check_end(self, store: SafetyStore) -> Fault | None:
         """Compare the log's end with the checkpoint and take the log up from there; what is wrong, or None.
 

@@ -126,6 +126,11 @@ def chain(head: Head, entries: Iterable[AuditEntry], key: bytes) -> Iterator[Aud
         head = record.head
 
 
+def seal_of(digest: str, key: bytes) -> str:
+    """The seal of a record, over its digest."""
+    return _mac(key, f"record {digest}")
+
+
 def checkpoint_of(head: Head, key: bytes) -> Checkpoint:
     """The checkpoint that says where the log ends."""
     return Checkpoint(head=head, mac=_mac(key, f"checkpoint {head.count} {head.digest}"))
@@ -143,7 +148,7 @@ def fault_in(record: AuditRecord, before: Head, key: bytes) -> Fault | None:
         return _fault(record.number, FaultKind.MISPLACED, f"Record {record.number} stands where {expected} belongs.")
     if record.digest != _digest(record.number, record.previous, record.entry):
         return _fault(expected, FaultKind.CHANGED, f"Record {expected} is not what was written: its content differs.")
-    if not hmac.compare_digest(record.seal, _mac(key, f"record {record.digest}")):
+    if not hmac.compare_digest(record.seal, seal_of(record.digest, key)):
         return _fault(expected, FaultKind.FORGED, f"Record {expected} was not written by safety: its seal is wrong.")
     if record.previous != before.digest:
         return _fault(expected, FaultKind.MISPLACED, f"Record {expected} does not follow the one before it.")
@@ -176,9 +181,7 @@ def broken_before(record: AuditRecord) -> Fault | None:
 def _seal(head: Head, entry: AuditEntry, key: bytes) -> AuditRecord:
     number = head.count + 1
     digest = _digest(number, head.digest, entry)
-    return AuditRecord(
-        number=number, entry=entry, previous=head.digest, digest=digest, seal=_mac(key, f"record {digest}")
-    )
+    return AuditRecord(number=number, entry=entry, previous=head.digest, digest=digest, seal=seal_of(digest, key))
 
 
 def _digest(number: int, previous: str, entry: AuditEntry) -> str:

@@ -45,6 +45,8 @@ class Standing:
     """How often it was started again by itself; None where the manager does not count."""
     says: str = ""
     """Its own last sentence; empty when it has none."""
+    result: str = ""
+    """How its last run ended, as the manager saw it; empty while it runs or where the manager does not say."""
 
 
 class Manager(Protocol):

@@ -1,0 +1,232 @@
+"""Reads a shell script as text: what is code, what stands in quotes, comments and here-documents; nothing is run."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+FILL = "\0"
+"""Stands for each character within quotes in `bare`: no white space, and in no command's name."""
+
+_HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([A-Za-z_][\w.-]*))")
+_BEFORE_COMMENT = " \t\n;&|()`"
+
+
+@dataclass(frozen=True, slots=True)
+class HereDocument:
+    """What a here-document holds, and the line of code that opens it."""
+
+    line: int
+    opening: str
+    body: str
+    first: int
+    """Line of its first line of text."""
+
+
+@dataclass(slots=True)
+class _Scan:
+    text: str
+    code: list[str]
+    bare: list[str]
+    comments: list[tuple[int, str]] = field(default_factory=list)
+    documents: list[HereDocument] = field(default_factory=list)
+    waiting: list[tuple[str, bool, int]] = field(default_factory=list)  # delimiter, tabs stripped, where it is named
+
+    def blank(self, start: int, end: int) -> None:
+        for at in range(start, end):
+            if self.text[at] != "\n":
+                self.code[at] = self.bare[at] = " "
+
+
+@dataclass(frozen=True)
+class ShellText:
+    """A script as its reader sees it. `code` and `bare` are as long as `text`, so that places are the same in all.
+
+    In `code` comments and here-documents are blank; in `bare` what stands in quotes is filled besides.
+    """
+
+    text: str
+    code: str
+    bare: str
+    comments: tuple[tuple[int, str], ...]
+    documents: tuple[HereDocument, ...]
+
+    @cached_property
+    def _breaks(self) -> list[int]:
+        return [match.start() for match in re.finditer("\n", self.text)]
+
+    def line_of(self, at: int) -> int:
+        """The number of the line, from 1, in which a place lies."""
+        return bisect_right(self._breaks, at - 1) + 1
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of `code`."""
+        return self.code.split("\n")
+
+
+def read_shell(text: str) -> ShellText:
+    """Tell code from quotes, comments and here-documents, in one pass. A script that is broken is read as far as it goes."""
+    scan = _Scan(text, list(text), list(text))
+    at, end = 0, len(text)
+    # What we are in: "code", '"', or the closing mark of a substitution: ")" with its depth, or "`".
+    stack: list[list[str | int]] = [["code", 0]]
+    while at < end:
+        here, sign = stack[-1], text[at]
+        if sign == "\\" and at + 1 < end:
+            at = _escape(scan, at, quoted=here[0] == '"')
+        elif here[0] == '"':
+            at = _in_double(scan, at, stack)
+        elif sign == "\n":
+            at = _skip_documents(scan, at + 1)
+        elif sign == "#" and (at == 0 or text[at - 1] in _BEFORE_COMMENT):
+            stop = text.find("\n", at)
+            stop = end if stop < 0 else stop
+            scan.comments.append((at, text[at:stop]))
+            scan.blank(at, stop)
+            at = stop
+        elif sign == "'":
+            at = _single(scan, at)
+        elif sign == '"':
+            stack.append(['"', 0])
+            at += 1
+        elif sign == "`":
+            if here[0] == "`":
+                stack.pop()
+            else:
+                stack.append(["`", 0])
+            at += 1
+        elif sign == "<" and text.startswith("<<<", at):
+            at += 3
+        elif sign == "<" and (match := _HEREDOC.match(text, at)):
+            scan.waiting.append((match[2] or match[3] or match[4], match[1] == "-", at))
+            scan.bare[match.start() : match.end()] = [" "] * (match.end() - match.start())
+            at = match.end()
+        else:
+            if sign == "(":
+                here[1] = int(here[1]) + 1
+            elif sign == ")":
+                if here[0] == ")" and here[1] == 0:
+                    stack.pop()
+                else:
+                    here[1] = max(0, int(here[1]) - 1)
+            at += 1
+    return _finished(scan)
+
+
+def _finished(scan: _Scan) -> ShellText:
+    bare, code = "".join(scan.bare), "".join(scan.code)
+    lines = ShellText(scan.text, code, bare, (), ())
+    comments = tuple((lines.line_of(at), text) for at, text in scan.comments)
+    return ShellText(scan.text, code, bare, comments, tuple(scan.documents))
+
+
+def _escape(scan: _Scan, at: int, *, quoted: bool) -> int:
+    if scan.text[at + 1] == "\n":
+        scan.code[at] = scan.code[at + 1] = " "
+        scan.bare[at] = scan.bare[at + 1] = FILL if quoted else " "
+    else:
+        scan.bare[at] = scan.bare[at + 1] = FILL
+    return at + 2
+
+
+def _in_double(scan: _Scan, at: int, stack: list[list[str | int]]) -> int:
+    text, sign = scan.text, scan.text[at]
+    if sign == '"':
+        stack.pop()
+    elif sign == "$" and text.startswith("$(", at) and not text.startswith("$((", at):
+        stack.append([")", 0])
+        return at + 2
+    elif sign == "`":
+        stack.append(["`", 0])
+    else:
+        scan.bare[at] = FILL
+    return at + 1
+
+
+def _single(scan: _Scan, at: int) -> int:
+    text = scan.text
+    stop = at + 1
+    escapes = at > 0 and text[at - 1] == "$"
+    while stop < len(text) and text[stop] != "'":
+        stop += 2 if escapes and text[stop] == "\\" else 1
+    for inside in range(at + 1, min(stop, len(text))):
+        scan.bare[inside] = FILL
+    return stop + 1
+
+
+def _skip_documents(scan: _Scan, at: int) -> int:
+    """Behind the end of a line: the here-documents that it opened lie here."""
+    text = scan.text
+    for delimiter, stripped, named in scan.waiting:
+        start, stop = at, at
+        while stop < len(text):
+            newline = text.find("\n", stop)
+            newline = len(text) if newline < 0 else newline
+            line = text[stop:newline]
+            if (line.lstrip("\t") if stripped else line).rstrip("\r") == delimiter:
+                break
+            stop = newline + 1
+        stop = min(stop, len(text))
+        begin = text.rfind("\n", 0, named) + 1
+        opening = text[begin : text.find("\n", named) if "\n" in text[named:] else len(text)]
+        first = text.count("\n", 0, start) + 1
+        opened = text.count("\n", 0, named) + 1
+        scan.documents.append(HereDocument(opened, opening, text[start:stop], first))
+        after = text.find("\n", stop)
+        after = len(text) if after < 0 else after + 1
+        scan.blank(start, min(after, len(text)))
+        at = after
+    scan.waiting.clear()
+    return at
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop, and what stands between its word and `do`."""
+
+    word: str
+    header: tuple[str, ...]
+    line: int
+
+    @property
+    def endless(self) -> bool:
+        """Whether its condition never ends it."""
+        said = " ".join(self.header)
+        if self.word == "while":
+            return said in ("true", ":", "1", "[ 1 ]", "[ true ]", "[[ true ]]", "[[ 1 ]]", "/bin/true", "[ : ]")
+        if self.word == "until":
+            return said in ("false", "[ ]", "/bin/false")
+        return self.word == "for" and bool(re.fullmatch(r"\(\(\s*;\s*;\s*\)\)|", said)) and self.header == ("((;;))",)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One simple command: its words as written, where they are, and what it is inside of."""
+
+    line: int
+    at: int
+    words: tuple[str, ...]
+    redirects: tuple[tuple[str, str], ...] = ()
+    background: bool = False
+    piped: bool = False
+    """Reads from a pipe."""
+    function: str = ""
+    loops: tuple[Loop, ...] = ()
+    conditions: tuple[str, ...] = ()
+    """Texts of the `if`, `elif` and `case` conditions it stands under, outermost first."""
+
+
+def unquoted(word: str) -> str:
+    """A word without its quotes, as far as that can be told without running it."""
+    return re.sub(r"""(?<!\\)["']""", "", word)
+
+
+def strings_within(command: Command) -> Iterator[str]:
+    """The quoted words of a command, without their quotes."""
+    for word in command.words:
+        if len(word) > 1 and word[0] in "\"'" and word[-1] == word[0]:
+            yield word[1:-1]

@@ -1,0 +1,80 @@
+"""Restores a backup into a folder of its own and looks whether all is there: only what passed this is called good."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.backups.archive import Counts, unpack
+from cli.backups.children import SERVICES, ask_offline, database_in
+from cli.settling import open_entries
+from foundation.errors import Invalid, QuantumError
+from foundation.secrets import AUDIT_KEY
+from foundation.workspace import Workspace
+
+ENTRIES = "keychain.sealed"
+"""The workspace's secrets within a backup; sealed once more, so that they lie nowhere open while it is checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """`faults`: why it is not good, a sentence each. `notes`: what was so already when it was made."""
+
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def audit_key_in(folder: Path, key: bytes) -> str:
+    """The key of the audit log among a backup's secrets. Raises Invalid for a backup without one."""
+    for service, behind, secret in open_entries(folder / ENTRIES, key):
+        if (service, behind) == (AUDIT_KEY, ""):
+            return secret
+    raise Invalid("no_audit_key", "There is no key of the audit log in it.")
+
+
+def look_over(
+    folder: Path, key: bytes, counts: Counts | None, workspace: Workspace, environ: Mapping[str, str]
+) -> Findings:
+    """What the services find in what was unpacked: pages, references, counts, invariants, the audit log's chain."""
+    faults: list[str] = []
+    notes: list[str] = []
+    audit_key = audit_key_in(folder, key)
+    for service in SERVICES:
+        path = database_in(folder, service)
+        asked = {"path": str(path), "key": key.hex(), "counts": counts and counts.get(path.name, {})}
+        if service == "safety":
+            asked |= {"audit": str(folder / "audit"), "audit_key": audit_key}
+        found = ask_offline(service, "check-copy", workspace, environ, asked=asked)
+        faults += found["faults"]
+        notes += found["notes"]
+    return Findings(faults=tuple(faults), notes=tuple(notes))
+
+
+def check(path: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str]) -> Findings:
+    """Restore the backup at `path` into a scratch folder and look it over there; nothing else is touched.
+
+    Raises Denied, `wrong_key`, where nothing can be said for want of its key.
+    """
+    with scratch(workspace, f".checking-{path.stem}") as folder:
+        try:
+            counts = unpack(path, key, folder)
+            return look_over(folder, key, counts, workspace, environ)
+        except QuantumError as error:
+            if error.code == "wrong_key":
+                raise
+            return Findings(faults=(error.message,))
+
+
+@contextmanager
+def scratch(workspace: Workspace, name: str) -> Iterator[Path]:
+    """An empty folder that only its owner can look into, gone at the end; what a crash left of it goes first."""
+    folder = workspace.state / "backups" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""Has the services do to copies of their databases what only they may: nobody else opens one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import Internal
+from foundation.own_python import child_environment
+from foundation.workspace import Workspace
+
+SERVICES = ("coordinator", "safety")
+"""In the order of copying: safety's copy knows all that the coordinator's takes it to know."""
+_SECONDS_MAX = 7_200
+
+
+def ask_offline(
+    service: str, verb: str, workspace: Workspace, environ: Mapping[str, str], *, asked: Any = None, backup_id: str = ""
+) -> Any:
+    """Run one verb of a service as a process of its own; JSON in, JSON out. Raises Internal with what it says."""
+    arguments = [sys.executable, "-m", f"services.{service}", verb, "--workspace", str(workspace.root)]
+    try:
+        done = subprocess.run(
+            [*arguments, *(["--backup", backup_id] if backup_id else [])],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS_MAX,
+            check=False,
+            env=child_environment(environ),
+            cwd=workspace.root,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Internal("offline_timeout", f"The {service} did not come to an end with “{verb}”.") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["it did not say why"]
+        message, remedy = (lines[-1], "") if "Traceback" in done.stderr else (lines[0], " ".join(lines[1:]))
+        raise Internal("offline_failed", f"The {service} could not do “{verb}”: {message}", remedy=remedy)
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def database_in(folder: Path, service: str) -> Path:
+    """Where a service's database lies in a folder that is laid out like `.quantum`."""
+    return folder / f"{service}.db"

@@ -1,0 +1,108 @@
+"""`quantum restore`: puts a backup back, at one moment, while nothing runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import dry_run_option, json_option
+from cli.printing import emit
+from cli.session import Session
+
+if TYPE_CHECKING:
+    from cli.backups.restoring import Restored
+
+
+@click.command()
+@click.argument("wanted")
+@click.option(
+    "--recovery-key",
+    is_flag=True,
+    help="Open it with the recovery key, which is asked for, or read from standard input, never typed as an argument.",
+)
+@dry_run_option
+@json_option
+@click.pass_obj
+def command(session: Session, wanted: str, recovery_key: bool, dry_run: bool, as_json: bool) -> None:
+    """Put back WANTED: latest, the id of a backup, its file, or what an earlier restore has set aside.
+
+    Queue, breakers, budgets, spend, mode, tokens and audit log become what they were. The state before is kept.
+    """
+    from cli.backups.checking import check
+    from cli.backups.restoring import find, key_for, restore
+    from cli.runners.folder import refuse_joined
+    from cli.running import require_nothing_runs
+
+    workspace = session.workspace
+    refuse_joined(workspace.root)
+    source = find(workspace, wanted, session.cwd, session.environ)
+    if not dry_run:
+        require_nothing_runs(workspace)
+    key = key_for(source, workspace, session.secrets, ask_for_key() if recovery_key else None)
+    if dry_run:
+        found = check(source.path, key, workspace, session.environ)
+        _say_dry(source.id, found.faults, as_json)
+        return
+    done = restore(workspace, session.secrets, session.environ, source, key, clock=session.clock)
+    if as_json:
+        emit(to_document(done))
+    else:
+        say(done)
+
+
+def ask_for_key() -> str:
+    """The recovery key, from a prompt that does not show it, or from standard input."""
+    if sys.stdin.isatty():
+        key: str = click.prompt("Recovery key", hide_input=True)
+        return key
+    return sys.stdin.read(4096)
+
+
+def to_document(done: Restored) -> dict[str, Any]:
+    """What was put back, and how to go back."""
+    return {
+        "id": done.source.id,
+        "made_at": done.source.made_at.isoformat(),
+        "open_tasks": dict(done.tasks),
+        "mode_before": done.mode_before,
+        "mode": done.mode,
+        "before": str(done.before) if done.before else None,
+        "undo": f"quantum restore {done.before.name}" if done.before else None,
+        "configuration_differs": list(done.configuration),
+        "notes": list(done.notes),
+        "dry_run": False,
+    }
+
+
+def say(done: Restored) -> None:
+    """Tell a person what holds now and what does not."""
+    source = done.source
+    click.echo(f"{source.id} is put back: everything is as it was at {source.made_at:%Y-%m-%d %H:%M:%S} UTC.")
+    waiting = done.tasks.get("needs_decision", 0)
+    again = sum(count for state, count in done.tasks.items() if state != "needs_decision")
+    click.echo(f"  {again} open tasks go on by themselves; {waiting} wait for you, for they may have run since.")
+    if waiting:
+        click.echo("    quantum tasks --state needs_decision    then quantum decide")
+    click.echo(f"  The mode is {done.mode} (it was {done.mode_before}): what was spent since is in no ledger here.")
+    click.echo("  A token that was revoked since is good again: quantum token list, quantum token revoke.")
+    for name in done.configuration:
+        click.echo(f"  config/{name} differs from the backup's; yours was left as it is.")
+    for note in done.notes:
+        click.echo(f"  As it was already: {note}")
+    if done.before:
+        click.echo(f"  What was here before is kept in {done.before}.")
+        click.echo(f"    quantum restore {done.before.name}    goes back to it")
+    click.echo("Next: quantum up --detach, look, then quantum resume.")
+
+
+def _say_dry(backup_id: str, faults: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        emit({"id": backup_id, "dry_run": True, "faults": list(faults), "undo": None})
+    elif faults:
+        click.echo(f"{backup_id} cannot be restored: {' '.join(faults)} Nothing was changed.")
+    else:
+        click.echo(f"{backup_id} is whole and would be restored. Nothing was changed.")
+    if faults:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,76 @@
+"""The schedules in the coordinator's SQLite store."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from services.coordinator.adapters.queries import SQL, fetch
+from services.coordinator.adapters.rows import moment, stamp
+from services.coordinator.domain.schedule import Pause, ScheduleKey, Standing
+
+
+class SqliteSchedules:
+    """The schedules as one transaction sees them."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+
+    def schedules(self) -> Mapping[ScheduleKey, Standing]:
+        found = map(_read, fetch(self._connection, "schedules"))
+        return {standing.key: standing for standing in found}
+
+    def schedule(self, key: ScheduleKey) -> Standing | None:
+        found = fetch(self._connection, "schedule", key)
+        return _read(found[0]) if found else None
+
+    def put_schedule(self, standing: Standing) -> None:
+        values = (
+            *standing.key,
+            standing.timetable,
+            stamp(standing.after),
+            _stamp(standing.last_due),
+            _stamp(standing.last_fired_at),
+            standing.last_task,
+            standing.missed,
+            standing.passed,
+            standing.passed_because,
+            standing.pause.by,
+            _stamp(standing.pause.at),
+            standing.pause.reason,
+            standing.resumed,
+        )
+        self._execute(SQL["put_schedule"], values)
+
+    def forget_schedule(self, key: ScheduleKey) -> None:
+        self._execute(SQL["forget_schedule"], key)
+
+
+def _read(row: Sequence[Any]) -> Standing:
+    (
+        agent, project, timetable, after, last_due, last_fired_at, last_task, missed, passed, passed_because,
+        paused_by, paused_at, paused_reason, resumed,
+    ) = row  # fmt: skip
+    return Standing(
+        key=ScheduleKey(agent, project),
+        timetable=timetable,
+        after=moment(after),
+        last_due=_moment(last_due),
+        last_fired_at=_moment(last_fired_at),
+        last_task=last_task,
+        missed=missed,
+        passed=passed,
+        passed_because=passed_because,
+        pause=Pause(by=paused_by, at=_moment(paused_at), reason=paused_reason),
+        resumed=resumed == 1,
+    )
+
+
+def _stamp(at: datetime | None) -> int | None:
+    return None if at is None else stamp(at)
+
+
+def _moment(stamped: int | None) -> datetime | None:
+    return None if stamped is None else moment(stamped)
