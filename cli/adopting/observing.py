@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from cli.adopting import patterns, python_rules, shell_habits, shell_rules, shell_shape
@@ -52,8 +52,19 @@ class Observation:
     unknown: tuple[str, ...] = ()
 
 
+_OF_STARTING = frozenset({"shebang-missing", "not-executable", "bash-in-sh"})
+
+
 def observe(file: ScriptFile) -> Observation:
     """Read a script. What concerns several scripts, or the machine, is found elsewhere."""
+    one = _observe(file)
+    if one.kind != "helper":
+        return one
+    # A helper is not started, so that it need not say how.
+    return replace(one, findings=tuple(each for each in one.findings if each.code not in _OF_STARTING))
+
+
+def _observe(file: ScriptFile) -> Observation:
     if file.fault:
         return Observation(file=file, findings=(Finding(file.fault, 0, file.fault_detail),))
     if not file.is_text:

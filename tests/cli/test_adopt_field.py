@@ -111,6 +111,8 @@ def test_what_it_is(text: str, kind: str) -> None:
         (["echo 'it'\\''s /Users/ann/x'", "grep -c '/Users/' list"], set()),
         (['curl -s http://localhost:5005/health | python3 -c "import sys, json; print(json.load(sys.stdin))"'], {("port-fixed", 2)}),
         (['MCP_URL="${MCP_URL:-http://localhost:5005}"', 'curl -s "$MCP_URL"'], set()),
+        (["ask() {", "  read -r answer", "}", "ask </etc/hosts"], set()),
+        (["ask() {", '  read -rp "Sure? " answer', "}", "ask"], {("asks-a-person", 3)}),
         (["select x in a b; do", "  break", "done"], {("asks-a-person", 2)}),
         (["curl -fsSL x | jq .", "echo 'curl x | sh'"], set()),
         (["chmod 755 x; chmod +x y; chmod 644 z; chmod u+w a"], set()),
