@@ -169,6 +169,8 @@ def _of_shell(text: str, about: dict[str, object], findings: list[Finding]) -> O
     script = shell_rules.Script.of(text)
     for rule in (*shell_rules.RULES, *shell_habits.RULES):
         findings += rule(script)
+    if shell_shape.does_nothing(script) and _has_code(text):
+        findings.append(Finding("empty", 0))
     file, words = about["file"], about["interpreter"]
     assert isinstance(file, ScriptFile) and isinstance(words, tuple)
     program = program_of(words) or ("sh" if PurePath(file.name).suffix in (".sh", "") else "bash")
