@@ -135,7 +135,7 @@ def resolve(one: Observation, word: str, depth: int = 0) -> Path | None:
         values = list(dict.fromkeys(value.replace('"', "").replace("'", "") for value in values))
         base = resolve(one, values[0], depth + 1) if len(values) == 1 else None
         return None if base is None else _below(base, variable["rest"])
-    if word.startswith("/") and "$" not in word:
+    if word.startswith("/") and not set("$`*") & set(word):
         return Path(word)
     return None
 

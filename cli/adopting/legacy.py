@@ -224,7 +224,12 @@ def _spellings(named: str) -> Iterator[str]:
     """An agent as it may be meant: as written, without folder and ending, as a name that is legal."""
     plain = named.rpartition("/")[2]
     plain = re.sub(r"\.(?:sh|py|bash|zsh|swift|js|rb|pl)$", "", plain)
-    yield from dict.fromkeys((named, plain, plain.lower(), legal_name(plain)))
+    spellings = [named, plain, plain.lower(), legal_name(plain)]
+    # `build_agent` and `agent_build.sh` are one agent in the queues that people have.
+    turned = re.sub(
+        r"^(?:agent_(.+)|(.+)_agent)$", lambda match: f"{match[1]}_agent" if match[1] else f"agent_{match[2]}", plain
+    )
+    yield from dict.fromkeys((*spellings, turned))
 
 
 def _priority(value: object) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from cli.adopting import patterns, python_rules, shell_habits, shell_rules, shell_shape
@@ -52,8 +52,19 @@ class Observation:
     unknown: tuple[str, ...] = ()
 
 
+_OF_STARTING = frozenset({"shebang-missing", "not-executable", "bash-in-sh"})
+
+
 def observe(file: ScriptFile) -> Observation:
     """Read a script. What concerns several scripts, or the machine, is found elsewhere."""
+    one = _observe(file)
+    if one.kind != "helper":
+        return one
+    # A helper is not started, so that it need not say how.
+    return replace(one, findings=tuple(each for each in one.findings if each.code not in _OF_STARTING))
+
+
+def _observe(file: ScriptFile) -> Observation:
     if file.fault:
         return Observation(file=file, findings=(Finding(file.fault, 0, file.fault_detail),))
     if not file.is_text:
@@ -158,6 +169,8 @@ def _of_shell(text: str, about: dict[str, object], findings: list[Finding]) -> O
     script = shell_rules.Script.of(text)
     for rule in (*shell_rules.RULES, *shell_habits.RULES):
         findings += rule(script)
+    if shell_shape.does_nothing(script) and _has_code(text):
+        findings.append(Finding("empty", 0))
     file, words = about["file"], about["interpreter"]
     assert isinstance(file, ScriptFile) and isinstance(words, tuple)
     program = program_of(words) or ("sh" if PurePath(file.name).suffix in (".sh", "") else "bash")

@@ -64,7 +64,8 @@ class ScriptFile:
 def find_scripts(folder: Path) -> Iterator[ScriptFile]:
     """Every script below a folder, by name: by its ending, or by its first line where it has none."""
     count = 0
-    for parent, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if name not in PASSED_BY and not _is_agent_folder(parent, name))
         for name in sorted(names):
             path = Path(parent, name)
@@ -76,6 +77,10 @@ def find_scripts(folder: Path) -> Iterator[ScriptFile]:
                 if count > FILES_MAX:
                     return
                 yield found
+    for error in closed:
+        path = Path(os.fsdecode(error.filename))
+        shown = str(path.relative_to(folder)) if path != folder else "."
+        yield ScriptFile(path=path, shown=shown, fault="unreadable", fault_detail=error.strerror or "")
 
 
 def _is_agent_folder(parent: str, name: str) -> bool:

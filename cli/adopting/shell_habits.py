@@ -142,14 +142,12 @@ def left(script: Script) -> Iterator[Finding]:
 
 def questions(script: Script) -> Iterator[Finding]:
     """Reads from a keyboard, and menus."""
-    fed = any(one.redirects and any(sign.startswith("<") for sign, _ in one.redirects) for one in script.commands)
     for command in script.commands:
         program, *rest = next(runs(command), ("",))
         if program != "read" or command.piped or any(sign.startswith("<") for sign, _ in command.redirects):
             continue
-        looped = any("read" in loop.header for loop in command.loops)
-        prompts = any(re.match(r"-\w*p", word) for word in rest)
-        if prompts or (not looped and not command.loops and not (fed and command.function)):
+        # Within a function or a loop, what calls it may well have put a file there; a prompt is meant for somebody.
+        if any(re.match(r"-\w*p", word) for word in rest) or not (command.loops or command.function):
             yield _on(command, "asks-a-person")
     for loop in {loop for command in script.commands for loop in command.loops if loop.word == "select"}:
         yield Finding("asks-a-person", loop.line)

@@ -223,8 +223,10 @@ def state_files(script: Script) -> Iterator[Finding]:
             yield _on(command, "state-edited", f"through {program}")
         elif program.startswith("python") and {"update-agent", "update-task"} & set(rest):
             yield _on(command, "state-edited", "through a helper")
+    given = {one.first: one.opening for one in script.shell.documents}
     for first, text in script.fed:
-        if patterns.writes_export(text, named[2:]):
+        # The file may be named in the text, or handed to it as an argument.
+        if patterns.writes_export(given.get(first, "") + "\n" + text, named[2:]):
             yield Finding("state-edited", first, "from Python")
 
 

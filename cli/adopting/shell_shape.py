@@ -120,14 +120,19 @@ def is_helper(script: Script) -> bool:
         return False
     main = re.compile(r"BASH_SOURCE.*(?:\$0|\$\{0\})|\$\{?ZSH_EVAL_CONTEXT")
     for command in script.commands:
-        if command.function or not command.words:
-            continue
+        if command.function or not command.words or any("--health" in said for said in command.conditions):
+            continue  # also a helper may answer when it is asked how it is
         if any(main.search(said) for said in command.conditions):
             return False
         program = next(runs(command), ("",))[0]
         if program and program not in _QUIET and not _substituted(script, command):
             return False
     return True
+
+
+def does_nothing(script: Script) -> bool:
+    """Whether it ends without having done anything, as a file does that only marks something."""
+    return all(command.words[:1] in (("exit",), (":",), ("true",), ("set",)) for command in script.commands)
 
 
 def _substituted(script: Script, command: Command) -> bool:

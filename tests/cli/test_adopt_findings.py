@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli.adopting.defects import CODES
+from cli.adopting.reading import find_scripts
 from cli.adopting.restarters import Machine
 from cli.adopting.survey import Survey, survey
 from foundation.workspace import Workspace
@@ -73,6 +74,14 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "open", refuse)
     [one] = surveyed(closed.parent, tmp_path / "ws").proposals
     assert [defect.code for defect in one.defects] == ["unreadable"] and not one.name
+    monkeypatch.setattr(os, "scandir", _refuse_folder)
+    [folder] = find_scripts(closed.parent)
+    monkeypatch.undo()
+    assert (folder.shown, folder.fault) == (".", "unreadable")
+
+
+def _refuse_folder(path: str) -> Any:
+    raise PermissionError(13, "Permission denied", path)
 
 
 def test_every_code_can_be_planted_or_is_tried_elsewhere() -> None:

@@ -56,6 +56,14 @@ def test_every_shape_gives_the_same_tasks(shape: Any) -> None:
     assert not left.counts
 
 
+@pytest.mark.parametrize(
+    "named", ["agent_build", "build", "build_agent", "agent_build.sh", "/old/Build.sh", "build_agent.py"]
+)
+def test_an_agent_is_known_however_it_was_spelled(named: str) -> None:
+    tasks, _ = planned([{"id": 1, "agent": named}])
+    assert [task.agent for task in tasks] == ["agent_build"]
+
+
 def test_everything_that_is_left_out_has_its_reason() -> None:
     entries: list[object] = [
         {"id": "1", "assigned_agent": "build", "status": "completed"},
