@@ -86,6 +86,7 @@ ONLINE = (
     Fault(name="breaker open", part="circuit breakers", mark="WARN", plant=open_breaker),
     Fault(name="runner drained", part="runners", mark="WARN", plant=typed("runner", "drain", "local")),
     Fault(name="queue paused", part="queue", mark="WARN", plant=typed("queue", "pause")),
+    Fault(name="schedule paused", part="schedules", mark="WARN", plant=typed("schedule", "pause", "todo-scan")),
     Fault(name="mode guarded", part="mode", mark="WARN", plant=typed("mode", "guarded", "--reason", "planted")),
     Fault(name="order to stop left", part="emergency stop", mark="WARN", plant=typed("stop", "--all")),
     Fault(
