@@ -70,8 +70,12 @@ def isolate(session: Session, reason: str) -> Isolated:
     atomic_write(workspace.state / _MARK, b"", 0o600)
     done.stopped_by = StopFile(workspace.stop_file).write(who=who(), why=reason, now=clock.now()).who
     running = _running(workspace, done)
-    _end_everything(session, running, done)
-    _try(done, "The tokens could not be revoked", lambda: _revoke(session, reason, done))
+    with _start_revoking(session) as child:
+        try:
+            _end_everything(session, running, done)
+            _try(done, "The tokens could not be revoked", lambda: _revoke(session, child, reason, done))
+        finally:
+            child.kill()
     done.gateway_closed = running is None or not _listens(running.gateway.host, running.gateway.port)
     if not done.gateway_closed and running is not None:
         done.faults.append(f"Somebody still listens on port {running.gateway.port}.")
@@ -184,7 +188,7 @@ def _listens(host: str, port: int) -> bool:
         return False
 
 
-def _revoke(session: Session, reason: str, done: Isolated) -> None:
+def _revoke(session: Session, child: subprocess.Popen[str], reason: str, done: Isolated) -> None:
     """The database first, then the keychain: a crash between leaves nobody in, and the same command mends it."""
     workspace = session.workspace
     secrets = session.secrets
@@ -201,29 +205,34 @@ def _revoke(session: Session, reason: str, done: Isolated) -> None:
         for name, token in minted.items()
     ]
     with WorkspaceLock(workspace.lock_file):
-        done.revoked = _revoke_in_database(session, {"tokens": document, "reason": reason})
+        done.revoked = _revoke_in_database(session, child, {"tokens": document, "reason": reason})
         for name, (kind, account, _) in fresh.items():
             secrets.set(kind, account, minted[name].text)
         workspace.hooks_token.unlink(missing_ok=True)  # `up` makes a new one
     done.fresh = tuple(minted)
 
 
-def _revoke_in_database(session: Session, document: Mapping[str, object]) -> int:
-    """By safety itself, as a child: nobody else opens its database. Tokens travel as digests, on standard input."""
+def _start_revoking(session: Session) -> subprocess.Popen[str]:
+    """Safety's own program as a child, since nobody else opens its database. It loads while processes end, and waits
+    for what it is to do on standard input: tokens travel there, as digests.
+    """
     root: Path = session.workspace.root
-    if not session.workspace.safety_db.exists():
-        raise Internal("no_safety_database", f"There is no {session.workspace.safety_db}.", remedy="quantum init")
-    ran = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "services.safety", "isolate", "--workspace", str(root)],
-        input=json.dumps(document),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=REVOKE_SECONDS,
-        check=False,
         env=child_environment(session.environ),
         cwd=root,
     )
-    if ran.returncode != 0:
-        said = (ran.stderr.strip().splitlines() or ["it did not say why"])[0]
-        raise Internal("not_revoked", said, remedy="quantum doctor names what is wrong; then quantum isolate again.")
-    return int(ran.stdout)
+
+
+def _revoke_in_database(session: Session, child: subprocess.Popen[str], document: Mapping[str, object]) -> int:
+    if not session.workspace.safety_db.exists():
+        raise Internal("no_safety_database", f"There is no {session.workspace.safety_db}.", remedy="quantum init")
+    said, wrong = child.communicate(json.dumps(document), REVOKE_SECONDS)
+    if child.returncode != 0:
+        first = (wrong.strip().splitlines() or ["it did not say why"])[0]
+        raise Internal("not_revoked", first, remedy="quantum doctor names what is wrong; then quantum isolate again.")
+    return int(said)

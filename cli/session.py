@@ -51,10 +51,11 @@ class Session:
     @cached_property
     def workspace(self) -> Workspace:
         """The workspace, a restore that was cut short brought to its end; raises NotFound naming `quantum init`."""
-        from cli.settling import settle
-
         found = find_workspace(self.environ, self.cwd)
-        settle(found, self.environ)
+        if found.restore_journal.exists():
+            from cli.settling import settle
+
+            settle(found, self.environ)
         return found
 
     @cached_property

@@ -37,6 +37,8 @@ _FREE_PART = 0.15
 _CREDIT_PART = 0.10
 _LEAST_PART = 0.0025
 _PIECE_BYTES = 1 << 18
+# About as long as a piece takes: nobody waits for an archive, and others get half of the processor that it is made on.
+_PAUSE_SECONDS = 0.005
 _LEVEL = 4
 _GZIP = 16 + zlib.MAX_WBITS
 # What a process of ours says on standard output is a few lines; of more than this a quarter stays, the end.
@@ -127,7 +129,7 @@ class LogKeeper:
         self._looking = threading.Lock()
         self._lock = -1
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._failed = False
         self._thread: threading.Thread | None = None
 
@@ -138,7 +140,7 @@ class LogKeeper:
 
     def close(self) -> None:
         """End the thread; returns when it has ended. What it was compressing is left for the next time."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -204,7 +206,7 @@ class LogKeeper:
 
     def _run(self) -> None:
         # No nice value of its own: whoever waits for a thread that stands back would stand back with it.
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 self.look()
                 self.compress_all()
@@ -229,7 +231,7 @@ class LogKeeper:
         if not self._is_ours():
             return 0
         done = 0
-        while not self._closing and (next_one := self._next()) is not None:
+        while not self._closing.is_set() and (next_one := self._next()) is not None:
             self._compress(next_one)
             done += 1
             self._look_when_due()
@@ -270,7 +272,7 @@ class LogKeeper:
             with open(source, "rb") as plain:
                 try:
                     self._write_compressed(plain.fileno(), partial)
-                    if self._closing:
+                    if self._closing.is_set():
                         _unlink(partial)
                         return
                     os.rename(partial, target)
@@ -288,8 +290,9 @@ class LogKeeper:
         compress = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            while not self._closing and (piece := os.read(plain, _PIECE_BYTES)):
+            while not self._closing.is_set() and (piece := os.read(plain, _PIECE_BYTES)):
                 self._put(handle, compress.compress(piece))
+                self._closing.wait(_PAUSE_SECONDS)
             self._put(handle, compress.flush())
             os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
             sync(handle)

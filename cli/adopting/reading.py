@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from cli.runbook.links import HOME, SHIM
+
 READ_BYTES_MAX = 1024 * 1024
 FILES_MAX = 10_000
 SUFFIXES = frozenset({".sh", ".bash", ".zsh", ".py", ".swift", ".js", ".rb", ".pl"})
 PASSED_BY = frozenset(
-    {".git", ".hg", ".quantum", "node_modules", ".venv", "venv", "__pycache__", ".build", "Pods", "logs"}
+    {".git", ".hg", ".quantum", HOME, "node_modules", ".venv", "venv", "__pycache__", ".build", "Pods", "logs"}
 )
 _BACKUP = re.compile(
     r"(?:\.(?:bak|backup|old|orig|save|disabled)(?:[._-][\w.-]*)?|~|\.(?:sh|py|bash|zsh)\.\d[\w.]*"
@@ -128,8 +130,11 @@ def _read(path: Path, shown: str) -> ScriptFile | None:
 
 
 def _read_link(path: Path, shown: str) -> ScriptFile | None:
-    """A link is named when it leads nowhere or out of the folder; within it, what it leads to is there itself."""
-    if PurePath(path.name).suffix not in SUFFIXES:
+    """A link is named when it leads nowhere or out of the folder; within it, what it leads to is there itself.
+
+    The runbook's command names are no scripts of the user's.
+    """
+    if PurePath(path.name).suffix not in SUFFIXES or PurePath(os.readlink(path)).parts[-2:] == (HOME, SHIM):
         return None
     if not path.exists():
         return ScriptFile(path=path, shown=shown, fault="link-broken")

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cli.backups.archive import Counts, unpack
-from cli.backups.children import SERVICES, ask_offline, database_in
+from cli.backups.children import SERVICES, ask_all, database_in
 from cli.settling import open_entries
 from foundation.errors import Invalid, QuantumError
 from foundation.secrets import AUDIT_KEY
@@ -39,18 +40,16 @@ def look_over(
     folder: Path, key: bytes, counts: Counts | None, workspace: Workspace, environ: Mapping[str, str]
 ) -> Findings:
     """What the services find in what was unpacked: pages, references, counts, invariants, the audit log's chain."""
-    faults: list[str] = []
-    notes: list[str] = []
-    audit_key = audit_key_in(folder, key)
+    asked: dict[str, dict[str, Any]] = {}
     for service in SERVICES:
         path = database_in(folder, service)
-        asked = {"path": str(path), "key": key.hex(), "counts": counts and counts.get(path.name, {})}
-        if service == "safety":
-            asked |= {"audit": str(folder / "audit"), "audit_key": audit_key}
-        found = ask_offline(service, "check-copy", workspace, environ, asked=asked)
-        faults += found["faults"]
-        notes += found["notes"]
-    return Findings(faults=tuple(faults), notes=tuple(notes))
+        asked[service] = {"path": str(path), "key": key.hex(), "counts": counts and counts.get(path.name, {})}
+    asked["safety"] |= {"audit": str(folder / "audit"), "audit_key": audit_key_in(folder, key)}
+    said = ask_all("check-copy", workspace, environ, asked).values()
+    return Findings(
+        faults=tuple(fault for one in said for fault in one["faults"]),
+        notes=tuple(note for one in said for note in one["notes"]),
+    )
 
 
 def check(path: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str]) -> Findings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cli.backups.archive import Counts, pack
 from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, note_verdict
 from cli.backups.checking import ENTRIES, Findings, check
-from cli.backups.children import SERVICES, ask_offline, database_in
+from cli.backups.children import SERVICES, ask_all, ask_offline, database_in
 from cli.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock
@@ -185,13 +185,7 @@ def _put_beside(workspace: Workspace, secrets: SecretStore, making: Path, key: b
 
 
 def _count(making: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str]) -> Counts:
-    return {
-        database_in(making, service).name: ask_offline(
-            service,
-            "count-copy",
-            workspace,
-            environ,
-            asked={"path": str(database_in(making, service)), "key": key.hex()},
-        )
-        for service in SERVICES
-    }
+    paths = {service: database_in(making, service) for service in SERVICES}
+    asked = {service: {"path": str(path), "key": key.hex()} for service, path in paths.items()}
+    counts = ask_all("count-copy", workspace, environ, asked)
+    return {path.name: counts[service] for service, path in paths.items()}

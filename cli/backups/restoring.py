@@ -13,7 +13,7 @@ from typing import Any
 from cli.backups.archive import Counts, header_of, unpack
 from cli.backups.catalogue import entries
 from cli.backups.checking import ENTRIES, audit_key_in, look_over
-from cli.backups.children import SERVICES, ask_offline, database_in
+from cli.backups.children import SERVICES, ask_all, database_in
 from cli.first_start import DONE
 from cli.settling import (
     CONFIG,
@@ -200,14 +200,12 @@ def _stage(
     if found.faults:
         raise Invalid("backup_not_whole", f"{source.id} is not restored: {' '.join(found.faults)}")
     said: dict[str, Any] = {"notes": found.notes}
-    audit_key = audit_key_in(new, key)
-    for service in SERVICES:
-        asked = {"path": str(database_in(new, service)), "key": key.hex()}
-        if service == "safety":
-            asked |= {"audit": str(new / "audit"), "audit_key": audit_key, "backup_id": source.id}
-        if renewing is not None:
-            asked |= {"new_key": renewing.database_key, "new_audit_key": renewing.audit_key}
-        said[service] = ask_offline(service, "put-back", workspace, environ, asked=asked)
+    asked = {service: {"path": str(database_in(new, service)), "key": key.hex()} for service in SERVICES}
+    asked["safety"] |= {"audit": str(new / "audit"), "audit_key": audit_key_in(new, key), "backup_id": source.id}
+    if renewing is not None:
+        for one in asked.values():
+            one |= {"new_key": renewing.database_key, "new_audit_key": renewing.audit_key}
+    said |= ask_all("put-back", workspace, environ, asked)
     _lay_out(workspace, new, staging, key, renewing)
     _sync_all(staging)
     sync_directory(workspace.state)

@@ -61,6 +61,7 @@ PARTS: dict[Check, tuple[str, ...]] = {
     running.agents: ("agents",),
     running.attached: ("runners",),
     running.queue: ("queue",),
+    running.schedules: ("schedules",),
     standing.mode: ("mode",),
     standing.rotation: ("token rotation",),
     standing.audit: ("audit log",),

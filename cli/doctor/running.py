@@ -13,6 +13,7 @@ from cli.printing import counted
 from cli.session import Connected
 from clients.coordinator_values import AgentState, TaskFilter, TaskState
 
+BY_MANIFEST = "its manifest"
 Asking = Callable[[Subject, Connected], Iterator[Finding]]
 Check = Callable[[Subject], Iterator[Finding]]
 
@@ -164,4 +165,25 @@ def queue(subject: Subject, connected: Connected) -> Iterator[Finding]:
         yield ok(part, f"{stats.open:,} of {stats.open_max:,} tasks are open")
 
 
-CHECKS = (services, units, gateway, runners, agents, attached, queue)
+@asking("coordinator", "schedules")
+def schedules(subject: Subject, connected: Connected) -> Iterator[Finding]:
+    """Whether each can be started, and none rests that a person has paused."""
+    part, every = "schedules", connected.call(connected.coordinator.schedules.list())
+    wrong = [one for one in every if one.problem]
+    paused = [one for one in every if one.paused and one.paused_by != BY_MANIFEST]
+    late = [one for one in every if one.passed and not one.paused and not one.problem]
+    for one in wrong:
+        yield fail(part, f"{one.name} cannot be started: {one.problem}", f"quantum schedule pause {quoted(one.name)}")
+    for one in paused:
+        why = f": {one.paused_reason}" if one.paused_reason else ""
+        yield warn(
+            part, f"{one.name} rests, paused by {one.paused_by}{why}", f"quantum schedule resume {quoted(one.name)}"
+        )
+    for one in late:
+        said = f"{one.name}: nothing was started for {counted(one.passed, 'due time')}: {one.passed_because}"
+        yield warn(part, said, f"quantum schedule run {quoted(one.name)}")
+    if not (wrong or paused or late):
+        yield ok(part, f"{len(every)} are kept")
+
+
+CHECKS = (services, units, gateway, runners, agents, attached, queue, schedules)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 import click
 
 from cli.documents import document, documents
 from cli.looked import Looked
-from cli.morning import Sign, morning
+from cli.morning import Line, Sign, morning
 from cli.options import json_option
 from cli.printing import emit, printable
 from cli.session import Session
@@ -34,6 +37,14 @@ def command(session: Session, peek: bool, as_json: bool) -> int:
         return 0 if found.well else EXIT_LOOK
     for line in found.lines:
         sign, colour = _SIGNS[line.sign]
-        next_step = f"  → {line.what_next}" if line.what_next else ""
-        click.echo(f"{click.style(sign, fg=colour)} {line.name:9} {printable(line.said)}{next_step}")
+        click.echo(f"{click.style(sign, fg=colour)} {_fitted(line)}")
     return 0 if found.well else EXIT_LOOK
+
+
+def _fitted(line: Line) -> str:
+    """One line, at a terminal as wide as that; what to type next is never what is cut."""
+    said, next_step = printable(line.said), f"  → {line.what_next}" if line.what_next else ""
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - len(f"✓ {line.name:9} {next_step}")
+        said = said if len(said) <= room else f"{said[: max(0, room - 1)]}…"
+    return f"{line.name:9} {said}{next_step}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.documents import document, documents
-from cli.options import json_option, reason_option
+from cli.options import agent_names, json_option, reason_option
 from cli.printing import emit, printable, table
 from cli.schedules.showing import row, say
 from cli.session import Session
@@ -41,7 +41,7 @@ def list_schedules(session: Session, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=agent_names)
 @reason_option
 @json_option
 @click.pass_obj
@@ -58,7 +58,7 @@ def pause(session: Session, name: str, reason: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=agent_names)
 @json_option
 @click.pass_obj
 def resume(session: Session, name: str, as_json: bool) -> None:
@@ -72,7 +72,7 @@ def resume(session: Session, name: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=agent_names)
 @json_option
 @click.pass_obj
 def run(session: Session, name: str, as_json: bool) -> None:
@@ -88,7 +88,7 @@ def run(session: Session, name: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=agent_names)
 @json_option
 @click.pass_obj
 def why(session: Session, name: str, as_json: bool) -> None:

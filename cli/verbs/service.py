@@ -10,7 +10,7 @@ from cli.first_start import require_initialised
 from cli.options import dry_run_option, json_option
 from cli.printing import counted, emit, printable, table
 from cli.processes import to_json
-from cli.running import targets
+from cli.running import read_running, targets
 from cli.service import acting
 from cli.service.ports import Standing
 from cli.service.upkeep import keep_up
@@ -35,7 +35,9 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
     """Write the units of this workspace, start them, and return once everything is healthy."""
     workspace = session.workspace
     require_initialised(workspace)
+    running = read_running(workspace)
     written = acting.install(workspace, session.environ, dry_run=dry_run)
+    fresh = len(written.files) - len(written.unchanged)
     if not (no_start or dry_run):
         acting.start_units(workspace, session.environ, clock=session.clock)
     if as_json:
@@ -51,7 +53,6 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
         )
         return
     would = "would be written" if dry_run else "written"
-    fresh = len(written.files) - len(written.unchanged)
     click.echo(f"{counted(fresh, 'file')} {would} for {written.manager} in {written.files[0].parent}", nl=False)
     click.echo(f", {len(written.unchanged)} were there as they should be." if written.unchanged else ".")
     if dry_run:
@@ -62,6 +63,8 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
         click.echo("Everything is healthy.")
         if advice := acting.manager_of(workspace, session.environ).advice():
             click.echo(f"  {advice}")
+    if fresh and running is not None and running.units:
+        click.echo("  quantum service restart    has those that ran already take up what changed")
     if unseen := _unseen(session):
         click.echo(f"  Set in this shell and not for the services: {', '.join(unseen)}.")
         click.echo(f"  What they are to honour belongs into {workspace.config_file}.")

@@ -86,15 +86,7 @@ from services.coordinator.app.tell_errors import TellErrors
 from services.coordinator.app.timetable import Timetable
 from services.coordinator.backup_servicer import BackupServicer
 from services.coordinator.fleet_servicer import FleetServicer
-from services.coordinator.loops import (
-    LOOK_AT_DISK_SECONDS,
-    RETENTION_INTERVAL,
-    TELL_ACTS_SECONDS,
-    DueLoop,
-    Exports,
-    every,
-    scan,
-)
+from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
 from services.coordinator.merge_servicer import MergeServicer
 from services.coordinator.offline import TAKES_INPUT, VERBS, answer
 from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Snapshots, Store
@@ -292,7 +284,7 @@ class Coordinator:
             every(TELL_ACTS_SECONDS, self.services.tell, name="service_alerts"),
             every(TELL_ACTS_SECONDS, self.tell_alerts.step, name="alerts"),
             every(TELL_ACTS_SECONDS, self.tell_errors.step, name="errors"),
-            every(LOOK_AT_DISK_SECONDS, self.disk_guard.step, name="disk"),
+            every(1.0, self.disk_guard.step, name="disk"),
             every(TELL_ACTS_SECONDS, self.merges.sweep.step, name="merge_sweep"),
             every(TELL_ACTS_SECONDS, self.merges.tell.step, name="merge_outcomes"),
             every(settings.merge_reconcile_seconds, self.merges.reconcile.step, name="merge_reconcile"),

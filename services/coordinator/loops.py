@@ -20,7 +20,6 @@ from services.coordinator.ports import Store
 WAIT_SECONDS_MAX = 5.0
 # What the audit log is to hear of waits no longer; looking where nothing waits is one read of an empty table.
 TELL_ACTS_SECONDS = 1.0
-LOOK_AT_DISK_SECONDS = 1.0
 RETENTION_INTERVAL = timedelta(minutes=1)
 # Breakers and limits change without a task changing.
 AGENTS_INTERVAL_SECONDS = 5.0

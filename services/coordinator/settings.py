@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from foundation.errors import Invalid
+from services.coordinator.domain.cron import read_zone
 from services.coordinator.domain.defaults import Defaults, ServiceRule
 from services.coordinator.domain.failure import RetryRule
 
@@ -59,6 +61,14 @@ class CoordinatorSettings:
     token_overlap_seconds: float
     coordinator_listen: str
     backup_overdue_seconds: float
+
+    def __post_init__(self) -> None:
+        """Raises Invalid, code `bad_settings`, for a time zone that there is not."""
+        try:
+            read_zone(self.schedule_timezone or "UTC")
+        except ValueError as error:
+            said = f"The setting schedule_timezone, “{self.schedule_timezone[:80]}”, {error}"
+            raise Invalid("bad_settings", said) from None
 
     @property
     def retry_rule(self) -> RetryRule:

@@ -37,6 +37,22 @@ CODES: Mapping[tuple[str, str], tuple[int, ...]] = {
 }
 
 
+SAYS: Mapping[tuple[str, str], str] = {
+    ("The server does not start", "quantum up --detach"): "Port 5005 is in use by process",
+    ("The server does not start", "quantum doctor"): "Port 5005 is in use by process",
+    ("An agent fails", "quantum alerts"): "nightly-report",
+    ("An agent fails", "quantum agents nightly-report"): "held",
+    ("An agent fails", "quantum follow nightly-report --no-follow"): "cannot reach the mirror",
+    ("An agent fails", "quantum recover --agent nightly-report"): "1 agent was let go",
+    ("Tests fail", "quantum logs ID"): "a test is red",
+    ("Everything hangs", "quantum status"): "STOPPED",
+    ("Data are damaged", "quantum doctor"): "coordinator.db",
+    ("Data are damaged", "quantum restore latest"): "is put back",
+    ("Somebody is in", "quantum audit --limit 20"): "isolate",
+}
+"""What the planted fault, or its cure, must be told by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One line under its innermost heading, without the remark behind it."""
@@ -63,6 +79,11 @@ class Step:
     def codes(self) -> tuple[int, ...]:
         """With which it may exit."""
         return CODES.get((self.heading, self.line), (0,))
+
+    @property
+    def says(self) -> str:
+        """What must be among its words."""
+        return SAYS.get((self.heading, self.line), "")
 
 
 def steps(text: str) -> Iterator[Step]:

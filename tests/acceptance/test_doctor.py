@@ -23,9 +23,9 @@ def bed() -> Iterator[System]:
     """A workspace in a repository whose merges are guarded, with everything up; each fault leaves it as it found it."""
     system = System.make({"script_retry_seconds": 0})
     try:
+        system.init()
         for words in (["init", "-q"], ["config", "user.email", "a@example.org"], ["config", "user.name", "Ann"]):
             subprocess.run(["git", *words], cwd=system.root, check=True)
-        system.init()
         system.workspace.alert_config.write_text('{"channels": {"desktop": {"level": "critical"}}}')
         system.agent("fails", "exit 3", "retries = 0")
         system.up()
@@ -86,6 +86,7 @@ ONLINE = (
     Fault(name="breaker open", part="circuit breakers", mark="WARN", plant=open_breaker),
     Fault(name="runner drained", part="runners", mark="WARN", plant=typed("runner", "drain", "local")),
     Fault(name="queue paused", part="queue", mark="WARN", plant=typed("queue", "pause")),
+    Fault(name="schedule paused", part="schedules", mark="WARN", plant=typed("schedule", "pause", "cleanup")),
     Fault(name="mode guarded", part="mode", mark="WARN", plant=typed("mode", "guarded", "--reason", "planted")),
     Fault(name="order to stop left", part="emergency stop", mark="WARN", plant=typed("stop", "--all")),
     Fault(

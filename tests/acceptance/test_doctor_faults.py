@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from cli.doctor.examining import PARTS
 from cli.doctor.findings import Finding, Mark, worst
 from tests.acceptance.faults import OFFLINE, Fault, Ward, to_findings
 from tests.acceptance.system import System
@@ -76,3 +77,24 @@ def test_its_own_line_and_the_cure(ward: Ward, fault: Fault) -> None:
 @pytest.mark.parametrize("fault", LONG)
 def test_its_own_line_and_the_cure_typed(ward: Ward, fault: Fault) -> None:
     show(ward, fault, typed=True)
+
+
+def test_control_a_check_that_is_taken_out_sees_nothing(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its check a fault stays unseen, and the very same test fails."""
+
+    def blind(subject: object) -> list[Finding]:
+        return [Finding(mark=Mark.OK, part="file rights", found="")]
+
+    fault = next(one for one in OFFLINE if one.name == "rights of a database")
+    parts = {blind if parts == ("file rights",) else check: parts for check, parts in PARTS.items()}
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.doctor.examining.PARTS", parts)
+        with pytest.raises(AssertionError, match="file rights"):
+            show(ward, fault, typed=False)
+    ward.workspace.safety_db.chmod(0o600)
+    show(ward, fault, typed=False)
+
+
+def test_there_are_more_than_thirty() -> None:
+    assert len(OFFLINE) > 30
+    assert len({fault.name for fault in OFFLINE}) == len(OFFLINE)

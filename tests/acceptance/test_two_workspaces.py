@@ -36,7 +36,7 @@ class Pair:
         for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
             self.other.environ[name] = self.one.environ[name]
         for system in self.both:
-            system.init()
+            system.quantum("init", code=0)
 
     def up(self) -> Pair:
         """Start both, and in each an agent that stays."""
@@ -128,6 +128,17 @@ def test_no_secret_is_the_same(pair: Pair) -> None:
     held = [secrets_of(system) for system in pair.both]
     assert all(len(one) == len(KINDS) + len(SERVICES) for one in held)
     assert not held[0] & held[1]
+
+
+def test_the_look_at_secrets_sees_what_is_shared() -> None:
+    """The control: one that is a copy of another has all of its secrets."""
+    systems = [System.make({}), System.make({})]
+    try:
+        held = [secrets_of(system.init()) for system in systems]
+        assert held[0] == held[1]
+    finally:
+        for system in systems:
+            system.end()
 
 
 def secrets_of(system: System) -> set[str]:

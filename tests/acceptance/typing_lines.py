@@ -86,9 +86,9 @@ class Story(Typist):
             self._one(line)
 
     def _one(self, line: Line) -> None:
-        if line.before:
-            getattr(self, f"plant_{line.before}")()
         to_come = self._is_to_come(line)
+        if line.before and not to_come:
+            getattr(self, f"plant_{line.before}")()
         typed = self.type(line.line, says=line.says, stays=line.stays)
         fault = self._fault(line, typed, to_come)
         if line.after and not fault and not to_come:
@@ -143,13 +143,19 @@ class Story(Typist):
         assert refused.code == 73, refused
         assert "Port 5005 is in use by process" in refused.err, refused
 
+    def plant_down(self) -> None:
+        """Nothing runs, as after damage, or a break-in."""
+        self.system.quantum("down", code=0)
+
     def look_port_free(self, line: Line) -> None:
         """It was that one that the line has ended, and nothing of ours."""
         assert self.plants.pop().wait(10) == -signal.SIGTERM
 
     def look_up_again(self, line: Line) -> None:
-        """What was in the foreground has ended; for the rest of the story it is started in the background."""
+        """Started again, it is healthy, and runs what it is asked for."""
         self.system.up()
+        self.system.quantum("resume")
+        assert self.system.quantum("run", "steady").code == 0
 
     def plant_failed_agent(self) -> None:
         """An agent fails three times, and is held."""

@@ -45,7 +45,6 @@ class Reader(Typist):
         super().__init__(folder)
         self.came: list[Came] = []
         self.healed: list[str] = []
-        self.task = ""
         self.stolen = ""
 
     def read(self) -> None:
@@ -71,7 +70,10 @@ class Reader(Typist):
     def _prepare(self) -> None:
         """A project with a build and a smoke test; the agents that the page names."""
         self.project = self.root / "Projects" / "HabitQuest"
-        put(self.project / "Makefile", "build:\n\t@echo it is built\nsmoke:\n\t@test ! -e broken\n")
+        put(
+            self.project / "Makefile",
+            "build:\n\t@echo it is built\nsmoke:\n\t@test ! -e broken || { echo a test is red; exit 1; }\n",
+        )
         self.commit(self.project)
         put(self.root / "README.md", "Mine.\n")
         self.commit(self.root)
@@ -85,14 +87,25 @@ class Reader(Typist):
             return
         line = step.line
         if "ID" in line.split():
-            self.task = self.system.ask("submit", "steady", "--not-before", "2099-01-01T00:00:00Z")["tasks"][0]["id"]
-            line = line.replace("ID", self.task)
+            line = line.replace("ID", self._failed() if step.heading == "Tests fail" else self._waiting())
         typed = self.type(line)
         fault = "" if typed.code in step.codes else f"it exited with {typed.code}, not {step.codes}"
+        if step.says not in typed.said:
+            fault = f"it did not say “{step.says}”"
         print(f"{typed.code!s:>4} {typed.seconds:6.2f} s  {line}", file=sys.stderr, flush=True)
         self.came.append(
-            Came(heading=step.heading, line=step.line, code=typed.code, said=typed.said[-600:], fault=fault)
+            Came(heading=step.heading, line=step.line, code=typed.code, said=typed.said[-1500:], fault=fault)
         )
+
+    def _failed(self) -> str:
+        """The task that the line above has listed."""
+        listed = self.system.ask("tasks", "--project", "HabitQuest", "--state", "failed")["tasks"]
+        return str(listed[0]["id"])
+
+    def _waiting(self) -> str:
+        """A task that is not started yet."""
+        submitted = self.system.ask("submit", "steady", "--not-before", "2099-01-01T00:00:00Z")
+        return str(submitted["tasks"][0]["id"])
 
     # Each trouble: what is planted, and what must be well after its block
 

@@ -12,6 +12,7 @@ import pytest
 
 from cli.__main__ import run
 from tests.cli.fakes import PlayedCoordinator, PlayedSafety, PlayedSession
+from tests.cli.initialised import Place
 from tests.cli.played_merges import PlayedMerges
 
 
@@ -72,3 +73,10 @@ def quantum(
         return Printed(code, printed.out, printed.err)
 
     return type_it
+
+
+@pytest.fixture
+def place(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A workspace as `quantum init` leaves it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("r")))
+    return Place(folder)

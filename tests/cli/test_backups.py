@@ -21,7 +21,7 @@ from cli.backups.restoring import find, key_for, restore
 from cli.first_start import initialise
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
-from foundation.errors import Conflict, Denied, Invalid, NotFound, QuantumError
+from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, QuantumError
 from foundation.secrets import (
     AGENT_SECRET,
     AUDIT_KEY,
@@ -224,6 +224,16 @@ def test_good_is_said_only_of_what_was_restored(kept: Kept, monkeypatch: pytest.
     made = make(kept.workspace, kept.secrets, counted, copy_offline(kept.workspace, counted), clock=CLOCK)
     assert not made.entry.good and "rows in tokens_that_were_there" in made.entry.fault
     assert find(kept.workspace, "latest", kept.workspace.root, kept.environ).id == kept.made.entry.id
+
+
+def test_without_room_neither_is_begun(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tree(kept.workspace.root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1_000))
+    with pytest.raises(Exhausted, match="needs"):
+        kept.put_back()
+    with pytest.raises(Exhausted, match="needs"):
+        make(kept.workspace, kept.secrets, kept.environ, copy_offline(kept.workspace, kept.environ), clock=CLOCK)
+    assert tree(kept.workspace.root) == before
 
 
 def test_names_are_found_and_missing_ones_said(kept: Kept) -> None:

@@ -24,9 +24,7 @@ from foundation.secrets import (
     service_account,
     user_account,
 )
-from tests.cli.test_doctor import Place, place
-
-__all__ = ["place"]
+from tests.cli.initialised import Place
 
 AGENT_KEY = 'sk-canary "0815"/for+the=model'
 FOREIGN = "ghp_A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"

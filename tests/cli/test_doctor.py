@@ -2,113 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cli.__main__ import run
-from cli.authority import make_authority
-from cli.doctor import standing
 from cli.doctor.examining import PARTS, examine
 from cli.doctor.findings import Finding, Mark, worst
-from cli.doctor.subject import Subject
-from cli.first_start import SERVICE_SCOPES
-from clients.safety_alerts_values import AlertList, ChannelView
-from clients.safety_audit_values import AuditFault, AuditVerdict
-from clients.safety_spend_values import AccountView, CapView, PriceList, SpendView
-from clients.safety_values import TokenView
 from foundation.authority import Authority
-from foundation.clock import ManualClock, SystemClock
 from foundation.errors import Unavailable
 from foundation.files import atomic_write
-from foundation.ids import random_bytes
 from foundation.secrets import (
     AUDIT_KEY,
-    AUTHORITY_KEY,
     DATABASE_KEY,
     SERVICE_TOKEN,
     USER_TOKEN,
-    open_secret_store,
     service_account,
     user_account,
 )
-from foundation.sqlite.connection import Location, connect
-from foundation.tokens import mint, parse
 from foundation.workspace import Workspace
 from tests.cli.conftest import Printed, Quantum
-from tests.cli.fakes import PlayedConnection, PlayedCoordinator, PlayedSafety, PlayedSession
+from tests.cli.fakes import PlayedSession
+from tests.cli.initialised import Place
+from tests.cli.test_doctor_standing import Safety, asked, safety
 
+__all__ = ["safety"]
 YEAR = timedelta(days=365)
-
-
-class Place(PlayedSession):
-    """A workspace in which everything is as `quantum init` leaves it, but for the databases' content."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
-        self.real = SystemClock()
-        self.clock = ManualClock(self.real.now())  # files carry the machine's time
-        workspace = self.workspace
-        for path in (workspace.agents, workspace.logs, workspace.state / "initialised"):
-            path.mkdir()
-        (folder / ".gitignore").write_text(".quantum/\nlogs/\nagent_status.json\ntask_queue.json\n")
-        store, account = open_secret_store(workspace, {"QUANTUM_KEYCHAIN": "file"}), user_account(workspace)
-        key = random_bytes(32)
-        store.set(DATABASE_KEY, account, key.hex())
-        store.set(AUDIT_KEY, account, random_bytes(32).hex())
-        for path in (workspace.coordinator_db, workspace.safety_db):
-            with connect(Location(path=path, key=key)) as connection:
-                connection.execute("create table tasks (id)")
-            connection.close()
-        store.set(USER_TOKEN, account, mint(random_bytes).text)
-        for name in SERVICE_SCOPES:
-            store.set(SERVICE_TOKEN, service_account(workspace, name), mint(random_bytes).text)
-        make_authority(workspace, store, now=self.clock.now())
-
-    def configure(self, **settings: object) -> None:
-        """Writes config/agent_config.json."""
-        self.workspace.config_file.write_text(json.dumps(settings))
-
-    def identify(self, role: str, *, age: timedelta = timedelta(0)) -> None:
-        """Issues a service its certificate, some time ago."""
-        key = self.secrets.get(AUTHORITY_KEY, user_account(self.workspace))
-        assert key is not None
-        authority = Authority(key.encode(), self.workspace.authority.read_bytes())
-        pem = authority.issue(self.workspace.key12, role, "local", now=self.clock.now() - age)
-        atomic_write(self.workspace.identity(role), pem, 0o600)
-
-    def alert(self, **channels: object) -> None:
-        """Writes config/alert_config.json."""
-        self.workspace.alert_config.write_text(json.dumps({"channels": channels}))
-
-    def use_keychain(self) -> None:
-        """Has an operating system's keychain in place of the file."""
-        self.__dict__["secrets"] = _Keychain(self.secrets)
-
-
-class _Keychain:
-    """The same secrets under another name."""
-
-    describe = "Secret Service"
-
-    def __init__(self, inner: Any) -> None:
-        self.get, self.set, self.delete = inner.get, inner.set, inner.delete
-
-
-@pytest.fixture
-def place(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    runtime = tmp_path_factory.mktemp("r")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    yield Place(folder)
 
 
 def found(place: Place) -> dict[str, Finding]:
@@ -268,156 +192,6 @@ def test_outside_of_a_workspace_the_machine_is_looked_at(tmp_path: Path) -> None
     assert every["python"].mark is Mark.OK
     assert (every["workspace"].mark, every["workspace"].cure) == (Mark.FAIL, f"quantum init {tmp_path}")
     assert {one.waits_for for one in every.values() if one.mark is Mark.UNSEEN} == {"workspace"}
-
-
-# -- what safety says while it runs
-
-ACCOUNT = AccountView(
-    scope="fleet",
-    per="day",
-    window="2026-01-01",
-    spent_micros=0,
-    reserved_micros=0,
-    cap=CapView(scope="fleet", per="day", micros=50_000_000, origin="default"),
-    opens_at=None,
-)
-TOKEN = TokenView(
-    id="",
-    name="user",
-    scopes=frozenset({"read"}),
-    created_at=None,
-    expires_at=None,
-    last_used_at=None,
-    revoked_at=None,
-)
-
-
-@dataclass
-class Safety(PlayedSafety):
-    """Safety with everything on."""
-
-    token: TokenView = TOKEN
-    alerts: Any = None
-    verdict: AuditVerdict = field(default_factory=lambda: AuditVerdict(fault=None, records=6, head="", unconfirmed=0))
-    account: AccountView = ACCOUNT
-    price_fault: str = ""
-    channels: tuple[ChannelView, ...] = (ChannelView(name="log", fault=""),)
-
-    async def list_tokens(self) -> tuple[TokenView, ...]:
-        return (self.token,)
-
-
-class Parts:
-    """The clients of its parts."""
-
-    def __init__(self, safety: Safety) -> None:
-        self._safety = safety
-
-    async def verify(self, *, deadline: timedelta) -> AuditVerdict:
-        return self._safety.verdict
-
-    async def prices(self) -> PriceList:
-        return PriceList(prices=(), fault=self._safety.price_fault)
-
-    async def get(self) -> SpendView:
-        return SpendView(accounts=(self._safety.account,), open=(), paused=(), stopped_by="")
-
-
-@dataclass
-class Listing:
-    """One that lists."""
-
-    what: Any
-
-    async def list(self) -> Any:
-        return self.what
-
-
-def asked(place: Place, safety: Safety) -> dict[str, Finding]:
-    safety.token = replace(safety.token, id=parse(place.token).id)
-    safety.audit = safety.spend = Parts(safety)
-    safety.budgets, safety.alerts = Listing(()), Listing(AlertList(alerts=(), channels=safety.channels))
-    played: Any = PlayedConnection(PlayedCoordinator(), safety)
-    subject = Subject(place)
-    subject.connected, subject.serving = played, {"safety": True, "coordinator": True}
-    return worst(one for check in standing.CHECKS for one in _checked(check, subject))
-
-
-def _checked(check: Any, subject: Subject) -> list[Finding]:
-    return list(check(subject))
-
-
-@pytest.fixture
-def safety(place: Place) -> Safety:
-    place.workspace.audit.mkdir()
-    (place.workspace.audit / "checkpoint.json").write_text("{}")
-    return Safety(token=replace(TOKEN, created_at=place.clock.now()))
-
-
-def test_what_safety_keeps_is_on(place: Place, safety: Safety) -> None:
-    every = asked(place, safety)
-    assert len(every) == len(standing.CHECKS)
-    assert not [one for one in every.values() if one.mark is not Mark.OK]
-
-
-def grow_old(place: Place, safety: Safety) -> None:
-    safety.token = replace(safety.token, created_at=place.clock.now() - timedelta(days=3))
-
-
-def change_the_log(place: Place, safety: Safety) -> None:
-    fault = AuditFault(number=3, kind="edited", sentence="Record 3 was edited.")
-    safety.verdict = replace(safety.verdict, fault=fault)
-
-
-def lose_the_checkpoint(place: Place, safety: Safety) -> None:
-    (place.workspace.audit / "checkpoint.json").unlink()
-
-
-def hold_closed(place: Place, safety: Safety) -> None:
-    safety.put("agent:build", "forced_closed")
-
-
-def uncap(place: Place, safety: Safety) -> None:
-    safety.account = replace(ACCOUNT, cap=None)
-
-
-def misprice(place: Place, safety: Safety) -> None:
-    safety.price_fault = "config/prices.toml cannot be read."
-
-
-def silence(place: Place, safety: Safety) -> None:
-    safety.channels = (ChannelView(name="mail", fault="It does not answer."),)
-
-
-def fall_open(place: Place, safety: Safety) -> None:
-    safety.put("agent:build", "open", reason="3 in a row failed")
-
-
-def guard(place: Place, safety: Safety) -> None:
-    safety.mode = "GUARDED"
-
-
-@pytest.mark.parametrize(
-    ("part", "take", "line", "mark"),
-    [
-        ("token rotation", grow_old, "quantum token rotate", Mark.FAIL),
-        ("audit log", change_the_log, "quantum audit --verify", Mark.FAIL),
-        ("audit log", lose_the_checkpoint, "quantum down && quantum up", Mark.FAIL),
-        ("circuit breakers", hold_closed, "quantum breaker reset agent:build", Mark.WARN),
-        ("circuit breakers", fall_open, "quantum recover --agent build", Mark.WARN),
-        ("mode", guard, "quantum resume", Mark.WARN),
-        ("spend caps", uncap, "quantum spend cap fleet", Mark.WARN),
-        ("spend caps", misprice, "config/prices.toml", Mark.FAIL),
-        ("alerts", silence, "quantum alerts test", Mark.FAIL),
-    ],
-)
-def test_wrong_while_it_runs(
-    place: Place, safety: Safety, part: str, take: Callable[[Place, Safety], None], line: str, mark: Mark
-) -> None:
-    take(place, safety)
-    one = asked(place, safety)[part]
-    assert one.mark is mark
-    assert line in one.cure
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 import tests
 from cli.__main__ import EXIT_CODES, VERBS, quantum
+from cli.adopting.reading import find_scripts
 from cli.doctor.files import runbook
 from cli.doctor.findings import Mark
 from cli.doctor.subject import Subject
@@ -201,6 +202,17 @@ def test_the_links_are_no_agents(folder: Path, quantum: Quantum) -> None:
     (folder / "agents" / "copied.py").write_bytes((folder / ".runbook" / "shim").read_bytes())
     catalogue = FileCatalogue(folder / "agents", folder / "config" / "projects.toml", folder / "none")
     assert set(catalogue.agents()) == {"mine", "copied"}, "it is the links that are none: a copy is one"
+
+
+def test_the_links_are_nothing_to_adopt(folder: Path) -> None:
+    for name in ("agents", "security"):
+        (folder / name).mkdir()
+        (folder / name / "mine.sh").write_text("#!/bin/sh\n")
+    install(folder)
+    assert [one.shown for one in find_scripts(folder)] == ["agents/mine.sh", "security/mine.sh"]
+    assert [one.shown for one in find_scripts(folder / "agents")] == ["mine.sh"]
+    (folder / "agents" / "other.sh").symlink_to("/bin/sh")
+    assert "other.sh" in [one.shown for one in find_scripts(folder / "agents")], "any other link is named"
 
 
 def test_the_list_says_what_each_is(folder: Path, quantum: Quantum) -> None:

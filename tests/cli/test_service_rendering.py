@@ -14,11 +14,11 @@ from cli.authority import make_authority, renew_identities
 from cli.processes import process, to_json
 from cli.service import upkeep
 from cli.service.parts import PARTS, UPKEEP, Part
-from cli.service.ports import Answer
+from cli.service.ports import Answer, calling
 from cli.service.rendering import render_unit, values_of
 from cli.service.systemd_linux import Systemd
 from foundation.clock import ManualClock
-from foundation.errors import Internal, Invalid
+from foundation.errors import Internal, Invalid, Unavailable, Unsupported
 from foundation.files import atomic_write
 from foundation.secrets import open_secret_store
 from foundation.workspace import Workspace
@@ -75,6 +75,44 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         values_of(workspace, {})
     with pytest.raises(Internal):
         render_unit("A={{nothing}}", {})
+
+
+def test_a_systemd_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
+    workspace = workspace_in(tmp_path)
+    said = "Failed to connect to bus: $XDG_RUNTIME_DIR not defined"
+    with pytest.raises(Unavailable, match="does not answer") as away:
+        Systemd(workspace, {"HOME": "/h"}, lambda argv: Answer(1, "", said)).start()
+    assert "quantum up --detach" in away.value.remedy
+    with pytest.raises(Unavailable, match="daemon-reload failed: no such thing"):
+        Systemd(workspace, {"HOME": "/h"}, lambda argv: Answer(1, "", "no such\nthing")).start()
+    with pytest.raises(Unsupported, match="There is no systemctl here"):
+        Systemd(workspace, {"HOME": "/h"}, calling({"PATH": str(tmp_path)})).start()
+
+
+SHOWN = {
+    "active": (
+        "LoadState=loaded\nActiveState=active\nSubState=running\nMainPID=7\nNRestarts=2\nStatusText=Serves.",
+        "",
+    ),
+    "starting": (
+        "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nMainPID=0\nNRestarts=1\nResult=signal",
+        "killed",
+    ),
+    "failed": (
+        "LoadState=loaded\nActiveState=failed\nMainPID=0\nNRestarts=21\nResult=exit-code\nStatusText=Serves.",
+        "given up",
+    ),
+    "stopped": ("LoadState=loaded\nActiveState=inactive\nMainPID=0\nNRestarts=0", ""),
+    "absent": ("LoadState=not-found\nActiveState=inactive", ""),
+}
+
+
+@pytest.mark.parametrize("state", SHOWN)
+def test_what_systemd_shows_is_understood(tmp_path: Path, state: str) -> None:
+    shown, result = SHOWN[state]
+    one = Systemd(workspace_in(tmp_path), {"HOME": "/h"}, lambda argv: Answer(0, shown, "")).standing()[0]
+    assert one.state == state and result in one.result and bool(result) == bool(one.result)
+    assert (one.says, one.pid) == (("Serves.", 7) if state == "active" else ("", None))
 
 
 def test_two_workspaces_have_no_name_in_common(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from services.coordinator.ports import Store
 from tests.coordinator.desk import Desk
 from tests.coordinator.merging import Merging
+from tests.coordinator.scheduling import Scheduled
 from tests.coordinator.stores import STORES, opened
 
 
@@ -28,3 +29,9 @@ def desk(store: Store) -> Desk:
 def merging(store: Store, tmp_path: Path) -> Merging:
     """Merge checks, on each store in turn."""
     return Merging(tmp_path, store)
+
+
+@pytest.fixture
+def scheduled(store: Store) -> Scheduled:
+    """Schedules, on each store in turn."""
+    return Scheduled(store)

@@ -1,12 +1,13 @@
 """Manifests: what is declared, and every fault as a sentence."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.coordinator.domain.interpreters import interpreter_of, is_script
 from services.coordinator.domain.manifest import Manifest, manifest_of_script, manifest_of_toml
-from services.coordinator.domain.schedule import Schedule
+from services.coordinator.domain.schedule import Overlap, Schedule
 from services.coordinator.domain.task import Effects
 
 DESIGN = """#!/bin/sh
@@ -123,6 +124,53 @@ def test_a_service_is_idempotent_unless_it_says_otherwise() -> None:
     assert (manifest.faults, manifest.effects) == ((), Effects.IDEMPOTENT)
     assert read('kind = "service"\neffects = "once"').effects is Effects.ONCE
     assert read('kind = "task"').effects is Effects.ONCE
+
+
+def test_a_schedule_may_be_a_table_with_all_there_is_to_say() -> None:
+    line = (
+        'schedule = { cron = "@daily", timezone = "Europe/Berlin", overlap = "queue", catch_up = "2h", '
+        'projects = ["HabitQuest"], params = { deep = true }, paused = true }'
+    )
+    manifest = read(line)
+    assert manifest.faults == ()
+    assert manifest.schedule == Schedule(
+        cron="0 0 * * *",
+        written="@daily",
+        timezone="Europe/Berlin",
+        overlap=Overlap.QUEUE,
+        catch_up=timedelta(hours=2),
+        projects=("HabitQuest",),
+        params='{"deep": true}',
+        paused=True,
+    )
+    assert read('schedule = { cron = "0 6 * * *", projects = "git" }').schedule == replace(
+        Schedule(cron="0 6 * * *", written="0 6 * * *"), projects=("git",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('schedule = "0 25 * * *"', "schedule “0 25 * * *” has “25” where its hour (0-23) should be. Did you mean"),
+        ("schedule = 6", 'schedule must be an expression in quotes like "0 6 * * *"'),
+        ('schedule = { timezone = "UTC" }', "schedule needs its cron"),
+        ('schedule = { cron = "@daily", timezon = "UTC" }', "has no key “timezon”. Did you mean “timezone”?"),
+        ('schedule = { cron = "@daily", timezone = "Berlin" }', "schedule “Berlin” is not a time zone"),
+        ('schedule = { cron = "@daily", overlap = "Forbid" }', "Did you mean “skip”?"),
+        ('schedule = { cron = "@daily", catch_up = "soon" }', "schedule has a catch_up that is none: “soon” is not a"),
+        ('schedule = { cron = "@daily", projects = "some" }', 'schedule has projects that are none: write "all"'),
+        ('schedule = { cron = "@daily", projects = ["../x"] }', "schedule has projects that are none"),
+        (
+            'schedule = { cron = "@daily", params = { at = 2027-01-01 } }',
+            "schedule has params that are no table of what",
+        ),
+        ('schedule = { cron = "@daily", paused = "yes" }', "schedule has a paused that is neither true nor false"),
+        ('kind = "service"\n# schedule = "@daily"', "schedule is for tasks: a service is kept alive"),
+    ],
+)
+def test_what_is_wrong_with_a_schedule_is_a_sentence(line: str, said: str) -> None:
+    [fault] = read(line).faults
+    assert said in fault
 
 
 def test_an_agent_toml_may_name_its_script_and_needs_no_table() -> None:

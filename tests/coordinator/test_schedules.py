@@ -1,69 +1,20 @@
 """Schedules start what is due, once: over restarts, several keepers, sleep, a clock that is set, and what is open."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foundation.auth import calling_as
-from foundation.errors import Conflict, NotFound
-from services.coordinator.app.schedule_book import ScheduleBook
+from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app.schedules import PAUSE_SECONDS_MAX
-from services.coordinator.app.schedules_shown import Reason, ScheduleView
-from services.coordinator.domain.agent import AgentSpec
-from services.coordinator.domain.fleet import FleetView, Parked
-from services.coordinator.domain.schedule import Former, Overlap, Schedule, ScheduleKey, Standing, decide
+from services.coordinator.domain.schedule import Former, Overlap, Schedule, Standing, decide
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Store, StoreTransaction, TaskFilter
-from tests.coordinator.desk import USER, Desk
-
-HOURLY = Schedule(cron="0 * * * *", written="@hourly")
-START = datetime(2027, 1, 1, 0, 30, tzinfo=UTC)
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-
-
-class Scheduled:
-    """A desk with an agent `tick` that has a schedule, and the book of schedules."""
-
-    def __init__(self, store: Store) -> None:
-        self.desk = Desk(store, open_tasks_max=5)
-        self.desk.clock.set_now(START)
-        self.declare()
-        self.book = self.another()
-
-    def declare(self, schedule: Schedule | None = HOURLY, **changes: Any) -> None:
-        spec = replace(AgentSpec(name="tick", script="/a/tick.sh", schedule=schedule), **changes)
-        self.desk.catalogue.specs["tick"] = spec
-
-    def another(self) -> ScheduleBook:
-        """One that remembers nothing, as after a restart or in a second coordinator."""
-        desk = self.desk
-        return ScheduleBook(desk.store, desk.timetable, desk.submit, desk.explain, desk.dispatch, clock=desk.clock)
-
-    async def at(self, moment: datetime) -> list[Task]:
-        """Set the clock, look once, and return all of the agent's tasks, oldest first."""
-        self.desk.clock.set_now(moment)
-        await self.book.keeper.step()
-        return await self.tasks()
-
-    async def tasks(self) -> list[Task]:
-        tasks = await self.desk.store.read(lambda tx: tx.matching(TaskFilter(agent="tick"), after_id="", limit=1000))
-        return sorted(tasks, key=lambda task: (task.created_at, task.id))
-
-    async def standing(self, project: str = "") -> Standing:
-        found = await self.desk.store.read(lambda tx: tx.schedule(ScheduleKey("tick", project)))
-        assert found is not None
-        return found
-
-    async def shown(self, name: str = "tick") -> tuple[ScheduleView, Reason]:
-        views, reasons = await self.book.show.why(name)
-        return views[0], reasons[0]
-
-
-@pytest.fixture
-def scheduled(store: Store) -> Scheduled:
-    return Scheduled(store)
+from services.coordinator.ports import StoreTransaction
+from tests.coordinator.scheduling import HOUR, HOURLY, MINUTE, START, Scheduled
+from tests.coordinator.stores import KEY
 
 
 async def test_one_task_per_due_time_and_none_for_what_was_before_it_was_seen(scheduled: Scheduled) -> None:
@@ -237,119 +188,65 @@ async def test_a_manifest_that_cannot_be_read_for_a_while_loses_nothing(schedule
     assert (await scheduled.standing()).missed == 9
 
 
-async def test_while_paused_nothing_starts_and_nothing_is_made_up(scheduled: Scheduled) -> None:
-    await scheduled.at(START)
-    with calling_as(USER):
-        assert await scheduled.book.acts.pause("tick", "quiet")
-        assert not await scheduled.book.acts.pause("tick", "again")
-    assert await scheduled.at(START + 5 * HOUR) == []
-    view, reason = await scheduled.shown()
-    assert (view.pause.by, view.pause.reason, list(view.next_runs)) == ("user", "quiet", [])
-    assert (reason.code, reason.remedy) == ("paused", "quantum schedule resume tick")
-    scheduled.desk.clock.set_now(START + 7 * HOUR)  # the coordinator was away meanwhile
-    with calling_as(USER):
-        assert await scheduled.book.acts.resume("tick")
-        assert not await scheduled.book.acts.resume("tick")
-    assert await scheduled.at(START + 7 * HOUR) == []
-    assert len(await scheduled.at(START + 7 * HOUR + 30 * MINUTE)) == 1
-    acts = await scheduled.desk.store.read(lambda tx: tx.acts(limit=10))
-    assert [(act.act, act.target, act.actor) for act in acts] == [
-        ("schedule_pause", "schedule:tick", "user"),
-        ("schedule_resume", "schedule:tick", "user"),
-    ]
+BERLIN = Schedule(cron="30 2 * * *", written="30 2 * * *", timezone="Europe/Berlin")
+EVERY_HALF_HOUR = Schedule(cron="*/30 2 * * *", written="*/30 2 * * *", timezone="Europe/Berlin")
 
 
-async def test_one_that_rests_by_its_manifest_starts_once_a_person_resumes_it(scheduled: Scheduled) -> None:
-    scheduled.declare(replace(HOURLY, paused=True))
-    await scheduled.at(START)
-    assert await scheduled.at(START + HOUR) == []
-    assert (await scheduled.shown())[1].sentence.startswith("Its manifest says that it rests")
-    with calling_as(USER):
-        assert await scheduled.book.acts.resume("tick")
-    assert len(await scheduled.at(START + 2 * HOUR)) == 1
-    with calling_as(USER):
-        assert await scheduled.book.acts.pause("tick", "")
-    assert len(await scheduled.at(START + 3 * HOUR)) == 1
+@pytest.mark.parametrize(
+    ("schedule", "midnight", "started"),
+    [
+        # 28 March 2027: 02:00 is followed by 03:00, which is 01:00 in UTC. 31 October: 02:30 comes at 00:30 and 01:30.
+        (BERLIN, datetime(2027, 3, 27, 23, 0, tzinfo=UTC), ["28 01:00", "29 00:30"]),
+        (BERLIN, datetime(2027, 10, 30, 22, 0, tzinfo=UTC), ["31 00:30", "01 01:30"]),
+        (EVERY_HALF_HOUR, datetime(2027, 3, 27, 23, 0, tzinfo=UTC), ["29 00:00", "29 00:30"]),
+        (
+            EVERY_HALF_HOUR,
+            datetime(2027, 10, 30, 22, 0, tzinfo=UTC),
+            ["31 00:00", "31 00:30", "31 01:00", "31 01:30", "01 01:00", "01 01:30"],
+        ),
+    ],
+)
+async def test_over_both_changes_of_berlins_clocks_each_run_starts_once(
+    scheduled: Scheduled, schedule: Schedule, midnight: datetime, started: list[str]
+) -> None:
+    scheduled.declare(replace(schedule, overlap=Overlap.ALLOW))
+    tasks: list[Task] = []
+    for number in range(2 * 24 * 6 + 6):
+        tasks = await scheduled.at(midnight + number * 10 * MINUTE)
+        if tasks and not tasks[-1].ended:
+            await scheduled.desk.end(tasks[-1])
+    assert [f"{task.created_at:%d %H:%M}" for task in tasks] == started
 
 
-async def test_projects_have_a_schedule_each_and_are_paused_alone_or_as_a_whole(scheduled: Scheduled) -> None:
-    scheduled.declare(replace(HOURLY, projects=("git",), params='{"deep": true}'))
+async def test_two_coordinators_on_one_database_start_one_task_for_each_hour(tmp_path: Path) -> None:
+    """Each with a store of its own on the same file, at the same moments."""
+    stores = [SqliteStore.open(tmp_path / "coordinator.db", key=KEY) for _ in range(2)]
+    both = [Scheduled(store) for store in stores]
+    wins = [0, 0]
+    for hours in range(40):
+        for one in both:
+            one.declare(replace(HOURLY, overlap=Overlap.ALLOW))
+            one.desk.clock.set_now(START + hours * HOUR)
+        await asyncio.gather(*(one.book.keeper.step() for one in both))
+        wins = [won + len(one.desk.announced) for won, one in zip(wins, both, strict=True)]
+        for task in [task for task in await both[0].tasks() if not task.ended]:
+            await both[0].desk.end(task)
+        for one in both:
+            one.desk.announced.clear()
+    tasks = await both[1].tasks()
+    print(f"40 looks at 39 hours, by two coordinators: {wins} started by each")
+    assert len(tasks) == len({task.created_at for task in tasks}) == sum(wins) == 39
+    for store in stores:
+        await store.close()
+
+
+async def test_a_time_that_comes_once_more_days_later_has_its_task_already(scheduled: Scheduled) -> None:
+    """The clock was right, went ahead for two days, and was put right: the key still stands for what it stood for."""
     await scheduled.at(START)
     [task] = await scheduled.at(START + HOUR)
-    assert (task.project, task.params) == ("HabitQuest", '{"deep": true}')
     await scheduled.desk.end(task)
-    acts = scheduled.book.acts
-    with calling_as(USER):
-        assert await acts.pause("tick@HabitQuest", "")
-        assert await acts.resume("tick@HabitQuest")
-        assert await acts.pause("tick", "all")
-        with pytest.raises(Conflict, match="rest since"):
-            await acts.resume("tick@HabitQuest")
-    assert len(await scheduled.at(START + 2 * HOUR)) == 1
-    with calling_as(USER):
-        assert await acts.resume("tick")
-    assert len(await scheduled.at(START + 3 * HOUR)) == 2
-    with pytest.raises(NotFound, match=r"There is no schedule “tick@Other”\. Those of tick: tick@HabitQuest"):
-        await acts.pause("tick@Other", "")
-
-
-async def test_for_no_project_there_is_nothing_to_start_and_it_says_so(scheduled: Scheduled) -> None:
-    scheduled.declare(replace(HOURLY, projects=("git",)))
-    scheduled.desk.catalogue.repositories = lambda: {"HabitQuest": False}  # type: ignore[method-assign]
-    assert await scheduled.at(START + HOUR) == []
-    views, [reason] = await scheduled.book.show.why("tick")
-    assert (views, reason.code) == ([], "no_project")
-    with calling_as(USER), pytest.raises(NotFound, match="there is none that it means"):
-        await scheduled.book.acts.run("tick", "k", USER)
-
-
-async def test_a_run_by_hand_changes_no_due_time_and_is_never_a_second(scheduled: Scheduled) -> None:
+    [_, ahead] = await scheduled.at(START + timedelta(days=2))
+    await scheduled.desk.end(ahead)
     await scheduled.at(START)
-    [task] = await scheduled.book.acts.run("tick", "k1", USER)
-    assert [one.id for one in await scheduled.book.acts.run("tick", "k1", USER)] == [task.id]
-    assert task.submitted_by == "user"
-    with pytest.raises(Conflict, match=f"Task {task.id}, which schedule tick started before, is queued still"):
-        await scheduled.book.acts.run("tick", "k2", USER)
-    assert len(await scheduled.at(START + HOUR)) == 1  # passed over: that one is open
-    await scheduled.desk.end(task)
-    assert len(await scheduled.at(START + 2 * HOUR)) == 2
-
-
-async def test_a_full_queue_holds_what_is_due_and_it_starts_when_there_is_room(scheduled: Scheduled) -> None:
-    others = [(await scheduled.desk.add())[0] for _ in range(5)]
-    await scheduled.at(START)
-    assert await scheduled.at(START + 30 * MINUTE) == []
-    view, reason = await scheduled.shown()
-    assert (reason.code, "the cap is 5" in view.problem) == ("not_started", True)
-    await scheduled.desk.end(others[0])
-    assert len(await scheduled.at(START + 32 * MINUTE)) == 1
-    assert (await scheduled.standing()).late == 2 * MINUTE
-    assert (await scheduled.shown())[0].problem == ""
-
-
-async def test_why_names_the_one_reason(scheduled: Scheduled) -> None:
-    await scheduled.at(START)
-    view, reason = await scheduled.shown()
-    assert (reason.code, reason.until) == ("not_due", START + 30 * MINUTE)
-    assert [at.hour for at in view.next_runs] == [1, 2, 3, 4, 5]
-    scheduled.desk.dispatch.view = FleetView(
-        stopped=Parked(scope="fleet", code="mode", reason="Everything is stopped.", until=None)
-    )
-    assert "will be queued then, and wait: Everything is stopped." in (await scheduled.shown())[1].sentence
-    [task] = await scheduled.at(START + 30 * MINUTE)
-    _, reason = await scheduled.shown()
-    assert (reason.code, task.id in reason.sentence) == ("still_open", True)
-    assert "due times are passed over until it is over" in reason.sentence
-    scheduled.declare(faults=("timeout is none.",), script="")
-    assert (await scheduled.shown())[1].code == "agent_invalid"
-    with pytest.raises(NotFound, match="has no schedule"):
-        await scheduled.book.show.why("hello")
-
-
-async def test_agents_show_the_schedule_and_the_next_time(scheduled: Scheduled) -> None:
-    await scheduled.at(START)
-    view = await scheduled.desk.agents.get("tick")
-    assert view.next_run_at == START + 30 * MINUTE
-    with calling_as(USER):
-        await scheduled.book.acts.pause("tick", "")
-    assert (await scheduled.desk.agents.get("tick")).next_run_at is None
+    assert len(await scheduled.at(START + HOUR)) == 2
+    assert len(await scheduled.at(START + 2 * HOUR)) == 3

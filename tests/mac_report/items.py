@@ -176,6 +176,7 @@ def launchd(scene: Scene) -> str:
     ours = [line for line in listed.splitlines() if "quantum" in line and scene.workspace.key12 in line]
     need(len(ours) >= len(PARTS), f"launchctl list shows {ours}")
     scene.quantum("run", "hello")
+    said += _runbook_link(scene)
     for part in PARTS:
         before = _pid(scene, part.name)
         os.kill(before, signal.SIGKILL)
@@ -200,6 +201,18 @@ def launchd(scene: Scene) -> str:
     scene.quantum("service", "uninstall")
     need(not list(agents.glob(f"*{scene.workspace.key12}*")), "a property list is left")
     return "\n".join(said)
+
+
+def _runbook_link(scene: Scene) -> list[str]:
+    """The runbook's own line, `launchctl load com.quantum.mcp.plist`, means the list that was installed."""
+    from cli.runbook.plist_darwin import PLACE, written_list
+
+    scene.quantum("runbook", "install")
+    link = scene.workspace.root / PLACE
+    need(link.resolve() == written_list(scene.workspace.root).resolve(), f"{PLACE} leads to {link.resolve()}")
+    said = scene.run("plutil", "-lint", str(link)).said
+    scene.quantum("runbook", "uninstall")
+    return [said]
 
 
 def hooks(scene: Scene) -> str:
@@ -263,7 +276,7 @@ ITEMS = (
     Item("sandbox", "sandbox-exec holds", sandbox, (f"{_WARDEN}/sandbox_darwin.py",)),
     Item("hooks", "hooks in a repository", hooks, ("cli/hooks/scripts.py",), needs_mac=False),
     Item("property-lists", "plutil and our model agree", property_lists, ("cli/service/launchd_rules.py",)),
-    Item("launchd", "services of launchd", launchd, ("cli/service/launchd_darwin.py",)),
+    Item("launchd", "services of launchd", launchd, ("cli/service/launchd_darwin.py", "cli/runbook/plist_darwin.py")),
     Item("notification", "a message on the screen", notification, ("services/safety/adapters/alert_channels.py",)),
 )
 """In an order in which each finds what it needs: `workspace` makes the one in which the others work."""

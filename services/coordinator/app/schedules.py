@@ -104,6 +104,7 @@ class Schedules:
                 await self._fire(entry, decision, now)
             case Pass():
                 await self._store.write(lambda tx: _pass(tx, entry, now))
+                self.problems.pop(entry.key, None)
             case Nothing():
                 return
 
@@ -117,13 +118,16 @@ class Schedules:
             task_id = tasks[0].id if tasks else ""  # none: retention has deleted it since
             tx.put_schedule(fired(standing, fire.due, task_id, missed=fire.missed, now=now))
 
+        key = f"schedule:{entry.key.name}:{fire.due.isoformat()}"
         try:
-            await self._submit([request], f"schedule:{entry.key.name}:{fire.due.isoformat()}", KEEPER, beside=record)
+            submitted = await self._submit([request], key, KEEPER, beside=record)
         except QuantumError as error:
             if error.code != "fired_already":
                 self._say_problem(entry, error)
             return
         self.problems.pop(entry.key, None)
+        if submitted.replayed:
+            return  # that time has come once more, because the clock was set back by days
         _log.info(_said(entry, fire, now), action="schedule_fired", agent=entry.spec.name, project=entry.key.project)
 
     def _say_problem(self, entry: Entry, error: QuantumError) -> None:
