@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import json
@@ -42,7 +43,7 @@ class _Entry:
     mode: int
     mtime_ns: int
     kept: str
-    """Where in the journal the content before lies; empty for a file that was made."""
+    """What it held before, in base64; empty for a file that was made."""
     scrap: str
     folder: str
     """A folder that was made for it; empty for none."""
@@ -76,6 +77,7 @@ def apply(workspace: Workspace, changes: Sequence[Change], *, now: datetime) -> 
         entries = _remember(journal, changes)
         for entry, change in zip(entries, changes, strict=True):
             _write(entry, change.after)
+        _sync_folders(entries)
         _mark(journal, APPLIED)
         return journal.name
 
@@ -90,7 +92,8 @@ def undo(workspace: Workspace, which: str = LATEST) -> Undone:
         journal = _find(root, which)
         entries = _read_plan(journal)
         edited = [entry.path for entry in entries if not _ours(entry)]
-        restored = [entry.path for entry in reversed(entries) if _ours(entry) and _take_back(journal, entry)]
+        restored = [entry.path for entry in reversed(entries) if _ours(entry) and _take_back(entry)]
+        _sync_folders(entries)
         if not edited:
             _mark(journal, UNDONE)
         return Undone(id=journal.name, restored=tuple(reversed(restored)), edited=tuple(edited))
@@ -107,10 +110,12 @@ def mend(root: Path) -> None:
     for journal in _journals(root):
         if _is_marked(journal, APPLIED, UNDONE):
             continue
-        for entry in reversed(_read_plan(journal)):
+        entries = _read_plan(journal)
+        for entry in reversed(entries):
             Path(entry.scrap).unlink(missing_ok=True)
             if _ours(entry):
-                _take_back(journal, entry)
+                _take_back(entry)
+        _sync_folders(entries)
         _mark(journal, UNDONE)
 
 
@@ -156,8 +161,7 @@ def _remember(journal: Path, changes: Sequence[Change]) -> list[_Entry]:
         kept, mtime, mode = "", 0, change.mode
         if change.before:
             status = change.path.stat()
-            kept, mtime, mode = f"{number}.before", status.st_mtime_ns, stat.S_IMODE(status.st_mode)
-            atomic_write(journal / kept, change.path.read_bytes(), 0o600)
+            kept, mtime, mode = _kept(change), status.st_mtime_ns, stat.S_IMODE(status.st_mode)
         parent = change.path.parent
         entries.append(
             _Entry(
@@ -176,11 +180,17 @@ def _remember(journal: Path, changes: Sequence[Change]) -> list[_Entry]:
     return entries
 
 
+def _kept(change: Change) -> str:
+    data = change.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != change.before:
+        raise Conflict("changed_since", f"{change.path} has changed just now.", remedy="Nothing was written.")
+    return base64.b64encode(data).decode()
+
+
 def _write(entry: _Entry, data: bytes) -> None:
     path = Path(entry.path)
     if entry.folder:
         path.parent.mkdir(mode=0o755, exist_ok=True)
-        sync_directory(path.parent.parent)
     elif _digest(path) != entry.before:
         raise Conflict(
             "changed_since", f"{path} has changed just now.", remedy="quantum adopt again takes the rest back."
@@ -205,7 +215,14 @@ def _replace(entry: _Entry, data: bytes, *, keeps: Path | None) -> None:
     finally:
         os.close(descriptor)
     os.replace(scrap, path)
-    sync_directory(path.parent)
+
+
+def _sync_folders(entries: Sequence[_Entry]) -> None:
+    """All names are durable, before the journal says that all is done."""
+    for folder in sorted({Path(entry.path).parent for entry in entries}):
+        for each in (folder, folder.parent):
+            if each.is_dir():
+                sync_directory(each)
 
 
 def _ours(entry: _Entry) -> bool:
@@ -215,7 +232,7 @@ def _ours(entry: _Entry) -> bool:
     return found in (entry.after, entry.before) and (not found or stat.S_IMODE(path.stat().st_mode) == entry.mode)
 
 
-def _take_back(journal: Path, entry: _Entry) -> bool:
+def _take_back(entry: _Entry) -> bool:
     path = Path(entry.path)
     if not entry.before:
         path.unlink(missing_ok=True)
@@ -224,7 +241,7 @@ def _take_back(journal: Path, entry: _Entry) -> bool:
             folder.rmdir()
         return True
     if _digest(path) == entry.after != entry.before:
-        _replace(entry, (journal / entry.kept).read_bytes(), keeps=path)
+        _replace(entry, base64.b64decode(entry.kept), keeps=path)
     os.chmod(path, entry.mode)
     # What it holds is what it held; only then is it the same file for `make` and for backups.
     os.utime(path, ns=(path.stat().st_atime_ns, entry.mtime_ns))

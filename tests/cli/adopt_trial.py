@@ -18,8 +18,11 @@ from tests.cli.test_adopt_findings import surveyed
 STEPS = ("mkdir", "replace", "unlink", "rmdir", "utime", "chmod", "fchmod", "fsync", "open")
 
 
-def kill_at(step: int) -> None:
-    """From now on, the call of the system with this number, counted from 0, is the last before SIGKILL."""
+def kill_at(step: int) -> Callable[[], int]:
+    """From now on, the call of the system with this number, counted from 0, is the last before SIGKILL.
+
+    Returns what says how many there were.
+    """
     seen = 0
 
     def wrapped(name: str) -> Callable[..., Any]:
@@ -36,6 +39,7 @@ def kill_at(step: int) -> None:
 
     for name in STEPS:
         setattr(os, name, wrapped(name))
+    return lambda: seen
 
 
 def main() -> None:
@@ -46,11 +50,12 @@ def main() -> None:
         setattr(writing, "atomic_write", lambda *given, **named: None)  # noqa: B010
     if verb == "apply":
         changes = [change_of(one, workspace.agents.resolve()) for one in surveyed(folder, root).adopted]
-        kill_at(step)
+        count = kill_at(step)
         print(writing.apply(workspace, changes, now=SystemClock().now()))
     else:
-        kill_at(step)
+        count = kill_at(step)
         writing.undo(workspace)
+    print(count())
 
 
 if __name__ == "__main__":

@@ -57,17 +57,30 @@ def adopt(workspace: Workspace, folder: Path) -> str:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_scripts_come_and_go_byte_for_byte(inside: bool, tmp_path: Path) -> None:
+    come_and_go(inside, 50 if inside else 20, 3, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("inside", [True, False])
+def test_two_hundred_scripts_come_and_go_byte_for_byte(inside: bool, seed: int, tmp_path: Path) -> None:
+    come_and_go(inside, 200, seed, tmp_path)
+
+
+def come_and_go(inside: bool, number: int, seed: int, tmp_path: Path) -> None:
+    """Adopt so many scripts of a planted folder, and take them back."""
     workspace = workspace_at(tmp_path / "ws")
     folder = workspace.agents if inside else tmp_path / "scripts"
-    planted = planted_folder(3)
-    planted.scenes = planted.scenes[: None if inside else 40]
+    planted = planted_folder(seed)
+    planted.scenes = planted.scenes[:number]
     planted.write(folder)
     agents, scripts = tree(workspace.agents), tree(folder)
     seen = surveyed(folder, workspace.root)
     applied = adopt(workspace, folder)
     if inside:
         blocks = [one for one in seen.adopted if one.place == "block"]
-        assert len(blocks) > 150
+        assert len(blocks) > number * 0.7
         changed = {name for name, held in tree(folder).items() if agents.get(name, held)[0] != held[0]}
         assert changed == {one.shown for one in blocks}
     else:
@@ -150,18 +163,23 @@ def run_trial(folder: Path, root: Path, verb: str, step: int, *more: str) -> int
     return subprocess.run(words, cwd=ROOT, capture_output=True, check=False).returncode
 
 
+def scene(root: Path) -> Workspace:
+    """A workspace with five scripts of its own, one of them in a language that has its manifest beside it."""
+    workspace = workspace_at(root)
+    for number in range(4):
+        path = workspace.agents / f"script{number}.sh"
+        path.write_bytes(SCRIPT.replace(b"hello\n", f"{number}\n".encode()))
+        path.chmod(0o755)
+    other = "#!/usr/bin/env swift\n// Says hello in another language\nprint(1)\n"
+    (workspace.agents / "other.swift").write_text(other)
+    return workspace
+
+
 def kill_in_the_middle(tmp_path: Path, verb: str, steps: list[int], *more: str) -> tuple[int, int, int]:
     """How often it was killed, how often that left something half done, and how often it was not as before then."""
     killed = half = wrong = 0
-    for step in steps:
-        workspace = workspace_at(tmp_path / f"{verb}{step}{''.join(more)}")
-        for number in range(4):
-            path = workspace.agents / f"script{number}.sh"
-            path.write_bytes(SCRIPT.replace(b"hello\n", f"{number}\n".encode()))
-            path.chmod(0o755)
-        (workspace.agents / "other.swift").write_text(
-            "#!/usr/bin/env swift\n// Says hello in another language\nprint(1)\n"
-        )
+    for number, step in enumerate(steps):
+        workspace = scene(tmp_path / f"{verb}{number}{''.join(more)}")
         before = tree(workspace.agents)
         if verb == "undo":
             adopt(workspace, workspace.agents)
@@ -181,7 +199,7 @@ def kill_in_the_middle(tmp_path: Path, verb: str, steps: list[int], *more: str) 
 
 
 def test_killed_in_the_middle_it_is_taken_back(tmp_path: Path) -> None:
-    killed, half, wrong = kill_in_the_middle(tmp_path, "apply", [20, 40, 55])
+    killed, half, wrong = kill_in_the_middle(tmp_path, "apply", [10, 18, 24])
     print(f"apply killed {killed} times, {half} of them half done, {wrong} not as before")
     assert killed == 3 and half and not wrong
 
@@ -195,7 +213,13 @@ def test_without_the_journal_it_would_not_be(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("verb", ["apply", "undo"])
 def test_killed_at_fifty_places_it_is_taken_back(verb: str, tmp_path: Path) -> None:
-    steps = sorted(random.Random(7).sample(range(90 if verb == "apply" else 60), 50))
+    workspace = scene(tmp_path / "whole")
+    if verb == "undo":
+        adopt(workspace, workspace.agents)
+    words = [sys.executable, "-m", "tests.cli.adopt_trial", str(workspace.agents), str(workspace.root), verb, "1000000"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    calls = int(told.split()[-1])
+    steps = [random.Random(seed).randrange(calls) for seed in range(50)]
     killed, half, wrong = kill_in_the_middle(tmp_path, verb, steps)
-    print(f"{verb}: killed {killed} times, {half} of them half done, {wrong} not as before")
-    assert killed > 20 and half > 5 and not wrong
+    print(f"{verb}: killed {killed} times within {calls} calls, {half} half done, {wrong} not as before")
+    assert killed == 50 and half > 5 and not wrong
