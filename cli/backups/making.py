@@ -86,7 +86,7 @@ def _make(
             pack(making, target, key, backup_id=backup_id, made_at=now, counts=counts)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-        findings = check(target, key, workspace, environ)
+        findings = check(target, key, workspace, environ, backup_id)
         note_verdict(target, fault=" ".join(findings.faults), now=clock.now())
     return findings
 
@@ -96,7 +96,7 @@ def verify(
 ) -> Findings:
     """Check a backup anew, and write down what was found. Raises Denied, `wrong_key`, and leaves it as it was."""
     with _alone(workspace):
-        findings = check(entry.path, database_key(workspace, secrets), workspace, environ)
+        findings = check(entry.path, database_key(workspace, secrets), workspace, environ, entry.id)
         note_verdict(entry.path, fault=" ".join(findings.faults), now=clock.now())
     return findings
 
