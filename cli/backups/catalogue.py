@@ -43,9 +43,14 @@ class PlaceSettings:
 
 
 def folder_of(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of a workspace's backups: the setting `backup_folder`, from its root, else `.quantum/backups`."""
+    """The folder of a workspace's backups: `.quantum/backups`, or its own one in what `backup_folder` says.
+
+    That is from the workspace's root, and may be shared: each would else prune the others' as older ones of its own.
+    """
     chosen = load(PlaceSettings, environ=environ, workspace=workspace).backup_folder
-    return (workspace.root / Path(chosen).expanduser()).resolve() if chosen else workspace.state / "backups"
+    if not chosen:
+        return workspace.state / "backups"
+    return (workspace.root / Path(chosen).expanduser()).resolve() / f"{workspace.root.name}-{workspace.key12}"
 
 
 def entries(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Sequence[BackupEntry]:
