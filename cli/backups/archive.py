@@ -101,7 +101,7 @@ def _header(reader: SealedReader) -> Header:
             )
         made_at = datetime.fromisoformat(about["made_at"])
         return Header(id=str(about["id"]), made_at=made_at, key_id=reader.key_id)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise Invalid("seal_broken", "It is damaged: its header does not say what it is.") from None
 
 
