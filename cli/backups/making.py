@@ -15,7 +15,7 @@ from cli.backups.children import SERVICES, ask_all, ask_offline, database_in
 from cli.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock
-from foundation.errors import Conflict, Exhausted, NotFound, QuantumError
+from foundation.errors import Conflict, Exhausted, Internal, NotFound, QuantumError
 from foundation.quantities import format_size
 from foundation.secrets import DATABASE_KEY, SecretStore, next_key_account, user_account
 from foundation.workspace import Workspace, WorkspaceLock
@@ -50,8 +50,8 @@ def make(
 ) -> Made:
     """Make a backup and check it. The entry is good, or says why it is not; `tell` is told, whatever becomes of it.
 
-    Raises Conflict while another one is being made, NotFound without the databases' key, Exhausted without room, and
-    what `take` raises; then there is no backup.
+    Raises Conflict while another one is being made, NotFound without the databases' key, Exhausted without room,
+    Internal for what the system refuses, and what `take` raises; then there is no backup.
     """
     backup_id = new_backup_id(clock.now())
     try:
@@ -60,6 +60,11 @@ def make(
         if error.code != GOES_ON:
             tell(backup_id, f"It could not be made: {error.message}")
         raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        fault = Internal("backup_failed", f"The system refused something: {what}.", remedy="quantum doctor")
+        tell(backup_id, f"It could not be made: {fault.message}")
+        raise fault from error
     tell(backup_id, " ".join(findings.faults))
     return Made(entry=next(one for one in entries(workspace, environ) if one.id == backup_id), findings=findings)
 
