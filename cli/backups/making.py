@@ -27,6 +27,7 @@ Tell = Callable[[str, str], None]
 _BESIDE = ("tls", "hooks", "repositories.toml", "secrets", "STOP")
 """What of `.quantum` belongs to a workspace beside its databases."""
 GOES_ON = "backup_goes_on"
+_TRIES = 5
 _COPIES = 3
 """Of both databases at once, at most: as they were taken, sealed, and unpacked again to be checked."""
 
@@ -83,10 +84,9 @@ def _make(
         now = clock.now()
         target = _folder(workspace, environ) / f"{backup_id}{SUFFIX}"
         making = workspace.making(backup_id)
-        making.mkdir(mode=0o700, parents=True)
         try:
-            take(backup_id)
-            _put_beside(workspace, secrets, making, key)
+            _copy(workspace, secrets, take, backup_id, key)
+            _put_beside(workspace, making)
             counts = _count(making, key, workspace, environ)
             pack(making, target, key, backup_id=backup_id, made_at=now, counts=counts)
         finally:
@@ -174,7 +174,28 @@ def _require_room(workspace: Workspace, folder: Path) -> None:
             )
 
 
-def _put_beside(workspace: Workspace, secrets: SecretStore, making: Path, key: bytes) -> None:
+def _copy(workspace: Workspace, secrets: SecretStore, take: Take, backup_id: str, key: bytes) -> None:
+    """Have both databases copied, and seal the secrets that stood from before the copies until after them.
+
+    A token that is replaced meanwhile would be one that safety's copy does not know: who puts that back is shut out.
+    """
+    making = workspace.making(backup_id)
+    for _ in range(_TRIES):
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700, parents=True)
+        before = collect(workspace, secrets)
+        take(backup_id)
+        if collect(workspace, secrets) == before:
+            seal_entries(making / ENTRIES, key, before)
+            return
+    raise Conflict(
+        "secrets_changing",
+        f"Secrets were changed during each of {_TRIES} copies.",
+        remedy="Try again when nobody changes them.",
+    )
+
+
+def _put_beside(workspace: Workspace, making: Path) -> None:
     for name in _BESIDE:
         path = workspace.state / name
         if path.is_dir():
@@ -186,7 +207,6 @@ def _put_beside(workspace: Workspace, secrets: SecretStore, making: Path, key: b
     for path in sorted(config.iterdir()):
         if path.is_file():
             shutil.copyfile(path, making / "config" / path.name)
-    seal_entries(making / ENTRIES, key, collect(workspace, secrets))
 
 
 def _count(making: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str]) -> Counts:
