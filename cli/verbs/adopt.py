@@ -14,7 +14,7 @@ from cli.adopting.restarters import Machine
 from cli.adopting.showing import left_lines, say_survey, survey_document
 from cli.adopting.survey import Survey, change_of, survey
 from cli.options import json_option
-from cli.printing import counted, emit
+from cli.printing import counted, emit, printable
 from cli.projects_file import ProjectsFile
 from cli.session import Connected, Session
 from clients.coordinator_values import Effects
@@ -94,7 +94,7 @@ def _say_applied(workspace: Workspace, seen: Survey, applied: str, line: str) ->
         click.echo(f"{counted(len(seen.adopted), 'agent')} adopted; they are listed within two seconds.")
         click.echo(f"  undo: quantum adopt --undo {applied}")
     elif seen.adopted:
-        click.echo(f"Nothing was written. To adopt them: {line}")
+        click.echo(f"Nothing was written. To adopt them: {printable(line)}")
 
 
 def _undo(workspace: Workspace, which: str, *, as_json: bool) -> int:
@@ -179,9 +179,9 @@ def _say_tasks(document: dict[str, Any], left: legacy.Left) -> None:
         if submitted
         else f"{counted(document['to_submit'], 'task')} to submit"
     )
-    click.echo(f"{document['entries']} entries in {document['file']}: {what}, "
+    click.echo(f"{document['entries']} entries in {printable(document['file'])}: {what}, "
                f"{document['submitted_earlier']} submitted earlier, {sum(left.counts.values())} left out.")  # fmt: skip
     if document["damage"]:
-        click.echo(f"  ✗ {document['damage']}")
+        click.echo(f"  ✗ {printable(document['damage'])}")
     for line in left_lines(left.counts.most_common(), left.examples):
         click.echo(f"  {line}")

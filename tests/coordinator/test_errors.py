@@ -163,3 +163,11 @@ async def test_an_attempt_whose_runner_was_lost_leaves_one_too(tmp_path: Path) -
     [(_, report)] = await fleet.store.read(lambda tx: tx.failed_attempts(limit=9))
     assert report.name.endswith(f"-a-{lease.id}-1.txt")
     assert "nobody saw it end" in report.text and "was lost while it ran" in report.text
+
+
+def test_what_somebody_puts_beside_them_stops_none(tmp_path: Path) -> None:
+    files = _folder(tmp_path, files_max=2)
+    (tmp_path / "errors" / "0-folder.txt").mkdir(parents=True)
+    (tmp_path / "errors" / "1-nowhere.txt").symlink_to(tmp_path / "nowhere")
+    files.write([ErrorReport(f"2026{number}.txt", "x") for number in range(4)])
+    assert _names(tmp_path)[-2:] == ["20262.txt", "20263.txt"] and "20260.txt" not in _names(tmp_path)
