@@ -20,6 +20,7 @@ from cli.backups.catalogue import SUFFIX, entries, folder_of, note_verdict, remo
 from cli.backups.checking import ENTRIES
 from cli.backups.making import make, verify
 from cli.backups.restoring import find, restore
+from cli.session import Session
 from cli.settling import (
     CONFIG,
     KEYCHAIN,
@@ -32,11 +33,10 @@ from cli.settling import (
     open_entries,
     seal_entries,
 )
-from cli.session import Session
 from foundation.backup_ids import new_backup_id
 from foundation.clock import SystemClock
 from foundation.errors import Internal, Invalid, NotFound, QuantumError, Unavailable
-from foundation.secrets import AGENT_SECRET, AUDIT_KEY, DATABASE_KEY, USER_TOKEN, open_secret_store, user_account
+from foundation.secrets import AGENT_SECRET, AUDIT_KEY, DATABASE_KEY, USER_TOKEN, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -192,7 +192,9 @@ def test_an_older_backup_under_a_newer_one_s_name_is_not_taken_for_it(tmp_path: 
     assert "another name" in findings.faults[0]
     copy = tmp_path / f"a copy{SUFFIX}"
     shutil.copyfile(older, copy)
-    assert find(workspace, str(copy), tmp_path, {}).id == archive.header_of(older).id, "a person names files as they like"
+    assert find(workspace, str(copy), tmp_path, {}).id == archive.header_of(older).id, (
+        "a person names files as they like"
+    )
 
 
 def test_two_workspaces_with_one_folder_for_backups_leave_each_other_s_alone(tmp_path: Path) -> None:
@@ -296,7 +298,10 @@ def test_a_verdict_that_somebody_made_up_is_none(tmp_path: Path) -> None:
     workspace = workspace_in(tmp_path / "ws")
     path = sealed(workspace, NOW)
     verdict = path.with_name(path.name.removesuffix(SUFFIX) + ".checked.json")
-    for text in (json.dumps({"checked_at": "2026-11-28T12:00:00", "bytes": path.stat().st_size, "fault": ""}), "[" * 99_999):
+    for text in (
+        json.dumps({"checked_at": "2026-11-28T12:00:00", "bytes": path.stat().st_size, "fault": ""}),
+        "[" * 99_999,
+    ):
         verdict.write_text(text)
         (entry,) = entries(workspace, {})
         assert not entry.good

@@ -168,7 +168,7 @@ class Ledger:
             self._grants.put(attempt, replace(grant, ended_at=self._moment(now), block=None))
 
     def renew_secret(self, secret: bytes) -> None:
-        """Make the credentials of attempts to come from another secret: somebody may know the one so far. None may live."""
+        """Make the credentials of attempts to come from another secret, for one that may be known. None may live."""
         self._secret = secret
 
     def unblock(self, attempt: AttemptKey) -> None:
