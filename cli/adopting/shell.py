@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -247,10 +246,3 @@ class Command:
 def unquoted(word: str) -> str:
     """A word without its quotes, as far as that can be told without running it."""
     return re.sub(r"""(?<!\\)["']""", "", word)
-
-
-def strings_within(command: Command) -> Iterator[str]:
-    """The quoted words of a command, without their quotes."""
-    for word in command.words:
-        if len(word) > 1 and word[0] in "\"'" and word[-1] == word[0]:
-            yield word[1:-1]

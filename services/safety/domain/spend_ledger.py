@@ -195,11 +195,6 @@ class Ledger:
         """A reservation, whatever became of it."""
         return self._reservations.get(name)
 
-    def current_accounts(self, now: datetime) -> list[AccountKey]:
-        """The accounts whose window holds now."""
-        at = self.moment(now)
-        return [account for account in self._book.balances if not is_past(account, at)]
-
     def full(self, accounts: Iterable[AccountKey], micros: int, caps: Caps, now: datetime) -> CapReached | None:
         """Of the accounts on which `micros` do not fit, the one that stays so longest; None when there is room."""
         at = self.moment(now)
