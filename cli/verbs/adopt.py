@@ -14,7 +14,7 @@ from cli.adopting.restarters import Machine
 from cli.adopting.showing import left_lines, say_survey, survey_document
 from cli.adopting.survey import Survey, change_of, survey
 from cli.options import json_option
-from cli.printing import counted, emit
+from cli.printing import counted, emit, printable
 from cli.projects_file import ProjectsFile
 from cli.session import Connected, Session
 from clients.coordinator_values import Effects
@@ -96,7 +96,7 @@ def _say_applied(workspace: Workspace, seen: Survey, applied: str, line: str) ->
             click.echo(f"  Services among them start at once, while everything runs: {', '.join(services)}.")
         click.echo(f"  undo: quantum adopt --undo {applied}")
     elif seen.adopted:
-        click.echo(f"Nothing was written. To adopt them: {line}")
+        click.echo(f"Nothing was written. To adopt them: {printable(line)}")
         if any(one.values.get("kind") == "service" for one in seen.adopted):
             click.echo("  What is a service then starts at once: first end what else runs it.")
 
@@ -185,9 +185,9 @@ def _say_tasks(document: dict[str, Any], left: legacy.Left) -> None:
         if submitted
         else f"{counted(document['to_submit'], 'task')} to submit"
     )
-    click.echo(f"{document['entries']} entries in {document['file']}: {what}, "
+    click.echo(f"{document['entries']} entries in {printable(document['file'])}: {what}, "
                f"{document['submitted_earlier']} submitted earlier, {sum(left.counts.values())} left out.")  # fmt: skip
     if document["damage"]:
-        click.echo(f"  ✗ {document['damage']}")
+        click.echo(f"  ✗ {printable(document['damage'])}")
     for line in left_lines(left.counts.most_common(), left.examples):
         click.echo(f"  {line}")
