@@ -127,9 +127,10 @@ def _hand_over(workspace: Workspace, secrets: SecretStore, sealed: Path, before:
     coming = open_entries(sealed, bytes.fromhex(key))
     present = secrets.get(DATABASE_KEY, root)
     if present is not None and not (before / KEYCHAIN).exists():
-        seal_entries(before / KEYCHAIN, bytes.fromhex(present), collect(workspace, secrets))
+        # The key first: what is sealed with it is taken for done by whoever comes after a crash.
         if present != key:
             secrets.set(DATABASE_KEY, f"{root}#{before.name}", present)
+        seal_entries(before / KEYCHAIN, bytes.fromhex(present), collect(workspace, secrets, before / "secrets"))
     wanted = {(service, root + behind): secret for service, behind, secret in coming}
     for service, behind, _ in collect(workspace, secrets, before / "secrets"):
         if (service, root + behind) not in wanted:

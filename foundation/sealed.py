@@ -108,7 +108,7 @@ class SealedReader:
             self.key_id = str(found["key_id"])
             self._salt = b64decode(found["salt"], validate=True)
             self._chunk_bytes = int(found["chunk_bytes"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise _damaged() from None
         if not 0 < self._chunk_bytes <= CHUNK_BYTES_MAX:
             raise _damaged()

@@ -18,6 +18,8 @@ from foundation.files import sync, sync_directory
 from foundation.sealed import CHUNK_BYTES, SealedReader, SealedWriter
 
 VERSION = 1
+NEWER = "backup_newer"
+"""Code of the error for a backup of a later version of ours, of which this one can say nothing."""
 _LENGTH = struct.Struct(">I")
 _MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 _NAME = re.compile(r"[^/\x00]+(/[^/\x00]+)*\Z")
@@ -63,15 +65,18 @@ def header_of(path: Path) -> Header:
         return _header(SealedReader(file))
 
 
-def unpack(path: Path, key: bytes, folder: Path) -> Counts:
+def unpack(path: Path, key: bytes, folder: Path, backup_id: str) -> Counts:
     """Put everything of a backup into `folder`, which must be empty, durably; returns the rows that it had.
 
-    Raises Denied, `wrong_key`, for another key, Invalid for whatever is not byte for byte as it was written.
+    Raises Denied, `wrong_key`, for another key, Invalid for whatever is not byte for byte as it was written, and, as
+    `backup_renamed`, for another backup than `backup_id`: an older one must not pass for the latest.
     """
     with path.open("rb") as file:
         reader = SealedReader(file)
-        _header(reader)
+        found = _header(reader).id
         reader.unlock(key)
+        if found != backup_id:
+            raise Invalid("backup_renamed", f"It is {found} under another name, {backup_id}.")
         manifest = _manifest(reader)
         for part in manifest["parts"]:
             _write_part(reader, folder, part)
@@ -90,13 +95,13 @@ def _header(reader: SealedReader) -> Header:
             raise Invalid("not_a_backup", f"This is a sealed file of another kind: {about['kind']}.")
         if int(about["version"]) > VERSION:
             raise Invalid(
-                "backup_newer",
+                NEWER,
                 f"This backup is of form {about['version']}, and this version reads up to {VERSION}.",
                 remedy="Restore it with the version that made it, or a later one.",
             )
         made_at = datetime.fromisoformat(about["made_at"])
         return Header(id=str(about["id"]), made_at=made_at, key_id=reader.key_id)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise Invalid("seal_broken", "It is damaged: its header does not say what it is.") from None
 
 

@@ -43,9 +43,14 @@ class PlaceSettings:
 
 
 def folder_of(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of a workspace's backups: the setting `backup_folder`, from its root, else `.quantum/backups`."""
+    """The folder of a workspace's backups: `.quantum/backups`, or its own one in what `backup_folder` says.
+
+    That is from the workspace's root, and may be shared: each would else prune the others' as older ones of its own.
+    """
     chosen = load(PlaceSettings, environ=environ, workspace=workspace).backup_folder
-    return (workspace.root / Path(chosen).expanduser()).resolve() if chosen else workspace.state / "backups"
+    if not chosen:
+        return workspace.state / "backups"
+    return (workspace.root / Path(chosen).expanduser()).resolve() / f"{workspace.root.name}-{workspace.key12}"
 
 
 def entries(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Sequence[BackupEntry]:
@@ -67,7 +72,7 @@ def note_verdict(path: Path, *, fault: str, now: datetime) -> None:
 
 def remove(entry: BackupEntry) -> None:
     """Remove a backup, and then what was found of it; durable on return."""
-    entry.path.unlink()
+    entry.path.unlink(missing_ok=True)
     _verdict_of(entry.path).unlink(missing_ok=True)
     sync_directory(entry.path.parent)
 
@@ -81,7 +86,10 @@ def _entry(path: Path) -> BackupEntry | None:
     made_at = made_at_of(backup_id)
     if made_at is None:
         return None  # somebody's own file
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None  # pruned just now
     checked_at, fault = _verdict(path, size)
     return BackupEntry(
         id=backup_id,
@@ -99,6 +107,8 @@ def _verdict(path: Path, size: int) -> tuple[datetime | None, str]:
         verdict = json.loads(_verdict_of(path).read_bytes())
         checked_at, fault = datetime.fromisoformat(verdict["checked_at"]), str(verdict["fault"])
         same = int(verdict["bytes"]) == size
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None, NOT_CHECKED
+    if checked_at.tzinfo is None:
+        return None, NOT_CHECKED  # not written by us
     return checked_at, fault if same else f"Its size has changed since it was checked ({verdict['bytes']} bytes then)."

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.backups.archive import Counts, unpack
+from cli.backups.archive import NEWER, Counts, unpack
 from cli.backups.children import SERVICES, ask_all, database_in
 from cli.settling import open_entries
-from foundation.errors import Invalid, QuantumError
+from foundation.errors import Invalid
 from foundation.secrets import AUDIT_KEY
 from foundation.workspace import Workspace
 
@@ -52,17 +52,17 @@ def look_over(
     )
 
 
-def check(path: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str]) -> Findings:
+def check(path: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str], backup_id: str) -> Findings:
     """Restore the backup at `path` into a scratch folder and look it over there; nothing else is touched.
 
-    Raises Denied, `wrong_key`, where nothing can be said for want of its key.
+    Raises what says nothing of the backup itself, like Denied, `wrong_key`, or Internal for want of room.
     """
-    with scratch(workspace, f".checking-{path.stem}") as folder:
+    with scratch(workspace, f".checking-{backup_id}") as folder:
         try:
-            counts = unpack(path, key, folder)
+            counts = unpack(path, key, folder, backup_id)
             return look_over(folder, key, counts, workspace, environ)
-        except QuantumError as error:
-            if error.code == "wrong_key":
+        except Invalid as error:
+            if error.code == NEWER:
                 raise
             return Findings(faults=(error.message,))
 

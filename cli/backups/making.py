@@ -15,7 +15,7 @@ from cli.backups.children import SERVICES, ask_all, ask_offline, database_in
 from cli.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock
-from foundation.errors import Conflict, Exhausted, NotFound, QuantumError
+from foundation.errors import Conflict, Exhausted, Internal, NotFound, QuantumError
 from foundation.quantities import format_size
 from foundation.secrets import DATABASE_KEY, SecretStore, next_key_account, user_account
 from foundation.workspace import Workspace, WorkspaceLock
@@ -27,6 +27,7 @@ Tell = Callable[[str, str], None]
 _BESIDE = ("tls", "hooks", "repositories.toml", "secrets", "STOP")
 """What of `.quantum` belongs to a workspace beside its databases."""
 GOES_ON = "backup_goes_on"
+_TRIES = 5
 _COPIES = 3
 """Of both databases at once, at most: as they were taken, sealed, and unpacked again to be checked."""
 
@@ -50,8 +51,8 @@ def make(
 ) -> Made:
     """Make a backup and check it. The entry is good, or says why it is not; `tell` is told, whatever becomes of it.
 
-    Raises Conflict while another one is being made, NotFound without the databases' key, Exhausted without room, and
-    what `take` raises; then there is no backup.
+    Raises Conflict while another one is being made, NotFound without the databases' key, Exhausted without room,
+    Internal for what the system refuses, and what `take` raises; then there is no backup.
     """
     backup_id = new_backup_id(clock.now())
     try:
@@ -60,6 +61,11 @@ def make(
         if error.code != GOES_ON:
             tell(backup_id, f"It could not be made: {error.message}")
         raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        fault = Internal("backup_failed", f"The system refused something: {what}.", remedy="quantum doctor")
+        tell(backup_id, f"It could not be made: {fault.message}")
+        raise fault from error
     tell(backup_id, " ".join(findings.faults))
     return Made(entry=next(one for one in entries(workspace, environ) if one.id == backup_id), findings=findings)
 
@@ -78,15 +84,14 @@ def _make(
         now = clock.now()
         target = _folder(workspace, environ) / f"{backup_id}{SUFFIX}"
         making = workspace.making(backup_id)
-        making.mkdir(mode=0o700, parents=True)
         try:
-            take(backup_id)
-            _put_beside(workspace, secrets, making, key)
+            _copy(workspace, secrets, take, backup_id, key)
+            _put_beside(workspace, making)
             counts = _count(making, key, workspace, environ)
             pack(making, target, key, backup_id=backup_id, made_at=now, counts=counts)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-        findings = check(target, key, workspace, environ)
+        findings = check(target, key, workspace, environ, backup_id)
         note_verdict(target, fault=" ".join(findings.faults), now=clock.now())
     return findings
 
@@ -96,7 +101,7 @@ def verify(
 ) -> Findings:
     """Check a backup anew, and write down what was found. Raises Denied, `wrong_key`, and leaves it as it was."""
     with _alone(workspace):
-        findings = check(entry.path, database_key(workspace, secrets), workspace, environ)
+        findings = check(entry.path, database_key(workspace, secrets), workspace, environ, entry.id)
         note_verdict(entry.path, fault=" ".join(findings.faults), now=clock.now())
     return findings
 
@@ -169,7 +174,28 @@ def _require_room(workspace: Workspace, folder: Path) -> None:
             )
 
 
-def _put_beside(workspace: Workspace, secrets: SecretStore, making: Path, key: bytes) -> None:
+def _copy(workspace: Workspace, secrets: SecretStore, take: Take, backup_id: str, key: bytes) -> None:
+    """Have both databases copied, and seal the secrets that stood from before the copies until after them.
+
+    A token that is replaced meanwhile would be one that safety's copy does not know: who puts that back is shut out.
+    """
+    making = workspace.making(backup_id)
+    for _ in range(_TRIES):
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700, parents=True)
+        before = collect(workspace, secrets)
+        take(backup_id)
+        if collect(workspace, secrets) == before:
+            seal_entries(making / ENTRIES, key, before)
+            return
+    raise Conflict(
+        "secrets_changing",
+        f"Secrets were changed during each of {_TRIES} copies.",
+        remedy="Try again when nobody changes them.",
+    )
+
+
+def _put_beside(workspace: Workspace, making: Path) -> None:
     for name in _BESIDE:
         path = workspace.state / name
         if path.is_dir():
@@ -181,7 +207,6 @@ def _put_beside(workspace: Workspace, secrets: SecretStore, making: Path, key: b
     for path in sorted(config.iterdir()):
         if path.is_file():
             shutil.copyfile(path, making / "config" / path.name)
-    seal_entries(making / ENTRIES, key, collect(workspace, secrets))
 
 
 def _count(making: Path, key: bytes, workspace: Workspace, environ: Mapping[str, str]) -> Counts:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cli.backups.archive import Counts, header_of, unpack
 from cli.backups.catalogue import entries
-from cli.backups.checking import ENTRIES, audit_key_in, look_over
+from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_over, scratch
 from cli.backups.children import SERVICES, ask_all, database_in
 from cli.first_start import DONE
 from cli.settling import (
@@ -85,10 +85,8 @@ def find(workspace: Workspace, wanted: str, cwd: Path, environ: Mapping[str, str
 
     Raises NotFound with the nearest name, Invalid for a beginning that several have or a file that is no backup.
     """
-    if wanted.startswith(BEFORE) and (workspace.state / wanted).is_dir():
-        path = workspace.state / wanted
-        made_at = datetime.strptime(wanted.removeprefix(BEFORE), _TIME_FORM).replace(tzinfo=UTC)
-        return Source(id=wanted, path=path, made_at=made_at)
+    if (aside := _set_aside(workspace, wanted)) is not None:
+        return aside
     known = entries(workspace, environ)
     if wanted == "latest":
         good = [entry for entry in known if entry.good]
@@ -107,6 +105,17 @@ def find(workspace: Workspace, wanted: str, cwd: Path, environ: Mapping[str, str
     near = did_you_mean(wanted, [entry.id for entry in known])
     meant = f" Did you mean {near}?" if near else ""
     raise NotFound("no_such_backup", f"There is no backup “{wanted}”.{meant}", remedy="quantum backup list")
+
+
+def _set_aside(workspace: Workspace, wanted: str) -> Source | None:
+    path = workspace.state / wanted
+    if not wanted.startswith(BEFORE) or not path.is_dir():
+        return None
+    try:
+        made_at = datetime.strptime(wanted.removeprefix(BEFORE), _TIME_FORM).replace(tzinfo=UTC)
+    except ValueError:
+        return None  # somebody's own folder
+    return Source(id=wanted, path=path, made_at=made_at)
 
 
 def key_for(source: Source, workspace: Workspace, secrets: SecretStore, typed: str | None) -> bytes:
@@ -184,6 +193,14 @@ def restore(
     )
 
 
+def rehearse(workspace: Workspace, environ: Mapping[str, str], source: Source, key: bytes) -> Findings:
+    """Whether `source` would be put back, found out in a scratch folder. Raises what says nothing of it itself."""
+    if not source.is_folder:
+        return check(source.path, key, workspace, environ, source.id)
+    with scratch(workspace, f".checking-{source.id}") as folder:
+        return look_over(folder, key, _copy_kept(source.path, folder), workspace, environ)
+
+
 def _stage(
     workspace: Workspace,
     environ: Mapping[str, str],
@@ -195,7 +212,7 @@ def _stage(
     """Put everything together in `staging`, durably; what the services said."""
     new = staging / NEW
     new.mkdir(mode=0o700, parents=True)
-    counts = _copy_kept(source.path, new) if source.is_folder else unpack(source.path, key, new)
+    counts = _copy_kept(source.path, new) if source.is_folder else unpack(source.path, key, new, source.id)
     found = look_over(new, key, counts, workspace, environ)
     if found.faults:
         raise Invalid("backup_not_whole", f"{source.id} is not restored: {' '.join(found.faults)}")

@@ -30,8 +30,7 @@ def command(session: Session, wanted: str, recovery_key: bool, dry_run: bool, as
 
     Queue, breakers, budgets, spend, mode, tokens and audit log become what they were. The state before is kept.
     """
-    from cli.backups.checking import check
-    from cli.backups.restoring import find, key_for, restore
+    from cli.backups.restoring import find, key_for, rehearse, restore
     from cli.runners.folder import refuse_joined
     from cli.running import require_nothing_runs
 
@@ -42,7 +41,7 @@ def command(session: Session, wanted: str, recovery_key: bool, dry_run: bool, as
         require_nothing_runs(workspace)
     key = key_for(source, workspace, session.secrets, ask_for_key() if recovery_key else None)
     if dry_run:
-        found = check(source.path, key, workspace, session.environ)
+        found = rehearse(workspace, session.environ, source, key)
         _say_dry(source.id, found.faults, as_json)
         return
     done = restore(workspace, session.secrets, session.environ, source, key, clock=session.clock)

@@ -118,6 +118,8 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 OF_ATTEMPTS = {"spend", "attempt"}
 """Scopes of an attempt's own credential, which no token has."""
+OF_ONE_AGENT = {"BackupService/TakeSnapshotForAttempt", "BackupService/ConcludeBackupForAttempt"}
+"""What a built-in agent's attempt alone may ask; the one that is shown here is of a user's agent."""
 NOBODY, DENIED, IN = "UNAUTHENTICATED", "PERMISSION_DENIED", "in"
 OWN_ANSWERS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED", "ALREADY_EXISTS"}
 """What a method itself answers to an empty request."""
@@ -209,6 +211,8 @@ def shown(at: Doors, path: str, kind: str) -> dict[str, tuple[str | None, str]]:
     if kind == "attempt":
         # Safety knows attempts, and they may spend; elsewhere, but for one method, it is a text that nobody knows.
         answer = IN if scope in OF_ATTEMPTS else DENIED if path.startswith("/quantum.safety.") else NOBODY
+        if path.rpartition(".")[2] in OF_ONE_AGENT:
+            answer = DENIED
         return {"attempt": (keyring.attempt, answer)}
     return {} if scope in OF_ATTEMPTS else {"right": (keyring.with_scopes(right(scope)), IN)}
 

@@ -59,7 +59,7 @@ def adopt(workspace: Workspace, folder: Path) -> str:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_scripts_come_and_go_byte_for_byte(inside: bool, tmp_path: Path) -> None:
-    come_and_go(inside, 50 if inside else 20, 3, tmp_path)
+    come_and_go(inside, 24 if inside else 10, 3, tmp_path)
 
 
 @pytest.mark.long

@@ -105,3 +105,11 @@ async def test_only_a_running_attempt_of_the_built_in_agent_may_ask(fleet: Fleet
     fleet.catalogue.specs["backup"] = AgentSpec(name="backup", script="/ws/agents/backup.py")
     with pytest.raises(Denied):
         await backups.require_own((now.id, now.fence))
+
+
+async def test_one_made_while_the_clock_was_ahead_does_not_keep_the_next_from_being_missed(fleet: Fleet) -> None:
+    backups, _ = made(fleet)
+    await backups.conclude(f"{fleet.clock.now() + timedelta(days=900):%Y%m%dT%H%M%S}Z-7k2m", "")
+    fleet.clock.advance(timedelta(hours=31))
+    await backups.step()
+    assert (await Told(fleet)())["backup_overdue"] == "warning"

@@ -38,7 +38,9 @@ class Backups:
 
     async def conclude(self, backup_id: str, fault: str) -> None:
         """Note that a backup is good, or have people told of its fault."""
-        made_at = made_at_of(require_backup_id(backup_id)) or self._clock.now()
+        now = self._clock.now()
+        # One of a clock that was ahead would keep everybody from being told for as long as it was ahead.
+        made_at = min(made_at_of(require_backup_id(backup_id)) or now, now)
         await self._store.write(lambda tx: _conclude(tx, backup_id, fault, made_at))
 
     async def require_own(self, attempt: tuple[str, int]) -> None:
