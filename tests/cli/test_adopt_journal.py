@@ -180,7 +180,7 @@ def test_what_the_disk_refuses_in_the_middle_is_taken_back_at_once(
         replace(source, target)
         done.append(target)
 
-    monkeypatch.setattr(writing.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         writing.apply(workspace, changes, now=SystemClock().now())
     assert len([path for path in done if path.suffix == ".sh"]) == 4, "two were written, and both taken back"

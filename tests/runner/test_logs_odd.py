@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation import log_keeping
 from foundation.clock import SystemClock
 from foundation.log import get_logger
-from foundation.log_files import LogFile, files_of, older_of, open_log
+from foundation.log_files import LogFile, files_of, older_of, open_log, rename_now
 from foundation.log_keeping import LogKeeper
 from services.agent_runner.adapters.agent_logs import LogFiles
 
@@ -77,14 +76,14 @@ def test_the_lock_that_went_with_the_folder_is_not_held_any_more(tmp_path: Path)
 async def test_one_log_of_another_user_keeps_no_other_from_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = log_keeping.rename_now
+    rename = rename_now
 
     def refused(path: str) -> bool:
         if path.endswith("system.log"):
             raise PermissionError(errno.EACCES, "Permission denied")
         return rename(path)
 
-    monkeypatch.setattr(log_keeping, "rename_now", refused)
+    monkeypatch.setattr("foundation.log_keeping.rename_now", refused)
     (tmp_path / "system.log").write_bytes(b"x" * 600_000)
     keeper = LogKeeper(tmp_path, LOG, bytes_max=1 << 20, files_max=50)
     logs = LogFiles(tmp_path, SystemClock(), asyncio.get_running_loop(), bytes_max=50_000, files_max=50, keeper=keeper)
