@@ -19,13 +19,12 @@ from pathlib import Path
 import kit.packages  # noqa: F401  what follows lies there
 from kit.attempt import give_up, given, publish, say
 
-from cli.backups import catalogue
-from cli.backups.making import Made, make
-from cli.backups.retention import RetentionSettings, prunings
+from cli.backups.making import Made, make, prune
+from cli.backups.retention import RetentionSettings
 from clients.backups import COPY_DEADLINE
 from clients.coordinator import CoordinatorClient
 from foundation.clock import SystemClock
-from foundation.errors import QuantumError
+from foundation.errors import Conflict, QuantumError
 from foundation.loop import BackgroundLoop
 from foundation.quantities import format_size
 from foundation.secrets import open_secret_store
@@ -88,9 +87,12 @@ def _make(workspace: Workspace, credential: str) -> Made:
 
 def _prune(workspace: Workspace) -> list[str]:
     rules = load(RetentionSettings, workspace=workspace)
-    going = prunings(catalogue.entries(workspace), rules)
+    try:
+        going = prune(workspace, os.environ, rules)
+    except Conflict as error:
+        say(f"Nothing was removed: {error} The next one does it.")
+        return []
     for one in going:
-        catalogue.remove(one.entry)
         say(f"Removed {one.entry.id}: {one.why}")
     return [one.entry.id for one in going]
 

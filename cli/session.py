@@ -47,6 +47,8 @@ class Session:
     environ: Mapping[str, str]
     cwd: Path
     clock: Clock = field(default_factory=SystemClock)
+    in_emergency: bool = False
+    """What ends things must not depend on what ends well: a restore that cannot be brought to its end is left so."""
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -55,7 +57,11 @@ class Session:
         if found.restore_journal.exists():
             from cli.settling import settle
 
-            settle(found, self.environ)
+            try:
+                settle(found, self.environ)
+            except (QuantumError, OSError):
+                if not self.in_emergency:
+                    raise
         return found
 
     @cached_property

@@ -174,7 +174,9 @@ KNOWN: Mapping[str, Setting] = MappingProxyType(
         "token_offline_seconds": _number(900, 0, _DAY, "how long a token stays good while safety is out of reach"),
         "revocation_beat_seconds": _number(0.25, 0.01, 60, "pause between the beats of the revocation stream"),
         # Backups.
-        "backup_folder": _text("", "where backups lie, each workspace's in a folder of its own; from its root; empty: .quantum/backups"),
+        "backup_folder": _text(
+            "", "where backups lie, each workspace's in a folder of its own; from its root; empty: .quantum/backups"
+        ),
         "backup_daily": _integer(7, 0, 3_660, "days of which the last good backup is kept"),
         "backup_weekly": _integer(4, 0, 520, "weeks of which the last good backup is kept"),
         "backup_monthly": _integer(6, 0, 120, "months of which the last good backup is kept"),

@@ -149,6 +149,8 @@ class Known:
     again: Collection[str]
     """Agents that may run again when nobody saw how they ended."""
     projects: Collection[str]
+    services: Collection[str] = ()
+    """Names and aliases of what is kept running, and takes no tasks."""
 
 
 def plan(queue: Queue, known: Known) -> tuple[list[LegacyTask], Left]:
@@ -186,6 +188,9 @@ def _task(entry: Mapping[str, object], task_id: str, known: Known, left: Left, e
         left.add("for no agent", task_id)
         return None
     agent = next((known.agents[name] for name in _spellings(named) if name in known.agents), "")
+    if not agent and any(name in known.services for name in _spellings(named)):
+        left.add(f"for a service, which runs by itself ({named[:40]})", task_id)
+        return None
     if not agent:
         left.add(f"for an agent that does not exist ({named[:40]})", task_id)
         return None

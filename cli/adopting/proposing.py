@@ -199,7 +199,8 @@ def _sentence(one: Observation, defects: Sequence[Defect], restarters: Sequence[
         parts += [f"A task, because {one.why} as far as can be seen", again]
     else:
         parts.append("A task, unless somebody who knows it says otherwise")
-    parts += [said.rstrip(".") for said in one.unknown]
+    if not why_not:  # what is left alone has said why
+        parts += [said.rstrip(".") for said in one.unknown]
     if defects:
         parts.append("1 thing is wrong with it" if len(defects) == 1 else f"{len(defects)} things are wrong with it")
     if restarters:

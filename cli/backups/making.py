@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.backups.archive import Counts, pack
-from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, note_verdict
+from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, note_verdict, remove
 from cli.backups.checking import ENTRIES, Findings, check
-from cli.backups.children import SERVICES, ask_all, ask_offline, database_in
+from cli.backups.retention import Pruning, RetentionSettings, prunings
+from cli.offline import SERVICES, ask_all, ask_offline, database_in
 from cli.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock
@@ -132,6 +133,19 @@ def database_key(workspace: Workspace, secrets: SecretStore) -> bytes:
             remedy="Put the recovery key back: quantum init --recovery-key.",
         )
     return bytes.fromhex(key)
+
+
+def prune(
+    workspace: Workspace, environ: Mapping[str, str], rules: RetentionSettings, *, dry_run: bool = False
+) -> Sequence[Pruning]:
+    """Remove what no rule keeps; what was, or with `dry_run` would be. Raises Conflict while one is made or checked."""
+    if dry_run:
+        return prunings(entries(workspace, environ), rules)
+    with _alone(workspace):
+        going = prunings(entries(workspace, environ), rules)
+        for one in going:
+            remove(one.entry)
+    return going
 
 
 @contextmanager

@@ -100,14 +100,13 @@ def verify(session: Session, wanted: str | None, as_json: bool) -> None:
 @click.pass_obj
 def prune(session: Session, dry_run: bool, as_json: bool) -> None:
     """Remove backups that no rule keeps (backup_daily, …_weekly, …_monthly, …_bytes_max); never the last good one."""
-    from cli.backups.retention import RetentionSettings, prunings
+    from cli.backups.making import prune as remove
+    from cli.backups.retention import RetentionSettings
     from foundation.settings import load
 
     rules = load(RetentionSettings, environ=session.environ, workspace=session.workspace)
-    going = prunings(catalogue.entries(session.workspace, session.environ), rules)
+    going = remove(session.workspace, session.environ, rules, dry_run=dry_run)
     for one in going:
-        if not dry_run:
-            catalogue.remove(one.entry)
         if not as_json:
             click.echo(f"{one.entry.id}  {one.why}")
     size = sum(one.entry.bytes for one in going)
@@ -146,6 +145,8 @@ def _copying(session: Session) -> Iterator[tuple[Take, Tell]]:
 
 def _chosen(session: Session, wanted: str | None) -> list[BackupEntry]:
     found = catalogue.entries(session.workspace, session.environ)
+    if not found:
+        raise NotFound("no_backup", "There is no backup to look at.", remedy="quantum backup create")
     if wanted == "latest":
         return list(found[:1])
     chosen = [entry for entry in found if not wanted or entry.id.startswith(wanted)]

@@ -27,6 +27,7 @@ def command(session: Session, reason: str, dry_run: bool, as_json: bool) -> int:
     Agents get a second, services two. Works with any part away, and may be repeated: what was cut short is done again.
     Exit code 70 when something could not be done, which is named.
     """
+    session.in_emergency = True
     if dry_run:
         ended = len({one.pid for one in (*targets(session.workspace).values(), *of_agents(session.workspace.root))})
         if as_json:

@@ -90,7 +90,7 @@ def list_(session: Session, as_json: bool) -> None:
     )
 
 
-@command.command(hidden=True, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@command.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("name")
 @click.argument("typed", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context

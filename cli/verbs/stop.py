@@ -25,6 +25,7 @@ def command(session: Session, everything: bool, reason: str, dry_run: bool, as_j
         raise click.UsageError(
             "Say --all: this ends everything that runs. For less: quantum cancel, quantum queue pause, quantum down."
         )
+    session.in_emergency = True
     if dry_run:
         running = of_agents(session.workspace.root)
         if as_json:

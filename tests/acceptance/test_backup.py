@@ -18,7 +18,7 @@ from time import perf_counter
 
 import pytest
 
-from cli.backups.children import SERVICES, ask_all, database_in
+from cli.offline import SERVICES, ask_all, database_in
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, USER_TOKEN, open_secret_store, user_account

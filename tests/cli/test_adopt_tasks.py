@@ -226,7 +226,7 @@ def test_the_verb_says_it_all_and_submits_only_when_told_to(
     dry = quantum("adopt", "--tasks", str(queue), "--json").document
     assert (dry["dry_run"], dry["tasks"]["to_submit"], coordinator.submitted) == (True, 2, [])
     assert dry["tasks"]["left_out"] == [
-        {"reason": "for an agent that does not exist (watch)", "count": 1, "examples": ["b"]}
+        {"reason": "for a service, which runs by itself (watch)", "count": 1, "examples": ["b"]}
     ]
     said = quantum("adopt", "--tasks", str(queue), "--apply")
     assert (said.code, len(coordinator.submitted)) == (0, 2)

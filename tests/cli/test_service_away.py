@@ -1,4 +1,4 @@
-"""`quantum service` for a user whose systemd is not there, as after `su` or in a container: nothing is left half-done."""
+"""`quantum service` for a user whose systemd is not there, as after `su` or in a container: nothing is half-done."""
 
 from __future__ import annotations
 

@@ -100,6 +100,7 @@ async def test_after_a_compromise_no_token_no_credential_and_neither_key_is_good
         assert verdict.fault is None and verdict.records >= 4
         assert all(token.revoked_at is not None for token in state.tokens.values())
         assert state.spend.live_attempts == set()
+        assert state.spend.secret not in (b"", KEY), "whoever has copied it could work out what is handed out next"
     with opened(tmp_path, NEW_KEY) as database:
         state = await loaded(database, tmp_path, AUDIT_KEY)
         assert (await Audit(state, SqliteStore(database)).verify()).fault is not None, "the old key seals nothing"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from foundation.ids import random_bytes
 from services.safety.app.draft import Draft
 from services.safety.app.ladder import tighten_in
 from services.safety.app.state import SafetyState
 from services.safety.domain.audit import Actor
 from services.safety.domain.mode import Mode
+from services.safety.domain.spend_credential import SECRET_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ async def put_back(state: SafetyState, asked: PuttingBack) -> tuple[Mode, Mode]:
         for token in revoked:
             draft.tokens[token.id] = replace(token, revoked_at=draft.now)
         draft.revocation += len(revoked)
+        if asked.renewing:
+            draft.ledger.renew_secret(random_bytes(SECRET_BYTES))
         draft.audit(
             act="restore_renewed" if asked.renewing else "restore",
             target=f"backup {asked.backup_id}",

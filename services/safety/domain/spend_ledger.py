@@ -78,7 +78,7 @@ class Ledger:
     def changed(self) -> bool:
         """Whether anything was changed; all of it must be durable before anybody is told."""
         tables = (self._caps, self._balances, self._grants, self._reservations, self._families)
-        return any(table.changed for table in tables)
+        return self._secret is not None or any(table.changed for table in tables)
 
     def changes(self) -> SpendChanges:
         """For the store, and for the book once they are durable."""
@@ -166,6 +166,10 @@ class Ledger:
         grant = self._grants.get(attempt)
         if grant is not None and grant.ended_at is None:
             self._grants.put(attempt, replace(grant, ended_at=self._moment(now), block=None))
+
+    def renew_secret(self, secret: bytes) -> None:
+        """Make the credentials of attempts to come from another secret, for one that may be known. None may live."""
+        self._secret = secret
 
     def unblock(self, attempt: AttemptKey) -> None:
         """There is room again for what an attempt was refused."""
