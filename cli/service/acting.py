@@ -102,7 +102,8 @@ def start_units(
     if running is None or not running.units:
         require_nothing_runs(workspace)
         settings = require_settings(workspace)
-        require_free_port(settings.gateway_host, settings.gateway_port)
+        chosen_by = '"gateway_port": {} in config/agent_config.json'
+        require_free_port(settings.gateway_host, settings.gateway_port, chosen_by=chosen_by)
         renew_identities(workspace, open_secret_store(workspace, environ), {}, now=clock.now())
     manager.start()
     _wait_healthy(workspace, manager, clock, within)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -69,13 +69,20 @@ def test_a_restart_that_could_not_start_again_stops_nothing(scene: Scene) -> Non
     assert scene.shown("MainPID") == before
 
 
+def test_a_taken_port_names_the_setting_that_units_obey(scene: Scene) -> None:
+    port = json.loads(scene.place.workspace.config_file.read_bytes())["gateway_port"]
+    scene.place.quantum("service", "install", "--no-start")
+    with socket.create_server(("127.0.0.1", port)):
+        refused = scene.place.quantum("service", "start", code=73).err
+    assert f'"gateway_port": {port % 65_535 + 1} in config/agent_config.json' in refused and "quantum up" not in refused
+
+
 def test_a_python_that_has_gone_is_named_and_installing_again_mends_it(scene: Scene) -> None:
     scene.place.quantum("service", "install")
     units = Path(scene.manager.environ["HOME"], ".config", "systemd", "user")
-    [unit] = units.glob(f"{scene.unit(GATEWAY)}")
+    unit = units / scene.unit(GATEWAY)
     text = unit.read_text()
     unit.write_text(text.replace('ExecStart="', 'ExecStart="/gone'))
-    assert shutil.which("/gone") is None
     refused = scene.place.quantum("service", "restart", code=69)
     assert "quantum service install" in refused.err and "Created symlink" not in refused.err
     scene.place.quantum("service", "install")
