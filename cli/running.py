@@ -205,8 +205,11 @@ def require_nothing_runs(workspace: Workspace) -> None:
         )
 
 
-def require_free_port(host: str, port: int) -> int:
-    """The port to listen on, a free one for 0. Raises Conflict naming who has it, Denied when it needs more rights."""
+def require_free_port(host: str, port: int, *, chosen_by: str = "QUANTUM_GATEWAY_PORT={} quantum up") -> int:
+    """The port to listen on, a free one for 0; `chosen_by` is how a person would choose another.
+
+    Raises Conflict naming who has it, Denied when it needs more rights.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -216,7 +219,7 @@ def require_free_port(host: str, port: int) -> int:
             raise Denied(
                 "port_needs_rights",
                 f"Port {port} may be taken by an administrator only.",
-                remedy="Choose one from 1024 up: QUANTUM_GATEWAY_PORT=5005 quantum up.",
+                remedy=f"Choose one from 1024 up: {chosen_by.format(5005)}.",
             ) from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -229,7 +232,7 @@ def require_free_port(host: str, port: int) -> int:
             raise Conflict(
                 "port_in_use",
                 f"Port {port} is in use by {owner}.",
-                remedy=f"End it, or choose another port: QUANTUM_GATEWAY_PORT={port % 65_535 + 1} quantum up.",
+                remedy=f"End it, or choose another port: {chosen_by.format(port % 65_535 + 1)}.",
             ) from None
         chosen: int = probe.getsockname()[1]
         return chosen
