@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from cli.backups.catalogue import SUFFIX, entries, folder_of, note_verdict, remo
 from cli.backups.checking import ENTRIES
 from cli.backups.making import make, verify
 from cli.backups.restoring import find, restore
+from cli.running import require_nothing_runs
 from cli.session import Session
 from cli.settling import (
     CONFIG,
@@ -35,7 +37,7 @@ from cli.settling import (
 )
 from foundation.backup_ids import new_backup_id
 from foundation.clock import SystemClock
-from foundation.errors import Internal, Invalid, NotFound, QuantumError, Unavailable
+from foundation.errors import Conflict, Internal, Invalid, NotFound, QuantumError, Unavailable
 from foundation.secrets import AGENT_SECRET, AUDIT_KEY, DATABASE_KEY, USER_TOKEN, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
@@ -342,3 +344,20 @@ def test_nothing_is_pruned_while_a_backup_is_made_or_checked(tmp_path: Path) -> 
     workspace.config_file.write_text(monthly_none)
     assert typed(workspace.root, "backup", "prune") == 0
     assert (older.exists(), newer.exists()) == (False, True)
+
+
+def test_services_that_outlived_their_folder_keep_a_restore_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever removes `.quantum` while everything runs ends nothing, and they would write into what is put back."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    workspace = workspace_in(tmp_path / "ws")
+    path = workspace.make_sockets() / "safety.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        shutil.rmtree(workspace.state)
+        with pytest.raises(Conflict, match="still runs"):
+            require_nothing_runs(workspace)
+    assert path.exists(), "what is left of one that has ended keeps nobody"
+    require_nothing_runs(workspace)
