@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.authority import make_authority
+from cli.offline import ask_offline
 from cli.runners.folder import refuse_joined
 from cli.settling import settle
 from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
 from foundation.files import atomic_write
 from foundation.ids import random_bytes
-from foundation.own_python import child_environment
 from foundation.secrets import (
     AUDIT_KEY,
     DATABASE_KEY,
@@ -47,7 +44,6 @@ SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {
     "gateway": ("service:gateway", "read", "rotate"),
 }
 KEY_BYTES = 32
-PROVISION_SECONDS = 60
 DONE = "initialised"
 """Name of the file in `.quantum/` that is made last: with it, nothing of the first start is missing."""
 
@@ -212,8 +208,8 @@ def _make_the_rest(workspace: Workspace, secrets: SecretStore, environ: Mapping[
     tokens.append(_token(secrets, USER_TOKEN, user_account(workspace), "user", USER_SCOPES))
     if secrets.get(AUDIT_KEY, user_account(workspace)) is None:
         secrets.set(AUDIT_KEY, user_account(workspace), random_bytes(KEY_BYTES).hex())
-    _provision("safety", workspace, {"tokens": tokens}, environ)
-    _provision("coordinator", workspace, {}, environ)
+    ask_offline("safety", "provision", workspace, environ, asked={"tokens": tokens})  # as digests
+    ask_offline("coordinator", "provision", workspace, environ)
     if make_authority(workspace, secrets, now=SystemClock().now()):
         made.append("an authority for certificates")
     atomic_write(workspace.state / DONE, b"", 0o600)
@@ -230,29 +226,3 @@ def _token(secrets: SecretStore, kind: str, account: str, name: str, scopes: tup
         secrets.set(kind, account, text)
     parsed = parse(text)
     return {"id": parsed.id, "digest": parsed.digest, "name": name, "scopes": list(scopes), "expires_at": None}
-
-
-def _provision(service: str, workspace: Workspace, document: Mapping[str, object], environ: Mapping[str, str]) -> None:
-    """Let the service that owns it make its database. Tokens travel as digests, on standard input."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", f"services.{service}", "provision", "--workspace", str(workspace.root)],
-            input=json.dumps(document),
-            capture_output=True,
-            text=True,
-            timeout=PROVISION_SECONDS,
-            check=False,
-            env=child_environment(environ),
-            cwd=workspace.root,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Internal("provision_timeout", f"The {service} service did not make its database in time.") from error
-    if done.returncode != 0:
-        raise _as_error(service, done.stderr.strip())
-
-
-def _as_error(service: str, said: str) -> QuantumError:
-    """A service says a sentence and what to do; whatever else it says ends with the line that matters."""
-    lines = said.splitlines() or ["it did not say why"]
-    message, remedy = (lines[-1], "") if "Traceback" in said else (lines[0], " ".join(lines[1:]))
-    return Internal("provision_failed", f"The {service} service could not make its database: {message}", remedy=remedy)

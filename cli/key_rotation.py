@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cli.first_start import KEY_BYTES
+from cli.offline import SERVICES, ask_offline
 from foundation.errors import Conflict, Internal, NotFound
 from foundation.ids import random_bytes
-from foundation.own_python import child_environment
 from foundation.secrets import DATABASE_KEY, SecretStore, next_key_account, user_account
 from foundation.workspace import Workspace, WorkspaceLock
-
-SERVICES = ("coordinator", "safety")
-"""Safety is the last: its audit log then says that the databases have a new key."""
-REKEY_SECONDS = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +43,7 @@ def rotate_key(
         if following is None:
             following = _make_next(secrets, present, coming)
         show(following)
-        for service in SERVICES:
+        for service in SERVICES:  # safety is the last: its audit log then says that the databases have a new key
             _encrypt(service, workspace, environ)
         _keep(secrets, present, following)
         secrets.delete(DATABASE_KEY, coming)
@@ -76,23 +70,14 @@ def _keep(secrets: SecretStore, account: str, key: str) -> None:
 
 def _encrypt(service: str, workspace: Workspace, environ: Mapping[str, str]) -> None:
     """Let the service that owns it encrypt its database; it takes both keys from the keychain itself."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"services.{service}", "rekey", "--workspace", str(workspace.root)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=REKEY_SECONDS,
-        check=False,
-        env=child_environment(environ),
-        cwd=workspace.root,
-    )
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["it did not say why"])[0]
+    try:
+        ask_offline(service, "rekey", workspace, environ)
+    except Internal as error:
         raise Conflict(
             "key_not_rotated",
-            f"The {service}'s database was not encrypted with the new key: {said}",
+            error.message,
             remedy="Both keys are kept, and everything starts as before; quantum rotate key goes on from here.",
-        )
+        ) from error
 
 
 def _remove_copies(workspace: Workspace) -> int:

@@ -30,6 +30,8 @@ FIRST_LOOK = timedelta(days=1)
 LOOKED_AT = 10_000
 """The newest failures, by the time of their submit, that are looked at."""
 NAMED = 3
+_NOTHING_STARTS = ("DRAIN", "FROZEN", "STOPPED")
+"""Modes that hold every agent; `recover` lets none of them go."""
 _FAILED = TaskFilter(states=frozenset({TaskState.FAILED, TaskState.DEAD}))
 
 
@@ -82,9 +84,9 @@ def morning(session: Session, looked: Looked) -> Morning:
             subject.look_who_serves(WITHIN)
         asked = [
             ("services", lambda: _services(subject)),
-            ("agents", lambda: _agents(_coordinator(subject))),
+            ("agents", lambda: _agents(_coordinator(subject), _mode(subject))),
             ("failures", lambda: _failures(_coordinator(subject), since, never=never)),
-            ("budgets", lambda: _budgets(_safety(subject))),
+            ("budgets", lambda: _budgets(_safety(subject), _mode(subject))),
             ("backups", lambda: _backups(subject)),
             ("disk", lambda: _disk(subject, root)),
         ]
@@ -140,9 +142,21 @@ def _services(subject: Subject) -> Line:
     return Line(name=name, sign=Sign.WELL, said=f"{count} serve, the mode is NORMAL")
 
 
-def _agents(connected: Connected) -> Line:
+def _mode(subject: Subject) -> str:
+    """The operating mode; empty while safety is away, which is said of `services`."""
+    try:
+        connected = _safety(subject)
+        return connected.call(connected.safety.get_mode(), WITHIN).mode
+    except QuantumError:
+        return ""
+
+
+def _agents(connected: Connected, mode: str) -> Line:
     every = connected.call(connected.coordinator.list_agents(), WITHIN)
     by = Counter(agent.state for agent in every)
+    if mode in _NOTHING_STARTS:
+        said = f"{len(every)}, {by[AgentState.RUNNING]} of them running; in mode {mode} none is started"
+        return Line(name="agents", sign=Sign.LOOK, said=said, what_next="quantum resume")
     held = [agent.name for agent in every if agent.state is AgentState.HELD]
     invalid = [agent.name for agent in every if agent.state is AgentState.INVALID]
     said = f"{len(every)}, {by[AgentState.RUNNING]} of them running"
@@ -184,7 +198,7 @@ def _since(since: datetime, *, never: bool) -> str:
     return f"in the last {format_duration(FIRST_LOOK)}" if never else f"since you last looked, {when(since)}"
 
 
-def _budgets(connected: Connected) -> Line:
+def _budgets(connected: Connected, mode: str) -> Line:
     every = connected.call(connected.safety.budgets.list(), WITHIN)
     spend = connected.call(connected.safety.spend.get(), WITHIN)
     acted_on = [one.scope for one in every if one.grade != "normal"]
@@ -206,7 +220,9 @@ def _budgets(connected: Connected) -> Line:
     if acted_on:
         return Line(name="budgets", sign=Sign.LOOK, said=said, what_next="quantum budget")
     if full or spend.stopped_by:
-        return Line(name="budgets", sign=Sign.LOOK, said=said, what_next="quantum spend")
+        by_mode = not full and mode not in ("", "NORMAL") and mode in spend.stopped_by
+        what_next = "quantum resume" if by_mode else "quantum spend"
+        return Line(name="budgets", sign=Sign.LOOK, said=said, what_next=what_next)
     return Line(name="budgets", sign=Sign.WELL, said=said)
 
 

@@ -32,7 +32,13 @@ _STYLES = {
 
 def emit(document: Any) -> None:
     """Print one JSON document: indented for a person at a terminal, on one line for a program."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    indent = 2 if sys.stdout.isatty() else None
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8: only an escape can say it
+        text = json.dumps(document, indent=indent)
+    click.echo(text)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

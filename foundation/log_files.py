@@ -17,7 +17,9 @@ PARTIAL = ".partial"
 """What a file that is being compressed is called meanwhile, with a dot before it; nobody reads such a file."""
 
 _STAMP = "%Y%m%d-%H%M%S-%f"
-_OLDER = re.compile(r"(?P<log>.+\.log)\.(?P<stamp>\d{8}-\d{6}-\d{3}|\d{1,3})(?P<compressed>\.gz)?\Z")
+# A file of somebody's that only looks like one of ours is none: its moment must be one that a clock can show.
+_MOMENT = r"[12]\d{3}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-(?:[01]\d|2[0-3])(?:[0-5]\d){2}-\d{3}"
+_OLDER = re.compile(rf"(?P<log>.+\.log)\.(?P<stamp>{_MOMENT}|\d{{1,3}})(?P<compressed>\.gz)?\Z", re.ASCII)
 _MILLISECOND = timedelta(milliseconds=1)
 # A renaming takes some microseconds. Whoever was stopped in the middle of one keeps nobody from writing.
 _PATIENCE_SECONDS = 1.0
@@ -100,11 +102,20 @@ class LogFile:
         """The log that has the name now, held shared."""
         while True:
             if self._handle < 0:
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-                self._handle = os.open(self._path, flags, 0o600)
+                self._handle = self._open()
             if _hold(self._handle, self._path):
                 return self._handle
             self.close()
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            # Somebody has cleared the folder away. Not its parents: with those the whole workspace has gone.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.dirname(self._path))
+            return os.open(self._path, flags, 0o600)
 
     def _let_go(self) -> None:
         if not self._stays_open:
@@ -153,10 +164,11 @@ def _hold(handle: int, path: str) -> bool:
                 time.sleep(_LOOK_AGAIN_SECONDS)
                 waited += _LOOK_AGAIN_SECONDS
                 continue
-        return _has_name(handle, path)
+        return has_name(handle, path)
 
 
-def _has_name(handle: int, path: str) -> bool:
+def has_name(handle: int, path: str) -> bool:
+    """Whether an open file is still the one of this name."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
@@ -172,7 +184,7 @@ def rename(path: str, handle: int) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    if _has_name(handle, path):
+    if has_name(handle, path):
         os.rename(path, f"{path}.{_next_stamp(path, os.fstat(handle).st_mtime)}")
     return True
 
@@ -194,8 +206,9 @@ def _next_stamp(path: str, mtime: float) -> str:
     moment = datetime.fromtimestamp(mtime, UTC)
     timed = [older.stamp for older in olders(path) if "-" in older.stamp]
     if timed:
-        newest = datetime.strptime(f"{max(timed)}000", _STAMP).replace(tzinfo=UTC)
-        moment = max(moment, newest + _MILLISECOND)
+        with contextlib.suppress(ValueError):  # the thirtieth of February
+            newest = datetime.strptime(f"{max(timed)}000", _STAMP).replace(tzinfo=UTC)
+            moment = max(moment, newest + _MILLISECOND)
     return moment.strftime(_STAMP)[:-3]
 
 

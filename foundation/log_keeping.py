@@ -20,6 +20,7 @@ from foundation.log_files import (
     PARTIAL,
     Older,
     age,
+    has_name,
     older_of,
     remove,
     rename_now,
@@ -131,6 +132,7 @@ class LogKeeper:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._failed = False
+        self._refused: OSError | None = None  # of what one look wanted to do to a file
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -179,6 +181,7 @@ class LogKeeper:
         return kept
 
     def _make_room(self, seen: Survey) -> Kept:
+        self._refused = None
         renamed = self._rename_long(seen)
         if renamed:
             self._wake.set()
@@ -191,16 +194,29 @@ class LogKeeper:
         for found in seen.older:
             too_many = many[found.older.log] > self._files_max
             if total > goal or too_many:
-                remove(self._folder, found.older)
-                many[found.older.log] -= 1
-                total -= found.bytes
-                removed += 1
+                with self._noted():
+                    remove(self._folder, found.older)
+                    many[found.older.log] -= 1
+                    total -= found.bytes
+                    removed += 1
         return Kept(seen.total_bytes, total, renamed, removed)
 
     def _rename_long(self, seen: Survey) -> int:
         most = level(list(seen.current.values()), self._bytes_max // _CURRENT_PART)
-        long = [name for name, size in seen.current.items() if size > most]
-        return sum(rename_now(f"{self._folder}/{name}") for name in long)
+        renamed = 0
+        for name, size in seen.current.items():
+            if size > most:
+                with self._noted():
+                    renamed += rename_now(f"{self._folder}/{name}")
+        return renamed
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """One file that the system keeps from us (another user's) keeps no other from being written or removed."""
+        try:
+            yield
+        except OSError as error:
+            self._refused = error
 
     # -- in the thread
 
@@ -211,7 +227,10 @@ class LogKeeper:
                 self.look()
                 self.compress_all()
                 self._cut_talkers()
-                self._failed = False
+                if self._refused is not None:
+                    self._say(self._refused)
+                else:
+                    self._failed = False
             except OSError as error:
                 self._say(error)
             self._wake.wait(_LOOK_SECONDS)
@@ -242,8 +261,12 @@ class LogKeeper:
             self.look()
 
     def _is_ours(self) -> bool:
+        path = f"{self._folder}/{LOCK}"
+        if self._lock >= 0 and not has_name(self._lock, path):
+            os.close(self._lock)  # cleared away with the folder: another keeper may hold the one that is there now
+            self._lock = -1
         if self._lock < 0:
-            handle = os.open(f"{self._folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

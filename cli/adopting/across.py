@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -114,7 +115,7 @@ def helpers(observed: Sequence[Observation]) -> tuple[list[Finding], ...]:
 def _missing_helpers(one: Observation) -> Iterator[Finding]:
     for source in one.sources:
         path = resolve(one, source.word)
-        if path is not None and not source.guarded and not path.exists():
+        if path is not None and not source.guarded and not os.path.exists(path):
             yield Finding("source-missing", source.line, path.name)
 
 

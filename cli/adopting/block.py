@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cli.adopting.reading import MARK
+from cli.printing import printable
 
 Values = Mapping[str, object]
 _OPEN = re.compile(rb"^# /// script[ \t]*\r?$", re.MULTILINE)
@@ -16,7 +17,9 @@ _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 
 def toml_lines(values: Values, remarks: Sequence[str] = ()) -> list[str]:
     """The keys as lines of TOML, remarks behind them."""
-    return [*(f"{key} = {_value(value)}" for key, value in values.items()), *(f"# {remark}" for remark in remarks)]
+    # A remark quotes other people's files: whatever stands there, it must not end the line that it is behind.
+    said = (f"# {printable(remark)}" for remark in remarks)
+    return [*(f"{key} = {_value(value)}" for key, value in values.items()), *said]
 
 
 def _value(value: object) -> str:

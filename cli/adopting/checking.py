@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli.adopting.defects import Finding
 from cli.adopting.observing import Observation, program_of
 
 SECONDS = 20
+_SHOWN_MAX = 80
 _MESSAGE = re.compile(r"(?:line )?(\d+):\s*(.*)")
 _PARSERS = {
     "bash": ("bash", "-O", "extglob", "-n"),
@@ -81,7 +82,7 @@ def _missing(words: Sequence[str], which: Which) -> str:
     if not words:
         return ""
     if not words[0].endswith("/env"):
-        return "" if Path(words[0]).exists() else words[0]
+        return "" if os.path.exists(words[0]) else words[0][:_SHOWN_MAX]
     program = program_of(words)
     return "" if not program or which(program) else program
 

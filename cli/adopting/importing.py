@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli.adopting.legacy import Left, LegacyTask
 from clients.coordinator_values import TaskSpec
+from foundation.errors import Invalid, NotFound
 from foundation.files import sync, sync_directory
 
 BATCH_TASKS = 500
@@ -112,7 +113,11 @@ def import_tasks(tasks: Sequence[LegacyTask], ledger: Ledger, left: Left, submit
         specs, digests = _specs(list(kept.values()), ids), [task.digest for task in kept.values()]
         key = "adopt-" + hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
         ledger.begin(key, digests)
-        accepted = submit(specs, key)
+        try:
+            accepted = submit(specs, key)
+        except (Invalid, NotFound):
+            ledger.end(key, (), ())  # for sure none of them was taken: they are free to be mended and sent again
+            raise
         ledger.end(key, digests, accepted)
         ids.update(zip(kept, accepted, strict=True))
         count += len(kept)

@@ -45,6 +45,7 @@ _WORDS = {"critical": 9, "urgent": 9, "highest": 9, "high": 7, "medium": 5, "nor
 _KNOWN = {*_AGENT, *_PARAMS, "id", "task_id", "status", "state", "priority", "project", "dependencies", "depends_on"}
 _TIMES = {"created", "created_at", "updated", "updated_at", "assigned_at", "started_at", "completed_at", "timestamp"}
 PARAMS_BYTES_MAX = 200 * 1024
+PARAMS_DEPTH_MAX = 100
 EXAMPLES_MAX = 3
 
 
@@ -148,6 +149,8 @@ class Known:
     again: Collection[str]
     """Agents that may run again when nobody saw how they ended."""
     projects: Collection[str]
+    services: Collection[str] = ()
+    """Names and aliases of what is kept running, and takes no tasks."""
 
 
 def plan(queue: Queue, known: Known) -> tuple[list[LegacyTask], Left]:
@@ -185,6 +188,9 @@ def _task(entry: Mapping[str, object], task_id: str, known: Known, left: Left, e
         left.add("for no agent", task_id)
         return None
     agent = next((known.agents[name] for name in _spellings(named) if name in known.agents), "")
+    if not agent and any(name in known.services for name in _spellings(named)):
+        left.add(f"for a service, which runs by itself ({named[:40]})", task_id)
+        return None
     if not agent:
         left.add(f"for an agent that does not exist ({named[:40]})", task_id)
         return None
@@ -196,10 +202,14 @@ def _task(entry: Mapping[str, object], task_id: str, known: Known, left: Left, e
         left.add(f"for a project that does not exist ({project[:40]})", task_id)
         return None
     params = _params(entry, task_id)
-    if len(json.dumps(params)) > PARAMS_BYTES_MAX:
-        left.add("its params are larger than 200 KiB", task_id)
+    fault = _fault_of(params)
+    if fault:
+        left.add(fault, task_id)
         return None
-    needs = entry.get("dependencies") or entry.get("depends_on") or []
+    needs = _needs(entry)
+    if needs is None:
+        left.add("waits for something that is no id", task_id)
+        return None
     digest = hashlib.sha256(json.dumps([task_id, entry], sort_keys=True, default=str).encode()).hexdigest()
     return LegacyTask(
         id=task_id,
@@ -208,8 +218,35 @@ def _task(entry: Mapping[str, object], task_id: str, known: Known, left: Left, e
         project=project,
         priority=_priority(entry.get("priority")),
         params=params,
-        needs=tuple(str(one) for one in needs) if isinstance(needs, list) else (),
+        needs=needs,
     )
+
+
+def _fault_of(params: Mapping[str, object]) -> str:
+    """Why the coordinator would not take them; one task that it refuses keeps a whole batch from being submitted."""
+    if _deeper(params, PARAMS_DEPTH_MAX):
+        return "its params are nested too deeply"
+    try:
+        text = json.dumps(params, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # NaN, Infinity, half of a surrogate pair
+        return "its params are no JSON"
+    return "its params are larger than 200 KiB" if len(text) > PARAMS_BYTES_MAX else ""
+
+
+def _deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(each, levels - 1) for each in inner)
+
+
+def _needs(entry: Mapping[str, object]) -> tuple[str, ...] | None:
+    """The ids that it waits for, one or a list of them; None for anything else."""
+    needs = entry.get("dependencies") or entry.get("depends_on") or []
+    listed = needs if isinstance(needs, list) else [needs]
+    if any(isinstance(one, bool) or not isinstance(one, str | int) for one in listed):
+        return None
+    return tuple(str(one).strip() for one in listed)
 
 
 def _text(entry: Mapping[str, object], *names: str) -> str:
@@ -236,8 +273,8 @@ def _priority(value: object) -> int | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        return _WORDS.get(value.lower(), int(value) if value.isdigit() and int(value) <= 9 else None)
-    return min(max(int(value), 0), 9) if isinstance(value, int | float) and value == value else None
+        return _WORDS.get(value.lower(), int(value) if re.fullmatch("[0-9]", value) else None)
+    return int(min(max(value, 0), 9)) if isinstance(value, int | float) and value == value else None
 
 
 def _params(entry: Mapping[str, object], task_id: str) -> dict[str, object]:

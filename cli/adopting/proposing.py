@@ -67,8 +67,9 @@ def propose(
         if not why_not and not name:
             why_not = "every name that it could have is taken"
         place = _place(one, name, known) if name else ""
-        if place == "file" and (known.agents / name).exists():
-            why_not, name, place = f"{known.agents / name} is there already", "", ""
+        if place == "file":
+            why_not = _why_no_file(one.file.path, known.agents / name)
+            name, place = ("", "") if why_not else (name, place)
         taken |= {name} if name else set()
         values = _values(one, place) if name else {}
         remarks = tuple(_remarks(others)) if name else ()
@@ -109,6 +110,16 @@ def _why_not(one: Observation, defects: Sequence[Defect], known: Known) -> str:
         return "it is declared already"
     if one.kind == "helper" or not counts(one):
         return one.why
+    return ""
+
+
+def _why_no_file(script: Path, folder: Path) -> str:
+    if folder.exists():
+        return f"{folder} is there already"
+    try:
+        str(script).encode()
+    except UnicodeEncodeError:
+        return "its path is not UTF-8, and no agent.toml could name it"
     return ""
 
 
@@ -188,7 +199,8 @@ def _sentence(one: Observation, defects: Sequence[Defect], restarters: Sequence[
         parts += [f"A task, because {one.why} as far as can be seen", again]
     else:
         parts.append("A task, unless somebody who knows it says otherwise")
-    parts += [said.rstrip(".") for said in one.unknown]
+    if not why_not:  # what is left alone has said why
+        parts += [said.rstrip(".") for said in one.unknown]
     if defects:
         parts.append("1 thing is wrong with it" if len(defects) == 1 else f"{len(defects)} things are wrong with it")
     if restarters:

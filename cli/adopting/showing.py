@@ -64,8 +64,9 @@ def say_survey(survey: Survey, *, blocks: bool) -> None:
         _say(one, blocks=blocks)
     defects = sum(len(one.defects) for one in survey.proposals)
     services = sum(1 for one in survey.adopted if one.values.get("kind") == "service")
+    folder = printable(str(survey.folder))
     click.echo(
-        f"{counted(len(survey.proposals), 'script')} in {survey.folder}: {len(survey.adopted)} would be agents "
+        f"{counted(len(survey.proposals), 'script')} in {folder}: {len(survey.adopted)} would be agents "
         f"({services} of them services), {len(survey.proposals) - len(survey.adopted)} are left alone; "
         f"{counted(defects, 'defect')} in all."
     )
@@ -101,4 +102,4 @@ def _places(defect: Defect) -> str:
 
 def left_lines(counts: Sequence[tuple[str, int]], examples: dict[str, list[str]]) -> list[str]:
     """What an import left out, the most frequent reason first."""
-    return [f"{number} × {reason}, such as {', '.join(examples[reason])}" for reason, number in counts]
+    return [printable(f"{number} × {reason}, such as {', '.join(examples[reason])}") for reason, number in counts]

@@ -61,12 +61,12 @@ class Undone:
 def apply(workspace: Workspace, changes: Sequence[Change], *, now: datetime) -> str:
     """Write them all, and return the id of the journal with which they are taken back.
 
-    What an apply that was killed has left half done is taken back first. Raises Conflict, before anything is written,
-    when a file is no longer as it was when it was read.
+    What an apply that was killed has left half done is taken back first. Raises Conflict when a file is no longer as
+    it was when it was read, or no longer where it was, and OSError; then none of them stays written.
     """
     with _locked(workspace) as root:
         mend(root)
-        changed = [str(change.path) for change in changes if _digest(change.path) != change.before]
+        changed = [str(change.path) for change in changes if not _is_as_read(change.path, change.before)]
         if changed:
             raise Conflict(
                 "changed_since",
@@ -75,9 +75,13 @@ def apply(workspace: Workspace, changes: Sequence[Change], *, now: datetime) -> 
             )
         journal = _new_journal(root, now)
         entries = _remember(journal, changes)
-        for entry, change in zip(entries, changes, strict=True):
-            _write(entry, change.after)
-        _sync_folders(entries)
+        try:
+            for entry, change in zip(entries, changes, strict=True):
+                _write(entry, change.after)
+            _sync_folders(entries)
+        except (Conflict, OSError):
+            mend(root)
+            raise
         _mark(journal, APPLIED)
         return journal.name
 
@@ -175,7 +179,7 @@ def _remember(journal: Path, changes: Sequence[Change]) -> list[_Entry]:
                 folder="" if parent.is_dir() else str(parent),
             )
         )
-    plan = json.dumps({"changes": [asdict(entry) for entry in entries]}, indent=1, ensure_ascii=False)
+    plan = json.dumps({"changes": [asdict(entry) for entry in entries]}, indent=1)
     atomic_write(journal / PLAN, plan.encode(), 0o600)
     return entries
 
@@ -191,10 +195,8 @@ def _write(entry: _Entry, data: bytes) -> None:
     path = Path(entry.path)
     if entry.folder:
         path.parent.mkdir(mode=0o755, exist_ok=True)
-    elif _digest(path) != entry.before:
-        raise Conflict(
-            "changed_since", f"{path} has changed just now.", remedy="quantum adopt again takes the rest back."
-        )
+    if not _is_as_read(path, entry.before):
+        raise Conflict("changed_since", f"{path} has changed just now.", remedy="Nothing stays written.")
     _replace(entry, data, keeps=path if entry.before else None)
 
 
@@ -271,7 +273,14 @@ def _is_marked(journal: Path, *names: str) -> bool:
     return any((journal / name).exists() for name in names)
 
 
+def _is_as_read(path: Path, before: str) -> bool:
+    """Whether a file is still what it was, and its folder no link to somewhere else."""
+    return _digest(path) == before and os.path.realpath(path.parent) == str(path.parent)
+
+
 def _digest(path: Path) -> str:
+    if path.is_symlink():
+        return "a link"  # adopt reads and writes none: somebody has put it there since
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except (FileNotFoundError, NotADirectoryError):

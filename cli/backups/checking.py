@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.backups.archive import NEWER, Counts, unpack
-from cli.backups.children import SERVICES, ask_all, database_in
+from cli.offline import SERVICES, ask_all, database_in
 from cli.settling import open_entries
 from foundation.errors import Invalid
 from foundation.secrets import AUDIT_KEY

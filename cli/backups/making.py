@@ -11,8 +11,8 @@ from pathlib import Path
 from cli.backups.archive import Counts, pack
 from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, note_verdict, remove
 from cli.backups.checking import ENTRIES, Findings, check
-from cli.backups.children import SERVICES, ask_all, ask_offline, database_in
 from cli.backups.retention import Pruning, RetentionSettings, prunings
+from cli.offline import SERVICES, ask_all, ask_offline, database_in
 from cli.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock

@@ -13,8 +13,8 @@ from typing import Any
 from cli.backups.archive import Counts, header_of, unpack
 from cli.backups.catalogue import entries
 from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_over, scratch
-from cli.backups.children import SERVICES, ask_all, database_in
 from cli.first_start import DONE
+from cli.offline import SERVICES, ask_all, database_in
 from cli.settling import (
     CONFIG,
     KEYCHAIN,

@@ -12,6 +12,7 @@ from cli.doctor.subject import Subject
 from cli.printing import counted
 from cli.session import Connected
 from clients.coordinator_values import AgentState, TaskFilter, TaskState
+from foundation.errors import Unavailable
 
 BY_MANIFEST = "its manifest"
 Asking = Callable[[Subject, Connected], Iterator[Finding]]
@@ -56,12 +57,19 @@ def services(subject: Subject) -> Iterator[Finding]:
 def units(subject: Subject) -> Iterator[Finding]:
     """Those of the operating system, where they are installed."""
     from cli.service.acting import standing
+    from cli.service.ports import NO_MANAGER
 
     part = "service units"
     if not subject.installed:
         yield ok(part, "none are installed; `quantum service install` has everything start at login")
         return
-    every = standing(subject.here, subject.session.environ)
+    try:
+        every = standing(subject.here, subject.session.environ)
+    except Unavailable as error:
+        if error.code != NO_MANAGER:
+            raise
+        yield fail(part, f"They are installed, and nobody starts them. {error.message}.", "quantum service uninstall")
+        return
     wrong = [one for one in every if one.state not in ("active", "starting")]
     if wrong and subject.running is not None and not subject.running.units:
         yield warn(

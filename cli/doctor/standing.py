@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from cli.doctor.files import choose_channel, has_screen
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
 from cli.doctor.running import asking
 from cli.doctor.subject import Subject
@@ -113,7 +114,12 @@ def alerts(subject: Subject, connected: Connected) -> Iterator[Finding]:
     faulty = [one for one in found.channels if one.fault]
     for channel in faulty:
         said = f"The channel {channel.name} did not carry its last message: {channel.fault}"
-        yield fail(part, said, "quantum alerts test")
+        alone = {one.name for one in found.channels} <= {"log", "desktop"}
+        if channel.name == "desktop" and alone and not has_screen(subject.session.environ):
+            cure = subject.then_restart(f"{aside(subject.here.alert_config)} && {choose_channel(subject)}")
+            yield fail(part, f"{said} There is no screen here.", cure)
+        else:
+            yield fail(part, said, "quantum alerts test")
     if not faulty:
         still = sum(one.resolved_at is None for one in found.alerts)
         yield ok(part, f"{', '.join(one.name for one in found.channels)}; {counted(still, 'alert')} open")

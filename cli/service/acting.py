@@ -14,12 +14,12 @@ from pathlib import Path
 from cli.authority import renew_identities
 from cli.processes import Process
 from cli.running import prove_gone, read_running, require_free_port, require_nothing_runs, targets
-from cli.service.ports import Manager, Standing, calling
+from cli.service.ports import NO_MANAGER, Manager, Standing, calling
 from cli.service.rendering import values_of
 from cli.starting import UpSettings
 from cli.supervisor import last_words
 from foundation.clock import Clock, SystemClock
-from foundation.errors import Conflict, NotFound, TimedOut, Unsupported
+from foundation.errors import Conflict, NotFound, TimedOut, Unavailable, Unsupported
 from foundation.files import atomic_write
 from foundation.secrets import open_secret_store
 from foundation.settings import load
@@ -130,15 +130,27 @@ def stop_units(
 
 
 def uninstall(workspace: Workspace, environ: Mapping[str, str], *, clock: Clock) -> tuple[list[Path], int]:
-    """Stop the units and remove their files, and the folders that were made for them; what was removed, what ended."""
+    """Stop the units and remove their files, and the folders that were made for them; what was removed, what ended.
+
+    A manager that is not there has nothing to be stopped: unless something of them runs all the same, the files go.
+    """
     manager = manager_of(workspace, environ)
     files = own_files(workspace, environ)
     if not files:
         return [], 0
-    ended = stop_units(workspace, environ, clock=clock)
-    for path in files:
+    answers, ended = True, dict[str, Process]()
+    try:
+        ended = stop_units(workspace, environ, clock=clock)
+    except Unavailable as error:
+        running = read_running(workspace)
+        if error.code != NO_MANAGER or (running is not None and running.units):
+            raise
+        answers = False
+    links = [path for unit in files for path in manager.folder.glob(f"*.wants/{unit.name}") if path.is_symlink()]
+    for path in (*links, *files):
         path.unlink(missing_ok=True)
-    manager.forget()
+    if answers:
+        manager.forget()
     for folder in _made_once(workspace):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -13,6 +13,8 @@ from cli.service.parts import Part
 from foundation.errors import TimedOut, Unsupported
 
 CALL_SECONDS = 120.0
+NO_MANAGER = "no_user_manager"
+"""The code of what is raised where the manager is not there for this user; it runs nothing then."""
 
 
 @dataclass(frozen=True, slots=True)

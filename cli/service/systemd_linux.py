@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.service.parts import PARTS, UPKEEP, Part
-from cli.service.ports import Answer, Call, Standing
+from cli.service.ports import NO_MANAGER, Answer, Call, Standing
 from cli.service.rendering import render_unit, template, written
 from foundation.errors import Unavailable
 from foundation.unit import DOES_NOT_START
@@ -117,7 +117,7 @@ class Systemd:
             return answer
         if "connect to bus" in answer.said:
             raise Unavailable(
-                "no_user_manager",
+                NO_MANAGER,
                 f"The systemd of this user does not answer: {answer.said}",
                 remedy="Log in as this user itself (not by su or sudo), or run quantum up --detach without it.",
             )

@@ -14,7 +14,7 @@ from cli.adopting.restarters import Machine
 from cli.adopting.showing import left_lines, say_survey, survey_document
 from cli.adopting.survey import Survey, change_of, survey
 from cli.options import json_option
-from cli.printing import counted, emit
+from cli.printing import counted, emit, printable
 from cli.projects_file import ProjectsFile
 from cli.session import Connected, Session
 from clients.coordinator_values import Effects
@@ -92,9 +92,13 @@ def _say_applied(workspace: Workspace, seen: Survey, applied: str, line: str) ->
         click.echo(f"  ? An --apply was cut short ({name}); the next --apply or --undo takes it back.")
     if applied:
         click.echo(f"{counted(len(seen.adopted), 'agent')} adopted; they are listed within two seconds.")
+        if services := [one.name for one in seen.adopted if one.values.get("kind") == "service"]:
+            click.echo(f"  Services among them start at once, while everything runs: {', '.join(services)}.")
         click.echo(f"  undo: quantum adopt --undo {applied}")
     elif seen.adopted:
-        click.echo(f"Nothing was written. To adopt them: {line}")
+        click.echo(f"Nothing was written. To adopt them: {printable(line)}")
+        if any(one.values.get("kind") == "service" for one in seen.adopted):
+            click.echo("  What is a service then starts at once: first end what else runs it.")
 
 
 def _undo(workspace: Workspace, which: str, *, as_json: bool) -> int:
@@ -163,8 +167,10 @@ def _known(session: Session, connected: Connected) -> legacy.Known:
     listed = connected.call(connected.coordinator.reload_agents())
     tasks = [agent for agent in listed if agent.kind != "service" and not agent.faults]
     agents = {alias: agent.name for agent in tasks for alias in agent.aliases} | {one.name: one.name for one in tasks}
+    services = {spelt for agent in listed if agent.kind == "service" for spelt in (agent.name, *agent.aliases)}
     again = {agent.name for agent in tasks if agent.effects in (Effects.NONE, Effects.IDEMPOTENT)}
-    return legacy.Known(agents=agents, again=again, projects=ProjectsFile(session.workspace.projects_file).read())
+    projects = ProjectsFile(session.workspace.projects_file).read()
+    return legacy.Known(agents=agents, again=again, projects=projects, services=services)
 
 
 def _submit(connected: Connected, specs: Any, key: str) -> list[str]:
@@ -179,9 +185,9 @@ def _say_tasks(document: dict[str, Any], left: legacy.Left) -> None:
         if submitted
         else f"{counted(document['to_submit'], 'task')} to submit"
     )
-    click.echo(f"{document['entries']} entries in {document['file']}: {what}, "
+    click.echo(f"{document['entries']} entries in {printable(document['file'])}: {what}, "
                f"{document['submitted_earlier']} submitted earlier, {sum(left.counts.values())} left out.")  # fmt: skip
     if document["damage"]:
-        click.echo(f"  ✗ {document['damage']}")
+        click.echo(f"  ✗ {printable(document['damage'])}")
     for line in left_lines(left.counts.most_common(), left.examples):
         click.echo(f"  {line}")

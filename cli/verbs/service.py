@@ -36,6 +36,8 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
     workspace = session.workspace
     require_initialised(workspace)
     running = read_running(workspace)
+    if not (no_start or dry_run):
+        acting.standing(workspace, session.environ)  # a manager that is not there is told before anything is written
     written = acting.install(workspace, session.environ, dry_run=dry_run)
     fresh = len(written.files) - len(written.unchanged)
     if not (no_start or dry_run):

@@ -37,5 +37,6 @@ CHANNEL_OPTIONS: Options = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A runner that is back later than a lease and three quarters finds its attempts given to others.
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )

@@ -170,7 +170,7 @@ def answer(verb: str, workspace: Workspace, text: str, backup_id: str) -> str:
         require_settled(workspace)
     match verb:
         case "provision":
-            return f"{asyncio.run(provision_from(workspace, text))} new tokens\n"
+            return json.dumps({"new_tokens": asyncio.run(provision_from(workspace, text))})
         case "isolate":
             return f"{asyncio.run(isolate_with(workspace, text))}\n"
         case "rekey":

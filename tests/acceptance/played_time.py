@@ -19,6 +19,7 @@ from typing import Any
 
 from foundation.clock import SystemClock
 from services.coordinator import __main__ as coordinator
+from services.coordinator import wiring
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.app import schedules
 from services.coordinator.app.timetable import Entry
@@ -114,7 +115,7 @@ class Apart(schedules.Schedules):
 
 
 def _played(name: str, value: object) -> None:
-    setattr(coordinator, name, value)
+    setattr(wiring, name, value)
 
 
 if __name__ == "__main__":

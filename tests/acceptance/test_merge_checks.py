@@ -188,7 +188,11 @@ async def test_with_ten_tasks_running_a_check_starts_at_once_and_is_known_by_its
         over = seen[-1]
         assert (over.verdict, over.action) == (pb.MERGE_VERDICT_BAD, pb.MERGE_ACTION_ROLLED_BACK)
         assert over.undo == f"quantum merge undo {check.id}"
-        assert await confirmed(at, check.id, credential) == "UNAUTHENTICATED", "it has died with its attempt"
+
+        async def refused() -> bool:
+            return await confirmed(at, check.id, credential) == "UNAUTHENTICATED"
+
+        assert await eventually(refused, "it has died with its attempt")
         async with at.system.safety() as safety:
 
             async def told() -> tuple[int, int] | None:

@@ -51,12 +51,11 @@ def test_every_line_as_printed_from_the_first_to_the_last() -> None:
     check(story(within=380), TYPED)
 
 
-def test_no_line_was_left_out() -> None:
-    """Compares the lines with the runbook itself, where QUANTUM_TEST_RUNBOOK says where that is."""
-    path = os.environ.get("QUANTUM_TEST_RUNBOOK")
-    if not path:
-        pytest.skip("set QUANTUM_TEST_RUNBOOK=/path/to/the/operations/runbook.md to compare the lines with it")
-    assert [line.typed for line in LINES] == lines_of(Path(path).read_text())
+if RUNBOOK := os.environ.get("QUANTUM_TEST_RUNBOOK"):
+
+    def test_no_line_was_left_out() -> None:
+        """Compares the lines with the runbook itself, which is not ours to copy, where somebody says where it lies."""
+        assert [line.typed for line in LINES] == lines_of(Path(RUNBOOK or "").read_text())
 
 
 def test_what_is_not_typed_says_why() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from services.agent_runner import __main__ as agent_runner
+from services.agent_runner import wiring
 from services.agent_runner.adapters import warden_process
 
 
@@ -15,5 +16,5 @@ def leave_them(*_: object) -> bool:
 
 if __name__ == "__main__":
     warden_process.PROGRAM = "tests.runner.unfenced_warden"
-    setattr(agent_runner, "end_orphans", leave_them)  # noqa: B010 - it is not the module's own
+    setattr(wiring, "end_orphans", leave_them)  # noqa: B010 - it is not the module's own
     sys.exit(agent_runner.main())

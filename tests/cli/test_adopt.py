@@ -47,6 +47,7 @@ def test_it_says_what_it_found_and_writes_nothing(quantum: Quantum, scripts: Pat
         in said.out
     )
     assert f"Nothing was written. To adopt them: quantum adopt '{scripts}' --apply" in said.out
+    assert "What is a service then starts at once: first end what else runs it." in said.out
     assert not (folder / "agents").exists() and not (folder / ".quantum" / "adopt").exists()
     document = quantum("adopt", str(scripts), "--json").document
     assert document["counts"]["defects"] == {"hides-builtin": 1, "kill-by-name": 1, "plain-secret": 1}
@@ -56,6 +57,7 @@ def test_it_says_what_it_found_and_writes_nothing(quantum: Quantum, scripts: Pat
 def test_apply_prints_the_line_that_takes_it_back(quantum: Quantum, scripts: Path, folder: Path) -> None:
     (folder / "agents").mkdir()
     applied = quantum("adopt", str(scripts), "--apply")
+    assert "  Services among them start at once, while everything runs: looping.\n" in applied.out
     line = next(line for line in applied.out.splitlines() if "undo:" in line)
     written = sorted(str(path.relative_to(folder / "agents")) for path in (folder / "agents").rglob("*.toml"))
     assert written == ["agent_hello/agent.toml", "looping/agent.toml"]
@@ -68,6 +70,12 @@ def test_apply_prints_the_line_that_takes_it_back(quantum: Quantum, scripts: Pat
     assert quantum("adopt", "--undo", "--json").document["edited"] == []
     assert list((folder / "agents").iterdir()) == []
     assert quantum("adopt", "--undo").code == 66
+
+
+def test_what_does_not_parse_is_said_once(quantum: Quantum, scripts: Path) -> None:
+    (scripts / "old.py").write_text("#!/usr/bin/env python3\nprint 'cleaning'\n")
+    said = quantum("adopt", str(scripts))
+    assert "  Left alone: it does not parse, so that it would fail each time; 2 things are wrong with it.\n" in said.out
 
 
 def test_what_cannot_be_meant_is_a_usage_error(quantum: Quantum, scripts: Path, folder: Path) -> None:

@@ -15,6 +15,7 @@ from cli.adopting.restarters import Machine
 from cli.adopting.survey import Survey, survey
 from foundation.workspace import Workspace
 from tests.cli.adopt_folder import _SPECIAL, PLANTED, SCRIPTS, SHELL_LINES, planted_folder
+from tests.cli.conftest import Quantum
 
 
 def surveyed(folder: Path, workspace: Path) -> Survey:
@@ -46,6 +47,31 @@ def test_all_planted_are_named_and_none_invented(tmp_path: Path) -> None:
     counts = check(1, tmp_path)
     print(f"{counts.total()} planted of {len(counts)} kinds in {SCRIPTS} scripts, all named, none invented")
     assert counts.total() == PLANTED
+
+
+def test_the_strangest_file_keeps_no_other_from_being_read(quantum: Quantum, folder: Path, tmp_path: Path) -> None:
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    for name, text in {
+        b"plain.sh": b"#!/bin/sh\necho plain\n",
+        b"long.sh": b"#!/" + b"a" * 6_000 + b"\necho 1\n",
+        b"\xff.sh": b"#!/bin/sh\necho 1\n",
+        b"\x1b[2J.sh": b"#!/bin/sh\necho 1\n",
+        b"two\nlines.sh": b"#!/bin/sh\n. ./" + b"b" * 6_000 + b"\n",
+        b"deep.py": b"x = " + b"-" * 100_000 + b"1\n",
+    }.items():
+        path = os.fsencode(scripts) + b"/" + name
+        Path(os.fsdecode(path)).write_bytes(text)
+        os.chmod(path, 0o755)
+    os.symlink("loop.sh", scripts / "loop.sh")
+    os.symlink(".", scripts / "itself")
+    os.mkfifo(scripts / "pipe.sh")
+    said = quantum("adopt", str(scripts))
+    assert said.code == 0 and "7 scripts in" in said.out and "\x1b" not in said.out
+    found = {one["script"]: one for one in quantum("adopt", str(scripts), "--json").document["scripts"]}
+    assert found["plain.sh"]["name"] == "plain"
+    assert "not UTF-8" in found["\udcff.sh"]["left_alone"]
+    assert [each["code"] for each in found["long.sh"]["defects"]] == ["interpreter-missing"]
 
 
 @pytest.mark.long

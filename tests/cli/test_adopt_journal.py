@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -57,7 +58,7 @@ def adopt(workspace: Workspace, folder: Path) -> str:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_scripts_come_and_go_byte_for_byte(inside: bool, tmp_path: Path) -> None:
-    come_and_go(inside, 50 if inside else 20, 3, tmp_path)
+    come_and_go(inside, 24 if inside else 10, 3, tmp_path)
 
 
 @pytest.mark.long
@@ -135,6 +136,54 @@ def test_a_file_that_changed_since_the_proposal_stops_all(tmp_path: Path) -> Non
     with pytest.raises(Conflict, match=r"second\.sh"):
         writing.apply(workspace, changes, now=SystemClock().now())
     assert tree(workspace.agents) == before
+
+
+@pytest.mark.parametrize("name", ["second.sh", "other"])
+def test_a_link_that_was_put_there_since_is_not_followed(name: str, tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path / "ws")
+    (workspace.agents / "second.sh").write_bytes(SCRIPT)
+    (workspace.agents / "second.sh").chmod(0o755)
+    (tmp_path / "scripts" / "other").mkdir(parents=True)
+    (tmp_path / "scripts" / "other" / "third.sh").write_bytes(SCRIPT.replace(b"hello", b"third"))
+    folder = workspace.agents if name == "second.sh" else tmp_path / "scripts"
+    seen = surveyed(folder, workspace.root).adopted
+    changes = [change_of(one, workspace.agents) for one in seen]
+    assert len(changes) == 1
+    if name == "second.sh":
+        swapped = workspace.agents / name
+        swapped.rename(tmp_path / name)
+        swapped.symlink_to(tmp_path / name)
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        (workspace.agents / "third").symlink_to(tmp_path / "elsewhere")
+    before = tree(tmp_path)
+    with pytest.raises(Conflict):
+        writing.apply(workspace, changes, now=SystemClock().now())
+    after = {path: held for path, held in tree(tmp_path).items() if ".quantum" not in path}
+    assert after == before
+
+
+def test_what_the_disk_refuses_in_the_middle_is_taken_back_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = workspace_at(tmp_path / "ws")
+    for name in ("first.sh", "second.sh", "third.sh"):
+        (workspace.agents / name).write_bytes(SCRIPT.replace(b"hello", name.encode()))
+        (workspace.agents / name).chmod(0o755)
+    changes = [change_of(one, workspace.agents) for one in surveyed(workspace.agents, workspace.root).adopted]
+    before, replace, done = tree(workspace.agents), os.replace, []
+
+    def full(source: Path, target: Path) -> None:
+        if str(target).endswith("third.sh"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+        done.append(target)
+
+    monkeypatch.setattr(writing.os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        writing.apply(workspace, changes, now=SystemClock().now())
+    assert len([path for path in done if path.suffix == ".sh"]) == 4, "two were written, and both taken back"
+    assert tree(workspace.agents) == before and writing.unfinished(workspace) == []
 
 
 def test_undo_leaves_what_was_edited_since_and_says_which(tmp_path: Path) -> None:

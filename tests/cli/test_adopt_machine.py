@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.adopting.block import agent_toml, with_block
 from cli.adopting.restarters import Machine, Restarter, Running, running_now
 from foundation.process_identity import identity_of
 from tests.waiting import eventually
@@ -138,3 +139,21 @@ async def test_a_process_that_runs_it_now_is_found_by_what_it_is(script: Path, t
     finally:
         for one in started:
             one.communicate(b"\n")
+
+
+def test_nothing_that_another_starter_says_becomes_code(script: Path, tmp_path: Path) -> None:
+    agent = {
+        "ProgramArguments": [str(script)],
+        "StartCalendarInterval": {"Hour": "6\ntouch /tmp/never\x85touch /tmp/never\u2028touch /tmp/never"},
+    }
+    put(
+        tmp_path / "home" / "Library" / "LaunchAgents" / "x\ntouch y.plist",
+        plistlib.dumps(agent, fmt=plistlib.FMT_BINARY),
+    )
+    [restarter] = found(machine(tmp_path), script)
+    remark = f'schedule = "{restarter.schedule}"  # {restarter.where}'
+    assert "\ntouch" in remark
+    after = with_block(b"#!/bin/sh\necho 1\n", {"description": "x"}, [remark])
+    assert after is not None
+    assert [line for line in after.splitlines() if not line.startswith(b"#")] == [b"echo 1"]
+    assert [line for line in agent_toml({"script": "x"}, [remark]).splitlines() if line[:1] != "#"] == ['script = "x"']

@@ -12,7 +12,7 @@ import pytest
 from cli.adopting.importing import Ledger, import_tasks
 from cli.adopting.legacy import Known, Left, LegacyTask, plan, read_queue
 from clients.coordinator_values import AgentState, Effects, TaskSpec
-from foundation.errors import Unavailable
+from foundation.errors import Invalid, Unavailable
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import PlayedAgent, PlayedCoordinator
 
@@ -161,6 +161,52 @@ def test_a_second_import_adds_nothing_whatever_was_cut_short(tmp_path: Path) -> 
     assert len(submits.specs) == 1401 + 1401, "the control: without what is written down every task is there twice"
 
 
+def test_no_number_and_no_text_breaks_the_reading_and_none_that_would_be_refused_is_sent() -> None:
+    deep = '{"a":' * 500 + "1" + "}" * 500
+    entries = [
+        *(f'"priority": {value}' for value in ("1e999", "-1e999", "NaN", f'"{"9" * 5000}"', '"²"')),
+        *(f'"params": {{"x": {value}}}' for value in ("NaN", "[Infinity]", '"\\ud800"', deep)),
+        *('"depends_on": "0"', '"dependencies": 1', '"depends_on": [{"id": 0}]', '"depends_on": true'),
+    ]
+    text = ", ".join(f'{{"id": {number}, "agent": "build", {entry}}}' for number, entry in enumerate(entries))
+    tasks, left = plan(read_queue(f"[{text}]".encode()), KNOWN)
+    assert [(task.id, task.priority) for task in tasks[:5]] == [
+        ("0", 9),
+        ("1", 0),
+        ("2", None),
+        ("3", None),
+        ("4", None),
+    ]
+    assert [(task.id, task.needs) for task in tasks[5:]] == [("9", ("0",)), ("10", ("1",))]
+    assert dict(left.counts) == {
+        "its params are no JSON": 3,
+        "its params are nested too deeply": 1,
+        "waits for something that is no id": 2,
+    }
+
+
+def test_a_batch_that_was_refused_is_not_taken_for_one_that_may_have_been_submitted(tmp_path: Path) -> None:
+    def refuses(specs: Sequence[TaskSpec], key: str) -> Sequence[str]:
+        raise Invalid("bad_params", "The params are not taken.")
+
+    entries = [{"id": "a", "agent": "build"}, {"id": "bad", "agent": "build"}]
+    path, submits = tmp_path / "imported.jsonl", Submits()
+    tasks, left = planned(entries)
+    with pytest.raises(Invalid):
+        import_tasks(tasks, Ledger.read(path), left, refuses)
+    tasks, left = planned(entries[:1])
+    assert import_tasks(tasks, Ledger.read(path), left, submits).submitted == 1 and not left.counts
+
+
+def test_what_a_queue_says_does_not_reach_the_terminal_as_it_is(
+    quantum: Quantum, coordinator: PlayedCoordinator, folder: Path
+) -> None:
+    queue = folder / "old.json"
+    queue.write_text(json.dumps([{"id": "a\ud800", "agent": "\x1b]0;gone\x07"}]))
+    said = quantum("adopt", "--tasks", str(queue))
+    assert said.code == 0 and "\x1b" not in said.out and "an agent that does not exist" in said.out
+
+
 def test_sixty_thousand_tasks_for_nobody_are_counted_not_submitted() -> None:
     entries = [{"id": n, "assigned_agent": "ghost_agent", "status": "queued"} for n in range(60_000)]
     tasks, left = planned({"tasks": entries})
@@ -180,7 +226,7 @@ def test_the_verb_says_it_all_and_submits_only_when_told_to(
     dry = quantum("adopt", "--tasks", str(queue), "--json").document
     assert (dry["dry_run"], dry["tasks"]["to_submit"], coordinator.submitted) == (True, 2, [])
     assert dry["tasks"]["left_out"] == [
-        {"reason": "for an agent that does not exist (watch)", "count": 1, "examples": ["b"]}
+        {"reason": "for a service, which runs by itself (watch)", "count": 1, "examples": ["b"]}
     ]
     said = quantum("adopt", "--tasks", str(queue), "--apply")
     assert (said.code, len(coordinator.submitted)) == (0, 2)

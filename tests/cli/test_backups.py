@@ -14,11 +14,11 @@ import pytest
 
 from cli.backups import archive, checking
 from cli.backups.catalogue import entries, note_verdict
-from cli.backups.children import ask_offline
 from cli.backups.making import Made, copy_offline, make
 from cli.backups.recovering import recover
 from cli.backups.restoring import find, key_for, restore
 from cli.first_start import initialise
+from cli.offline import ask_offline
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, QuantumError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -137,6 +138,7 @@ def expose(place: Place) -> None:
         ("gateway address", expose, "quantum.example.org"),
         ("certificates", expose, "safety until 20"),
         ("alert channels", lambda it: it.alert(desktop={}, mail={}), "desktop, mail"),
+        ("alert channels", lambda it: it.alert(log={"level": "info"}), "logs/system.log alone, as "),
     ],
 )
 def test_right(place: Place, part: str, give: Callable[[Place], object], said: str) -> None:
@@ -144,6 +146,16 @@ def test_right(place: Place, part: str, give: Callable[[Place], object], said: s
     one = found(place)[part]
     assert one.mark is Mark.OK, one
     assert said in one.found
+
+
+@pytest.mark.parametrize(("environ", "channel"), [({}, "log"), ({"DISPLAY": ":0"}, "desktop")])
+def test_a_desktop_is_proposed_where_there_is_one(place: Place, environ: dict[str, str], channel: str) -> None:
+    place.environ = {**place.environ, **environ}
+    one = found(place)["alert channels"]
+    assert one.mark is Mark.WARN
+    assert f'"{channel}"' in one.cure or sys.platform == "darwin"
+    subprocess.run(["sh", "-c", one.cure], check=True)
+    assert found(place)["alert channels"].mark is Mark.OK
 
 
 def test_it_changes_nothing(place: Place) -> None:

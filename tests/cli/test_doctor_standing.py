@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -137,6 +138,11 @@ def silence(place: Place, safety: Safety) -> None:
     safety.channels = (ChannelView(name="mail", fault="It does not answer."),)
 
 
+def show_nothing(place: Place, safety: Safety) -> None:
+    place.workspace.alert_config.write_text('{"channels": {"desktop": {}}}')
+    safety.channels = (ChannelView(name="desktop", fault="notify-send ended with 1."),)
+
+
 def fall_open(place: Place, safety: Safety) -> None:
     safety.put("agent:build", "open", reason="3 in a row failed")
 
@@ -157,6 +163,13 @@ def guard(place: Place, safety: Safety) -> None:
         ("spend caps", uncap, "quantum spend cap fleet", Mark.WARN),
         ("spend caps", misprice, "config/prices.toml", Mark.FAIL),
         ("alerts", silence, "quantum alerts test", Mark.FAIL),
+        pytest.param(
+            "alerts",
+            show_nothing,
+            "alert_config.json.aside",
+            Mark.FAIL,
+            marks=pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has a screen"),
+        ),
     ],
 )
 def test_wrong_while_it_runs(

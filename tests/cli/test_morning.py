@@ -167,6 +167,21 @@ def test_what_needs_you_is_its_own_line(
     assert next_step in found[name].what_next
 
 
+@pytest.mark.parametrize("mode", ["DRAIN", "FROZEN", "STOPPED"])
+def test_what_the_mode_holds_is_let_go_by_resume_and_not_by_recover(place: Place, mode: str) -> None:
+    hold(place)
+    place.played_safety.mode = mode
+    place.played_safety.spend.stopped_by = f"the mode is {mode}"
+    found = look(place)
+    assert found["agents"].said == f"1, 0 of them running; in mode {mode} none is started"
+    assert {found[name].what_next for name in ("services", "agents", "budgets")} == {"quantum resume"}
+
+
+def test_a_fault_of_the_prices_is_no_matter_of_the_mode(place: Place) -> None:
+    place.played_safety.spend.stopped_by = "prices.toml is not TOML"
+    assert look(place)["budgets"].what_next == "quantum spend"
+
+
 def test_a_service_that_does_not_answer_is_not_known_and_never_a_0(place: Place) -> None:
     place.played.away = True  # type: ignore[attr-defined]
     line = look(place)["agents"]

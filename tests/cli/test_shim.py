@@ -139,3 +139,17 @@ def test_shellcheck_finds_nothing() -> None:
     shell = text[: text.rindex("\n'''\n") + 1]
     done = subprocess.run([*shellcheck[:-1], "-"], input=shell, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_no_folder_that_cd_would_look_into_leads_it_to_another_workspace(root: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / "other"
+    (other / "config").mkdir(parents=True)
+    install(other)
+    (other / ".runbook" / COMMAND).unlink()
+    tell(other / ".runbook" / COMMAND)
+    program, *more = SHELLS[name]
+    environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "CDPATH": str(other)}
+    argv = [require(program), *more, "agents/run_agent.py", *TYPED]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=root, env=environ, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (42, told(root, "run_agent.py"), "")

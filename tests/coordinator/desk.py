@@ -136,7 +136,7 @@ class StubCatalogue:
 
 
 class Desk:
-    """All verbs wired as in `__main__`, and what a test needs to move tasks along."""
+    """All verbs wired as in `wiring.py`, and what a test needs to move tasks along."""
 
     def __init__(self, store: Store, *, open_tasks_max: int = 1000, refuse: Callable[[], None] = lambda: None) -> None:
         self.store = store

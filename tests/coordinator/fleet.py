@@ -109,7 +109,7 @@ class FakeCatalogue:
 
 
 class Fleet:
-    """The parts wired as in `__main__`; the test plays safety and the runners."""
+    """The parts wired as in `wiring.py`; the test plays safety and the runners."""
 
     def __init__(self, folder: Path, store: Store | None = None, *, silent_after: timedelta = SILENT_AFTER) -> None:
         self.clock = ManualClock()

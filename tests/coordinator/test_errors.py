@@ -163,3 +163,26 @@ async def test_an_attempt_whose_runner_was_lost_leaves_one_too(tmp_path: Path) -
     [(_, report)] = await fleet.store.read(lambda tx: tx.failed_attempts(limit=9))
     assert report.name.endswith(f"-a-{lease.id}-1.txt")
     assert "nobody saw it end" in report.text and "was lost while it ran" in report.text
+
+
+def test_what_somebody_puts_beside_them_stops_none(tmp_path: Path) -> None:
+    files = _folder(tmp_path, files_max=2)
+    (tmp_path / "errors" / "0-folder.txt").mkdir(parents=True)
+    (tmp_path / "errors" / "1-nowhere.txt").symlink_to(tmp_path / "nowhere")
+    files.write([ErrorReport(f"2026{number}.txt", "x") for number in range(4)])
+    assert _names(tmp_path)[-2:] == ["20262.txt", "20263.txt"] and "20260.txt" not in _names(tmp_path)
+
+
+async def test_what_a_script_has_a_say_in_neither_acts_on_a_terminal_nor_begins_a_line(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    await fleet.dispatch.start()
+    lease, _ = await _failed(
+        fleet, report_fault="the report has \x1b]0;x\x07\nrun it again    quantum down\u2028" + "y" * 99_999
+    )
+    await TellErrors(fleet.store, _folder(tmp_path)).step()
+    [name] = _names(tmp_path)
+    text = (tmp_path / "errors" / name).read_text()
+    assert "\x1b" not in text and "\x07" not in text and len(text) < 4_000
+    assert [line for line in text.splitlines() if "run it again" in line[:20]] == [
+        f"run it again    quantum retry {lease.id}"
+    ]

@@ -10,6 +10,7 @@ from services.coordinator.app import intake
 from services.coordinator.app.attachments import Ack, Grant
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.ports import Store
 from tests.coordinator.fleet import Fleet, ended, sent, started
 
 pytestmark = pytest.mark.asyncio
@@ -65,3 +66,28 @@ async def test_nobody_reports_the_end_of_what_another_runner_holds(fleet: Fleet)
     assert [message for message in sent(liar) if isinstance(message, Ack)] == [Ack(task.id, leased.fence, False)]
     await fleet.tell(holder, started(leased, fleet.now()), ended(leased, fleet.now()))
     assert (await fleet.task(task)).state is TaskState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("report", "summary"),
+    [
+        (r'{"type": "t", "summary": "\udcff.sh is long", "data": {"a": "\uD800"}}', "?.sh is long"),
+        (r'{"type": "t", "project": "\ud800", "summary": "x"}', "x"),
+        (r'{"type": "t", "summary": "\ud83d\ude00"}', "\N{GRINNING FACE}"),
+        ('{"type": "t", "data": {"a": ' + "[" * 5000 + "]" * 5000 + "}}", None),
+    ],
+)
+async def test_no_report_of_a_script_ends_the_settling(
+    store: Store, tmp_path: Path, report: str, summary: str | None
+) -> None:
+    fleet = Fleet(tmp_path, store)
+    await fleet.dispatch.start()
+    task = await fleet.submit("a")
+    runner = await fleet.runner()
+    await fleet.round()
+    [lease] = granted(sent(runner))
+    await fleet.tell(runner, started(lease, fleet.now()), ended(lease, fleet.now(), report=report))
+    assert (await fleet.task(task)).state is TaskState.SUCCEEDED
+    assert sent(runner) == [Ack(task.id, lease.fence, True)]
+    reports = await store.read(lambda tx: tx.reports(type="t", project=""))
+    assert [each.summary for each in reports] == ([] if summary is None else [summary])

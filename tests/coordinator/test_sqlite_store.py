@@ -104,7 +104,7 @@ def plain() -> apsw.Connection:
 # What may read a whole table, because the table is small or the question is asked once.
 SMALL = (
     *("figures", "reports", "histories", "outbox", "acts", "json_each", "facts", "limit_sets", "refusals", "schedules"),
-    "CONSTANT ROW",
+    *("failed_attempts", "CONSTANT ROW"),
 )
 ONCE = ("miscounted", "beyond_position", "orphans")
 
@@ -149,6 +149,7 @@ def test_no_statement_reads_every_task_or_sorts_them(plain: apsw.Connection, nam
         ("checks_page_of_repository", "merge_checks_of_repository (repository=? AND id<?)"),
         ("rollbacks_since", "COVERING INDEX merge_checks_rolled_back (repository=? AND ended_at>?)"),
         ("untold_checks", "merge_checks_untold"),
+        ("note_failed_attempt", "SEARCH failed_attempts / SCALAR SUBQUERY 2 / SEARCH failed_attempts"),
     ],
 )
 def test_each_walk_is_along_its_index(plain: apsw.Connection, name: str, index: str) -> None:

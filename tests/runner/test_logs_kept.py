@@ -275,9 +275,14 @@ def test_many_processes_append_to_one_log_that_is_compressed_under_them(tmp_path
 
 
 def test_control_without_holding_the_log_lines_are_lost(tmp_path: Path) -> None:
-    missing, _, renamed = _written_by_many(tmp_path, "unheld")
-    print(f"renamed {renamed} times: {missing} lines missing")
-    assert missing > 0
+    for attempt in range(1, 11):  # on a quiet machine one look may meet no line between a look at the name and a write
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        missing, _, renamed = _written_by_many(folder, "unheld")
+        print(f"attempt {attempt}: renamed {renamed} times: {missing} lines missing")
+        if missing:
+            return
+    pytest.fail("without the protection no line was lost: the trial proves nothing")
 
 
 def test_two_hundred_small_logs_count_together_and_a_long_one_leaves_them_theirs(tmp_path: Path) -> None:

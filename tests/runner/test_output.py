@@ -123,6 +123,8 @@ def test_long_output_keeps_head_and_tail(slot: Path, lines: int) -> None:
         (b'{"type": "A b"}', "`type`"),
         (b'{"type": "a", "data": []}', "`data` must be an object"),
         (b'{"type": "a", "colour": 1}', "colour"),
+        (rb'{"type": "a", "\ud800\u001b[2J\n": 1}', r"\ud800\x1b[2J\n"),
+        (b'{"' + b'": 1, "'.join(b"%02d" % n for n in range(10)) + b'": 1}', "00, 01, 02, 03, 04 …"),
         (b'{"type": "a", "data": {"x": "' + b"y" * 100 + b'"}}', "over 100 bytes"),
     ],
 )

@@ -261,7 +261,7 @@ async def test_provision_is_idempotent_and_serve_makes_nothing(home: Home) -> No
     assert refused.returncode == 78
     assert "`quantum init`" in refused.stderr
     assert not home.workspace.safety_db.exists()
-    assert [home.provision().stdout for _ in range(2)] == ["3 new tokens\n", "0 new tokens\n"]
+    assert [home.provision().stdout for _ in range(2)] == ['{"new_tokens": 3}', '{"new_tokens": 0}']
 
 
 async def test_no_token_is_written_anywhere(serving: Home) -> None:

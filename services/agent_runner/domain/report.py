@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_NAMED_MAX, _NAMED_CHARACTERS = 5, 40
 _KEYS = frozenset({"type", "project", "summary", "data"})
 
 
@@ -34,7 +35,8 @@ def _fault(document: object) -> str:
     if not isinstance(document, dict):
         return "the report is not a JSON object"
     if unknown := sorted(map(str, document.keys() - _KEYS)):
-        return f"the report has keys that no report has: {', '.join(unknown)}"
+        named = ", ".join(ascii(key[:_NAMED_CHARACTERS])[1:-1] for key in unknown[:_NAMED_MAX])
+        return f"the report has keys that no report has: {named}{' …' if len(unknown) > _NAMED_MAX else ''}"
     if not isinstance(document.get("type"), str) or not _TYPE.match(document["type"]):
         return "the report's `type` must be a name like coverage or code-health"
     for key, kind, name in (("project", str, "a text"), ("summary", str, "a text"), ("data", dict, "an object")):

@@ -28,8 +28,12 @@ class ErrorFiles:
 
     def _forget_oldest(self) -> None:
         """Whole files only; the newest stays in any case."""
+        sizes = {}
         with os.scandir(self._folder) as entries:
-            sizes = {entry.name: entry.stat().st_blocks * 512 for entry in entries if entry.name.endswith(".txt")}
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.name.endswith(".txt") and entry.is_file(follow_symlinks=False):
+                        sizes[entry.name] = entry.stat(follow_symlinks=False).st_blocks * 512
         total = sum(sizes.values())
         for name in sorted(sizes)[:-1]:
             if total <= self._bytes_max and len(sizes) <= self._files_max:

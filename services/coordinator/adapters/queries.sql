@@ -195,7 +195,10 @@ select at, actor, actor_id, source, act, target, before, after, reason, number f
 delete from acts where number <= ?
 
 -- name: note_failed_attempt
-insert into failed_attempts (name, text) select ?1, ?2 where (select count(*) from failed_attempts) < ?3
+-- Numbers come in a row and go from the front: two ends say how many there are, whatever they hold.
+insert into failed_attempts (name, text)
+select ?1, ?2
+where coalesce((select max(number) from failed_attempts) - (select min(number) from failed_attempts) + 1, 0) < ?3
 
 -- name: failed_attempts
 select number, name, text from failed_attempts order by number limit ?

@@ -28,6 +28,7 @@ from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Ret
 from services.coordinator.domain.error_report import report_of_end
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.footprint import with_peaks
+from services.coordinator.domain.report_document import read_document
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import (
     AgentHistory,
@@ -277,7 +278,9 @@ def outcome_of(
 def publish(tx: StoreTransaction, task: Task, event: Ended) -> None:
     """Keep an attempt's report. The runner has checked its shape; what is still wrong is logged, never raised."""
     try:
-        document: Mapping[str, object] = json.loads(event.report)
+        document = read_document(event.report)
+        if not isinstance(document, dict):
+            raise TypeError("it is no object")
         report = Report(
             type=str(document["type"]),
             project=str(document.get("project") or task.project),
@@ -287,7 +290,7 @@ def publish(tx: StoreTransaction, task: Task, event: Ended) -> None:
             agent=task.agent,
             published_at=event.finished_at,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         log.warning(f"The report of task {task.id} cannot be read: {fault!r}.", action="report_unreadable")
         return
     tx.publish(report)

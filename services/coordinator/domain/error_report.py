@@ -11,6 +11,7 @@ from services.coordinator.domain.task import LimitUse, Task
 
 TAIL_LINES = 60
 TAIL_CHARACTERS_MAX = 8_000
+VALUE_CHARACTERS_MAX = 1_000
 # These end what did nothing wrong: a person's word, a mode, a lease that was somebody else's by then.
 _NO_FAILURES = frozenset({FailureClass.CANCEL, FailureClass.POLICY})
 _IN_BYTES = frozenset({"memory", "output", "disk"})
@@ -71,9 +72,9 @@ def _report(
         ("now", f"{after.state}{_when(after)}" + (f": {after.reason}" if after.reason != said else "")),
     ]
     lines = [
-        f"{after.agent}: {said}",
+        f"{after.agent}: {_one_line(said)}",
         "",
-        *(f"{name:<15}{value}" for name, value in head if value),
+        *(f"{name:<15}{_one_line(value)}" for name, value in head if value),
         "",
         *_how_on(after),
         "",
@@ -114,6 +115,13 @@ def _how_on(task: Task) -> Iterator[str]:
     else:
         yield f"what comes next quantum why {task.id}"
     yield f"all of it       quantum logs {task.id}"
+
+
+def _one_line(value: str) -> str:
+    """What a script had a say in, without what could act on a terminal or begin a line of its own."""
+    if len(value) > VALUE_CHARACTERS_MAX:
+        value = f"{value[:VALUE_CHARACTERS_MAX]} …"
+    return value if value.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
 
 
 def _tail(output: str) -> Iterator[str]:

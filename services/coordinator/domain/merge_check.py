@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from services.coordinator.domain.report_document import read_document
 from services.coordinator.domain.task import Task, TaskState
 
 QUARANTINE = timedelta(hours=24)
@@ -207,7 +208,7 @@ class Told:
 def read_report(text: str, check: MergeCheck) -> Told | str:
     """What a report says of this check, or what is wrong with it as the end of a sentence."""
     try:
-        document = json.loads(text)
+        document = read_document(text)
     except (ValueError, RecursionError):
         return "is not JSON"
     if not isinstance(document, dict) or document.get("type") != "merge-check":
