@@ -13,6 +13,7 @@ from typing import Any
 from cli.backups.archive import Counts, header_of, unpack
 from cli.backups.catalogue import entries
 from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_over, scratch
+from cli.backups.making import alone
 from cli.first_start import DONE
 from cli.offline import SERVICES, ask_all, database_in
 from cli.settling import (
@@ -195,10 +196,11 @@ def restore(
 
 def rehearse(workspace: Workspace, environ: Mapping[str, str], source: Source, key: bytes) -> Findings:
     """Whether `source` would be put back, found out in a scratch folder. Raises what says nothing of it itself."""
-    if not source.is_folder:
-        return check(source.path, key, workspace, environ, source.id)
-    with scratch(workspace, f".checking-{source.id}") as folder:
-        return look_over(folder, key, _copy_kept(source.path, folder), workspace, environ)
+    with alone(workspace):
+        if not source.is_folder:
+            return check(source.path, key, workspace, environ, source.id)
+        with scratch(workspace, f".checking-{source.id}") as folder:
+            return look_over(folder, key, _copy_kept(source.path, folder), workspace, environ)
 
 
 def _stage(

@@ -20,7 +20,7 @@ from cli.backups import archive, checking, making
 from cli.backups.catalogue import SUFFIX, entries, folder_of, note_verdict, remove
 from cli.backups.checking import ENTRIES
 from cli.backups.making import make, verify
-from cli.backups.restoring import find, restore
+from cli.backups.restoring import find, rehearse, restore
 from cli.running import require_nothing_runs
 from cli.session import Session
 from cli.settling import (
@@ -361,3 +361,14 @@ def test_services_that_outlived_their_folder_keep_a_restore_from_it(
             require_nothing_runs(workspace)
     assert path.exists(), "what is left of one that has ended keeps nobody"
     require_nothing_runs(workspace)
+
+
+def test_a_rehearsal_and_a_backup_do_not_take_away_each_other_s_scratch_folder(tmp_path: Path) -> None:
+    workspace = workspace_in(tmp_path / "ws")
+    sealed(workspace, NOW)
+    source = find(workspace, "latest", workspace.root, {})
+    with (
+        WorkspaceLock(workspace.state / "backups" / "lock"),
+        pytest.raises(Conflict, match="made or checked"),
+    ):
+        rehearse(workspace, {}, source, bytes.fromhex(OLD_KEY))
