@@ -372,3 +372,13 @@ def test_a_rehearsal_and_a_backup_do_not_take_away_each_other_s_scratch_folder(t
         pytest.raises(Conflict, match="made or checked"),
     ):
         rehearse(workspace, {}, source, bytes.fromhex(OLD_KEY))
+
+
+def test_a_second_backup_says_that_another_one_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = workspace_in(tmp_path / "ws")
+    with WorkspaceLock(workspace.lock_file), WorkspaceLock(workspace.state / "backups" / "lock"):
+        assert typed(workspace.root, "backup", "create") != 0
+    assert "A backup is being made" in capsys.readouterr().err
+    with WorkspaceLock(workspace.lock_file):
+        assert typed(workspace.root, "backup", "create") != 0
+    assert f"process {os.getpid()}" in capsys.readouterr().err, "whoever else holds it is named"
