@@ -265,7 +265,7 @@ def _copy_kept(before: Path, new: Path) -> Counts | None:
     if not (new / ENTRIES).exists():
         raise NotFound(
             "nothing_kept",
-            f"{before.name} holds no secrets: there were none, or no key to seal them with.",
+            f"{before.name} holds no secrets: there were none.",
             remedy="quantum backup list shows what else can be put back.",
         )
     return None
