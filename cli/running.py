@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import socket
 import threading
@@ -203,6 +204,24 @@ def require_nothing_runs(workspace: Workspace) -> None:
             f"Processes of an earlier start still run, whose supervisor was killed: {left}.",
             remedy="quantum down ends them.",
         )
+    for name in ("safety", "coordinator"):
+        path = workspace.sockets / f"{name}.sock"
+        if _answers(path):
+            # Whoever removes `.quantum` removes what was written down, and ends nobody.
+            raise Conflict(
+                "still_answers",
+                f"A {name} of {workspace.root} still runs, of which nothing is written down: it listens at {path}.",
+                remedy="quantum stop --all ends what agents do; end the services by their pids, as `ps` shows them.",
+            )
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:  # not there, nobody behind it, or too long a path to be one
+            return False
+        return True
 
 
 def require_free_port(host: str, port: int, *, chosen_by: str = "QUANTUM_GATEWAY_PORT={} quantum up") -> int:
