@@ -122,9 +122,7 @@ def test_status_is_true(shared: System) -> None:
     assert status["health"] == "ok"
     assert status["mode"]["mode"] == "NORMAL"
     assert {name for name, one in status["processes"].items() if one["serving"]} == {
-        "safety",
-        "coordinator",
-        "runner-local",
+        *("safety", "coordinator", "runner-local", "gateway"),
     }
     assert status["alerts"] == []
 
