@@ -16,52 +16,69 @@ from foundation.auth import calling_from
 from foundation.errors import Internal, Kind, QuantumError, did_you_mean
 
 # Every verb is a module of cli/verbs, imported only when it is called: `quantum --help` must not load gRPC.
-VERBS = {
-    "init": "make a folder a workspace",
-    "up": "start gateway, coordinator, safety and a runner",
-    "down": "end what `up` started",
-    "service": "run everything as services of the operating system",
-    "status": "what runs, what waits, and what is held",
-    "morning": "six lines: is there anything to be done?",
-    "run": "submit a task, follow it live, exit with its code",
-    "submit": "submit a task and return at once",
-    "tasks": "list tasks, or show one",
-    "why": "why a task is not running",
-    "cancel": "cancel tasks",
-    "retry": "run ended tasks again, as new ones",
-    "decide": "decide about a task that waits for a person",
-    "logs": "a task's output",
-    "agents": "the catalogue and how each agent fares",
-    "adopt": "make agents of scripts that are there already",
-    "follow": "follow the tasks of an agent live",
-    "projects": "the projects, and how to add one",
-    "hooks": "the merge guard in git repositories: install, uninstall, status",
-    "schedule": "what starts agents by the clock: list, pause, resume, run, why",
-    "reports": "what agents have reported",
-    "queue": "figures, pause, resume, clear, undo",
-    "runner": "the runners: list, drain, resume",
-    "stop": "stop everything, and keep it stopped",
-    "isolate": "after a break-in: end everything, revoke every token",
-    "mode": "show the operating mode, tighten or loosen it",
-    "resume": "start again after a stop",
-    "recover": "let held agents go, and run again what died of it",
-    "breaker": "circuit breakers: list, force, reset",
-    "budget": "error budgets: what is left, how fast it burns",
-    "alerts": "what needs a person",
-    "spend": "what is spent, promised and left; prices and caps",
-    "audit": "what was done with privilege, and the proof of it",
-    "merge": "merge a branch once it has passed its test; what was checked, undo, mend, approve",
-    "token": "your token, and those of others",
-    "secret": "secrets for agents, in the keychain",
-    "ca": "the workspace's own authority and its certificates",
-    "backup": "make, list, check and prune backups",
-    "restore": "put a backup back",
-    "rotate": "a new key for the databases",
-    "config": "settings and where each comes from",
-    "doctor": "how every part is, and the line that mends it",
-    "runbook": "the command names that the operations runbook types: install, uninstall, list",
-    "completion": "shell completion",
+SECTIONS = {
+    "Start and end": {
+        "init": "make a folder a workspace",
+        "up": "start gateway, coordinator, safety and a runner",
+        "down": "end what `up` started",
+        "service": "run everything as services of the operating system",
+    },
+    "See how it stands": {
+        "morning": "six lines: is there anything to be done?",
+        "status": "what runs, what waits, and what is held, on one screen",
+        "doctor": "how every part is, and the line that mends it",
+        "alerts": "what needs a person",
+    },
+    "Run agents": {
+        "run": "submit a task, follow it live, exit with its code",
+        "submit": "submit a task and return at once",
+        "tasks": "list tasks, or show one",
+        "why": "why a task is not running",
+        "logs": "a task's output",
+        "follow": "follow the tasks of an agent live",
+        "cancel": "cancel tasks",
+        "retry": "run ended tasks again, as new ones",
+        "decide": "decide about a task that waits for a person",
+    },
+    "What can be run, where and when": {
+        "agents": "the catalogue and how each agent fares",
+        "adopt": "make agents of scripts that are there already",
+        "projects": "the projects, and how to add one",
+        "schedule": "what starts agents by the clock: list, pause, resume, run, why",
+        "reports": "what agents have reported",
+        "queue": "figures, pause, resume, clear, undo",
+        "runner": "the runners, here and on other hosts: list, drain, resume, invite, join",
+    },
+    "When something is wrong": {
+        "stop": "stop everything, and keep it stopped",
+        "resume": "start again after a stop",
+        "recover": "let held agents go, and run again what died of it",
+        "isolate": "after a break-in: end everything, revoke every token",
+        "mode": "show the operating mode, tighten or loosen it",
+        "breaker": "circuit breakers: list, force, reset",
+    },
+    "Merges": {
+        "merge": "merge a branch once it has passed its test; what was checked, undo, mend, approve",
+        "hooks": "the merge guard in git repositories: install, uninstall, status",
+    },
+    "Money, keys and evidence": {
+        "budget": "error budgets: what is left, how fast it burns",
+        "spend": "what is spent, promised and left; prices and caps",
+        "token": "your token, and those of others",
+        "secret": "secrets for agents, in the keychain",
+        "ca": "the workspace's own authority and its certificates",
+        "audit": "what was done with privilege, and the proof of it",
+    },
+    "Keep it": {
+        "backup": "make, list, check and prune backups",
+        "restore": "put a backup back",
+        "rotate": "a new key for the databases, or the logs begun anew",
+        "config": "settings and where each comes from",
+        "runbook": "the command names that the operations runbook types: install, uninstall, list",
+        "completion": "shell completion",
+    },
 }
+VERBS = {verb: said for verbs in SECTIONS.values() for verb, said in verbs.items()}
 
 # Exit codes by kind of error; documented in docs/cli.md. `run` exits with the agent's own code instead.
 EXIT_CODES = {
@@ -105,9 +122,11 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs without importing one."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+        """List the verbs by what one wants, without importing one."""
+        width = max(map(len, VERBS))
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb.ljust(width), said) for verb, said in verbs.items()])
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:

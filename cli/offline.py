@@ -15,7 +15,7 @@ from foundation.own_python import child_environment
 from foundation.workspace import Workspace
 
 SERVICES = ("coordinator", "safety")
-"""In the order of copying: safety's copy knows all that the coordinator's takes it to know."""
+"""In the order of copying: safety's copy knows all that the coordinator's takes it to know; so does its log of acts."""
 _SECONDS_MAX = 7_200
 _WORDS = {
     "provision": "make its database",

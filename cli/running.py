@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import socket
 import threading
@@ -203,10 +204,31 @@ def require_nothing_runs(workspace: Workspace) -> None:
             f"Processes of an earlier start still run, whose supervisor was killed: {left}.",
             remedy="quantum down ends them.",
         )
+    for name in ("safety", "coordinator"):
+        path = workspace.sockets / f"{name}.sock"
+        if _answers(path):
+            # Whoever removes `.quantum` removes what was written down, and ends nobody.
+            raise Conflict(
+                "still_answers",
+                f"A {name} of {workspace.root} still runs, of which nothing is written down: it listens at {path}.",
+                remedy="quantum stop --all ends what agents do; end the services by their pids, as `ps` shows them.",
+            )
 
 
-def require_free_port(host: str, port: int) -> int:
-    """The port to listen on, a free one for 0. Raises Conflict naming who has it, Denied when it needs more rights."""
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:  # not there, nobody behind it, or too long a path to be one
+            return False
+        return True
+
+
+def require_free_port(host: str, port: int, *, chosen_by: str = "QUANTUM_GATEWAY_PORT={} quantum up") -> int:
+    """The port to listen on, a free one for 0; `chosen_by` is how a person would choose another.
+
+    Raises Conflict naming who has it, Denied when it needs more rights.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -216,7 +238,7 @@ def require_free_port(host: str, port: int) -> int:
             raise Denied(
                 "port_needs_rights",
                 f"Port {port} may be taken by an administrator only.",
-                remedy="Choose one from 1024 up: QUANTUM_GATEWAY_PORT=5005 quantum up.",
+                remedy=f"Choose one from 1024 up: {chosen_by.format(5005)}.",
             ) from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -229,7 +251,7 @@ def require_free_port(host: str, port: int) -> int:
             raise Conflict(
                 "port_in_use",
                 f"Port {port} is in use by {owner}.",
-                remedy=f"End it, or choose another port: QUANTUM_GATEWAY_PORT={port % 65_535 + 1} quantum up.",
+                remedy=f"End it, or choose another port: {chosen_by.format(port % 65_535 + 1)}.",
             ) from None
         chosen: int = probe.getsockname()[1]
         return chosen

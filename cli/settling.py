@@ -126,13 +126,15 @@ def _hand_over(workspace: Workspace, secrets: SecretStore, sealed: Path, before:
         )
     coming = open_entries(sealed, bytes.fromhex(key))
     present = secrets.get(DATABASE_KEY, root)
-    if present is not None and not (before / KEYCHAIN).exists():
+    kept = collect(workspace, secrets, before / "secrets")
+    if not (before / KEYCHAIN).exists() and (kept or present is not None):
         # The key first: what is sealed with it is taken for done by whoever comes after a crash.
-        if present != key:
+        if present not in (None, key):
             secrets.set(DATABASE_KEY, f"{root}#{before.name}", present)
-        seal_entries(before / KEYCHAIN, bytes.fromhex(present), collect(workspace, secrets, before / "secrets"))
+        # Where the databases' own is lost, what takes its place keeps the other secrets, which may be all there is.
+        seal_entries(before / KEYCHAIN, bytes.fromhex(present or key), kept)
     wanted = {(service, root + behind): secret for service, behind, secret in coming}
-    for service, behind, _ in collect(workspace, secrets, before / "secrets"):
+    for service, behind, _ in kept:
         if (service, root + behind) not in wanted:
             secrets.delete(service, root + behind)
     for (service, account), secret in wanted.items():

@@ -133,7 +133,7 @@ class _JsonLines(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         line |= {name: value for name, value in fields.items() if name not in line}
-        return mask(json.dumps(line, ensure_ascii=False, default=str))
+        return mask(json_line(line))
 
 
 class _Text(logging.Formatter):
@@ -168,6 +168,12 @@ def _service(record: logging.LogRecord, process: str) -> str:
 
 def _moment(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
+
+
+def json_line(document: dict[str, object]) -> str:
+    """An object as a line that a terminal may show: what does not print is escaped, beyond what JSON asks for."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _inert(text: str) -> str:

@@ -7,6 +7,7 @@ import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from foundation.log import json_line
 from foundation.log_files import LogFile
 from foundation.tokens import mask
 
@@ -33,7 +34,7 @@ class AccessLog:
         took: timedelta,
     ) -> None:
         """Adds a line. `who` is the token's id (None: no token, or no good one), `route` the rule that answered."""
-        line = json.dumps(
+        line = json_line(
             {
                 "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "who": who,
@@ -43,8 +44,7 @@ class AccessLog:
                 "route": route,
                 "status": status,
                 "ms": round(took / timedelta(milliseconds=1), 1),
-            },
-            ensure_ascii=False,
+            }
         )
         data = f"{mask(line)}\n".encode(errors="backslashreplace")
         with self._one_at_a_time:

@@ -223,9 +223,12 @@ def _of_python(text: str, about: dict[str, object], findings: list[Finding]) -> 
     findings += python_rules.findings(script)
     loops = python_rules.endless(script)
     helper = not loops and _is_module(script)
-    kind = "service" if loops else "helper" if helper else "task"
+    serves = 0 if loops or helper else python_rules.serving(script)
+    kind = "service" if loops or serves else "helper" if helper else "task"
     why = {
-        "service": f"the loop in line {loops[0].lineno if loops else 0} never ends",
+        "service": f"what line {serves} calls never ends"
+        if serves
+        else f"the loop in line {loops[0].lineno if loops else 0} never ends",
         "helper": "it only defines what others import",
         "task": "it runs to its end",
     }[kind]
@@ -238,7 +241,7 @@ def _of_python(text: str, about: dict[str, object], findings: list[Finding]) -> 
         description=(doc or _comment(text))[:160],
         kind=kind,
         why=why,
-        loop_line=loops[0].lineno if loops else 0,
+        loop_line=loops[0].lineno if loops else serves,
         uses=tuple(f"cloud:{name}" for name in sorted(uses)),
         env=_names([name for name in names if re.fullmatch(r"[A-Za-z_]\w*", name) and name not in shell_habits._GIVEN]),
         darwin=any(finding.code == "macos-only" for finding in findings),

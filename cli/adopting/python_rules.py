@@ -18,6 +18,8 @@ _SAYS = frozenset(
     {"print", "info", "debug", "warning", "error", "exception", "critical", "log", "help", "add_argument"}
 )
 _SHELLS = frozenset({"system", "popen", "run", "call", "check_call", "check_output", "Popen", "getoutput"})
+_SERVE = frozenset({"serve_forever", "run_forever"})
+_SERVERS = frozenset({"HTTPServer", "ThreadingHTTPServer", "TCPServer", "ThreadingTCPServer", "UDPServer"})
 _PAUSES = re.compile(r"sleep|wait|join|input|recv|accept|poll|select|get\b|read|run_pending|next|serve|listen")
 
 
@@ -136,6 +138,11 @@ def _calls(script: PythonScript) -> Iterator[Finding]:
             port = words["port"]
             assert isinstance(port, ast.Constant)
             yield Finding("port-fixed", line, str(port.value))
+        address = call.args[0] if call.args and last in _SERVERS else None
+        if isinstance(address, ast.Tuple) and len(address.elts) == 2:
+            port = address.elts[1]
+            if isinstance(port, ast.Constant) and port.value and not _overridable(script, line):
+                yield Finding("port-fixed", line, str(port.value))
         verify = words.get("verify")
         if (isinstance(verify, ast.Constant) and verify.value is False) or name.endswith("_create_unverified_context"):
             yield Finding("tls-off", line, name)
@@ -206,6 +213,21 @@ def endless(script: PythonScript) -> list[ast.While]:
     return [
         node for node in script.nodes if isinstance(node, ast.While) and _always(node.test) and not _broken(node.body)
     ]
+
+
+def serving(script: PythonScript) -> int:
+    """The line of the first call that serves until it is ended, not in a thread beside the rest; 0: there is none."""
+    beside = {
+        _dotted(word.value) for _, call in script.calls for word in call.keywords if word.arg in ("target", "func")
+    }
+    apart = {
+        id(below)
+        for node in script.nodes
+        if isinstance(node, ast.Lambda) or (isinstance(node, ast.FunctionDef) and node.name in beside)
+        for below in ast.walk(node)
+    }
+    found = [call.lineno for name, call in script.calls if name.rpartition(".")[2] in _SERVE and id(call) not in apart]
+    return min(found, default=0)
 
 
 def _always(test: ast.expr) -> bool:

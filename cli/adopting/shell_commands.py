@@ -130,11 +130,12 @@ def _close(parsing: _Parsing, stop: int) -> None:
     if not parsing.stack:
         parsing.now = _Open()  # the pattern of a `case`
         return
-    kind, outer = parsing.stack.pop()
+    kind, outer = parsing.stack[-1]
     if kind in ("=(", "((", "f("):
         parsing.now = _Open()
     else:
         _end(parsing, ")")
+    parsing.stack.pop()
     parsing.now = outer
     if kind == "(":
         parsing.closed = parsing.opened.pop() if parsing.opened else -1
@@ -212,7 +213,7 @@ def _detach(parsing: _Parsing, began: int, sign: str) -> None:
 
 def _emit(parsing: _Parsing, now: _Open, words: list[str], places: list[list[int]], *, background: bool) -> None:
     first = places[0][0] if places else now.redirects[0][1][0]
-    functions = [name for name in parsing.braces if name]
+    functions = [name for name in (*parsing.braces, _about_to_open(parsing)) if name]
     parsing.found.append(
         Command(
             line=parsing.shell.line_of(first),
@@ -226,6 +227,12 @@ def _emit(parsing: _Parsing, now: _Open, words: list[str], places: list[list[int
             conditions=tuple(parsing.conditions),
         )
     )
+
+
+def _about_to_open(parsing: _Parsing) -> str:
+    """The function whose brace stands before the substitution that we are in: `log() { echo "$(date)"; }`."""
+    braced = any(outer.words and parsing.text(outer.words[0]) == "{" for _, outer in parsing.stack)
+    return parsing.named if braced else ""
 
 
 def _inner(command: Command, depth: int) -> Iterator[Command]:

@@ -11,9 +11,10 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from foundation.errors import Conflict, NotFound
 from foundation.files import atomic_write, sync, sync_directory, write_all
@@ -179,7 +180,7 @@ def _remember(journal: Path, changes: Sequence[Change]) -> list[_Entry]:
                 folder="" if parent.is_dir() else str(parent),
             )
         )
-    plan = json.dumps({"changes": [asdict(entry) for entry in entries]}, indent=1)
+    plan = json.dumps({"root": _root_of(journal), "changes": [asdict(entry) for entry in entries]}, indent=1)
     atomic_write(journal / PLAN, plan.encode(), 0o600)
     return entries
 
@@ -261,8 +262,21 @@ def _find(root: Path, which: str) -> Path:
 
 
 def _read_plan(journal: Path) -> list[_Entry]:
-    document: Mapping[str, Sequence[Mapping[str, object]]] = json.loads((journal / PLAN).read_bytes())
-    return [_Entry(**each) for each in document["changes"]]  # type: ignore[arg-type]
+    document: Mapping[str, Any] = json.loads((journal / PLAN).read_bytes())
+    was, now = document.get("root", ""), _root_of(journal)
+    return [_moved(_Entry(**each), was, now) for each in document["changes"]]
+
+
+def _root_of(journal: Path) -> str:
+    """The workspace that a journal lies in."""
+    return os.path.realpath(journal.parents[2])
+
+
+def _moved(entry: _Entry, was: str, now: str) -> _Entry:
+    """An entry as it is right where the workspace is now: it may have been moved, or be a copy, since."""
+    paths = {name: getattr(entry, name) for name in ("path", "scrap", "folder")}
+    within = {name: path for name, path in paths.items() if was and path.startswith(f"{was}/")}
+    return replace(entry, **{name: now + path.removeprefix(was) for name, path in within.items()})
 
 
 def _mark(journal: Path, name: str) -> None:

@@ -80,7 +80,7 @@ def _make(
     clock: Clock,
 ) -> Findings:
     key = database_key(workspace, secrets)
-    with _alone(workspace):
+    with alone(workspace):
         _require_room(workspace, folder_of(workspace, environ))
         now = clock.now()
         target = _folder(workspace, environ) / f"{backup_id}{SUFFIX}"
@@ -101,7 +101,7 @@ def verify(
     entry: BackupEntry, workspace: Workspace, secrets: SecretStore, environ: Mapping[str, str], *, clock: Clock
 ) -> Findings:
     """Check a backup anew, and write down what was found. Raises Denied, `wrong_key`, and leaves it as it was."""
-    with _alone(workspace):
+    with alone(workspace):
         findings = check(entry.path, database_key(workspace, secrets), workspace, environ, entry.id)
         note_verdict(entry.path, fault=" ".join(findings.faults), now=clock.now())
     return findings
@@ -141,7 +141,7 @@ def prune(
     """Remove what no rule keeps; what was, or with `dry_run` would be. Raises Conflict while one is made or checked."""
     if dry_run:
         return prunings(entries(workspace, environ), rules)
-    with _alone(workspace):
+    with alone(workspace):
         going = prunings(entries(workspace, environ), rules)
         for one in going:
             remove(one.entry)
@@ -149,7 +149,7 @@ def prune(
 
 
 @contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
+def alone(workspace: Workspace) -> Iterator[None]:
     """One backup at a time; what an earlier one left when it was killed is taken away."""
     folder = workspace.state / "backups"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

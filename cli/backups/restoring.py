@@ -13,8 +13,10 @@ from typing import Any
 from cli.backups.archive import Counts, header_of, unpack
 from cli.backups.catalogue import entries
 from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_over, scratch
+from cli.backups.making import alone
 from cli.first_start import DONE
 from cli.offline import SERVICES, ask_all, database_in
+from cli.processes import of_agents
 from cli.settling import (
     CONFIG,
     KEYCHAIN,
@@ -30,7 +32,7 @@ from cli.settling import (
     seal_entries,
 )
 from foundation.clock import Clock
-from foundation.errors import Denied, Exhausted, Invalid, NotFound, did_you_mean
+from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, did_you_mean
 from foundation.files import sync, sync_directory
 from foundation.quantities import format_size
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, open_secret_store, user_account
@@ -162,6 +164,7 @@ def restore(
     if not workspace.state.is_dir():
         workspace.state.mkdir(mode=0o700, parents=True)
         open_secret_store(workspace, environ)  # which one it is, is written down
+    _require_no_agents(workspace)
     with WorkspaceLock(workspace.lock_file):
         for left in workspace.state.glob(f"{_STAGED}*"):
             discard(workspace, secrets, left)
@@ -195,10 +198,11 @@ def restore(
 
 def rehearse(workspace: Workspace, environ: Mapping[str, str], source: Source, key: bytes) -> Findings:
     """Whether `source` would be put back, found out in a scratch folder. Raises what says nothing of it itself."""
-    if not source.is_folder:
-        return check(source.path, key, workspace, environ, source.id)
-    with scratch(workspace, f".checking-{source.id}") as folder:
-        return look_over(folder, key, _copy_kept(source.path, folder), workspace, environ)
+    with alone(workspace):
+        if not source.is_folder:
+            return check(source.path, key, workspace, environ, source.id)
+        with scratch(workspace, f".checking-{source.id}") as folder:
+            return look_over(folder, key, _copy_kept(source.path, folder), workspace, environ)
 
 
 def _stage(
@@ -263,7 +267,7 @@ def _copy_kept(before: Path, new: Path) -> Counts | None:
     if not (new / ENTRIES).exists():
         raise NotFound(
             "nothing_kept",
-            f"{before.name} holds no secrets: there were none, or no key to seal them with.",
+            f"{before.name} holds no secrets: there were none.",
             remedy="quantum backup list shows what else can be put back.",
         )
     return None
@@ -289,6 +293,16 @@ def _differing(workspace: Workspace, folder: Path) -> Sequence[str]:
         for path in sorted(folder.iterdir())
         if (own / path.name).is_file() and (own / path.name).read_bytes() != path.read_bytes()
     ]
+
+
+def _require_no_agents(workspace: Workspace) -> None:
+    """What outlived its runner would go on beside the task that is to go on by itself, or be decided on."""
+    if left := of_agents(workspace.root):
+        raise Conflict(
+            "agents_left",
+            f"Processes of agents still run in {workspace.root}: {', '.join(str(one.pid) for one in left)}.",
+            remedy="quantum stop --all ends them, and stays in force until quantum resume.",
+        )
 
 
 def _require_room(workspace: Workspace, source: Source) -> None:

@@ -101,12 +101,17 @@ def start_units(
     manager, running = manager_of(workspace, environ), read_running(workspace)
     if running is None or not running.units:
         require_nothing_runs(workspace)
-        # What units get is what is written down: this shell's own settings do not reach them.
-        settings = load(UpSettings, environ={}, workspace=workspace)
-        require_free_port(settings.gateway_host, settings.gateway_port)
+        settings = require_settings(workspace)
+        chosen_by = '"gateway_port": {} in config/agent_config.json'
+        require_free_port(settings.gateway_host, settings.gateway_port, chosen_by=chosen_by)
         renew_identities(workspace, open_secret_store(workspace, environ), {}, now=clock.now())
     manager.start()
     _wait_healthy(workspace, manager, clock, within)
+
+
+def require_settings(workspace: Workspace) -> UpSettings:
+    """The settings that units get: those written down, since this shell's own do not reach them. Raises Invalid."""
+    return load(UpSettings, environ={}, workspace=workspace)
 
 
 def stop_units(

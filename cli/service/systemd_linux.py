@@ -14,8 +14,10 @@ from foundation.unit import DOES_NOT_START
 from foundation.workspace import Workspace
 
 _LINGER = Path("/var/lib/systemd/linger")
-_ASKED = ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "StatusText", "Result")
+_ASKED = ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "StatusText", "Result", "ExecMainStatus")
 _STATES = {"active": "active", "activating": "starting", "deactivating": "stopping", "failed": "failed"}
+_CANNOT_BE_RUN = "203"
+"""systemd's own code for a program that is not there, or is no program."""
 _RESULTS = {
     "exit-code": "it ended with an error",
     "signal": "it was killed",
@@ -59,7 +61,13 @@ class Systemd:
         self._systemctl("daemon-reload")
         # What was given up is tried again, since a person asks for it.
         self._systemctl("reset-failed", *self._services, may_fail=True)
-        self._systemctl("enable", "--now", *self._services, self._timer, about="start")
+        self._systemctl("enable", "--quiet", *self._services, self._timer)
+        started = self._systemctl("start", *self._services, self._timer, may_fail=True)
+        if started.code != 0:
+            wrong = [one for one in self.standing() if one.state != "active"]
+            raise self._refused(
+                "start", " ".join(f"{one.unit}: {one.says or one.result}." for one in wrong) or started.said
+            )
 
     def stop(self) -> None:
         """Stop and disable: the timer first, then the services, in the reverse order of their start."""
@@ -99,6 +107,9 @@ class Systemd:
         says = seen.get("StatusText", "")
         if state == "failed" and not says.startswith(DOES_NOT_START):
             says = ""  # of better times
+        if state in ("failed", "starting") and seen.get("ExecMainStatus") == _CANNOT_BE_RUN:
+            # Nor has its log a word about it.
+            says = "The Python that it was installed with is not there any more. → quantum service install"
         pid = int(seen.get("MainPID") or 0)
         restarts = seen.get("NRestarts", "")
         return Standing(
@@ -111,7 +122,7 @@ class Systemd:
             result=_result(state, seen.get("Result", ""), restarts),
         )
 
-    def _systemctl(self, verb: str, *words: str, may_fail: bool = False, about: str = "") -> Answer:
+    def _systemctl(self, verb: str, *words: str, may_fail: bool = False) -> Answer:
         answer = self._call(["systemctl", "--user", "--no-pager", verb, *words])
         if answer.code == 0 or may_fail:
             return answer
@@ -121,9 +132,12 @@ class Systemd:
                 f"The systemd of this user does not answer: {answer.said}",
                 remedy="Log in as this user itself (not by su or sudo), or run quantum up --detach without it.",
             )
-        raise Unavailable(
+        raise self._refused(verb, answer.said)
+
+    def _refused(self, verb: str, said: str) -> Unavailable:
+        return Unavailable(
             "manager_refused",
-            f"systemctl --user {about or verb} failed: {answer.said}",
+            f"systemctl --user {verb} failed: {said}",
             remedy="quantum service status shows how each unit stands, and what it said.",
         )
 

@@ -121,13 +121,17 @@ def prune(session: Session, dry_run: bool, as_json: bool) -> None:
 @contextmanager
 def _copying(session: Session) -> Iterator[tuple[Take, Tell]]:
     """How copies are made just now: by what runs, else by processes of our own, and nothing starts meanwhile."""
-    from cli.backups.making import copy_offline
+    from cli.backups.making import alone, copy_offline
+    from cli.running import read_running
 
     workspace = session.workspace
     lock = WorkspaceLock(workspace.lock_file)
     try:
         lock.acquire()
     except Conflict:
+        if read_running(workspace) is None:
+            with alone(workspace):  # says so when it is another backup
+                raise
         with session.connected() as connected:
             from clients.backups import COPY_DEADLINE
 

@@ -10,7 +10,9 @@ from cli.options import Duration, dry_run_option, json_option
 from cli.printing import counted, emit
 from cli.processes import to_json
 from cli.running import end, read_running, targets
+from cli.service.acting import installed
 from cli.session import Session
+from cli.verbs.service import stop_and_say
 
 
 @click.command()
@@ -28,9 +30,8 @@ def command(session: Session, timeout: timedelta, dry_run: bool, as_json: bool) 
     """End what `up` started, also what a killed `up` left behind, or the services. Queued tasks stay queued."""
     workspace = session.workspace
     running = read_running(workspace)
-    if running is not None and running.units:
-        from cli.verbs.service import stop_and_say
-
+    if running.units if running is not None else installed(workspace, session.environ):
+        # Units of which nothing runs may be about to start again: after a crash, or at the next login.
         stop_and_say(session, dry_run=dry_run, as_json=as_json)
         return
     ended = targets(workspace) if dry_run else end(workspace, within=timeout, clock=session.clock)

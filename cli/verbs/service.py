@@ -130,6 +130,7 @@ def stop(session: Session, dry_run: bool, as_json: bool) -> None:
 def restart(session: Session, as_json: bool) -> None:
     """End the units in order and start them again: for what is read only at the start."""
     _require_installed(session)
+    acting.require_settings(session.workspace)  # what would not start again is not stopped
     acting.stop_units(session.workspace, session.environ, clock=session.clock)
     acting.start_units(session.workspace, session.environ, clock=session.clock)
     if as_json:

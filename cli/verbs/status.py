@@ -36,9 +36,11 @@ def command(session: Session, as_json: bool) -> int:
             if stop:
                 click.echo(f"And nothing will start: {stop.who} stopped everything ({stop.why}). quantum resume")
         return EXIT_NOT_HEALTHY
-    word = running.gateway.health(workspace) or "down"
+    answer = running.gateway.health(workspace)
+    word = answer or "down"
     with session.connected() as connected:
         serving = {name: connected.serves(name) for name in (*SERVICES, *running.runners)}
+        serving["gateway"] = bool(answer)
         stats = _unless_away(lambda: connected.call(connected.coordinator.queue_stats()))
         mode = _unless_away(lambda: connected.call(connected.safety.get_mode()))
         alerts = _unless_away(lambda: connected.call(connected.safety.alerts.list()))

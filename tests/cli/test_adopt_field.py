@@ -64,7 +64,12 @@ def bash(*lines: str) -> str:
         (bash("until false; do sleep 1; done"), "service"),
         (bash("while read -r line; do", '  echo "$line"', "done < /etc/hosts"), "task"),
         (SHIM + "pause() {\n  sleep 1\n}\nexport -f pause\n", "helper"),
+        (bash('log() { echo "[$(date)] $*"; }'), "helper"),
+        (bash('log() { echo "[$(date)] $*"; }', 'echo "$(date)"'), "task"),
         ("#!/usr/bin/env python3\nimport time\nwhile True:\n    time.sleep(5)\n", "service"),
+        ("#!/usr/bin/env python3\nfrom x import S\nS(('', 80)).serve_forever()\n", "service"),
+        ("#!/usr/bin/env python3\nfrom x import S, T\ns = S()\nT(target=lambda: s.serve_forever()).start()\n", "task"),
+        ("#!/usr/bin/env python3\nfrom x import S, T\ndef go():\n    S().run_forever()\nT(target=go).start()\n", "task"),
         ("#!/usr/bin/env python3\ndef each():\n    while True:\n        x = yield\n        print(x)\nprint(each)\n", "task"),
         ("#!/usr/bin/env python3\nimport time\ntry:\n    while True:\n        time.sleep(1)\nexcept KeyboardInterrupt:\n    pass\n", "service"),
     ],
@@ -157,3 +162,9 @@ def test_what_it_needs() -> None:
     assert seen(bash("df -h | tail -1", "date")).effects == "none"
     assert seen(bash("mkdir -p /tmp/x", "date")).effects == "idempotent"
     assert seen(bash("df -h >x")).effects == ""
+
+
+def test_the_port_of_an_address_is_seen() -> None:
+    lines = ["#!/usr/bin/env python3", "from http.server import HTTPServer", "HTTPServer(('0.0.0.0', 5005), None)", ""]
+    assert ("port-fixed", 3) in codes("\n".join(lines), "server.py")
+    assert not codes("\n".join(lines).replace("5005", "0"), "server.py")

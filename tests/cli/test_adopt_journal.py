@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
@@ -184,6 +185,27 @@ def test_what_the_disk_refuses_in_the_middle_is_taken_back_at_once(
         writing.apply(workspace, changes, now=SystemClock().now())
     assert len([path for path in done if path.suffix == ".sh"]) == 4, "two were written, and both taken back"
     assert tree(workspace.agents) == before and writing.unfinished(workspace) == []
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_undo_knows_a_workspace_that_was_moved_and_leaves_the_one_it_was_copied_from(
+    inside: bool, tmp_path: Path
+) -> None:
+    workspace = workspace_at(tmp_path / "ws")
+    folder = workspace.agents if inside else tmp_path / "scripts"
+    folder.mkdir(exist_ok=True)
+    (folder / "one.sh").write_bytes(SCRIPT)
+    (folder / "one.sh").chmod(0o755)
+    before = tree(workspace.agents)
+    adopt(workspace, folder)
+    adopted = tree(workspace.agents)
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(workspace.root, copy.root)
+    assert len(writing.undo(copy).restored) == 1
+    assert (tree(copy.agents), tree(workspace.agents)) == (before, adopted)
+    moved = Workspace(workspace.root.rename(tmp_path / "moved"))
+    assert len(writing.undo(moved).restored) == 1
+    assert tree(moved.agents) == before
 
 
 def test_undo_leaves_what_was_edited_since_and_says_which(tmp_path: Path) -> None:

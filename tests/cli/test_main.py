@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from cli.__main__ import EXIT_CODES, VERBS, quantum, report
+from cli.__main__ import EXIT_CODES, SECTIONS, VERBS, quantum, report
 from cli.session import Session
 from foundation.errors import Exhausted, FieldFault, Invalid, Kind, for_kind
 from tests.cli.conftest import Quantum
@@ -112,3 +113,10 @@ def test_a_fault_of_ours_is_no_traceback(quantum: Quantum, monkeypatch: pytest.M
 def test_completion_is_a_script(quantum: Quantum) -> None:
     assert "_QUANTUM_COMPLETE=bash_complete" in quantum("completion", "bash").out
     assert quantum("completion", "fish", "--json").document["shell"] == "fish"
+
+
+def test_each_verb_stands_under_one_heading_and_tells_of_no_more_than_it_does(quantum: Quantum) -> None:
+    said = quantum("--help").out
+    assert [said.index(f"\n{title}:\n") for title in SECTIONS] == sorted(said.index(f"\n{t}:\n") for t in SECTIONS)
+    assert len(VERBS) == sum(map(len, SECTIONS.values()))
+    assert all(len(re.findall(rf"^  {verb} ", said, flags=re.MULTILINE)) == 1 for verb in VERBS)

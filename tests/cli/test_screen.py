@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cli.__main__ import run
 from cli.gateway_address import GatewayAddress
 from cli.merging.standing import MergeStanding
 from cli.processes import Process
 from cli.running import Running
 from cli.screen import EACH_MAX, LINES_MAX, Seen, screen
+from cli.verbs import status
 from clients.coordinator_values import AgentState, ParkedScope, RunnerView, TaskState
 from clients.safety_alerts_values import AlertList, AlertView
 from clients.safety_values import ModeStatus
 from foundation.errors import Unavailable
-from tests.cli.fakes import NOW, PlayedAgent
+from tests.cli.fakes import NOW, PlayedAgent, PlayedSession
 from tests.cli.test_morning import STATS
 
 MODE = ModeStatus(mode="NORMAL", reason="", actor="", since=None, stop_file=False)
@@ -117,3 +123,23 @@ def test_a_process_that_is_not_well_has_its_own_line() -> None:
     lines = screen(replace(seen(dead=1), serving={"safety": False}))
     assert "  safety (1000) does not serve  (quantum doctor)" in lines
     assert "  dead-0 (1004) has ended  (quantum doctor)" in lines
+
+
+@pytest.mark.parametrize(("answer", "well"), [("ok", 2), ("down", 2), ("", 1)])
+def test_a_gateway_that_does_not_answer_is_not_well(
+    folder: Path, answer: str, well: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Played(PlayedSession):
+        @contextmanager
+        def connected(self) -> Iterator[Any]:
+            yield SimpleNamespace(serves=lambda name: True)
+
+    everyone = Everyone(
+        gateway=GatewayAddress("127.0.0.1", 5005),
+        processes={"safety": Process(1001, "x"), "gateway": Process(1002, "x")},
+    )
+    monkeypatch.setattr(GatewayAddress, "health", lambda self, workspace: answer)
+    monkeypatch.setattr(status, "read_running", lambda workspace: everyone)
+    monkeypatch.setattr(status, "_unless_away", lambda ask: Unavailable("unreachable", "It does not answer."))
+    assert run(["status"], Played(folder)) == (0 if answer == "ok" else 69)
+    assert f"processes: {well} of 2 well" in capsys.readouterr().out

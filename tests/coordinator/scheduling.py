@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from foundation.errors import QuantumError
 from services.coordinator.app.schedule_book import ScheduleBook
 from services.coordinator.app.schedules_shown import Reason, ScheduleView
 from services.coordinator.domain.agent import AgentSpec
@@ -21,10 +22,16 @@ class Scheduled:
     """A desk with an agent `tick` that has a schedule, and the book of schedules."""
 
     def __init__(self, store: Store) -> None:
-        self.desk = Desk(store, open_tasks_max=5)
+        self.refusal: QuantumError | None = None
+        """What is answered to whoever wants to add a task, by the disk or another who may refuse."""
+        self.desk = Desk(store, open_tasks_max=5, refuse=self._refuse)
         self.desk.clock.set_now(START)
         self.declare()
         self.book = self.another()
+
+    def _refuse(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
 
     def declare(self, schedule: Schedule | None = HOURLY, **changes: Any) -> None:
         spec = replace(AgentSpec(name="tick", script="/a/tick.sh", schedule=schedule), **changes)

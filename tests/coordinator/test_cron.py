@@ -44,6 +44,7 @@ def test_expressions_and_nicknames_are_read(text: str, read: str) -> None:
         ("0 0 30 2 *", "never comes: no month that it names has the day 30", "0 0 L 2 *"),
         ("0 22-2 * * *", "has “22-2” where its hour", "0 22-23,0-2 * * *"),
         ("0 9 * * MONDAY-FRIDAY", "where its day of the week", "0 9 * * MON-FRI"),
+        ("0 9 * * SAT-SUN", "where its day of the week", "0 9 * * 6,0"),
         ("0 9 * * FRI-MON", "where its day of the week", "0 9 * * 5-6,0-1"),
         ("0 0 ? * *", "where its day of the month", "0 0 * * *"),
     ],

@@ -64,6 +64,13 @@ async def test_a_report_that_says_nothing_is_inconclusive_with_a_sentence(
     assert said in over.sentence
 
 
+async def test_a_report_with_half_a_surrogate_pair_is_taken_as_utf_8_has_it(merging: Merging) -> None:
+    check = (await merging.start()).check
+    await merging.begin(check)
+    over = await merging.end(check, report_of(check, sentence="\udcff.py passes", files=["\udcff.py"]))
+    assert (over.verdict, over.sentence) == (Verdict.GOOD, "?.py passes") and '["?.py"]' in over.evidence
+
+
 async def test_a_runner_that_did_not_take_the_report_says_why(merging: Merging) -> None:
     check = (await merging.start()).check
     task = await merging.begin(check)

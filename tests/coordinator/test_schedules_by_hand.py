@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from foundation.auth import calling_as
-from foundation.errors import Conflict, NotFound
+from foundation.errors import Conflict, Exhausted, NotFound
 from services.coordinator.domain.fleet import FleetView, Parked
 from tests.coordinator.desk import USER
 from tests.coordinator.scheduling import HOUR, HOURLY, MINUTE, START, Scheduled
@@ -99,6 +99,38 @@ async def test_a_full_queue_holds_what_is_due_and_it_starts_when_there_is_room(s
     assert len(await scheduled.at(START + 32 * MINUTE)) == 1
     assert (await scheduled.standing()).late == 2 * MINUTE
     assert (await scheduled.shown())[0].problem == ""
+
+
+async def test_what_a_short_disk_refuses_stays_due_and_starts_once(scheduled: Scheduled) -> None:
+    await scheduled.at(START)
+    scheduled.refusal = Exhausted("disk_low", "No task is taken: 1.0MB are free.")
+    for hours in range(5):
+        assert await scheduled.at(START + 30 * MINUTE + hours * HOUR) == []
+        assert (await scheduled.standing()).after == START
+    view, reason = await scheduled.shown()
+    assert (reason.code, "1.0MB are free" in view.problem) == ("not_started", True)
+    await scheduled.another().keeper.step()  # a restart meanwhile loses nothing
+    scheduled.refusal = None
+    [task] = await scheduled.at(START + 5 * HOUR)
+    standing = await scheduled.standing()
+    assert (standing.last_due, standing.missed) == (START + 4 * HOUR + 30 * MINUTE, 4)
+    await scheduled.desk.end(task)
+    assert len(await scheduled.at(START + 5 * HOUR + MINUTE)) == 1
+
+
+async def test_three_days_of_standing_still_leave_one_run(scheduled: Scheduled) -> None:
+    await scheduled.at(START)
+    scheduled.desk.dispatch.view = FleetView(
+        stopped=Parked(scope="fleet", code="mode", reason="Everything is stopped.", until=None)
+    )
+    for hours in range(72):
+        assert len(await scheduled.at(START + 30 * MINUTE + hours * HOUR)) == 1
+    assert (await scheduled.standing()).passed == 71
+    scheduled.desk.dispatch.view = FleetView()
+    [task] = await scheduled.at(START + 72 * HOUR)
+    await scheduled.desk.end(task)
+    assert len(await scheduled.at(START + 72 * HOUR + 30 * MINUTE)) == 2
+    assert (await scheduled.standing()).missed == 0
 
 
 async def test_why_names_the_one_reason(scheduled: Scheduled) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from foundation.ids import random_bytes
-from foundation.log import configure, get_logger
+from foundation.log import configure, get_logger, json_line
 from foundation.tokens import mint
 
 
@@ -154,7 +154,7 @@ def test_after_a_rotation_lines_go_to_a_new_file(tmp_path: Path) -> None:
 def test_several_processes_write_one_file_without_tearing_lines(tmp_path: Path) -> None:
     path = tmp_path / "system.log"
     write = (
-        "import sys; from pathlib import Path; from foundation.log import configure, get_logger\n"
+        "import sys; from pathlib import Path; from foundation.log import configure, get_logger, json_line\n"
         "configure(sys.argv[2], system_log=Path(sys.argv[1]), debug=False)\n"
         "for size in range(0, 20_000, 100): get_logger(sys.argv[2]).info('x' * size, action='write', size=size)"
     )
@@ -163,3 +163,13 @@ def test_several_processes_write_one_file_without_tearing_lines(tmp_path: Path) 
     lines = read_lines(path)
     assert len(lines) == 600
     assert all(len(line["message"]) == line["size"] for line in lines)
+
+
+def test_nothing_in_a_line_acts_on_a_terminal_and_a_program_reads_it_as_it_was(tmp_path: Path) -> None:
+    text = "ü\x1b[2J\x9b2J\u202e\u2028\n\N{GRINNING FACE}\U000e0001"
+    line = json_line({"path": text})
+    assert line.isprintable() and "ü" in line and json.loads(line) == {"path": text}
+    configure("test", system_log=tmp_path / "system.log", debug=False)
+    get_logger("test").info(text, action="shown", name=text)
+    written = (tmp_path / "system.log").read_text()
+    assert written.removesuffix("\n").isprintable() and json.loads(written)["name"] == text

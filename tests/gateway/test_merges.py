@@ -239,14 +239,14 @@ def test_the_access_log_names_the_route_and_never_the_token(front: Front) -> Non
     assert front.world.user.text not in written
 
 
-def test_the_page_has_every_route_of_merges_and_no_other(front: Front) -> None:
+def test_the_page_has_every_route_of_merges_and_schedules_and_no_other(front: Front) -> None:
     page = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([A-Z]+) (/(?:merges|hooks)\S*?)` \|", page, re.M)
+    rows = re.findall(r"^\| `([A-Z]+) (/(?:merges|hooks|schedules)\S*?)` \|", page, re.M)
     written = {(method, path.split("?")[0]) for method, path in rows}
     there = {
-        (method.upper(), path.replace("{check_id}", "<id>"))
+        (method.upper(), path.replace("{check_id}", "<id>").replace("{name}", "<name>"))
         for path, operations in front.get("/openapi.json").get_json()["paths"].items()
         for method in operations
-        if path.startswith(("/merges", "/hooks")) and method != "head"
+        if path.startswith(("/merges", "/hooks", "/schedules")) and method != "head"
     }
     assert written == there

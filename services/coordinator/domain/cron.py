@@ -198,7 +198,8 @@ def _mended(field: str, place: int) -> str:
         if first is None or last is None or first <= last:
             return match[0]
         end = min(most, 6) if place == len(_FIELDS) - 1 else most
-        return f"{first}-{end},{least}-{last}" if last > least else f"{first}-{end},{least}"
+        until_then = f"{first}-{end}" if end > first else f"{first}"
+        return f"{until_then},{least}-{last}" if last > least else f"{until_then},{least}"
 
     return _RANGE.sub(cut, re.sub(r"(?<![/#0-9])[0-9]+", bounded, field))
 
