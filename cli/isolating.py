@@ -26,8 +26,6 @@ from foundation.secrets import SERVICE_TOKEN, USER_TOKEN, service_account, user_
 from foundation.tokens import mint
 from foundation.workspace import StopFile, Workspace, WorkspaceLock
 
-_MARK = "isolating"
-"""Name of the file in `.quantum/` that is there from the first step to the last."""
 GATEWAY_SECONDS, AGENTS_SECONDS, ALL_SECONDS, GIVE_UP_SECONDS = 0.5, 1.0, 2.2, 6.0
 """From the order on: what ends by itself until then is not killed."""
 REVOKE_SECONDS = 30
@@ -52,11 +50,6 @@ class Isolated:
     faults: list[str] = field(default_factory=list)
 
 
-def half_done(workspace: Workspace) -> bool:
-    """Whether an isolation was begun and not brought to its end."""
-    return (workspace.state / _MARK).exists()
-
-
 def isolate(session: Session, reason: str) -> Isolated:
     """Stop everything, end every process, revoke every token; go on also when a step fails, and say what is missing.
 
@@ -67,7 +60,7 @@ def isolate(session: Session, reason: str) -> Isolated:
     if not workspace.state.is_dir():
         raise NotFound("not_initialised", f"{workspace.root} has not been initialised.", remedy="quantum init")
     began, done = clock.boottime(), Isolated()
-    atomic_write(workspace.state / _MARK, b"", 0o600)
+    atomic_write(workspace.isolating, b"", 0o600)
     done.stopped_by = StopFile(workspace.stop_file).write(who=who(), why=reason, now=clock.now()).who
     running = _running(workspace, done)
     with _start_revoking(session) as child:
@@ -83,7 +76,7 @@ def isolate(session: Session, reason: str) -> Isolated:
         done.faults.append(f"These processes would not end: {', '.join(str(one.pid) for one in done.left)}.")
     if not done.faults:
         workspace.runtime.unlink(missing_ok=True)
-        (workspace.state / _MARK).unlink(missing_ok=True)
+        workspace.isolating.unlink(missing_ok=True)
         sync_directory(workspace.state)
     done.seconds = clock.boottime() - began
     return done

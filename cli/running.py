@@ -181,6 +181,16 @@ def wait_gone(processes: Sequence[Process], within: timedelta, clock: Clock) -> 
     return left
 
 
+def require_no_half_isolation(workspace: Workspace) -> None:
+    """Raise Conflict when an isolation was begun and not brought to its end: tokens of whoever got in may be good."""
+    if workspace.isolating.exists():
+        raise Conflict(
+            "isolation_unfinished",
+            f"The isolation of {workspace.root} was not brought to its end: who got in may still get in.",
+            remedy="quantum isolate goes on with it, and says what it cannot do.",
+        )
+
+
 def require_nothing_runs(workspace: Workspace) -> None:
     """Raise Conflict when a supervisor, or what a killed one left behind, runs here."""
     holder = WorkspaceLock(workspace.lock_file).holder()

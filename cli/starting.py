@@ -18,7 +18,7 @@ from cli.chore import Chore
 from cli.gateway_address import GatewayAddress
 from cli.refusals import refused
 from cli.rotation import RotationSettings
-from cli.running import read_running, require_free_port, require_nothing_runs
+from cli.running import read_running, require_free_port, require_no_half_isolation, require_nothing_runs
 from cli.session import Session
 from cli.supervisor import Supervisor, last_words, open_capped, programs
 from cli.upkeep import renew_certificates, rotate_tokens
@@ -72,6 +72,7 @@ class Plan:
 
 def plan_start(session: Session, workspace: Workspace, *, runners: int, labels: tuple[str, ...], debug: bool) -> Plan:
     """Check what can be checked before anything is started. Raises Conflict, Denied, Invalid."""
+    require_no_half_isolation(workspace)
     require_nothing_runs(workspace)
     labels_of_runners(_names(runners), labels)
     settings = load(UpSettings, environ=session.environ, workspace=workspace)

@@ -103,6 +103,11 @@ class Workspace:
         return self.state / "backups" / f".making-{require_backup_id(backup_id)}"
 
     @property
+    def isolating(self) -> Path:
+        """There from the first step of `quantum isolate` to its last: what is found here was cut short."""
+        return self.state / "isolating"
+
+    @property
     def runtime(self) -> Path:
         """JSON that `up` writes: the processes' ids and the gateway's port."""
         return self.state / "runtime.json"

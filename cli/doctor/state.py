@@ -13,7 +13,6 @@ from cli.backups.catalogue import entries
 from cli.doctor.copies import newest_good
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, unseen, warn
 from cli.doctor.subject import Subject, rights
-from cli.isolating import half_done
 from cli.processes import command_of
 from cli.running import read_running, require_free_port
 from foundation.errors import Conflict, QuantumError
@@ -192,7 +191,7 @@ def stop(subject: Subject) -> Iterator[Finding]:
     """Whether an order to stop stands, and whether one could be given."""
     part, here = "emergency stop", subject.here
     order = StopFile(here.stop_file).read()
-    if half_done(here):
+    if here.isolating.exists():
         yield fail(part, "An isolation was cut short: what ran may run, and tokens may be good.", "quantum isolate")
     elif order:
         resume = "quantum resume" if subject.running else f"{subject.up} && quantum resume"

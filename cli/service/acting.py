@@ -13,7 +13,14 @@ from pathlib import Path
 
 from cli.authority import renew_identities
 from cli.processes import Process
-from cli.running import prove_gone, read_running, require_free_port, require_nothing_runs, targets
+from cli.running import (
+    prove_gone,
+    read_running,
+    require_free_port,
+    require_no_half_isolation,
+    require_nothing_runs,
+    targets,
+)
 from cli.service.ports import NO_MANAGER, Manager, Standing, calling
 from cli.service.rendering import values_of
 from cli.starting import UpSettings
@@ -100,6 +107,7 @@ def start_units(
         raise NotFound("not_installed", f"{workspace.root} has no services yet.", remedy="quantum service install")
     manager, running = manager_of(workspace, environ), read_running(workspace)
     if running is None or not running.units:
+        require_no_half_isolation(workspace)
         require_nothing_runs(workspace)
         settings = require_settings(workspace)
         chosen_by = '"gateway_port": {} in config/agent_config.json'

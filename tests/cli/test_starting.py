@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from cli.__main__ import EXIT_CODES
 from cli.authority import make_authority, renew_identities
 from cli.gateway_address import GatewayAddress
 from cli.processes import process, to_json
 from cli.starting import Plan, _keep_identities
 from foundation.clock import ManualClock
+from foundation.errors import Kind
 from foundation.secrets import open_secret_store
+from tests.cli.conftest import Quantum
 from tests.cli.fakes import PlayedSession
 
 EXPOSED = {"QUANTUM_GATEWAY_HOST": "0.0.0.0", "QUANTUM_GATEWAY_NAMES": "quantum.example.org"}
@@ -62,3 +65,14 @@ def test_a_gateway_whose_certificate_was_renewed_is_started_again(
         assert gateway.wait(_SECONDS) == -signal.SIGTERM
     else:
         assert gateway.poll() is None
+
+
+def test_nothing_starts_over_an_isolation_that_was_cut_short(folder: Path, quantum: Quantum) -> None:
+    quantum("init")
+    workspace = PlayedSession(folder).workspace
+    workspace.isolating.touch()
+    for words in (("up", "--detach"), ("up",)):
+        refused = quantum(*words)
+        assert refused.code == EXIT_CODES[Kind.CONFLICT], refused
+        assert "was not brought to its end" in refused.err and "quantum isolate" in refused.err
+    assert not workspace.runtime.exists()
