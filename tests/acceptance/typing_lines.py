@@ -190,6 +190,7 @@ class Story(Typist):
         for one in self._begun:
             self.system.until(lambda: self.system.task(one)["state"] == "succeeded", what=f"task {one}")  # noqa: B023
         gate.unlink()
+        self._begun.clear()  # a backup from before them may be put back later on
 
     def look_begun_again(self, line: Line) -> None:
         """Everything of ours is gone, nothing by halves; once it is up again, what ran is still there, and ends."""
