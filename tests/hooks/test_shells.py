@@ -74,7 +74,7 @@ async def test_it_is_left(guarded: Scene, served: Gateway, name: str) -> None:
     expected = f"quantum: you left: the check goes on in the background, and only reports. quantum merge show {ID}"
     assert said.splitlines()[-1] == expected
     assert "erminated" not in said
-    assert served.left.is_set()
+    await eventually(served.left.is_set, "the check hears of it")
     await eventually(lambda: not left_over(merging.pid), "nothing of it runs")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import resource
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -251,13 +254,25 @@ def test_cells_are_made_once(kernel: WardenUnderTest) -> None:
     assert made[0] == made[1] == made[2]
 
 
+def taken_away(cell: Path) -> bool:
+    """Move everything out of a cell and remove it; false when something was forked in it meanwhile."""
+    for pid in (cell / "cgroup.procs").read_text().split():
+        with contextlib.suppress(ProcessLookupError):
+            (cell.parent.parent / "cgroup.procs").write_text(pid)
+    try:
+        cell.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
 def test_a_cell_that_is_taken_away_takes_the_warden_not_along(kernel: WardenUnderTest) -> None:
     kernel.send(kernel.order(kernel.shell("sleep 1"), processes_max=20, memory_bytes=1 << 30, cpu_seconds=50.0))
     slot = kernel.expect(Spawned).slot
-    for folder in (Path(path, str(slot)) for path in folders_of(kernel.mark)):
-        for pid in (folder / "cgroup.procs").read_text().split():
-            (folder.parent.parent / "cgroup.procs").write_text(pid)
-        folder.rmdir()
+    for path in folders_of(kernel.mark):
+        wait_until(partial(taken_away, Path(path, str(slot))), "the cell is gone")
     ended = kernel.ended()
     assert (ended.cause, ended.status) == ("exit", 0)
     kernel.release(slot)
