@@ -234,13 +234,23 @@ def test_control_copied_to_its_last_name_an_archive_is_torn_by_a_kill(tmp_path: 
 
 
 WRITERS = """
-import sys
+import os, sys, time
 from foundation.log_files import LogFile
 import foundation.log_files as own
 path, name, count, how = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 if how == "unheld":
     own._hold = lambda handle, path: True
-log = LogFile(path, bytes_max=65536, files_max=10_000, stays_open=True)
+
+class Stopped(LogFile):
+    # Between the look at the name and the write, time goes by: now and then until what is open here is compressed
+    # and gone, which only happens to who does not hold it; else for 20 ms.
+    def _write(self, handle, data):
+        until = time.monotonic() + 0.02
+        while number % 250 == 249 and os.fstat(handle).st_nlink and time.monotonic() < until:
+            os.sched_yield()
+        super()._write(handle, data)
+
+log = Stopped(path, bytes_max=65536, files_max=10_000, stays_open=True)
 for number in range(count):
     log.append(f"{name}-{number:06} {'x' * 80}\\n".encode())
 """
@@ -271,18 +281,13 @@ def _written_by_many(folder: Path, how: str) -> tuple[int, int, int]:
 def test_many_processes_append_to_one_log_that_is_compressed_under_them(tmp_path: Path) -> None:
     missing, doubled, renamed = _written_by_many(tmp_path, "held")
     print(f"renamed and compressed {renamed} times: {missing} lines missing, {doubled} twice")
-    assert renamed > 10 and (missing, doubled) == (0, 0)
+    assert renamed > 5 and (missing, doubled) == (0, 0)
 
 
 def test_control_without_holding_the_log_lines_are_lost(tmp_path: Path) -> None:
-    for attempt in range(1, 11):  # on a quiet machine one look may meet no line between a look at the name and a write
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        missing, _, renamed = _written_by_many(folder, "unheld")
-        print(f"attempt {attempt}: renamed {renamed} times: {missing} lines missing")
-        if missing:
-            return
-    pytest.fail("without the protection no line was lost: the trial proves nothing")
+    missing, _, renamed = _written_by_many(tmp_path, "unheld")
+    print(f"renamed and compressed {renamed} times: {missing} lines missing")
+    assert missing > 0
 
 
 def test_two_hundred_small_logs_count_together_and_a_long_one_leaves_them_theirs(tmp_path: Path) -> None:
