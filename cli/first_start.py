@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.authority import make_authority
+from cli.keys.authority import make_authority
 from cli.offline import ask_offline
 from cli.runners.folder import refuse_joined
-from cli.settling import settle
+from cli.workspace.settling import settle
 from foundation.clock import SystemClock
 from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
 from foundation.files import atomic_write
@@ -17,6 +17,7 @@ from foundation.ids import random_bytes
 from foundation.secrets import (
     AUDIT_KEY,
     DATABASE_KEY,
+    KEY_BYTES,
     SERVICE_TOKEN,
     USER_TOKEN,
     SecretStore,
@@ -43,7 +44,6 @@ SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {
     "runner": ("service:runner", "runner", "read", "rotate"),
     "gateway": ("service:gateway", "read", "rotate"),
 }
-KEY_BYTES = 32
 DONE = "initialised"
 """Name of the file in `.quantum/` that is made last: with it, nothing of the first start is missing."""
 

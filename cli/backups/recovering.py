@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cli.backups.restoring import KEY_BYTES, NewSecrets, Restored, find, key_for, restore
+from cli.backups.restoring import NewSecrets, Restored, find, key_for, restore
 from cli.first_start import Initialised, initialise, readable
+from cli.processes.running import require_nothing_runs
 from cli.runners.folder import refuse_joined
-from cli.running import require_nothing_runs
-from cli.settling import settle
+from cli.workspace.settling import settle
 from foundation.clock import Clock
 from foundation.ids import random_bytes
-from foundation.secrets import open_secret_store
+from foundation.secrets import KEY_BYTES, open_secret_store
 from foundation.workspace import Workspace
 
 

@@ -16,8 +16,8 @@ from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_ov
 from cli.backups.making import alone
 from cli.first_start import DONE
 from cli.offline import SERVICES, ask_all, database_in
-from cli.processes import of_agents
-from cli.settling import (
+from cli.processes.identity import of_agents
+from cli.workspace.settling import (
     CONFIG,
     KEYCHAIN,
     NEW,
@@ -35,11 +35,10 @@ from foundation.clock import Clock
 from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, did_you_mean
 from foundation.files import sync, sync_directory
 from foundation.quantities import format_size
-from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, open_secret_store, user_account
+from foundation.secrets import AUDIT_KEY, DATABASE_KEY, KEY_BYTES, SecretStore, open_secret_store, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
 BEFORE = "before-restore-"
-KEY_BYTES = 32
 _STAGED = "restoring-"
 _TIME_FORM = "%Y%m%dT%H%M%S.%fZ"
 

@@ -15,10 +15,10 @@ from typing import NoReturn
 import click
 
 from cli.options import debug_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
+from cli.processes.supervisor import last_words, open_capped
 from cli.runners.folder import RunnerFolder
 from cli.session import Session
-from cli.supervisor import last_words, open_capped
 from foundation.errors import Conflict, NotFound, TimedOut, Unavailable
 from foundation.own_python import child_environment
 from foundation.workspace import Workspace

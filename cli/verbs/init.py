@@ -10,7 +10,7 @@ import click
 
 from cli.first_start import Initialised, initialise, readable, restore_key
 from cli.options import json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import Session
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import dry_run_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import Session
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def command(session: Session, wanted: str, recovery_key: bool, dry_run: bool, as
     Queue, breakers, budgets, spend, mode, tokens and audit log become what they were. The state before is kept.
     """
     from cli.backups.restoring import find, key_for, rehearse, restore
+    from cli.processes.running import require_nothing_runs
     from cli.runners.folder import refuse_joined
-    from cli.running import require_nothing_runs
 
     workspace = session.workspace
     refuse_joined(workspace.root)

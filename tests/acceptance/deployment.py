@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import psutil
 
-from cli.processes import Process, process
+from cli.processes.identity import Process, process
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import EVERYTHING, TaskFilter, TaskState, TaskView
 from clients.health import is_serving

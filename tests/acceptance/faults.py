@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cli.config_file import ConfigFile
 from cli.doctor.examining import examine
 from cli.doctor.findings import Finding, Mark, worst
 from cli.runbook.links import COMMAND, HOME, install
 from cli.session import Session
+from cli.workspace.config_file import ConfigFile
 from foundation.authority import Authority
 from foundation.clock import SystemClock
 from foundation.files import atomic_write

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.processes import of_agents
+from cli.processes.identity import of_agents
 from tests.acceptance.system import System
 
 TEN_LINES = 'for i in 1 2 3 4 5 6 7 8 9 10; do echo "line $i"; done'

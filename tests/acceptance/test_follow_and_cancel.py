@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from clients.coordinator_values import TaskSpec, TaskState
 from tests.acceptance.deployment import Deployment, deployed
 from tests.waiting import CLOCK, eventually

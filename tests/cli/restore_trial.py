@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli import settling
-from cli.settling import CONFIG, KEYCHAIN, NEW, RESTORING, Journal
+from cli.workspace import settling
+from cli.workspace.settling import CONFIG, KEYCHAIN, NEW, RESTORING, Journal
 from foundation.secrets import (
     AGENT_SECRET,
     AUDIT_KEY,

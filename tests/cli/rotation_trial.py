@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli import key_rotation
+from cli.keys import key_rotation
 from foundation.database_key import DatabaseKeys
 from foundation.secrets import DATABASE_KEY, FileStore, next_key_account, user_account
 from foundation.sqlite.connection import Location, connect

@@ -19,7 +19,7 @@ from cli.backups.catalogue import SUFFIX, entries, folder_of, note_verdict, remo
 from cli.backups.checking import ENTRIES
 from cli.backups.making import make, verify
 from cli.backups.restoring import find, restore
-from cli.settling import (
+from cli.workspace.settling import (
     CONFIG,
     KEYCHAIN,
     NEW,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.bell import Bell
-from cli.gateway_address import GatewayAddress
-from cli.processes import Process, process
-from cli.running import read_running
-from cli.supervisor import Program, Supervisor, last_words, open_capped
+from cli.processes.bell import Bell
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process, process
+from cli.processes.running import read_running
+from cli.processes.supervisor import Program, Supervisor, last_words, open_capped
 from foundation.clock import SystemClock
 from foundation.errors import Unavailable
 from foundation.own_python import child_environment

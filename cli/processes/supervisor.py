@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.bell import Bell
-from cli.chore import Chore
-from cli.gateway_address import GatewayAddress
-from cli.processes import Process, process, to_json
+from cli.processes.bell import Bell
+from cli.processes.chore import Chore
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process, process, to_json
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.files import atomic_write

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
 
-from cli.bell import Bell
-from cli.chore import Chore
-from cli.gateway_address import GatewayAddress
-from cli.refusals import refused
-from cli.rotation import RotationSettings
-from cli.running import read_running, require_free_port, require_no_half_isolation, require_nothing_runs
+from cli.keys.token_rotation import RotationSettings
+from cli.processes.bell import Bell
+from cli.processes.chore import Chore
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.running import read_running, require_free_port, require_no_half_isolation, require_nothing_runs
+from cli.processes.supervisor import Supervisor, last_words, open_capped, programs
+from cli.processes.upkeep import renew_certificates, rotate_tokens
 from cli.session import Session
-from cli.supervisor import Supervisor, last_words, open_capped, programs
-from cli.upkeep import renew_certificates, rotate_tokens
+from cli.workspace.refusals import refused
 from foundation.errors import Internal, Invalid, Kind, QuantumError, TimedOut, for_kind
 from foundation.log import configure, get_logger
 from foundation.own_python import child_environment

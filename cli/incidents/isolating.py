@@ -14,10 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from cli.first_start import SERVICE_SCOPES, USER_SCOPES
-from cli.processes import Process, descendants, of_agents
-from cli.running import Running, read_running
+from cli.incidents.stopping import who
+from cli.processes.identity import Process, descendants, of_agents
+from cli.processes.running import Running, read_running
 from cli.session import Session
-from cli.stopping import who
 from foundation.errors import Internal, NotFound, QuantumError
 from foundation.files import atomic_write, sync_directory
 from foundation.ids import random_bytes
