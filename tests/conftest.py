@@ -12,3 +12,5 @@ OTHERS = ("CI", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECT
 for name in list(os.environ):
     if name in OTHERS or (name.startswith(OURS) and not name.startswith(ABOUT_THE_TESTS)):
         del os.environ[name]
+
+from tests.standstill import pytest_runtest_protocol  # noqa: E402, F401

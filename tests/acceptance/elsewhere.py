@@ -24,7 +24,7 @@ from tests.acceptance.runs import Runs
 from tests.acceptance.system import Answer, free_port, kill
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-SECONDS = 60
+SECONDS = 120
 
 
 class OtherHost:

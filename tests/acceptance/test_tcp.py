@@ -14,7 +14,7 @@ from tests.acceptance.system import REPOSITORY, System, free_port
 from tests.programs import require
 from tests.tls import VERSIONS, speaks
 
-SECONDS = 30
+SECONDS = 120
 
 
 @pytest.fixture
