@@ -16,7 +16,7 @@ from clients.runner import RunnerClient
 from clients.safety import SafetyClient
 from foundation.errors import QuantumError, Unauthenticated, Unavailable
 from tests.acceptance.deployment import Deployment, deployed
-from tests.acceptance.system import free_port
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS, Stopwatch, eventually
 
 OVERLAP_SECONDS = 2.0

@@ -41,9 +41,10 @@ from services.agent_runner.domain.host_guard import HostLimits, HostReading
 from services.agent_runner.ports import SecretSource
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
-from tests.runner.fake_coordinator import CLOCK, FakeCoordinator, Offer, RunnerUnderTest
+from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest
 from tests.runner.no_secrets import NoSecrets
-from tests.runner.support import WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 GB = 1 << 30
 DISK_LEAST = GB
@@ -284,7 +285,7 @@ async def test_control_without_the_guard_a_busy_machine_starts_what_comes(runner
 async def test_it_goes_on_by_itself_when_the_hog_has_gone(runner: RunnerUnderTest) -> None:
     gauges = LinuxGauges(RunMark("", 1 << 40, "", 0, 0), lambda: ())
     begun = gauges.read(CLOCK.boottime(), ()).at
-    await asyncio.to_thread(wait_until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
+    await asyncio.to_thread(until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
     if (busy := gauges.read(CLOCK.boottime(), ()).busy) > 0.5:
         pytest.skip(f"the machine is {busy:.0%} busy before the test begins, so that nothing would let go after it")
     await runner.start(host_guard="auto", host_guard_seconds=2)

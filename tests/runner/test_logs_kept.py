@@ -20,7 +20,8 @@ from foundation.clock import SystemClock
 from foundation.log import get_logger
 from foundation.log_files import PARTIAL, LogFile, files_of, older_of, open_log
 from foundation.log_keeping import LogKeeper, level
-from tests.runner.support import ROOT, wait_until
+from tests.runner.support import ROOT
+from tests.waiting import until
 
 MB = 1 << 20
 LOOK_SECONDS_MAX = 0.01
@@ -121,8 +122,8 @@ def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "")
     """Ten agents at a rate; returns the most that the folder took, how often it was looked at, and the trial's
     figures."""
     trial = start(folder, 1, agents=10, rate=rate, quota=quota, rotate_at=10 * MB, how=how)
-    until, most, samples = CLOCK.boottime() + seconds, 0, 0
-    while CLOCK.boottime() < until and trial.poll() is None:
+    over_at, most, samples = CLOCK.boottime() + seconds, 0, 0
+    while CLOCK.boottime() < over_at and trial.poll() is None:
         before = CLOCK.boottime()
         room = room_of(folder)
         # A look that was broken off in the middle has seen the one half before and the other half after.
@@ -189,14 +190,14 @@ def _kill_often(folder: Path, kills: int, how: str = "") -> tuple[int, list[str]
     for run in range(1, kills + 1):
         trial = start(folder, run, agents=4, rate=4 * MB, quota=40 * MB, rotate_at=MB, how=how)
         wait = CLOCK.boottime() + chance.uniform(0.05, 0.3)
-        wait_until(partial(_later, wait), "the moment")
-        wait_until(partial(_compressing, folder), "it compresses")
+        until(partial(_later, wait), "the moment")
+        until(partial(_compressing, folder), "it compresses")
         kill(trial)
         hits += _compressing(folder)
         broken += packed(folder)[1]
     trial = start(folder, kills + 1, agents=4, rate=MB, quota=40 * MB, rotate_at=MB, how=how)
     if not how:
-        wait_until(lambda: not leftovers(folder), "what the last kill has left is cleared away")
+        until(lambda: not leftovers(folder), "what the last kill has left is cleared away")
     stop(trial)
     faults = [fault for agent in range(4) for fault in read_kept(folder / f"agent_a{agent:03}.log").faults]
     return hits, broken, [*faults, *leftovers(folder)]

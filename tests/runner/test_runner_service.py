@@ -14,7 +14,8 @@ import pytest
 
 from protos.coordinator.v1 import runners_pb2 as pb
 from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest, _duration
-from tests.runner.support import alive, wait_until
+from tests.runner.support import alive
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_runs_a_script_and_reports_all_of_it(runner: RunnerUnderTest) -> N
     started = [event for event in runner.coordinator.events if event.WhichOneof("event") == "started"]
     assert len(started) <= 1
     log = runner.workspace.logs / "agent_hello.log"
-    line = await asyncio.to_thread(wait_until, lambda: log.read_text() if log.exists() else "", "the agent's log")
+    line = await asyncio.to_thread(until, lambda: log.read_text() if log.exists() else "", "the agent's log")
     assert all(" task1 " in each for each in line.splitlines())
 
 
@@ -128,9 +129,7 @@ async def test_long_output_keeps_head_and_tail_and_the_log_keeps_all(runner: Run
     assert text.startswith("1\n2\n3\n") and "bytes were cut here" in text and text.endswith("\\x1b[31m")
     assert 400_000 < len(text.encode()) < 400_200
     log = runner.workspace.logs / "agent_hello.log"
-    await asyncio.to_thread(
-        wait_until, lambda: log.exists() and log.read_text().count("\n") >= 100_001, "the whole log"
-    )
+    await asyncio.to_thread(until, lambda: log.exists() and log.read_text().count("\n") >= 100_001, "the whole log")
 
 
 async def _followed(runner: RunnerUnderTest, follow_id: int) -> bytes:
@@ -192,7 +191,7 @@ async def test_what_is_disowned_ends_without_a_result(runner: RunnerUnderTest) -
     runner.coordinator.lease(lease)
     pid = (await runner.coordinator.event(lease, "started")).pid
     runner.coordinator.order(lease, pb.ORDER_KIND_DISOWN)
-    await asyncio.to_thread(wait_until, lambda: not alive(pid), "its end")
+    await asyncio.to_thread(until, lambda: not alive(pid), "its end")
     other = runner.lease("true")
     runner.coordinator.lease(other)
     await runner.coordinator.result(other)
@@ -260,7 +259,7 @@ async def test_a_killed_runner_leaves_nothing_running_though_nobody_restarts_it(
     runner.signal(signal.SIGKILL)
     await runner.wait()
     assert all(map(alive, pids))
-    await asyncio.to_thread(wait_until, lambda: not any(map(alive, pids)), "the warden to end them")
+    await asyncio.to_thread(until, lambda: not any(map(alive, pids)), "the warden to end them")
 
 
 async def test_a_restarted_runner_reaps_before_it_registers(runner: RunnerUnderTest) -> None:

@@ -20,8 +20,9 @@ from foundation.secrets import open_secret_store
 from protos.coordinator.v1 import runners_pb2 as pb
 from services.agent_runner.warden.protocol import Start, Terms
 from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest
-from tests.runner.support import WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
 from tests.runner.test_host_hold import Bench
+from tests.waiting import until
 
 SECRET = "sk-canary-0815-for-the-model"
 HIDDEN = MARK.decode()
@@ -76,7 +77,7 @@ async def test_what_it_prints_and_reports_of_it_is_masked(runner: RunnerUnderTes
     assert result.output_cut and SECRET not in result.output_tail and HIDDEN in result.output_tail
     assert json.loads(result.report_json)["summary"] == HIDDEN
     log = runner.workspace.logs / "agent_hello.log"
-    text = await asyncio.to_thread(wait_until, lambda: "line 200" in (t := _text(log)) and t, "the log")
+    text = await asyncio.to_thread(until, lambda: "line 200" in (t := _text(log)) and t, "the log")
     assert str(text).count(HIDDEN) == 202
     kept = [path.read_bytes() for path in (runner.workspace.state / "runner-t" / "output").iterdir()]
     assert len(kept) == 1 and SECRET.encode() not in kept[0]
@@ -167,8 +168,8 @@ async def test_after_a_crash_none_is_left(runner: RunnerUnderTest, killed: str) 
     await runner.wait()
     if killed == "runner":
         await runner.start_runner()
-        await asyncio.to_thread(wait_until, lambda: len(runner.coordinator.hellos) == 2, "the next runner")
-    await asyncio.to_thread(wait_until, lambda: not file.exists(), "its secrets are gone")
+        await asyncio.to_thread(until, lambda: len(runner.coordinator.hellos) == 2, "the next runner")
+    await asyncio.to_thread(until, lambda: not file.exists(), "its secrets are gone")
 
 
 def test_the_next_attempt_in_a_slot_finds_nothing_of_the_one_before(warden: WardenUnderTest) -> None:

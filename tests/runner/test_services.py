@@ -15,8 +15,8 @@ import pytest
 
 from protos.coordinator.v1 import runners_pb2 as pb
 from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest, _duration
-from tests.runner.support import alive, wait_until
-from tests.waiting import CLOCK
+from tests.runner.support import alive
+from tests.waiting import CLOCK, until
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def starts(runner: RunnerUnderTest) -> list[tuple[int, float]]:
 
 async def pid_of(runner: RunnerUnderTest, number: int) -> int:
     """Of its so manieth start, once that has happened."""
-    found = await asyncio.to_thread(wait_until, lambda: starts(runner)[number - 1 : number], f"start {number}")
+    found = await asyncio.to_thread(until, lambda: starts(runner)[number - 1 : number], f"start {number}")
     return found[0][0]
 
 
@@ -130,7 +130,7 @@ async def test_it_is_ended_in_every_state(
         await runner.coordinator.event(lease, "started")
     runner.coordinator.order(lease, kind, "a reason")
     if cause is None:
-        await asyncio.to_thread(wait_until, lambda: not alive(pid), "its end")
+        await asyncio.to_thread(until, lambda: not alive(pid), "its end")
         await runner.coordinator.until(_no_longer_named(runner), "a heartbeat without it")
         assert not [event for event in runner.coordinator.events if event.HasField("result")]
     else:

@@ -9,7 +9,8 @@ import pytest
 
 from services.agent_runner.warden.protocol import End, Halted, Pause, Paused, Refused, Resume, Shutdown, Spawned
 from tests.runner.frozen import stands_still
-from tests.runner.support import CLOCK, WardenUnderTest, alive, wait_until
+from tests.runner.support import WardenUnderTest, alive
+from tests.waiting import CLOCK, until
 
 
 def test_timeout_ends_the_whole_tree(warden: WardenUnderTest) -> None:
@@ -104,7 +105,7 @@ def test_paused_time_counts_for_no_limit(warden: WardenUnderTest) -> None:
     warden.wait_output(spawned.slot, b"ready")
     warden.send(Pause("a"))
     assert warden.expect(Paused).paused
-    wait_until(lambda: stands_still(spawned.pid), "the tree to be stopped")
+    until(lambda: stands_still(spawned.pid), "the tree to be stopped")
     warden.send(Resume("a"))
     assert not warden.expect(Paused).paused
     ended = warden.ended()

@@ -9,7 +9,8 @@ from pathlib import Path
 from services.agent_runner.warden.fence import Stage, fence
 from services.agent_runner.warden.protocol import Refused, Renew, Spawned
 from tests.runner.frozen import stands_still
-from tests.runner.support import CLOCK, PATIENCE_SECONDS, WardenUnderTest, alive, wait_until
+from tests.runner.support import WardenUnderTest, alive
+from tests.waiting import CLOCK, PATIENCE_SECONDS, until
 
 
 def test_the_stages_of_a_lease() -> None:
@@ -40,7 +41,7 @@ def test_what_ignores_sigterm_is_killed_at_one_and_a_half_leases(warden: WardenU
 def test_renewals_keep_it_and_thaw_it(warden: WardenUnderTest) -> None:
     warden.send(warden.order(warden.shell("echo ready; sleep 1.2; echo done"), lease=1.2))
     spawned = warden.expect(Spawned)
-    wait_until(lambda: stands_still(spawned.pid), "the freeze")
+    until(lambda: stands_still(spawned.pid), "the freeze")
     warden.send(Renew(CLOCK.boottime(), 20.0, ["a"]))
     ended = warden.ended()
     assert ended.cause == "exit" and ended.status == 0

@@ -19,7 +19,8 @@ import pytest
 from services.agent_runner.warden.cgroup_files import value_of
 from services.agent_runner.warden.cgroups_linux import folders_of, open_cells
 from services.agent_runner.warden.protocol import Ended, Refused, Shutdown, Spawned
-from tests.runner.support import CLOCK, WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 MODES = ("auto", "off")
 
@@ -272,7 +273,7 @@ def test_a_cell_that_is_taken_away_takes_the_warden_not_along(kernel: WardenUnde
     kernel.send(kernel.order(kernel.shell("sleep 1"), processes_max=20, memory_bytes=1 << 30, cpu_seconds=50.0))
     slot = kernel.expect(Spawned).slot
     for path in folders_of(kernel.mark):
-        wait_until(partial(taken_away, Path(path, str(slot))), "the cell is gone")
+        until(partial(taken_away, Path(path, str(slot))), "the cell is gone")
     ended = kernel.ended()
     assert (ended.cause, ended.status) == ("exit", 0)
     kernel.release(slot)
@@ -333,4 +334,4 @@ def test_somebody_elses_idle_cells_are_left_alone(kernel: WardenUnderTest) -> No
     open_cells(f"another-{os.getpid()}", cpu_share=1.0).close()
     assert before and folders_of(kernel.mark) == before
     assert kernel.run(kernel.shell("true")).status == 0
-    wait_until(lambda: folders_of(kernel.mark) == before or None, "the cells are as they were")
+    until(lambda: folders_of(kernel.mark) == before or None, "the cells are as they were")

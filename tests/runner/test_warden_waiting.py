@@ -21,7 +21,8 @@ from services.agent_runner.warden.protocol import (
     Spawned,
     Withdraw,
 )
-from tests.runner.support import CLOCK, WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_a_lease_runs_down_while_it_waits_and_is_renewed_while_it_waits(single: 
     single.send(single.order(script, "stale", lease=0.4, leased_at=leased_at))
     single.send(single.order(script, "renewed", lease=0.4, leased_at=leased_at))
     single.send(Renew(CLOCK.boottime(), 20.0, ["renewed"]))
-    wait_until(lambda: CLOCK.boottime() - leased_at > 0.35, "the freeze point of the lease")
+    until(lambda: CLOCK.boottime() - leased_at > 0.35, "the freeze point of the lease")
     gate.touch()
     assert single.expect(Refused)[:2] == ("stale", "fence")
     assert single.ended("renewed").status == 0

@@ -25,9 +25,9 @@ from cli.service.ports import Answer
 from cli.service.rendering import values_of
 from foundation.clock import SystemClock
 from foundation.workspace import Workspace
-from tests.units.looking import until
 from tests.units.place import Place, make_place
 from tests.units.user_systemd import Done
+from tests.waiting import until
 
 SECONDS_10 = timedelta(seconds=10)
 _LIMITS = {"Core": resource.RLIMIT_CORE, "NumberOfFiles": resource.RLIMIT_NOFILE}

@@ -14,7 +14,7 @@ from typing import Any
 
 from cli.processes import command_of, descendants, process
 from tests.programs import missing, require
-from tests.units.looking import until
+from tests.waiting import until
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 _HIERARCHIES = ("systemd", "unified", "pids", "memory", "cpu", "")
