@@ -55,9 +55,14 @@ class Stopwatch:
         self._started_at = CLOCK.boottime()
 
     @property
+    def paused(self) -> float:
+        """How many seconds it has left out by now."""
+        return _STALLS.seconds() - self._paused_before
+
+    @property
     def seconds(self) -> float:
         """How long it has run by now."""
-        paused = _STALLS.seconds() - self._paused_before
+        paused = self.paused
         return CLOCK.boottime() - self._started_at - paused
 
 

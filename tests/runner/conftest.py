@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runner.gate import Gate
 from tests.runner.support import WardenUnderTest
 
 # These run real processes and look at them through /proc; the warden's macOS half was designed and not run.
@@ -20,3 +21,10 @@ def warden(tmp_path: Path) -> Iterator[WardenUnderTest]:
     warden = WardenUnderTest(tmp_path, environ={"QUANTUM_SECRET_OF_OURS": "x", "LANG": "C", "LET_ME": "through"})
     yield warden
     warden.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate for scripts to wait at."""
+    with Gate(tmp_path / "gate") as gate:
+        yield gate

@@ -45,15 +45,22 @@ def spawn_warden(
     module: str = "services.agent_runner.warden",
     kernel_limits: str = "auto",
     cpu_limit: int = 100,
+    open_files: int = 0,
 ) -> tuple[int, socket.socket]:
-    """Start a warden as the runner does; returns its pid and the runner's end of the link."""
+    """Start a warden as the runner does; returns its pid and the runner's end of the link.
+
+    With `open_files` it may have only so many open.
+    """
     ours, theirs = socket.socketpair()
+    limited = ("/bin/sh", "-c", f'ulimit -S -n {open_files}; exec "$@"', "sh") if open_files else ()
+    argv = [
+        *limited,
+        *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
+        WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
+    ]
     pid = os.posix_spawn(
-        sys.executable,
-        [
-            *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
-            WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
-        ],
+        argv[0],
+        argv,
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
         setsid=True,
@@ -76,6 +83,7 @@ class WardenUnderTest:
         module: str = "services.agent_runner.warden",
         kernel_limits: str = "auto",
         cpu_limit: int = 100,
+        open_files: int = 0,
     ) -> None:
         self.folder = folder / "runner"
         self.stop_file = folder / "STOP"
@@ -89,6 +97,7 @@ class WardenUnderTest:
             module=module,
             kernel_limits=kernel_limits,
             cpu_limit=cpu_limit,
+            open_files=open_files,
         )
         self._decoder = Decoder()
         self._seen: list[Message] = []
