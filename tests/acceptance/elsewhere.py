@@ -25,7 +25,7 @@ from tests.acceptance.system import Answer, kill
 from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-SECONDS = 60
+SECONDS = 120
 
 
 class OtherHost:

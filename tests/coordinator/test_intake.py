@@ -39,7 +39,7 @@ async def test_ends_gather_while_more_are_to_come_and_the_last_waits_for_nobody(
     commits: asyncio.Queue[int] = asyncio.Queue()
     fleet.changes.subscribe(lambda tasks: commits.put_nowait(len(tasks)))
     running = asyncio.create_task(fleet.intake.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         fleet.intake.put(runner, ends[:5])
         assert await commits.get() == 5
         fleet.intake.put(runner, ends[5:7])
