@@ -17,8 +17,9 @@ import pytest
 from cli.backups import archive, checking, making
 from cli.backups.catalogue import SUFFIX, entries, folder_of, note_verdict, remove
 from cli.backups.checking import ENTRIES
+from cli.backups.finding import find
 from cli.backups.making import make, verify
-from cli.backups.restoring import find, restore
+from cli.backups.restoring import restore
 from cli.settling import (
     CONFIG,
     KEYCHAIN,
