@@ -62,8 +62,9 @@ def request_of(message: FromRunner) -> Iterator[pb.AttachRequest]:
             yield pb.AttachRequest(hello=_hello(message))
         case Credit(leases_max):
             yield pb.AttachRequest(credit=pb.Credit(leases_max=leases_max))
-        case Heartbeat(sequence, held, draining):
-            beat = pb.Heartbeat(sequence=sequence, held=map(_ref, held), draining=draining)
+        case Heartbeat(sequence, held, draining, waits, stalled):
+            beat = pb.Heartbeat(sequence=sequence, held=map(_ref, held), draining=draining, stalled=stalled)
+            beat.waits.extend(pb.Wait(attempt=_ref(ref), reason=reason) for ref, reason in waits.items())
             yield pb.AttachRequest(heartbeat=beat)
         case Events(events):
             for batch in _batches(events):

@@ -215,11 +215,13 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Renews every attempt that it names."""
+    """Renews every attempt that it names. `waits`: why some of them are not begun; `stalled`: why nothing would be."""
 
     sequence: int
     held: Sequence[AttemptRef]
     draining: bool
+    waits: Mapping[AttemptRef, str] = field(default_factory=dict)
+    stalled: str = ""
 
 
 class LimitUse(NamedTuple):

@@ -11,6 +11,7 @@ from protos.coordinator.v1 import runners_pb2 as pb
 from protos.coordinator.v1 import tasks_pb2
 from services.coordinator.app.attachments import (
     Ack,
+    Beat,
     Follow,
     Grant,
     HeartbeatAck,
@@ -54,6 +55,17 @@ def hello_from(message: pb.RunnerHello) -> Hello:
         memory_bytes=message.memory_bytes,
         enforcement=dict(message.enforcement),
         checks_max=message.checks_max,
+    )
+
+
+def beat_from(message: pb.Heartbeat) -> Beat:
+    """What it says of attempts that are not its own is sorted out later."""
+    return Beat(
+        sequence=message.sequence,
+        held=[(ref.task_id, ref.fence) for ref in message.held],
+        draining=message.draining,
+        waits={(wait.attempt.task_id, wait.attempt.fence): wait.reason for wait in message.waits},
+        stalled=message.stalled,
     )
 
 

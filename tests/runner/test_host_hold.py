@@ -68,7 +68,9 @@ class FakeGauges:
 class Bench:
     """A runner with its watch, a warden that notes its orders, and a clock that stands still."""
 
-    def __init__(self, folder: Path, limits: HostLimits | None, secrets: SecretSource | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: HostLimits | None, secrets: SecretSource | None = None, *, prefetch: int = 0
+    ) -> None:
         self.clock = ManualClock()
         self.outbox = Outbox()
         self.orders: list[Message] = []
@@ -77,7 +79,7 @@ class Bench:
         bounds = OutputBounds(result=1000, head=1000, tail=1000, line=1000, report=1000)
         self.runner = Runner(
             slots=2,
-            prefetch=0,
+            prefetch=prefetch,
             terms=Welcome(20.0, 5.0, ()),
             enforcement={},
             workspace=str(folder),

@@ -303,14 +303,26 @@ class Leases(_message.Message):
     def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[LeaseTerms, _Mapping]]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sequence", "held", "draining")
+    __slots__ = ("sequence", "held", "draining", "waits", "stalled")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    STALLED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     held: _containers.RepeatedCompositeFieldContainer[AttemptRef]
     draining: bool
-    def __init__(self, sequence: _Optional[int] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., draining: _Optional[bool] = ...) -> None: ...
+    waits: _containers.RepeatedCompositeFieldContainer[Wait]
+    stalled: str
+    def __init__(self, sequence: _Optional[int] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., draining: _Optional[bool] = ..., waits: _Optional[_Iterable[_Union[Wait, _Mapping]]] = ..., stalled: _Optional[str] = ...) -> None: ...
+
+class Wait(_message.Message):
+    __slots__ = ("attempt", "reason")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    attempt: AttemptRef
+    reason: str
+    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class HeartbeatAck(_message.Message):
     __slots__ = ("sequence", "orders")

@@ -94,6 +94,17 @@ class Hello:
     """Merge checks beside the tasks; 0: it is not on the repositories' host."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A heartbeat: the (task, fence) of all that a runner holds, and why some of it is not begun."""
+
+    sequence: int
+    held: Sequence[tuple[str, int]]
+    draining: bool = False
+    waits: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    stalled: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class HostState:
     """How a runner's machine fares. `held_reason`: why nothing new starts there, "": it does; -1: not known."""
@@ -113,6 +124,8 @@ class Attachment:
     capacity: int = 0
     host: HostState = HostState()
     draining: bool = False
+    stalled: str = ""
+    """Why nothing that it is given starts, though a slot is free, by its last heartbeat; "": it does."""
     closed: bool = False
     _outgoing: list[Message] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)

@@ -171,7 +171,7 @@ class Rooms:
             checks=max(0, hello.checks_max - load.checks) if attachment.capacity else 0,
             checks_max=hello.checks_max,
             tasks=load.tasks,
-            held_reason=attachment.host.held_reason or self._silence(attachment),
+            held_reason=attachment.host.held_reason or self._silence(attachment) or attachment.stalled,
             draining=attachment.draining or hello.name in self._attachments.drained,
             whole=_whole(attachment, load, paused),
             now=_free_now(attachment, load, paused),

@@ -141,14 +141,21 @@ class Refusal:
 
 
 def place(need: Need, rooms: Sequence[Room]) -> Room | None:
-    """The runner that has most room among those that may have it; None: `refusal` says why."""
+    """Of the runners that may have it one that begins it at once, then the one that has most room; None: `refusal` says
+    why."""
     best: Room | None = None
     for room in rooms:
         if not room.counts(need) or not room.open or not room.has(need.labels) or not room.holds(need):
             continue
-        if best is None or _room_left(room, need) > _room_left(best, need):
+        if best is None or _rank(room, need) > _rank(best, need):
             best = room
     return best
+
+
+def _rank(room: Room, need: Need) -> tuple[bool, int]:
+    """What is at hand behind a runner's full slots waits there, also while another runner has a slot free."""
+    at_once = need.beside or room.tasks < (1 if need.alone else room.slots)
+    return at_once, _room_left(room, need)
 
 
 def _room_left(room: Room, need: Need) -> int:
@@ -169,7 +176,7 @@ def refusal(need: Need, rooms: Sequence[Room]) -> Refusal | None:
         return Refusal("no_runner", f"It is ready, but {_which(fitting, len(rooms), need)} is draining.")
     opened = [room for room in taking if room.open]
     if not opened:
-        reasons = "; ".join(f"runner {room.name} takes nothing new: {_bare(room.held_reason)}" for room in taking[:3])
+        reasons = "; ".join(f"runner {room.name} takes nothing new: {bare(room.held_reason)}" for room in taking[:3])
         return Refusal("host", f"It is ready, but {reasons}.")
     free = [room for room in opened if room.counts(need)]
     if not free:
@@ -226,6 +233,6 @@ def _shown(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-def _bare(sentence: str) -> str:
+def bare(sentence: str) -> str:
     """To stand inside another one."""
     return sentence.rstrip(". ")
