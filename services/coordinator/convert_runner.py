@@ -70,7 +70,7 @@ def beat_from(message: pb.Heartbeat) -> Beat:
 
 
 def host_state_from(message: pb.HostState) -> HostState:
-    return HostState(message.held_reason, message.memory_available_bytes, message.cpu_share)
+    return HostState(message.held_reason, message.memory_available_bytes, message.cpu_share, message.disk_short)
 
 
 def events_from(message: pb.AttemptEvents) -> list[AttemptEvent]:

@@ -80,7 +80,7 @@ class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
     def _take(self, request: pb.AttachRequest, attachment: Attachment) -> None:
         match request.WhichOneof("message"):
             case "credit":
-                attachment.capacity = request.credit.leases_max
+                attachment.capacity, attachment.no_checks = request.credit.leases_max, request.credit.no_checks
                 self._dispatch.wake()
             case "heartbeat":
                 self._renewal.heartbeat(attachment, beat_from(request.heartbeat))

@@ -147,7 +147,7 @@ AT_HAND = replace(READY, runners=(ATTACHED,), unspawned={"t1": ""})
             "Runner one has it and has not begun it: its secrets are being fetched from the keychain there.",
         ),
         (
-            replace(AT_HAND, runners=(replace(ATTACHED, held_reason="it has not been heard for 16 s"),)),
+            replace(AT_HAND, rooms=(replace(ROOM, held_reason="it has not been heard for 16 s"),)),
             "host",
             "Runner one has it and takes nothing new: it has not been heard for 16 s.",
         ),

@@ -43,7 +43,7 @@ class HostWatch:
         reason = self._guard.held_reason if self._guard else ""
         if self._room.short:
             reason = f"{reason}; {self._room.sentence}" if reason else f"new starts wait: {self._room.sentence}"
-        state = HostState(reason, reading.memory_available_bytes, reading.busy)
+        state = HostState(reason, reading.memory_available_bytes, reading.busy, self._room.sentence)
         guard = self._guard
         holds = (self._room.short, *((guard.cpu.held, guard.memory.held) if guard else ()))
         # Another reason is news, too: what is told of the first one is not true any more.

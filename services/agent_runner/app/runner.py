@@ -93,8 +93,7 @@ class Runner:
     ) -> None:
         self.slots = slots
         self.terms = terms
-        self.enforcement = enforcement
-        self.confinement = confinement
+        self.enforcement, self.confinement = enforcement, confinement
         self.draining = False
         self.halted = False
         self.attached = False
@@ -111,7 +110,7 @@ class Runner:
         self.services = Services(self, warden, self._terms, reading, outbox, scripts, clock=clock, log=log)
         self._held: dict[str, Held] = {}
         self._active = AtWork()
-        self._standstill = Standstill(slots, self._active, self._gathering, paused_max=paused_max)
+        self._standstill = Standstill(self._active, self._gathering, self._pace, warden, slots, paused_max)
         self.debts = Debts(outbox, clock)
         self._beats = Beats()
         self._certain_at = clock.boottime()  # leases that arrive now are no older than this
@@ -122,8 +121,7 @@ class Runner:
 
     def welcome(self, terms: Welcome, hello_sent_at: float) -> None:
         """A stream is up: say again what may have been lost with the one before."""
-        self.terms = terms
-        self.attached = True
+        self.terms, self.attached = terms, True
         self._certain_at = hello_sent_at
         self._beats.forget()
         self._outbox.clear()
@@ -159,8 +157,8 @@ class Runner:
                 continue
             known = self._terms.look_up(lease.terms)
             held = self._held[key] = Held(key, lease, known, self._certain_at, self._clock.boottime())
-            if self.draining or self.halted or self.host.held_reason:
-                self._hand_back(held, self.host.held_reason or "the runner takes no work")
+            if why := self._refuses(check=lease.terms.check):
+                self._hand_back(held, why)
             elif lease.ref in refused:
                 self._fail(held, *refused[lease.ref])
             elif held.known.refusal:
@@ -205,10 +203,8 @@ class Runner:
         """Name all attempts in hand, and why some are not begun; say again results that were never acknowledged."""
         boottime = self._clock.boottime()
         standing = self._standstill.look(boottime)
-        if standing.give_back:
-            self._pace.stand_still()
+        if standing.given_back:
             self._say_credit()
-            self._warden.tell(Withdraw([held.key for held in standing.give_back], standing.why))
         sequence = self._beats.send(boottime, list(self._held))
         self._outbox.heartbeat(Heartbeat(sequence, self.refs(), self.draining, standing.waits, standing.stalled))
         self.debts.remind(self._held.values(), before=boottime - 2 * self.terms.heartbeat_seconds)
@@ -316,12 +312,12 @@ class Runner:
 
     def fares(self, host: HostState) -> None:
         """The machine fares like this; while there is a reason to hold, no more starts, and what waits goes back."""
-        before, self.host = self.host, host
-        if before.held_reason != host.held_reason:
-            self._warden.tell(Hold(host.held_reason))
-        if bool(before.held_reason) != bool(host.held_reason):
-            self._say_credit()
+        if bool(self.host.held_reason) != bool(host.held_reason):
             tell_hold(self._log, host)
+        if self.host.held_reason or host.held_reason:
+            self._warden.tell(Hold(host.held_reason, bool(host.disk_short)))
+        self.host = host
+        self._say_credit()
         self._outbox.host(host)
 
     def drain(self, why: str = "the runner drains") -> None:
@@ -383,8 +379,13 @@ class Runner:
         self.debts.settle(held)
 
     def _say_credit(self) -> None:
-        takes = not (self.draining or self.halted or self.host.held_reason)
-        self._outbox.credit(Credit(self.slots + self._pace.at_hand if takes else 0))
+        leases_max = 0 if self._refuses(check=False) else self.slots + self._pace.at_hand
+        self._outbox.credit(Credit(leases_max, bool(self._refuses(check=True))))
+
+    def _refuses(self, *, check: bool) -> str:
+        """Why nothing new is taken. Somebody waits for a merge check: of what a machine lacks, only its disk counts."""
+        closed = "the runner takes no work" if self.draining or self.halted else ""
+        return closed or (self.host.disk_short if check else self.host.held_reason)
 
     async def busy(self) -> None:
         """Return when something runs."""

@@ -9,7 +9,9 @@ from clients.attachment_values import AttemptRef
 from services.agent_runner.app.at_work import AtWork
 from services.agent_runner.app.gathering import Gathering
 from services.agent_runner.app.held import Held, Phase
-from services.agent_runner.warden.waiting import PAUSED_MAX
+from services.agent_runner.domain.pace import Pace
+from services.agent_runner.ports import WardenLink
+from services.agent_runner.warden.protocol import Withdraw
 
 OVERDUE_SECONDS = 5.0
 """A lease that has waited for so long waits for more than its way to the warden and back."""
@@ -23,30 +25,32 @@ class Standing(NamedTuple):
     """Why each lease that is overdue waits."""
     stalled: str
     """Why nothing else would start here either, though a slot is free; "": it would."""
-    give_back: Sequence[Held]
-    """Those that another runner may have, or one that is more urgent may overtake."""
-    why: str
-    """Why they go back."""
+    given_back: bool
+    """Whether some go back, so that another runner may have them, or one that is more urgent may overtake them."""
 
 
 class Standstill:
     """Looks once per heartbeat. A lease goes back when two looks in a row have found it overdue, so that a machine that
     stood still between them is no reason."""
 
-    def __init__(self, slots: int, active: AtWork, gathering: Gathering, *, paused_max: int = PAUSED_MAX) -> None:
-        self._slots = slots
+    def __init__(
+        self, active: AtWork, gathering: Gathering, pace: Pace, warden: WardenLink, slots: int, paused_max: int
+    ) -> None:
         self._active = active
         self._gathering = gathering
+        self._pace = pace
+        self._warden = warden
+        self._slots = slots
         self._paused_max = paused_max
         self._overdue: set[Held] = set()
 
     def look(self, boottime: float) -> Standing:
-        """How leases stand at this moment."""
+        """How leases stand at this moment; those that stand for too long are asked back from the warden."""
         waiting = self._active.waiting()
         overdue = [held for held in waiting if boottime - held.taken_at >= OVERDUE_SECONDS]
         before, self._overdue = self._overdue, set(overdue)
         if not overdue:
-            return Standing({}, "", (), "")
+            return Standing({}, "", given_back=False)
         tasks = [held for held in self._active if held.phase is Phase.RUNNING and not _beside(held)]
         full = self._full(tasks)
         first = next((held for held in waiting if held.lease.alone), None)
@@ -65,7 +69,10 @@ class Standstill:
             held for held in overdue if held in before and not held.lease.alone and waits[held.ref] in {full, queued}
         ]
         stuck = next((why for why in waits.values() if why in {queued, _WARDEN}), "")
-        return Standing(waits, stuck, give_back, f"It was not begun: {full or queued}.")
+        if give_back:
+            self._pace.stand_still()
+            self._warden.tell(Withdraw([held.key for held in give_back], f"It was not begun: {full or queued}."))
+        return Standing(waits, stuck, bool(give_back))
 
     def _full(self, tasks: Sequence[Held]) -> str:
         """Why no slot is free, by the warden's own rule; "": there is one."""

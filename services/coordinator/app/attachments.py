@@ -107,11 +107,15 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """How a runner's machine fares. `held_reason`: why nothing new starts there, "": it does; -1: not known."""
+    """How a runner's machine fares. `held_reason`: why nothing new starts there, "": it does; -1: not known.
+
+    `disk_short` is the part of it that holds merge checks, too.
+    """
 
     held_reason: str = ""
     memory_available_bytes: int = -1
     cpu_share: float = -1.0
+    disk_short: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +126,8 @@ class Attachment:
     attached_at: datetime
     last_heartbeat_at: datetime
     capacity: int = 0
+    no_checks: bool = True
+    """It takes no merge check beside them; nothing at all, before it has said what it takes."""
     host: HostState = HostState()
     draining: bool = False
     stalled: str = ""

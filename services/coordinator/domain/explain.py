@@ -142,8 +142,8 @@ def _handed_out(task: Task, view: FleetView, agent: AgentFacts) -> Explanation:
         return Explanation(code="turn", sentence=f"It is on its way to runner {name}.")
     if why := view.unspawned[task.id]:
         return Explanation(code="runner", sentence=f"Runner {name} has it and has not begun it: {bare(why)}.")
-    if runner.held_reason:
-        said = f"Runner {name} has it and takes nothing new: {bare(runner.held_reason)}."
+    if held := next((room.holds_back(agent.need) for room in view.rooms if room.name == name), ""):
+        said = f"Runner {name} has it and takes nothing new: {bare(held)}."
         return Explanation(code="host", sentence=said, remedy="quantum status")
     if not agent.need.beside and runner.running - runner.paused >= runner.slots:
         said = f"All {runner.slots} slots of runner {name} are taken; it has it at hand for the next free one."

@@ -89,6 +89,8 @@ class Room:
     tasks: int = 0
     """That it holds already."""
     held_reason: str = ""
+    no_checks: str = ""
+    """Why no merge check starts there either: the machine's own guard holds none, because somebody waits for it."""
     draining: bool = False
     whole: Share | None = None
     now: Share | None = None
@@ -97,6 +99,10 @@ class Room:
     def open(self) -> bool:
         """Whether anything new may start there at all."""
         return not self.draining and not self.held_reason
+
+    def holds_back(self, need: Need) -> str:
+        """Why nothing like it may start there, draining aside."""
+        return self.no_checks if need.check else self.held_reason
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Whether it has each of them."""
@@ -145,7 +151,9 @@ def place(need: Need, rooms: Sequence[Room]) -> Room | None:
     why."""
     best: Room | None = None
     for room in rooms:
-        if not room.counts(need) or not room.open or not room.has(need.labels) or not room.holds(need):
+        if not room.counts(need) or room.draining or room.holds_back(need):
+            continue
+        if not room.has(need.labels) or not room.holds(need):
             continue
         if best is None or _rank(room, need) > _rank(best, need):
             best = room
@@ -168,15 +176,18 @@ def refusal(need: Need, rooms: Sequence[Room]) -> Refusal | None:
     """The one reason why `place` finds none, the one that will last longest first; None: it finds one."""
     if not rooms:
         return Refusal("no_runner", "It is ready, but no runner is attached.")
+    if need.check and not (rooms := [room for room in rooms if room.checks_max]):
+        return _no_check(0)
     fitting = [room for room in rooms if room.has(need.labels)]
     if not fitting:
         return Refusal("labels", _missing(need.labels, rooms))
     taking = [room for room in fitting if not room.draining]
     if not taking:
         return Refusal("no_runner", f"It is ready, but {_which(fitting, len(rooms), need)} is draining.")
-    opened = [room for room in taking if room.open]
+    opened = [room for room in taking if not room.holds_back(need)]
     if not opened:
-        reasons = "; ".join(f"runner {room.name} takes nothing new: {bare(room.held_reason)}" for room in taking[:3])
+        said = "starts no merge check" if need.check else "takes nothing new"
+        reasons = "; ".join(f"runner {room.name} {said}: {bare(room.holds_back(need))}" for room in taking[:3])
         return Refusal("host", f"It is ready, but {reasons}.")
     free = [room for room in opened if room.counts(need)]
     if not free:
