@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cli.backups.restoring import NewSecrets, Restored, find, key_for, restore
-from cli.first_start import Initialised, initialise, readable
+from cli.first_start import Initialised, initialise
+from cli.keys.recovery_key import readable
 from cli.processes.running import require_nothing_runs
 from cli.runners.folder import refuse_joined
 from cli.workspace.settling import settle

@@ -15,6 +15,7 @@ from cli.backups.catalogue import entries
 from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_over, scratch
 from cli.backups.making import alone
 from cli.first_start import DONE
+from cli.keys.recovery_key import read_key
 from cli.offline import SERVICES, ask_all, database_in
 from cli.processes.identity import of_agents
 from cli.workspace.settling import (
@@ -35,7 +36,7 @@ from foundation.clock import Clock
 from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, did_you_mean
 from foundation.files import sync, sync_directory
 from foundation.quantities import format_size
-from foundation.secrets import AUDIT_KEY, DATABASE_KEY, KEY_BYTES, SecretStore, open_secret_store, user_account
+from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, open_secret_store, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
 BEFORE = "before-restore-"
@@ -133,14 +134,6 @@ def key_for(source: Source, workspace: Workspace, secrets: SecretStore, typed: s
             remedy="Give the recovery key: --recovery-key asks for it, or reads it from standard input.",
         )
     return bytes.fromhex(key)
-
-
-def read_key(typed: str) -> bytes:
-    """A recovery key as a person types it. Raises Invalid."""
-    text = "".join(typed.split()).replace("-", "").lower()
-    if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
-        raise Invalid("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
-    return bytes.fromhex(text)
 
 
 def restore(
