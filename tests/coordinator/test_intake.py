@@ -1,30 +1,18 @@
 """Ends gather for a commit while more are to come."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from services.coordinator.app import intake
-from services.coordinator.app.attachments import Ack, Grant
+from services.coordinator.app.attachments import Ack
 from services.coordinator.domain.failure import EndCause
-from services.coordinator.domain.task import Task, TaskState
+from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import Store
-from tests.coordinator.fleet import Fleet, ended, sent, started
+from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
-
-
-def granted(messages: Sequence[object]) -> list[Task]:
-    return [message.task for message in messages if isinstance(message, Grant)]
 
 
 async def test_ends_gather_while_more_are_to_come_and_the_last_waits_for_nobody(
