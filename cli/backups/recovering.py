@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cli.backups.restoring import NewSecrets, Restored, find, key_for, restore
+from cli.backups.finding import find, key_for
+from cli.backups.restoring import Restored, restore
+from cli.backups.staging import NewSecrets
 from cli.first_start import Initialised, initialise
 from cli.keys.recovery_key import readable
 from cli.processes.running import require_nothing_runs

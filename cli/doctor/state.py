@@ -55,7 +55,8 @@ def _replace(subject: Subject, path: Path) -> str:
     """From the newest good backup; without one, the database goes aside and an empty one is made."""
     stop = "quantum down && " if subject.running else ""
     if newest_good(entries(subject.here, subject.session.environ)):
-        return f"{stop}quantum restore latest"
+        unknown = " --tokens new" if path == subject.here.safety_db else ""  # it would say which were revoked since
+        return f"{stop}quantum restore latest{unknown}"
     folder = path.with_name(f"{path.stem}.aside")
     with_log = (
         f" {quoted(subject.here.audit)}" if path == subject.here.safety_db and subject.here.audit.exists() else ""

@@ -105,7 +105,7 @@ def prune(session: Session, dry_run: bool, as_json: bool) -> None:
     from foundation.settings import load
 
     rules = load(RetentionSettings, environ=session.environ, workspace=session.workspace)
-    going = remove(session.workspace, session.environ, rules, dry_run=dry_run)
+    going = remove(session.workspace, session.environ, rules, now=session.clock.now(), dry_run=dry_run)
     for one in going:
         if not as_json:
             click.echo(f"{one.entry.id}  {one.why}")

@@ -237,6 +237,8 @@ async def deployed(folder: Path, **settings: object) -> AsyncIterator[Deployment
         # Tests keep the machine busy, and the guard would rightly hold starts; its own tests switch it on.
         "QUANTUM_HOST_GUARD": "off",
         "QUANTUM_KEYCHAIN": "file",
+        # No pause of the machine is long enough for a lease to run out; tests of that have shorter ones.
+        "QUANTUM_LEASE_SECONDS": "300",
         "QUANTUM_WORKSPACE": str(root.resolve()),
         "XDG_RUNTIME_DIR": str(runtime),
         **{f"QUANTUM_{name.upper()}": str(value) for name, value in settings.items()},

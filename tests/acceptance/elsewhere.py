@@ -21,10 +21,11 @@ from foundation.secrets import open_secret_store
 from foundation.workspace import Workspace
 from tests.acceptance.deployment import Deployment, deployed
 from tests.acceptance.runs import Runs
-from tests.acceptance.system import Answer, free_port, kill
+from tests.acceptance.system import Answer, kill
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-SECONDS = 60
+SECONDS = 120
 
 
 class OtherHost:

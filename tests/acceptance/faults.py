@@ -96,7 +96,7 @@ class Ward:
         before = {name: os.environ.get(name) for name in ("XDG_RUNTIME_DIR",)}
         os.environ.update({name: self.environ[name] for name in before})
         try:
-            return worst(examine(session))
+            return worst(examine(session, within=timedelta(seconds=90)))
         finally:
             for name, value in before.items():
                 os.environ.update({name: value} if value is not None else {})
@@ -104,7 +104,7 @@ class Ward:
     def typed_doctor(self) -> dict[str, Finding]:
         """The same, typed into the shell in which cures are pasted."""
         path = self.system.folder / "findings.json"
-        self.type(f"quantum doctor --json > {path}")
+        self.type(f"quantum doctor --json --within 90s > {path}")
         found = json.loads(path.read_text())["findings"]
         return worst(to_findings(found))
 

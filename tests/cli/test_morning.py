@@ -88,6 +88,7 @@ def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
     monkeypatch.setattr(Subject, "look_who_serves", serve)
     entry = BackupEntry(
+        number=1,
         id="20260101T000000Z-abcd",
         path=folder / "b",
         made_at=NOW + timedelta(hours=20),
@@ -244,6 +245,7 @@ def test_a_damaged_note_and_one_of_the_future_count_as_never(place: Place) -> No
         ([], [], True, False),
         ([True], [4], False, False),
         ([True], [40], True, False),
+        ([True], [-2_000], True, False),
         ([False, True], [1, 4], True, True),
         ([False], [1], True, True),
     ],
@@ -253,6 +255,7 @@ def test_backups_are_judged_by_the_last_good_one(
 ) -> None:
     found = [
         BackupEntry(
+            number=1,
             id=f"b{number}",
             path=tmp_path,
             made_at=NOW - timedelta(hours=age),

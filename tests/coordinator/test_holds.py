@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from services.coordinator.app import aside
-from services.coordinator.app.attachments import Order, OrderKind
+from services.coordinator.app.attachments import Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Frozen
 from services.coordinator.domain.task import TaskState
 from services.coordinator.ports import Renewal as Answer
@@ -95,7 +95,7 @@ async def test_what_is_frozen_for_a_day_is_ended(fleet: Fleet) -> None:
     said = []
     for hour in range(26):
         fleet.clock.advance(timedelta(hours=1))
-        fleet.renewal.heartbeat(runner, hour, [(lease.id, lease.fence)], False)
+        fleet.renewal.heartbeat(runner, Beat(sequence=hour, held=[(lease.id, lease.fence)]))
         await fleet.renewal.tick()
         said += [(hour, *order) for order in orders(sent(runner))]
     # First seen frozen in hour 0, so the 24th of them is not over before the look in hour 25.

@@ -71,7 +71,8 @@ def test_one_that_ignores_the_order_is_killed(box: SandboxUnderTest) -> None:
 
 
 def test_what_outlives_its_script_is_told_and_ended(box: SandboxUnderTest) -> None:
-    ended = box.start("setsid sleep 100 & sleep 0.2; exit 0", grace=0.3)
+    begun = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
+    ended = box.start(f"setsid sleep 100 & {begun}; exit 0", grace=0.3)
     assert (ended.status, ended.cause, ended.tree_dead, ended.stragglers) == (0, "exit", True, 1)
     assert any("sleep" in name for name in ended.straggler_names)
     # The control: the sandbox's own first process is no straggler.

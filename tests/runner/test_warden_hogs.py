@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from services.agent_runner.warden.protocol import Ended, Release, Spawned
-from tests.runner.support import CLOCK, WardenUnderTest
+from tests.runner.support import WardenUnderTest
 from tests.runner.test_warden_limits import MODES, PYTHON
+from tests.waiting import CLOCK
 
 pytestmark = pytest.mark.long
 

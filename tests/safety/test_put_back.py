@@ -70,7 +70,7 @@ async def test_it_is_guarded_and_says_so_in_its_log(tmp_path: Path) -> None:
     counts = dict(count_copy(asked(tmp_path)))
     assert await check_copy(asked(tmp_path, counts=counts)) == {"faults": [], "notes": []}
     said = await put_back_copy(asked(tmp_path, backup_id="b1"))
-    assert said == {"mode_before": "NORMAL", "mode": "GUARDED"}
+    assert said == {"mode_before": "NORMAL", "mode": "GUARDED", "carried": [], "replaced": []}
     with opened(tmp_path) as database:
         state = await loaded(database, tmp_path)
         verdict = await Audit(state, SqliteStore(database)).verify()
@@ -85,7 +85,7 @@ async def test_it_is_guarded_and_says_so_in_its_log(tmp_path: Path) -> None:
 async def test_a_stricter_mode_stays_with_its_reason(tmp_path: Path) -> None:
     await prepared(tmp_path, Mode.STOPPED)
     said = await put_back_copy(asked(tmp_path, backup_id="b1"))
-    assert said == {"mode_before": "STOPPED", "mode": "STOPPED"}
+    assert said == {"mode_before": "STOPPED", "mode": "STOPPED", "carried": [], "replaced": []}
     with opened(tmp_path) as database:
         assert (await loaded(database, tmp_path)).mode_record.reason == "as it was"
 

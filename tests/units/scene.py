@@ -12,9 +12,9 @@ from pathlib import Path
 from cli.processes.gateway_address import GatewayAddress
 from cli.service.parts import PARTS, Part
 from foundation.clock import SystemClock
-from tests.units.looking import until
 from tests.units.place import Place
 from tests.units.user_systemd import UserSystemd
+from tests.waiting import until
 
 SAFETY, COORDINATOR, RUNNER, GATEWAY = PARTS
 BACK_WITHIN_SECONDS = 10.0

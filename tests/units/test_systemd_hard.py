@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli.service.parts import PARTS, Part
-from tests.acceptance.system import free_port
-from tests.units.looking import until
+from tests.ports import free_port
 from tests.units.place import make_place
 from tests.units.scene import GATEWAY, RUNNER, SAFETY, TASKS, Scene
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 ROUNDS = 3
