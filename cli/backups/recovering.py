@@ -8,7 +8,8 @@ from pathlib import Path
 from cli.backups.finding import find, key_for
 from cli.backups.restoring import Restored, restore
 from cli.backups.staging import NewSecrets
-from cli.first_start import Initialised, initialise, readable
+from cli.first_start import Initialised, initialise
+from cli.keys.recovery_key import readable
 from cli.processes.running import require_nothing_runs
 from cli.runners.folder import refuse_joined
 from cli.workspace.settling import settle

@@ -21,8 +21,8 @@ from cli.processes.running import (
     require_nothing_runs,
     targets,
 )
+from cli.processes.spawning import last_words
 from cli.processes.starting import UpSettings
-from cli.processes.supervisor import last_words
 from cli.service.ports import NO_MANAGER, Manager, Standing, calling
 from cli.service.rendering import values_of
 from foundation.clock import Clock, SystemClock

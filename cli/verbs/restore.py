@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.keys.recovery_key import ask_for_key
 from cli.options import dry_run_option, json_option
 from cli.output.printing import emit
 from cli.session import Session
@@ -62,14 +62,6 @@ def command(
         emit(to_document(done))
     else:
         say(done)
-
-
-def ask_for_key() -> str:
-    """The recovery key, from a prompt that does not show it, or from standard input."""
-    if sys.stdin.isatty():
-        key: str = click.prompt("Recovery key", hide_input=True)
-        return key
-    return sys.stdin.read(4096)
 
 
 def to_document(done: Restored) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def command() -> None:
 @click.pass_obj
 def key(session: Session, dry_run: bool, as_json: bool) -> None:
     """Encrypt both databases with a new key. The system must be down; a crash at any point loses nothing."""
-    from cli.first_start import readable
     from cli.keys.key_rotation import rotate_key
+    from cli.keys.recovery_key import readable
 
     if dry_run:
         _say_dry(session, as_json)

@@ -34,7 +34,6 @@ from foundation.secrets import (
 from foundation.workspace import Workspace, WorkspaceLock
 from tests.acceptance.system import System
 
-PASTE_SECONDS = 90
 _END = "__end__"
 
 
@@ -327,10 +326,6 @@ def config(text: str) -> Callable[[Ward], object]:
 
 def remove(path: Callable[[Workspace], Path]) -> Callable[[Ward], object]:
     return lambda ward: path(ward.workspace).unlink()
-
-
-def half_isolated(ward: Ward) -> None:
-    (ward.workspace.state / "isolating").touch()
 
 
 OFFLINE: tuple[Fault, ...] = (

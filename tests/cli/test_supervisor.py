@@ -17,7 +17,8 @@ from cli.processes.bell import Bell
 from cli.processes.gateway_address import GatewayAddress
 from cli.processes.identity import Process, process
 from cli.processes.running import read_running
-from cli.processes.supervisor import Program, Supervisor, last_words, open_capped
+from cli.processes.spawning import last_words, open_capped
+from cli.processes.supervisor import Program, Supervisor
 from foundation.clock import SystemClock
 from foundation.errors import Unavailable
 from foundation.own_python import child_environment

@@ -15,13 +15,6 @@ from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
-
-
 async def test_leases_go_out_by_priority_then_by_age_over_all_agents(fleet: Fleet) -> None:
     low = await fleet.submit("a", priority=1)
     first = await fleet.submit("b")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +14,6 @@ from services.coordinator.ports import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 def orders(messages: Sequence[object]) -> list[tuple[OrderKind, str]]:

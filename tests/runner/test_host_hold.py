@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -41,7 +40,7 @@ from services.agent_runner.domain.host_guard import HostLimits, HostReading
 from services.agent_runner.ports import SecretSource
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
-from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest
+from tests.runner.fake_coordinator import Offer, RunnerUnderTest
 from tests.runner.no_secrets import NoSecrets
 from tests.runner.support import WardenUnderTest
 from tests.waiting import CLOCK, until
@@ -238,16 +237,6 @@ def hogs(seconds: float) -> Iterator[None]:
         for one in started:
             one.kill()
             one.wait()
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
 
 
 def _held(runner: RunnerUnderTest) -> str:
