@@ -133,7 +133,7 @@ def test_one_that_cannot_start_is_given_up_with_its_last_words(folder: Path) -> 
     stays = Program(name="two", argv=python(STAYS), end_seconds=5)
     with pytest.raises(Unavailable, match=r"one ended 5 times .* no such luck"):
         supervise(folder, [stays, sulks], 1, lambda bell, supervisor: None)
-    assert out.read_text().count("no such luck") == 5
+    assert out.read_text().count("no such luck") >= 5, "more, if it once took so long to end that it had been steady"
     assert read_running(Workspace(folder)) is None
 
 

@@ -104,7 +104,7 @@ class Bench:
 
     async def said(self) -> list[FromRunner]:
         """What is said to the coordinator now."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return list(await self.outbox.take())
 
     def look(self, reading: HostReading, times: int = 1) -> None:

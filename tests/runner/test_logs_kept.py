@@ -53,7 +53,7 @@ def stop(trial: subprocess.Popen[str]) -> list[float]:
 def kill(trial: subprocess.Popen[str]) -> None:
     """End it as a power cut would, by its pid."""
     trial.kill()
-    trial.communicate(timeout=30)
+    trial.communicate(timeout=60)
 
 
 def room_of(folder: Path) -> int:

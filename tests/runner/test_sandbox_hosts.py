@@ -20,7 +20,7 @@ from tests.waiting import until
 _ASK = """#!/usr/bin/env python3
 import os, socket, sys
 def speak(host, port, first=b""):
-    with socket.create_connection((host, port), timeout=10) as one:
+    with socket.create_connection((host, port), timeout=60) as one:
         one.sendall(first)
         answer = one.recv(1000)
         if answer.startswith(b"HTTP/1.1 200"):
@@ -70,7 +70,7 @@ def server() -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def silent() -> Iterator[tuple[int, list[socket.socket]]]:
         thread.start()
         yield listener.getsockname()[1], held
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
     for one in held:
         one.close()
 

@@ -118,7 +118,7 @@ def user_systemd(folder: Path) -> Iterator[UserSystemd]:
         yield manager
     finally:
         child.kill()
-        child.wait(20)
+        child.wait(60)
         log.unlink(missing_ok=True)
         _remove(cgroups)
 
