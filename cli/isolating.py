@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cli.first_start import SERVICE_SCOPES, USER_SCOPES
 from cli.processes import Process, descendants, of_agents
-from cli.running import Running, read_running
+from cli.running import Running, damaged_records, read_running
 from cli.session import Session
 from cli.stopping import who
 from foundation.errors import Internal, NotFound, QuantumError
@@ -93,6 +93,8 @@ def _try(done: Isolated, what: str, work: Callable[[], object]) -> None:
 
 def _running(workspace: Workspace, done: Isolated) -> Running | None:
     try:
+        damaged = damaged_records(workspace)
+        done.faults += [f"{path} has been damaged: look with `ps` whether its service still runs." for path in damaged]
         return read_running(workspace)
     except QuantumError as error:
         done.faults.append(f"{error.message} → {error.remedy}")
