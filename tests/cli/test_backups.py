@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -349,3 +353,38 @@ def test_names_are_found_and_missing_ones_said(kept: Kept) -> None:
     note_verdict(kept.made.entry.path, fault="It is damaged.", now=CLOCK.now())
     with pytest.raises(NotFound, match="no good backup"):
         find(kept.workspace, "latest", root, kept.environ)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sealing", [True, False], ids=["", "control: secrets are not sealed"])
+def test_no_secret_lies_open_while_one_is_made_and_put_back(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, sealing: bool
+) -> None:
+    """Looked for around each step at which a service is asked: in every file, in arguments and in environments."""
+    found, looks, real = set[str](), list[str](), subprocess.run
+    wanted = {name: max(secret.splitlines(), key=len).encode() for name, secret in secrets_of(kept).items() if secret}
+    wanted |= {"database key": kept.recovery_key.replace("-", "").encode()}
+
+    def look(told: bytes = b"") -> None:
+        for path in (path for folder in (kept.workspace.root, kept.outside) for path in folder.rglob("*")):
+            with suppress(FileNotFoundError, IsADirectoryError):  # others are at work
+                told += path.read_bytes()
+        found.update(name for name, secret in wanted.items() if secret in told)
+
+    def asked(argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        look(repr((argv, more["env"])).encode())
+        looks.append(argv[3])
+        done = real(argv, **more)
+        look()
+        return done
+
+    monkeypatch.setattr("cli.offline.subprocess.run", asked)
+    if not sealing:
+        sealed = "cli.backups.making.seal_entries"
+        monkeypatch.setattr(sealed, lambda path, key, secrets: path.write_text(json.dumps([*secrets, key.hex()])))
+    made = make(kept.workspace, kept.secrets, kept.environ, copy_offline(kept.workspace, kept.environ), clock=CLOCK)
+    if sealing:
+        kept.put_back(made.entry.id)
+        assert sorted(set(looks)) == ["check-copy", "count-copy", "put-back", "snapshot"]
+    look()
+    assert found == (set() if sealing else wanted.keys())

@@ -20,12 +20,14 @@ from foundation.clock import SystemClock
 from foundation.log import get_logger
 from foundation.log_files import PARTIAL, LogFile, files_of, older_of, open_log
 from foundation.log_keeping import LogKeeper, level
+from tests.runner.logs_trial import LINE_BYTES
 from tests.runner.support import ROOT, wait_until
 
 MB = 1 << 20
 LOOK_SECONDS_MAX = 0.01
 CLOCK = SystemClock()
 _LINE = re.compile(r"\S+Z task (\d{4})-(\d{10}) (.+)")
+_WHOLE = len("2026-11-28T22:05:51.188Z task ") + LINE_BYTES - 1
 
 
 def start(
@@ -70,12 +72,17 @@ class Read:
 
     lines: int = 0
     runs: set[int] = field(default_factory=set)
+    halves: int = 0
+    """Lines that a killed process has left half written."""
     faults: list[str] = field(default_factory=list)
 
 
 def read_kept(path: Path) -> Read:
-    """Read one log from its first kept line on: every line whole, every number one more than the one before."""
-    found, last = Read(), (-1, -1)
+    """Read one log from its first kept line on: every line whole, every number one more than the one before.
+
+    Half a line may stand only where a process was killed, right before the first line of the next.
+    """
+    found, last, half = Read(), (-1, -1), ""
     for part in files_of(path):
         try:
             with open_log(part) as file:
@@ -85,15 +92,23 @@ def read_kept(path: Path) -> Read:
             continue
         for line in text.splitlines():
             whole = _LINE.fullmatch(line)
-            if whole is None or len(whole[0]) < 200:
-                found.faults.append(f"{part.name}: torn: {line[:80]}")
+            if whole is None or len(whole[0]) != _WHOLE:
+                if half or len(line) > _WHOLE:
+                    found.faults.append(f"{part.name}: torn: {line[:80]}")
+                half = f"{part.name}: {line[:80]}"
                 continue
             run, number = int(whole[1]), int(whole[2])
-            if last != (-1, -1) and (run, number) != (last[0], last[1] + 1) and not (run > last[0] and number == 0):
+            begins = run > last[0] and number == 0
+            if last != (-1, -1) and (run, number) != (last[0], last[1] + 1) and not begins:
                 found.faults.append(f"{part.name}: {run}-{number} follows {last}")
+            if half and not begins:
+                found.faults.append(f"torn: {half}")
+            found.halves += bool(half)
+            half = ""
             last = run, number
             found.lines += 1
             found.runs.add(run)
+    found.faults += [f"torn: {half}"] if half else []
     return found
 
 
