@@ -267,7 +267,7 @@ def test_after_isolate_it_comes_back_stopped_and_shuts_out_whom_isolate_has_shut
     system.up()
     shut_out = [system.http("GET", "/agents/status", token=token)[0] for token in (ann, own)]
     assert shut_out == [401, 401] and system.http("GET", "/agents/status")[0] == 200
-    assert system.ask("mode", "show")["mode"] == "STOPPED"
+    assert system.ask("mode", "show")["mode"]["mode"] == "STOPPED"
     breakers = {one["scope"]: one["reason"] for one in system.ask("breaker", "list")["breakers"]}
     assert breakers["agent:other"] == "it mails customers"
     (record,) = [one for one in system.ask("audit")["records"] if one["act"] == "restore"]

@@ -18,7 +18,7 @@ import pytest
 
 from foundation.clock import SystemClock
 from foundation.log import get_logger
-from foundation.log_files import PARTIAL, LogFile, files_of, older_of, open_log
+from foundation.log_files import COMPRESSED, PARTIAL, LogFile, files_of, older_of, open_log
 from foundation.log_keeping import LogKeeper, level
 from tests.runner.logs_trial import LINE_BYTES
 from tests.runner.support import ROOT, wait_until
@@ -132,11 +132,11 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(name for name in names if name.endswith(PARTIAL) or f"{name}.gz" in names)
 
 
-def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "") -> tuple[int, int, list[float]]:
-    """Ten agents at a rate; returns the most that the folder took, how often it was looked at, and the trial's
-    figures."""
+def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "") -> tuple[int, int, int, list[float]]:
+    """Ten agents at a rate; returns the most that the folder took, the most archives that it had, how often it was
+    looked at, and the trial's figures."""
     trial = start(folder, 1, agents=10, rate=rate, quota=quota, rotate_at=10 * MB, how=how)
-    until, most, samples = CLOCK.boottime() + seconds, 0, 0
+    until, most, archives, samples = CLOCK.boottime() + seconds, 0, 0, 0
     while CLOCK.boottime() < until and trial.poll() is None:
         before = CLOCK.boottime()
         room = room_of(folder)
@@ -144,20 +144,22 @@ def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "")
         if CLOCK.boottime() - before < LOOK_SECONDS_MAX:
             most = max(most, room)
             samples += 1
+        archives = max(archives, sum(path.suffix == COMPRESSED for path in folder.iterdir()))
     figures = stop(trial)
-    return max(most, room_of(folder)), samples, figures
+    return max(most, room_of(folder)), archives, samples, figures
 
 
 def _flood_and_check(folder: Path, *, seconds: float, quota: int, rate: int) -> None:
-    most, samples, (written, passed, busy, slowest) = flood(folder, seconds=seconds, quota=quota, rate=rate)
+    most, archives, samples, (written, passed, busy, slowest) = flood(folder, seconds=seconds, quota=quota, rate=rate)
     reads = [read_kept(folder / f"agent_a{agent:03}.log") for agent in range(10)]
     kept, (count, broken) = sum(read.lines for read in reads), packed(folder)
     print(
         f"{written / MB:.0f} MB in {passed:.1f} s ({written / passed / MB:.0f} MB/s), {busy / passed:.0%} of it"
         f" writing, longest turn {slowest * 1000:.0f} ms; at most {most / MB:.1f} MB of {quota / MB:.0f} in {samples}"
-        f" samples ({most / quota:.1%}); {kept} lines ({kept * 200 / MB:.0f} MB) kept, {count} .gz"
+        f" samples ({most / quota:.1%}); {kept} lines ({kept * 200 / MB:.0f} MB) kept, {count} .gz (up to {archives})"
     )
-    assert written > 1.5 * quota and count > 0 and samples > 20, "the rare event did not happen"
+    # At the end there may be none: where the processor is short, the quota is quicker than whoever compresses.
+    assert written > 1.5 * quota and archives > 0 and samples > 20, "the rare event did not happen"
     assert kept * 200 < written, "some of it had to go"
     assert most <= quota * 1.05
     assert [read.faults for read in reads if read.faults] == [] and broken == []
@@ -181,7 +183,9 @@ def test_what_compressing_takes_from_whoever_writes(tmp_path: Path) -> None:
     written: dict[str, list[float]] = {"": [], "plain": []}
     for number, how in enumerate(["plain", "", "plain", "", "plain", ""]):
         (tmp_path / str(number)).mkdir()
-        _, _, (size, passed, busy, _) = flood(tmp_path / str(number), seconds=8, quota=100 * MB, rate=2 * MB, how=how)
+        _, _, _, (size, passed, busy, _) = flood(
+            tmp_path / str(number), seconds=8, quota=100 * MB, rate=2 * MB, how=how
+        )
         figures[how].append(busy / size * MB * 1e6)
         written[how].append(size / passed / MB)
     with_it, without = min(figures[""]), min(figures["plain"])
