@@ -21,7 +21,7 @@ from cli.backups.catalogue import entries, note_verdict
 from cli.backups.finding import find, key_for
 from cli.backups.making import Made, copy_offline, make
 from cli.backups.recovering import recover
-from cli.backups.restoring import Restored, restore
+from cli.backups.restoring import Restored, rehearse, restore
 from cli.backups.staging import UNKNOWN, Tokens
 from cli.first_start import SERVICE_SCOPES, initialise
 from cli.isolating import isolate
@@ -233,7 +233,17 @@ async def test_where_nothing_tells_what_was_revoked_since_somebody_must_say_so(k
             kept.put_back(key=kept.recovery_key)
         assert caught.value.code == UNKNOWN and tree(workspace.root) == before
         asked += 1
+        assert (rehearsed() or "").startswith(caught.value.message.split(":")[0])
         return caught.value.message
+
+    def rehearsed() -> str | None:
+        source = find(workspace, "latest", workspace.root, kept.environ)
+        opening = key_for(source, workspace, kept.secrets, kept.recovery_key)
+        return rehearse(workspace, kept.secrets, kept.environ, source, opening).unknown
+
+    assert rehearsed() == ""
+    with WorkspaceLock(workspace.lock_file):
+        assert rehearsed() is None, "while something runs it is not asked"
 
     whole = workspace.safety_db.read_bytes()
     workspace.safety_db.write_bytes(whole[: len(whole) // 2])
