@@ -13,6 +13,7 @@ from typing import Any
 
 from foundation.clock import SystemClock
 from foundation.database_key import DatabaseKeys, key_from, read_with_keys
+from foundation.errors import QuantumError
 from foundation.secrets import AUDIT_KEY, user_account
 from foundation.settled import require_settled
 from foundation.sqlite.connection import Location
@@ -159,16 +160,22 @@ async def present_state(asked: Mapping[str, Any], head: Head) -> PresentState:
         return PresentState(unknown="Safety's database that is here opens with no key that is known")
     if faults := faults_of_copy(path, key, None):
         return PresentState(unknown=f"Safety's database that is here is damaged: {faults[0].rstrip('.')}")
-    with Database.open(path, key=key, migrations=MIGRATIONS) as database:
-        store = SqliteStore(database)
-        snapshot = await store.load()
-        trail = AuditTrail(key_from(asked["audit_key"]), FileCheckpoint(Path(asked["audit"])), snapshot.audit_head)
-        if fault := await trail.check_end(store):
-            unknown = f"The log of the database that is here is not whole: {fault.sentence.rstrip('.')}"
-            return PresentState(snapshot=snapshot, unknown=unknown)
-        if not await goes_back_to(store, head):
-            return PresentState(snapshot=snapshot, unknown="The database that is here does not go back to this backup")
-    return PresentState(snapshot=snapshot)
+    try:
+        with Database.open(path, key=key, migrations=MIGRATIONS) as database:
+            return await _read_present(SqliteStore(database), asked, head)
+    except QuantumError as error:  # one of a later version
+        return PresentState(unknown=f"Safety's database that is here cannot be read: {error.message.rstrip('.')}")
+
+
+async def _read_present(store: SqliteStore, asked: Mapping[str, Any], head: Head) -> PresentState:
+    snapshot = await store.load()
+    trail = AuditTrail(key_from(asked["audit_key"]), FileCheckpoint(Path(asked["audit"])), snapshot.audit_head)
+    unknown = ""
+    if fault := await trail.check_end(store):
+        unknown = f"The log of the database that is here is not whole: {fault.sentence.rstrip('.')}"
+    elif not await goes_back_to(store, head):
+        unknown = "The database that is here does not go back to this backup"
+    return PresentState(snapshot=snapshot, unknown=unknown)
 
 
 async def put_back_copy(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,7 @@ from cli.backups.catalogue import entries, note_verdict
 from cli.backups.finding import find, key_for
 from cli.backups.making import Made, copy_offline, make
 from cli.backups.recovering import recover
-from cli.backups.restoring import Restored, restore
+from cli.backups.restoring import Restored, rehearse, restore
 from cli.backups.staging import UNKNOWN, Tokens
 from cli.first_start import SERVICE_SCOPES, initialise
 from cli.incidents.isolating import isolate
@@ -229,7 +233,17 @@ async def test_where_nothing_tells_what_was_revoked_since_somebody_must_say_so(k
             kept.put_back(key=kept.recovery_key)
         assert caught.value.code == UNKNOWN and tree(workspace.root) == before
         asked += 1
+        assert (rehearsed() or "").startswith(caught.value.message.split(":")[0])
         return caught.value.message
+
+    def rehearsed() -> str | None:
+        source = find(workspace, "latest", workspace.root, kept.environ)
+        opening = key_for(source, workspace, kept.secrets, kept.recovery_key)
+        return rehearse(workspace, kept.secrets, kept.environ, source, opening).unknown
+
+    assert rehearsed() == ""
+    with WorkspaceLock(workspace.lock_file):
+        assert rehearsed() is None, "while something runs it is not asked"
 
     whole = workspace.safety_db.read_bytes()
     workspace.safety_db.write_bytes(whole[: len(whole) // 2])
@@ -349,3 +363,38 @@ def test_names_are_found_and_missing_ones_said(kept: Kept) -> None:
     note_verdict(kept.made.entry.path, fault="It is damaged.", now=CLOCK.now())
     with pytest.raises(NotFound, match="no good backup"):
         find(kept.workspace, "latest", root, kept.environ)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sealing", [True, False], ids=["", "control: secrets are not sealed"])
+def test_no_secret_lies_open_while_one_is_made_and_put_back(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, sealing: bool
+) -> None:
+    """Looked for around each step at which a service is asked: in every file, in arguments and in environments."""
+    found, looks, real = set[str](), list[str](), subprocess.run
+    wanted = {name: max(secret.splitlines(), key=len).encode() for name, secret in secrets_of(kept).items() if secret}
+    wanted |= {"database key": kept.recovery_key.replace("-", "").encode()}
+
+    def look(told: bytes = b"") -> None:
+        for path in (path for folder in (kept.workspace.root, kept.outside) for path in folder.rglob("*")):
+            with suppress(FileNotFoundError, IsADirectoryError):  # others are at work
+                told += path.read_bytes()
+        found.update(name for name, secret in wanted.items() if secret in told)
+
+    def asked(argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        look(repr((argv, more["env"])).encode())
+        looks.append(argv[3])
+        done = real(argv, **more)
+        look()
+        return done
+
+    monkeypatch.setattr("cli.offline.subprocess.run", asked)
+    if not sealing:
+        sealed = "cli.backups.making.seal_entries"
+        monkeypatch.setattr(sealed, lambda path, key, secrets: path.write_text(json.dumps([*secrets, key.hex()])))
+    made = make(kept.workspace, kept.secrets, kept.environ, copy_offline(kept.workspace, kept.environ), clock=CLOCK)
+    if sealing:
+        kept.put_back(made.entry.id)
+        assert sorted(set(looks)) == ["check-copy", "count-copy", "put-back", "snapshot"]
+    look()
+    assert found == (set() if sealing else wanted.keys())
