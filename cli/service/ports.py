@@ -51,6 +51,14 @@ class Standing:
     """How its last run ended, as the manager saw it; empty while it runs or where the manager does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a person should know for the units to outlive a logout or a reboot; `line` mends it, empty: nothing does."""
+
+    says: str
+    line: str = ""
+
+
 class Manager(Protocol):
     """One user's service manager, for the units of one workspace. What it refuses is raised as Unavailable."""
 
@@ -82,8 +90,8 @@ class Manager(Protocol):
         """How each unit stands, in the order of start."""
         ...
 
-    def advice(self) -> str:
-        """What a person should know for these to outlive a logout or a reboot; empty when there is nothing."""
+    def advice(self) -> Advice | None:
+        """What keeps these from outliving a logout or a reboot; None when nothing does."""
         ...
 
 
