@@ -13,6 +13,8 @@ from cli.service.parts import Part
 from foundation.errors import TimedOut, Unsupported
 
 CALL_SECONDS = 120.0
+START_SECONDS = 630.0
+"""A start returns when the units are ready, for which each has 600 s; a slow machine needs some of them."""
 NO_MANAGER = "no_user_manager"
 """The code of what is raised where the manager is not there for this user; it runs nothing then."""
 
@@ -99,6 +101,7 @@ def calling(environ: Mapping[str, str]) -> Call:
     """Runs the manager's command with this environment. Raises Unsupported where it is not installed."""
 
     def call(argv: Sequence[str]) -> Answer:
+        seconds = START_SECONDS if "start" in argv else CALL_SECONDS
         try:
             done = subprocess.run(
                 argv,
@@ -106,7 +109,7 @@ def calling(environ: Mapping[str, str]) -> Call:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=CALL_SECONDS,
+                timeout=seconds,
                 check=False,
                 env=dict(environ),
             )
@@ -117,7 +120,7 @@ def calling(environ: Mapping[str, str]) -> Call:
                 remedy="quantum up --detach runs everything without one.",
             ) from None
         except subprocess.TimeoutExpired:
-            within = timedelta(seconds=CALL_SECONDS)
+            within = timedelta(seconds=seconds)
             raise TimedOut("manager_silent", f"{' '.join(argv)} did not end within {within}.") from None
         return Answer(done.returncode, done.stdout, done.stderr)
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.programs import require
-from tests.vm.image import Image, cache, image, source_disk
+from tests.vm.image import Image, cache, image
 from tests.vm.machine import AUTOMATION, Machine, machine
+from tests.vm.source import source_disk
 
 NewMachine = Callable[..., AbstractContextManager[Machine]]
 
@@ -27,6 +29,9 @@ def built() -> Image:
 @pytest.fixture(scope="session")
 def disks() -> Iterator[Path]:
     """Where the disks of this run lie; they go with it."""
+    for left in cache().glob("run-*"):
+        if not psutil.pid_exists(int(left.name.removeprefix("run-"))):
+            shutil.rmtree(left)  # of a run that was killed
     folder = cache() / f"run-{os.getpid()}"
     folder.mkdir(parents=True)
     yield folder

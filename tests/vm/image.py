@@ -22,14 +22,15 @@ SUITE, PYTHON = "bookworm", "3.11"
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "linux-image-cloud-amd64", "initramfs-tools", "systemd", "systemd-sysv", "udev", "kmod", "dbus",
-    "dbus-user-session", "libpam-systemd", "polkitd", "sudo", "python3", "python3-venv", "git", "curl", "procps", "iproute2",
-    "util-linux", "bubblewrap", "ca-certificates",
+    "dbus-user-session", "libpam-systemd", "polkitd", "sudo", "python3", "python3-venv", "git", "curl", "procps",
+    "iproute2", "util-linux", "bubblewrap", "ca-certificates",
 )  # fmt: skip
 USER = "ann"
 DISK_BYTES = 6 << 30
 _GUEST = Path(__file__).parent / "guest"
 _HERE_SECONDS = 1800
-_WRAPPER = f"""#!/bin/sh
+_IDLE = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer")
+_WRAPPER = """#!/bin/sh
 exec /opt/venv/bin/python -m cli "$@"
 """
 _FSTAB = """\
@@ -77,56 +78,27 @@ def cache() -> Path:
     return Path(os.environ.get("QUANTUM_TEST_VM_FOLDER") or SOURCE / "build" / "vm")
 
 
-def source_disk(path: Path, changes: dict[str, tuple[str, str]] | None = None) -> None:
-    """A disk with this tree as it is now. `changes`: in the file of that name the first text becomes the second,
-    which takes a protection out."""
-    tree = path.with_suffix(".tree")
-    shutil.rmtree(tree, ignore_errors=True)
-    names = _run(["git", "-C", str(SOURCE), "ls-files", "-co", "--exclude-standard", "-z"]).split("\0")
-    for name in filter(None, names):
-        if (SOURCE / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(SOURCE / name, tree / name)
-    for name, (before, after) in (changes or {}).items():
-        text = (tree / name).read_text()
-        assert before in text, f"{name} does not hold what is to be taken out: {before}"
-        (tree / name).write_text(text.replace(before, after))
-    # What is compiled here is not compiled there, ten times as slowly; only the same version of Python takes it.
-    _run([sys.executable, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", str(tree)])
-    make_disk(tree, path, "source", 512 << 20)
-    shutil.rmtree(tree)
-
-
-def make_disk(folder: Path, path: Path, label: str, size: int) -> None:
-    """A disk with one file system that holds a folder."""
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        file.truncate(size)
-    _run(["mkfs.ext4", "-q", "-F", "-L", label, "-d", str(folder), str(part)])
-    part.rename(path)
-
-
 def _digest() -> str:
     parts = [SUITE, *PACKAGES, (SOURCE / "requirements-dev.txt").read_text(), Path(__file__).read_text()]
-    parts += [path.read_text() for path in sorted(_GUEST.iterdir()) if path.is_file()]
+    parts += [path.read_text() for path in sorted(_GUEST.glob("driver.*"))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def _bootstrap(root: Path) -> None:
-    _run(["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root), MIRROR])
+    run(["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root), MIRROR])
 
 
 def _dependencies(root: Path, wheels: Path) -> None:
     """Fetched here by this machine's pip, as it is set up; installed there from files alone."""
     wanted = SOURCE / "requirements-dev.txt"
     fetch = ["--require-hashes", "--no-deps", "--only-binary=:all:", f"--python-version={PYTHON}"]
-    _run([sys.executable, "-m", "pip", "download", "-q", *fetch, "-r", str(wanted), "-d", str(wheels)])
+    run([sys.executable, "-m", "pip", "download", "-q", *fetch, "-r", str(wanted), "-d", str(wheels)])
     inside = root / "tmp" / "wheels"
     shutil.copytree(wheels, inside)
     shutil.copy2(wanted, inside)
-    _run(["chroot", str(root), "python3", "-m", "venv", "/opt/venv"])
+    run(["chroot", str(root), "python3", "-m", "venv", "/opt/venv"])
     install = ["--no-index", "--no-deps", "--find-links=/tmp/wheels", "-r", f"/tmp/wheels/{wanted.name}"]
-    _run(["chroot", str(root), "/opt/venv/bin/python", "-m", "pip", "install", "-q", *install])
+    run(["chroot", str(root), "/opt/venv/bin/python", "-m", "pip", "install", "-q", *install])
     shutil.rmtree(inside)
     # As an editable installation does.
     next(root.glob("opt/venv/lib/python3*/site-packages")).joinpath("quantum.pth").write_text("/opt/quantum\n")
@@ -139,18 +111,27 @@ def _settle(root: Path) -> None:
     (root / "etc/fstab").write_text(_FSTAB)
     (root / "opt/quantum").mkdir()
     # The second serial line is hers, too: what a script does to the world outside, which no power cut undoes.
-    _run(["chroot", str(root), "useradd", "--create-home", "--shell=/bin/bash", "--uid=1000", "--groups=dialout", USER])
+    run(["chroot", str(root), "useradd", "--create-home", "--shell=/bin/bash", "--uid=1000", "--groups=dialout", USER])
     (root / "etc/sudoers.d").mkdir(exist_ok=True)
     (root / "etc/sudoers.d/ann").write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
     shutil.copy(_GUEST / "driver.py", root / "usr/local/lib/driver.py")
     shutil.copy(_GUEST / "driver.service", root / "etc/systemd/system/driver.service")
-    _run(["chroot", str(root), "systemctl", "enable", "-q", "driver.service"])
+    run(["chroot", str(root), "systemctl", "enable", "-q", "driver.service"])
     # Of no use here, and slow where every instruction is emulated.
-    _run(["chroot", str(root), "systemctl", "mask", "-q", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer",
-          "systemd-timesyncd.service", "fstrim.timer", "dpkg-db-backup.timer"])  # fmt: skip
+    run(["chroot", str(root), "systemctl", "mask", "-q", *_IDLE])
 
 
-def _run(argv: Sequence[str]) -> str:
+def make_disk(folder: Path, path: Path, label: str, size: int) -> None:
+    """A disk with one file system that holds a folder."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.truncate(size)
+    run(["mkfs.ext4", "-q", "-F", "-L", label, "-d", str(folder), str(part)])
+    part.rename(path)
+
+
+def run(argv: Sequence[str]) -> str:
+    """Run a command that must succeed; its standard output."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=_HERE_SECONDS, check=False)
     assert done.returncode == 0, f"{argv}: {done.stderr[-2000:]}{done.stdout[-2000:]}"
     return done.stdout

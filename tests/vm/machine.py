@@ -94,7 +94,7 @@ class Machine:
         with near, (self._folder / "qemu.log").open("ab") as said:
             self._child = subprocess.Popen(
                 # Whatever ends the tests ends the machine.
-                ["setpriv", "--pdeathsig=KILL", "nice", "-n", "10", *self._arguments(run, near.fileno())],
+                ["setpriv", "--pdeathsig=KILL", *self._arguments(run, near.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -124,11 +124,16 @@ class Machine:
         if self._logged:
             (self._folder / "running.img").replace(self.system)
 
-    def cut(self, *, chance: Random, kept: float) -> Loss:
-        """Take the power away from it; its disk is then as a disk with a cache of its own would be."""
+    def cut(self, *, chance: Random, kept: float, disk: Path | None = None, until: int | None = None) -> Loss:
+        """Take the power away from it; its disk is then as a disk with a cache of its own would be.
+
+        `disk`: another place for that, so that it can be asked for again with another moment, `until`.
+        """
         assert self._logged, "what is lost can be told only where writes are logged"
         self.end()
-        return cut(self.system, self.log, chance=chance, kept=kept)
+        if disk is not None:
+            _copy(self.system, disk)
+        return cut(disk or self.system, self.log, chance=chance, kept=kept, until=until)
 
     def end(self) -> None:
         """SIGKILL, at once; by pid."""
@@ -180,9 +185,11 @@ class Machine:
         assert "Traceback" not in done.err, done.err
         return done
 
-    def start(self, *argv: str, by: str = "user", cwd: str = "", timeout: float = 3600) -> Running:
+    def start(
+        self, *argv: str, by: str = "user", cwd: str = AUTOMATION, timeout: float = 3600, given: str = ""
+    ) -> Running:
         """Run a command and hear its lines as they come."""
-        return Running(self._ask(argv, by, cwd, timeout, "", live=True))
+        return Running(self._ask(argv, by, cwd, timeout, given, live=True))
 
     def quantum(
         self, *words: str, by: str = "user", code: int | None = 0, timeout: float = 300, given: str = ""

@@ -8,7 +8,7 @@ from tests.vm.conftest import NewMachine
 from tests.vm.machine import Machine
 from tests.vm.scene import agent, eventually, logged_in, processes_of_ann, tasks, told_outside, until_healthy
 
-pytestmark = [pytest.mark.long]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
 STARTED = 'echo "began $QUANTUM_TASK_ID $QUANTUM_ATTEMPT" > /dev/ttyS1'
 ENDED = 'echo "ended $QUANTUM_TASK_ID $QUANTUM_ATTEMPT" > /dev/ttyS1'

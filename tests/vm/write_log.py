@@ -62,12 +62,13 @@ def entries(log: Path) -> Iterator[Entry]:
             position += _SECTOR + data
 
 
-def cut(disk: Path, log: Path, *, chance: Random, kept: float) -> Loss:
+def cut(disk: Path, log: Path, *, chance: Random, kept: float, until: int | None = None) -> Loss:
     """Make of a disk as it was at power-on the one that is found after the cut.
 
     `kept`: the share of the writes after the last flush that reached the disk all the same, in any order; 0: none.
+    `until`: how long the log was when the power went, for a moment before the machine was killed.
     """
-    found = list(entries(log))
+    found = [entry for entry in entries(log) if until is None or entry.data_at + entry.size <= until]
     last = max((number for number, entry in enumerate(found) if entry.flush), default=-1)
     lost = 0
     with log.open("rb") as source, disk.open("r+b") as target:
