@@ -18,7 +18,8 @@ from foundation.rpc.run import spare_the_loaded
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import SERVICE_TOKEN, service_account
-from foundation.workspace import StopFile, Workspace
+from foundation.stop_file import StopFile
+from foundation.workspace import Workspace
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,

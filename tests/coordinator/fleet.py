@@ -8,7 +8,7 @@ from pathlib import Path
 from foundation.clock import ManualClock
 from foundation.errors import NotFound, Unavailable
 from foundation.ids import FixedRandomness
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.adapters.memory import MemoryStore
 from services.coordinator.app.attachments import Attachment, Attachments, Grant, Hello, LeaseTimes, Message
 from services.coordinator.app.changes import Changes

@@ -8,7 +8,7 @@ from functools import partial
 from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.app.ahead import Ahead, Leading, undo
 from services.coordinator.app.attachments import Attachment, Attachments, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.app.aside import Aside
 from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.ready import ReadyBoard
