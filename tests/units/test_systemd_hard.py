@@ -20,7 +20,7 @@ _NEVER_WITHIN_SECONDS = 8.0
 
 
 def test_each_is_back_after_a_kill_and_every_task_ends_once(scene: Scene) -> None:
-    scene.noting_agent("noting", 2)
+    scene.noting_agent("noting", "sleep 2")
     scene.place.quantum("service", "install")
     took: dict[str, list[float]] = {part.name: [] for part in PARTS}
     lost = 0
