@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from cli.processes.identity.spawning import last_words, open_capped
 
 from cli.processes.bell import Bell
 from cli.processes.gateway_address import GatewayAddress
 from cli.processes.identity import Process, process
 from cli.processes.running import read_running
+from cli.processes.spawning import last_words, open_capped
 from cli.processes.supervisor import Program, Supervisor
 from foundation.clock import SystemClock
 from foundation.errors import Unavailable
