@@ -29,13 +29,8 @@ from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.ready import ReadyBoard
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import (
-    Admission,
-    Catalogue,
-    OutboxEntry,
-    SafetyGate,
-    Store,
-)
+from services.coordinator.ports import Catalogue, Store
+from services.coordinator.ports_safety import Admission, OutboxEntry, SafetyGate
 
 log = get_logger("coordinator")
 PAUSED_FACT = "queue_paused"

@@ -8,7 +8,7 @@ from services.coordinator.app.aside import Aside
 from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.ready import ReadyBoard
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import OutboxEntry
+from services.coordinator.ports_safety import OutboxEntry
 
 STOPPED_BY_FILE = Parked(
     scope="fleet",
