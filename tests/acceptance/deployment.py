@@ -154,7 +154,7 @@ class Deployment:
         until(self._killed, "nothing of it is left")
 
     def _killed(self) -> bool:
-        """Kill what is left; whether there was nothing. What was killed is there until the kernel has cleared it away."""
+        """Kill what is left; whether there was nothing. The kernel takes its time to clear away what was killed."""
         left = self.processes()
         for one in left:
             one.send(signal.SIGCONT)
