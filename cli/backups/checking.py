@@ -12,7 +12,7 @@ from typing import Any
 from cli.backups.archive import NEWER, Counts, unpack
 from cli.backups.present import Present
 from cli.offline import SERVICES, ask_all, database_in
-from cli.settling import open_entries
+from cli.workspace.settling import open_entries
 from foundation.errors import Invalid
 from foundation.secrets import AUDIT_KEY
 from foundation.workspace import Workspace

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cli.backups.archive import header_of
 from cli.backups.catalogue import entries
+from cli.keys.recovery_key import read_key
 from foundation.errors import Denied, Invalid, NotFound, did_you_mean
 from foundation.secrets import DATABASE_KEY, SecretStore, user_account
 from foundation.workspace import Workspace
 
 BEFORE = "before-restore-"
 TIME_FORM = "%Y%m%dT%H%M%S.%fZ"
-KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +84,3 @@ def key_for(source: Source, workspace: Workspace, secrets: SecretStore, typed: s
             remedy="Give the recovery key: --recovery-key asks for it, or reads it from standard input.",
         )
     return bytes.fromhex(key)
-
-
-def read_key(typed: str) -> bytes:
-    """A recovery key as a person types it. Raises Invalid."""
-    text = "".join(typed.split()).replace("-", "").lower()
-    if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
-        raise Invalid("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
-    return bytes.fromhex(text)

@@ -14,7 +14,7 @@ from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, next_
 from cli.backups.checking import ENTRIES, Findings, check
 from cli.backups.retention import Pruning, RetentionSettings, prunings
 from cli.offline import SERVICES, ask_all, ask_offline, database_in
-from cli.settling import collect, seal_entries
+from cli.workspace.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock
 from foundation.errors import Conflict, Exhausted, Internal, NotFound, QuantumError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cli.settling import Entries
+from cli.workspace.settling import Entries
 from foundation.errors import Unauthenticated
 from foundation.ids import random_bytes
 from foundation.secrets import SERVICE_TOKEN, USER_TOKEN

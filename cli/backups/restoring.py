@@ -15,8 +15,8 @@ from cli.backups.finding import BEFORE, TIME_FORM, Source
 from cli.backups.making import alone
 from cli.backups.present import copy_present
 from cli.backups.staging import PRESENT, NewSecrets, Staging, Tokens, lay_out_source
-from cli.processes import of_agents
-from cli.settling import CONFIG, NEW, RESTORING, Journal, commit, discard, go_forward, managed
+from cli.processes.identity import of_agents
+from cli.workspace.settling import CONFIG, NEW, RESTORING, Journal, commit, discard, go_forward, managed
 from foundation.clock import Clock
 from foundation.errors import Conflict, Exhausted, Invalid
 from foundation.quantities import format_size

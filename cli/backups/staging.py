@@ -17,7 +17,7 @@ from cli.backups.own_tokens import exchanged, fresh_for
 from cli.backups.present import copy_present
 from cli.first_start import DONE
 from cli.offline import SERVICES, ask_all, database_in
-from cli.settling import CONFIG, KEYCHAIN, NEW, Entries, open_entries, seal_entries
+from cli.workspace.settling import CONFIG, KEYCHAIN, NEW, Entries, open_entries, seal_entries
 from foundation.errors import Conflict, Invalid, NotFound
 from foundation.files import sync, sync_directory
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, user_account

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cli.backups.catalogue import BackupEntry, entries
 from cli.doctor.findings import Finding, fail, ok, warn
 from cli.doctor.subject import Subject
-from cli.printing import counted
+from cli.output.printing import counted
 from foundation.quantities import format_duration, format_size
 
 CREATE = "quantum backup create"

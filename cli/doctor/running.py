@@ -9,7 +9,7 @@ from pathlib import Path
 from cli.doctor.findings import Finding, fail, ok, quoted, unseen, warn
 from cli.doctor.findings import aside as moved_aside
 from cli.doctor.subject import Subject
-from cli.printing import counted
+from cli.output.printing import counted
 from cli.session import Connected
 from clients.coordinator_values import AgentState, TaskFilter, TaskState
 from foundation.errors import Unavailable

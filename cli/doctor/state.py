@@ -13,8 +13,8 @@ from cli.backups.catalogue import entries
 from cli.doctor.copies import newest_good
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, unseen, warn
 from cli.doctor.subject import Subject, rights
-from cli.processes import command_of
-from cli.running import read_running, require_free_port
+from cli.processes.identity import command_of
+from cli.processes.running import read_running, require_free_port
 from foundation.errors import Conflict, QuantumError
 from foundation.secrets import DATABASE_KEY, next_key_account, user_account
 from foundation.workspace import SOCKET_PATH_BYTES_MAX, StopFile, WorkspaceLock

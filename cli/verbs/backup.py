@@ -10,7 +10,7 @@ import click
 
 from cli.backups import catalogue
 from cli.options import dry_run_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import CALL_TIMEOUT, Session
 from foundation.errors import Conflict, Internal, NotFound, QuantumError
 from foundation.quantities import format_size
@@ -122,7 +122,7 @@ def prune(session: Session, dry_run: bool, as_json: bool) -> None:
 def _copying(session: Session) -> Iterator[tuple[Take, Tell]]:
     """How copies are made just now: by what runs, else by processes of our own, and nothing starts meanwhile."""
     from cli.backups.making import alone, copy_offline
-    from cli.running import read_running
+    from cli.processes.running import read_running
 
     workspace = session.workspace
     lock = WorkspaceLock(workspace.lock_file)

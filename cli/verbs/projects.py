@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, table
-from cli.projects_file import ProjectsFile
+from cli.output.printing import emit, table
 from cli.session import Session
+from cli.workspace.projects_file import ProjectsFile
 
 
 @click.group()

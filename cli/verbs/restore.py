@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.keys.recovery_key import ask_for_key
 from cli.options import dry_run_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import Session
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def command(
     from cli.backups.finding import find, key_for
     from cli.backups.restoring import rehearse, restore
     from cli.backups.staging import Tokens
+    from cli.processes.running import require_nothing_runs
     from cli.runners.folder import refuse_joined
-    from cli.running import require_nothing_runs
 
     workspace = session.workspace
     refuse_joined(workspace.root)
@@ -62,14 +62,6 @@ def command(
         emit(to_document(done))
     else:
         say(done)
-
-
-def ask_for_key() -> str:
-    """The recovery key, from a prompt that does not show it, or from standard input."""
-    if sys.stdin.isatty():
-        key: str = click.prompt("Recovery key", hide_input=True)
-        return key
-    return sys.stdin.read(4096)
 
 
 def to_document(done: Restored) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import click
 
 from cli.first_start import require_initialised
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit, printable, table
-from cli.processes import to_json
-from cli.running import read_running, targets
+from cli.output.printing import counted, emit, printable, table
+from cli.processes.identity import to_json
+from cli.processes.running import read_running, targets
 from cli.service import acting
 from cli.service.ports import Standing
 from cli.service.upkeep import keep_up

@@ -198,7 +198,16 @@ class Coordinator:
         self.read_log = ReadLog(store, changes, self.dispatch)
         repositories, safety = GitRepositories(workspace.repositories_file), around.merge_safety
         self.merges = MergeGuard(
-            store, catalogue, changes, repositories, safety, self.explain, self.read_log, ids=ids, clock=clock
+            store,
+            catalogue,
+            changes,
+            repositories,
+            safety,
+            self.explain,
+            self.read_log,
+            disk_short=lambda: self.disk_guard.room.sentence,
+            ids=ids,
+            clock=clock,
         )
         overdue = timedelta(seconds=settings.backup_overdue_seconds)
         self.backups = Backups(store, catalogue, around.snapshots, overdue_after=overdue, clock=clock)

@@ -24,6 +24,7 @@ from clients.coordinator_values import TaskSpec
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, USER_TOKEN, open_secret_store, user_account
 from tests.acceptance.conftest import MakeSystem
 from tests.acceptance.system import System
+from tests.waiting import until
 
 RATE, OFTEN = 200, 50
 """Submits per second: in the long ring, and ordinarily."""
@@ -105,10 +106,12 @@ def look(system: System, seconds: float, rate: float) -> tuple[str, str, Submitt
     key = prepared(system)
     with Submitting(system, rate) as submitting:
         threading.Event().wait(seconds)
+        until(lambda: len(submitting.answered) >= 10, "ten are answered")
         began = perf_counter()
         made = system.ask("backup", "create")["backup"]
         ended = perf_counter()
         threading.Event().wait(min(seconds, 0.5))
+        until(lambda: len(submitting.took(began, ended)) >= 10, "ten that were sent meanwhile are answered")
     assert submitting.failed == []
     assert made["good"] is True
     return key, made["path"], submitting, (began, ended)

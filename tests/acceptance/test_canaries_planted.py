@@ -12,7 +12,7 @@ import pytest
 
 from cli.backups.archive import unpack
 from cli.backups.checking import ENTRIES
-from cli.settling import open_entries
+from cli.workspace.settling import open_entries
 from foundation.secrets import AGENT_SECRET, DATABASE_KEY, open_secret_store, user_account
 from tests.acceptance.canaries import Find, in_files, in_processes, secrets_of
 from tests.acceptance.system import System

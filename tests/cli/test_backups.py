@@ -24,8 +24,8 @@ from cli.backups.recovering import recover
 from cli.backups.restoring import Restored, rehearse, restore
 from cli.backups.staging import UNKNOWN, Tokens
 from cli.first_start import SERVICE_SCOPES, initialise
-from cli.isolating import isolate
-from cli.key_rotation import rotate_key
+from cli.incidents.isolating import isolate
+from cli.keys.key_rotation import rotate_key
 from cli.offline import ask_offline
 from cli.session import Session
 from foundation.agent_secrets import AgentSecrets

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from cli import morning as told
 from cli.backups.catalogue import BackupEntry
 from cli.doctor.copies import judge
 from cli.doctor.subject import Subject
-from cli.looked import Looked
-from cli.morning import Line, Sign, morning
+from cli.overview import morning as told
+from cli.overview.looked import Looked
+from cli.overview.morning import Line, Sign, morning
 from clients.coordinator_values import AgentState, QueueStats, TaskState
 from foundation.errors import Unavailable
 from tests.cli.conftest import Quantum

@@ -20,7 +20,7 @@ from cli.backups.checking import ENTRIES
 from cli.backups.finding import find
 from cli.backups.making import make, verify
 from cli.backups.restoring import restore
-from cli.settling import (
+from cli.workspace.settling import (
     CONFIG,
     KEYCHAIN,
     NEW,

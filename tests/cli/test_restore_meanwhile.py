@@ -15,7 +15,7 @@ import pytest
 from cli.__main__ import run
 from cli.backups.finding import find
 from cli.backups.restoring import rehearse, restore
-from cli.running import require_nothing_runs
+from cli.processes.running import require_nothing_runs
 from cli.session import Session
 from foundation.errors import Conflict
 from foundation.secrets import DATABASE_KEY, user_account

@@ -253,7 +253,7 @@ class Fleet:
             memory_bytes=memory_bytes,
         )
         attachment, _ = await self.renewal.attach(hello)
-        attachment.capacity = capacity
+        attachment.capacity, attachment.no_checks = capacity, False
         return attachment
 
     async def round(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +14,6 @@ from services.coordinator.ports import Report, StoreTransaction, Verdict
 from tests.coordinator.fleet import Fleet, sent
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 def granted(runner: Attachment) -> list[str]:

@@ -32,7 +32,7 @@ from foundation.workspace import StopFile, Workspace
 
 ROOT = Path(__file__).parents[2]
 USER_SCOPES = ["admin", "cancel", "operate", "read", "rotate", "submit"]
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Home:
         """Send a signal and wait for the end."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=90)
 
     def output(self) -> str:
         """What the process has said, once it has ended."""

@@ -12,6 +12,7 @@ from services.coordinator import ports as safety
 from services.coordinator.app.attachments import (
     Attachment,
     Attachments,
+    Beat,
     HeartbeatAck,
     Hello,
     LeaseTimes,
@@ -106,18 +107,20 @@ class Renewal:
         self._attachments.detach(attachment)
         log.info(f"Runner {attachment.hello.name} is no longer attached.", action="runner_detached")
 
-    def heartbeat(self, attachment: Attachment, sequence: int, refs: Sequence[tuple[str, int]], draining: bool) -> None:
+    def heartbeat(self, attachment: Attachment, beat: Beat) -> None:
         """Renew what the runner holds and tell it what it does not hold any more."""
         attachment.last_heartbeat_at = self._clock.now()
-        attachment.draining = attachment.draining or draining
+        attachment.draining = attachment.draining or beat.draining
+        attachment.stalled = beat.stalled
         boottime = self._clock.boottime()
-        for task_id, fence in refs:
+        for task_id, fence in beat.held:
             held = self._holdings.get(task_id, fence)
             if held is None or held.runner != attachment.hello.name:
                 attachment.send(Order(task_id, fence, OrderKind.DISOWN, "The lease is no longer yours."))
             else:
                 held.renewed_at = boottime
-        attachment.send(HeartbeatAck(sequence))
+                held.waits = beat.waits.get((task_id, fence), "")
+        attachment.send(HeartbeatAck(beat.sequence))
 
     # -- the tick
 

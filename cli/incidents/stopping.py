@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from cli.processes import Process, of_agents
-from cli.running import Running, read_running
+from cli.processes.identity import Process, of_agents
+from cli.processes.running import Running, read_running
 from cli.session import Connected, Session
 from clients.coordinator_values import TaskState
 from foundation.errors import QuantumError

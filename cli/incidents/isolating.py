@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from cli.first_start import SERVICE_SCOPES, USER_SCOPES
-from cli.processes import Process, descendants, of_agents
-from cli.running import Running, read_running
+from cli.first_start import SERVICE_SCOPES
+from cli.incidents.stopping import who
+from cli.processes.identity import Process, descendants, of_agents
+from cli.processes.running import Running, read_running
 from cli.session import Session
-from cli.stopping import who
+from foundation.auth import USER_SCOPES
 from foundation.errors import Internal, NotFound, QuantumError
 from foundation.files import atomic_write, sync_directory
 from foundation.ids import random_bytes
@@ -194,7 +195,7 @@ def _revoke(session: Session, child: subprocess.Popen[str], reason: str, done: I
     }
     minted = {name: mint(random_bytes) for name in fresh}
     document = [
-        {"id": token.id, "digest": token.digest, "name": name, "scopes": list(fresh[name][2]), "expires_at": None}
+        {"id": token.id, "digest": token.digest, "name": name, "scopes": sorted(fresh[name][2]), "expires_at": None}
         for name, token in minted.items()
     ]
     with WorkspaceLock(workspace.lock_file):
