@@ -16,7 +16,7 @@ from pathlib import Path
 from cli.first_start import SERVICE_SCOPES
 from cli.incidents.stopping import who
 from cli.processes.identity import Process, descendants, of_agents
-from cli.processes.running import Running, read_running
+from cli.processes.running import Running, damaged_records, read_running
 from cli.session import Session
 from foundation.auth import USER_SCOPES
 from foundation.errors import Internal, NotFound, QuantumError
@@ -94,6 +94,8 @@ def _try(done: Isolated, what: str, work: Callable[[], object]) -> None:
 
 def _running(workspace: Workspace, done: Isolated) -> Running | None:
     try:
+        damaged = damaged_records(workspace)
+        done.faults += [f"{path} has been damaged: look with `ps` whether its service still runs." for path in damaged]
         return read_running(workspace)
     except QuantumError as error:
         done.faults.append(f"{error.message} → {error.remedy}")

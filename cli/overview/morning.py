@@ -68,6 +68,10 @@ class Morning:
         return all(line.sign is Sign.WELL for line in self.lines)
 
 
+class _NotAsked(Unavailable):
+    """Whoever knows does not run; the remedy is the line that starts it."""
+
+
 def morning(session: Session, looked: Looked) -> Morning:
     """Ask everybody once. Raises NotFound outside of a workspace."""
     subject, now = Subject(session), session.clock.now()
@@ -98,6 +102,8 @@ def morning(session: Session, looked: Looked) -> Morning:
 def _told(name: str, ask: Callable[[], Line]) -> Line:
     try:
         return ask()
+    except _NotAsked as error:
+        return Line(name=name, sign=Sign.UNKNOWN, said=f"not known: {error.message}", what_next=error.remedy)
     except QuantumError as error:
         return Line(name=name, sign=Sign.UNKNOWN, said=f"not known: {error.message}", what_next="quantum doctor")
     except OSError as error:
@@ -114,8 +120,10 @@ def _safety(subject: Subject) -> Connected:
 
 def _asked(subject: Subject, service: str) -> Connected:
     if subject.connected is None or not subject.serving.get(service):
-        why = "nothing runs" if subject.running is None else f"{service} does not answer"
-        raise Unavailable("not_asked", f"{why}.")
+        if subject.running is None:
+            raise _NotAsked("not_asked", "nothing runs.", remedy=subject.up)
+        cure = "quantum doctor" if subject.connected is None else subject.restart
+        raise _NotAsked("not_asked", f"{service} does not answer.", remedy=cure)
     return subject.connected
 
 

@@ -17,8 +17,8 @@ from cli.keys.token_rotation import RotationSettings
 from cli.processes.bell import Bell
 from cli.processes.chore import Chore
 from cli.processes.gateway_address import GatewayAddress
-from cli.processes.identity.spawning import last_words, spawn
 from cli.processes.running import read_running, require_free_port, require_no_half_isolation, require_nothing_runs
+from cli.processes.spawning import last_words, spawn
 from cli.processes.supervisor import Supervisor, programs
 from cli.processes.upkeep import renew_certificates, rotate_tokens
 from cli.session import Session

@@ -15,7 +15,7 @@ from cli.processes.bell import Bell
 from cli.processes.chore import Chore
 from cli.processes.gateway_address import GatewayAddress
 from cli.processes.identity import Process, process, to_json
-from cli.processes.identity.spawning import last_words, spawn
+from cli.processes.spawning import last_words, spawn
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.files import atomic_write

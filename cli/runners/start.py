@@ -15,7 +15,7 @@ import click
 
 from cli.options import debug_option, json_option
 from cli.output.printing import emit
-from cli.processes.identity.spawning import last_words, spawn
+from cli.processes.spawning import last_words, spawn
 from cli.runners.folder import RunnerFolder
 from cli.session import Session
 from foundation.errors import Conflict, NotFound, TimedOut, Unavailable

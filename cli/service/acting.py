@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cli.keys.authority import renew_identities
 from cli.processes.identity import Process
-from cli.processes.identity.spawning import last_words
 from cli.processes.running import (
     prove_gone,
     read_running,
@@ -22,6 +21,7 @@ from cli.processes.running import (
     require_nothing_runs,
     targets,
 )
+from cli.processes.spawning import last_words
 from cli.processes.starting import UpSettings
 from cli.service.ports import NO_MANAGER, Manager, Standing, calling
 from cli.service.rendering import values_of

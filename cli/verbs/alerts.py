@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import click
 
+from cli.groups import Group
 from cli.options import json_option
 from cli.output.documents import document, documents
 from cli.output.printing import emit, lately, table
@@ -17,7 +18,7 @@ UNDELIVERED = 1
 """The exit code of `test` when a channel did not carry the message."""
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--all", "all_of_them", is_flag=True, help="Also those whose cause is gone.")
 @json_option
 @click.pass_context

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.backups import catalogue
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
 from cli.output.printing import emit
 from cli.session import CALL_TIMEOUT, Session
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cli.backups.making import Take, Tell
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Make, list, check and prune backups. Alone, it makes one."""
@@ -99,7 +100,7 @@ def verify(session: Session, wanted: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def prune(session: Session, dry_run: bool, as_json: bool) -> None:
-    """Remove backups that no rule keeps (backup_daily, …_weekly, …_monthly, …_bytes_max); never the last good one."""
+    """Remove backups that no rule keeps (the settings backup_*); never the last good one."""
     from cli.backups.making import prune as remove
     from cli.backups.retention import RetentionSettings
     from foundation.settings import load

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.groups import Group
 from cli.options import json_option
 from cli.output.documents import document, documents
 from cli.output.printing import emit, share, table, when
@@ -20,7 +21,7 @@ _IN_FORCE = {
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--acting", is_flag=True, help="Only those for which something is in force.")
 @json_option
 @click.pass_context

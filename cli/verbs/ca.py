@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cli.groups import Group
 from cli.keys.authority import make_authority, renew_identities
 from cli.options import Duration, json_option
 from cli.output.documents import document
@@ -20,7 +21,7 @@ from foundation.identity import ROLES
 from foundation.signing_apart import open_authority
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The authority of this workspace, and its certificates. Over TCP nothing else is trusted."""
 

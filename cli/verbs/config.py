@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.groups import Group
 from cli.options import json_option
 from cli.output.printing import emit, table
 from cli.session import Session
@@ -14,7 +15,7 @@ from foundation.known_settings import KNOWN, NOT_ACTED_ON
 from foundation.settings import Explained, explain
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Settings: environment before config/agent_config.json before the default."""
 

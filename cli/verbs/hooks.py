@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from cli.groups import Group
 from cli.hooks.putting_in import put_in
 from cli.hooks.standing import State, standing
 from cli.hooks.taking_out import forget, take_out
@@ -50,7 +51,7 @@ class Token:
     remedy: str = ""
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The merge guard in git repositories: a merge is tested, and a bad one taken back.
 

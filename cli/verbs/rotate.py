@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
 from cli.output.printing import emit
 from cli.session import Session
@@ -13,7 +14,7 @@ from foundation.quantities import format_size
 from foundation.settings import load
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Put new keys in the place of old ones, or begin the logs anew."""
 

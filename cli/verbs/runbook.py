@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
 from cli.output.documents import document
 from cli.output.printing import counted, emit, table
@@ -22,7 +23,7 @@ from foundation.errors import NotFound, Unavailable
 from foundation.own_python import PACKAGES, child_environment
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The command names that the operations runbook types, as links in the workspace: each says what it runs."""
 

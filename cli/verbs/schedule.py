@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.groups import Group
 from cli.options import agent_names, json_option, reason_option
 from cli.output.documents import document, documents
 from cli.output.printing import emit, printable, table
@@ -12,7 +13,7 @@ from cli.session import Session
 from foundation.ids import random_bytes
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """What starts agents by the clock. A schedule stands in its agent's manifest.
 

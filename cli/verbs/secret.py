@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
 from cli.output.printing import emit, table
 from cli.session import Session
@@ -15,7 +16,7 @@ from foundation.errors import NotFound
 _GIVEN_CHARS_MAX = 4 * BYTES_MAX
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Secrets for agents and alert channels: `secrets = ["openai"]` in a manifest asks for one of them.
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.first_start import require_initialised
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
 from cli.output.printing import counted, emit, printable, table
 from cli.processes.identity import to_json
@@ -21,7 +22,7 @@ from foundation.known_settings import KNOWN
 EXIT_NOT_HEALTHY = 69
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The workspace as services of the operating system: started at login, restarted when they end, kept apart."""
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import click
 
+from cli.groups import Group
 from cli.hooks.token import keep_good
 from cli.keys.token_rotation import Rotation, RotationSettings, places
 from cli.options import Duration, dry_run_option, json_option
@@ -18,7 +19,7 @@ from foundation.loop import BackgroundLoop
 from foundation.settings import load
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Your token, and those of others."""
 

@@ -183,6 +183,18 @@ def test_a_fault_of_the_prices_is_no_matter_of_the_mode(place: Place) -> None:
     assert look(place)["budgets"].what_next == "quantum spend"
 
 
+@pytest.mark.parametrize("line", ["quantum up --detach", "quantum service start"])
+def test_while_nothing_runs_the_line_that_starts_it_is_the_next_step_of_all_that_is_not_known(
+    place: Place, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(Subject, "running", None)
+    monkeypatch.setattr(Subject, "installed", line == "quantum service start")
+    found = look(place)
+    unknown = {name for name, one in found.items() if one.said == "not known: nothing runs."}
+    assert unknown == {"agents", "failures", "budgets"}
+    assert {found[name].what_next for name in (*unknown, "services")} == {line}
+
+
 def test_a_service_that_does_not_answer_is_not_known_and_never_a_0(place: Place) -> None:
     place.played.away = True  # type: ignore[attr-defined]
     line = look(place)["agents"]
