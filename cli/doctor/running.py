@@ -56,7 +56,7 @@ def services(subject: Subject) -> Iterator[Finding]:
 
 def units(subject: Subject) -> Iterator[Finding]:
     """Those of the operating system, where they are installed."""
-    from cli.service.acting import standing
+    from cli.service.acting import manager_of, standing
     from cli.service.ports import NO_MANAGER
 
     part = "service units"
@@ -78,7 +78,10 @@ def units(subject: Subject) -> Iterator[Finding]:
         return
     for one in wrong:
         yield fail(part, f"{one.unit} is {one.state}. {one.says}".strip(), "quantum service start")
-    if not wrong:
+    advice = manager_of(subject.here, subject.session.environ).advice()
+    if not wrong and advice and advice.line:
+        yield warn(part, f"{len(every)} are loaded. {advice.says}", advice.line)
+    elif not wrong:
         yield ok(part, f"{len(every)} are loaded")
 
 

@@ -64,8 +64,7 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
         click.echo("  quantum service start      starts them, now and at every login")
     else:
         click.echo("Everything is healthy.")
-        if advice := acting.manager_of(workspace, session.environ).advice():
-            click.echo(f"  {advice}")
+        _advise(session)
     if fresh and running is not None and running.units:
         click.echo("  quantum service restart    has those that ran already take up what changed")
     if unseen := _unseen(session):
@@ -170,6 +169,8 @@ def status(session: Session, as_json: bool) -> int:
         click.echo("What failed stays down. Mend what it says, then: quantum service start")
     elif all(one.state == "stopped" for one in seen):
         click.echo("They were stopped, and are not started by themselves: quantum service start")
+    else:
+        _advise(session)
     return code
 
 
@@ -191,6 +192,13 @@ def stop_and_say(session: Session, *, dry_run: bool, as_json: bool) -> None:
     click.echo(f"{counted(len(ended), 'process')} {how}. They are services of the operating system:")
     click.echo("  quantum service start      starts them again; nothing else does")
     click.echo("  quantum service uninstall  removes them")
+
+
+def _advise(session: Session) -> None:
+    if advice := acting.manager_of(session.workspace, session.environ).advice():
+        click.echo(f"  {advice.says}")
+        if advice.line:
+            click.echo(f"  → {advice.line}")
 
 
 def _standing(session: Session) -> list[Standing]:

@@ -148,8 +148,13 @@ def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "")
     """Ten agents at a rate; returns the most that the folder took, the most archives that it had, how often it was
     looked at, and the trial's figures."""
     trial = start(folder, 1, agents=10, rate=rate, quota=quota, rotate_at=10 * MB, how=how)
+<<<<<<< HEAD
     over_at, most, samples, patience = CLOCK.boottime() + seconds, 0, 0, Patience(seconds + PATIENCE_SECONDS)
     archives = 0
+=======
+    over_at, patience = CLOCK.boottime() + seconds, Patience(seconds + PATIENCE_SECONDS)
+    most = archives = samples = 0
+>>>>>>> main
     while CLOCK.boottime() < over_at or samples <= SAMPLES_MIN or written_to(folder) <= MUCH * quota / 10:
         if trial.poll() is not None or patience.spent():
             break
@@ -173,7 +178,11 @@ def _flood_and_check(folder: Path, *, seconds: float, quota: int, rate: int) -> 
         f" writing, longest turn {slowest * 1000:.0f} ms; at most {most / MB:.1f} MB of {quota / MB:.0f} in {samples}"
         f" samples ({most / quota:.1%}); {kept} lines ({kept * 200 / MB:.0f} MB) kept, {count} .gz (up to {archives})"
     )
+<<<<<<< HEAD
     # At the end there may be none: where the processor is short, the quota is quicker than whoever compresses.
+=======
+    # At the end there may be no archive: where the processor is short, the quota is quicker than whoever compresses.
+>>>>>>> main
     assert written > MUCH * quota and archives > 0 and samples > SAMPLES_MIN, "the rare event did not happen"
     assert kept * 200 < written, "some of it had to go"
     assert most <= quota * 1.05
