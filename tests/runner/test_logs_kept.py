@@ -30,6 +30,7 @@ MUCH = 1.5
 """So many times the quota is to be written, at least."""
 _LINE = re.compile(r"\S+Z task (\d{4})-(\d{10}) (.+)")
 _WHOLE = len("2026-11-28T22:05:51.188Z task ") + LINE_BYTES - 1
+_WHOLE = len("2026-11-28T22:05:51.188Z task ") + LINE_BYTES - 1
 
 
 def start(
@@ -148,13 +149,8 @@ def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "")
     """Ten agents at a rate; returns the most that the folder took, the most archives that it had, how often it was
     looked at, and the trial's figures."""
     trial = start(folder, 1, agents=10, rate=rate, quota=quota, rotate_at=10 * MB, how=how)
-<<<<<<< HEAD
-    over_at, most, samples, patience = CLOCK.boottime() + seconds, 0, 0, Patience(seconds + PATIENCE_SECONDS)
-    archives = 0
-=======
     over_at, patience = CLOCK.boottime() + seconds, Patience(seconds + PATIENCE_SECONDS)
     most = archives = samples = 0
->>>>>>> main
     while CLOCK.boottime() < over_at or samples <= SAMPLES_MIN or written_to(folder) <= MUCH * quota / 10:
         if trial.poll() is not None or patience.spent():
             break
@@ -178,11 +174,7 @@ def _flood_and_check(folder: Path, *, seconds: float, quota: int, rate: int) -> 
         f" writing, longest turn {slowest * 1000:.0f} ms; at most {most / MB:.1f} MB of {quota / MB:.0f} in {samples}"
         f" samples ({most / quota:.1%}); {kept} lines ({kept * 200 / MB:.0f} MB) kept, {count} .gz (up to {archives})"
     )
-<<<<<<< HEAD
-    # At the end there may be none: where the processor is short, the quota is quicker than whoever compresses.
-=======
     # At the end there may be no archive: where the processor is short, the quota is quicker than whoever compresses.
->>>>>>> main
     assert written > MUCH * quota and archives > 0 and samples > SAMPLES_MIN, "the rare event did not happen"
     assert kept * 200 < written, "some of it had to go"
     assert most <= quota * 1.05
@@ -240,9 +232,8 @@ def _kill_often(folder: Path, kills: int) -> tuple[int, list[str], list[str]]:
     trial = start(folder, kills + 1, agents=4, rate=MB, quota=40 * MB, rotate_at=MB)
     until(lambda: not leftovers(folder), "what the last kill has left is cleared away")
     stop(trial)
-    reads = [read_kept(folder / f"agent_a{agent:03}.log") for agent in range(4)]
-    print(f"{sum(read.halves for read in reads)} lines were left half written")
-    return hits, broken, [*(fault for read in reads for fault in read.faults), *leftovers(folder)]
+    faults = [fault for agent in range(4) for fault in read_kept(folder / f"agent_a{agent:03}.log").faults]
+    return hits, broken, [*faults, *leftovers(folder)]
 
 
 def _later(moment: float) -> bool:
