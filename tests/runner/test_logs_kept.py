@@ -30,7 +30,6 @@ MUCH = 1.5
 """So many times the quota is to be written, at least."""
 _LINE = re.compile(r"\S+Z task (\d{4})-(\d{10}) (.+)")
 _WHOLE = len("2026-11-28T22:05:51.188Z task ") + LINE_BYTES - 1
-_WHOLE = len("2026-11-28T22:05:51.188Z task ") + LINE_BYTES - 1
 
 
 def start(
