@@ -17,7 +17,8 @@ from cli.processes.identity import command_of
 from cli.processes.running import damaged_records, read_running, require_free_port
 from foundation.errors import Conflict, QuantumError
 from foundation.secrets import DATABASE_KEY, next_key_account, user_account
-from foundation.workspace import SOCKET_PATH_BYTES_MAX, StopFile, WorkspaceLock
+from foundation.stop_file import StopFile
+from foundation.workspace import SOCKET_PATH_BYTES_MAX, WorkspaceLock
 
 PAGES_SECONDS = 2.0
 """How long the pages of each database are looked at."""

@@ -24,8 +24,9 @@ from foundation.files import atomic_write, sync_directory
 from foundation.ids import random_bytes
 from foundation.own_python import child_environment
 from foundation.secrets import SERVICE_TOKEN, USER_TOKEN, service_account, user_account
+from foundation.stop_file import StopFile
 from foundation.tokens import mint
-from foundation.workspace import StopFile, Workspace, WorkspaceLock
+from foundation.workspace import Workspace, WorkspaceLock
 
 GATEWAY_SECONDS, AGENTS_SECONDS, ALL_SECONDS, GIVE_UP_SECONDS = 0.5, 1.0, 2.2, 6.0
 """From the order on: what ends by itself until then is not killed."""

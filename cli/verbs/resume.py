@@ -9,7 +9,7 @@ from cli.output.documents import document
 from cli.output.printing import emit
 from cli.session import Session
 from foundation.errors import Unavailable
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 
 
 @click.command()

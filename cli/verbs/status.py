@@ -14,7 +14,7 @@ from cli.overview.screen import Seen, counts_of, open_alerts, screen, show
 from cli.processes.running import Running, damaged_records, read_running
 from cli.session import Session
 from foundation.errors import QuantumError
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 
 EXIT_NOT_HEALTHY = 69
 SERVICES = ("safety", "coordinator")

@@ -21,7 +21,8 @@ from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.database import Database
 from foundation.sqlite.pages import key_fits
 from foundation.sqlite.rekey import rekey
-from foundation.workspace import StopFile, Workspace
+from foundation.stop_file import StopFile
+from foundation.workspace import Workspace
 from services.safety.adapters import sqlite_audit
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.snapshots import WorkspaceSnapshots

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clients.coordinator_values import TaskSpec, TaskState
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.acceptance.deployment import Deployment, deployed, ended
 from tests.waiting import CLOCK, PATIENCE_SECONDS, Stopwatch, eventually
 

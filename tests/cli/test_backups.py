@@ -45,8 +45,9 @@ from foundation.secrets import (
 )
 from foundation.sqlite.database import Database
 from foundation.sqlite.pages import key_fits
+from foundation.stop_file import StopFile
 from foundation.tokens import parse
-from foundation.workspace import StopFile, Workspace, WorkspaceLock
+from foundation.workspace import Workspace, WorkspaceLock
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.domain.token import TokenRecord
 

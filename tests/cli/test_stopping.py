@@ -13,7 +13,7 @@ from typing import Any
 from cli.incidents.stopping import stop_everything
 from cli.processes.identity import of_agents
 from foundation.errors import NotFound
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import NOW, PlayedSession
 

@@ -9,7 +9,7 @@ from services.coordinator.app.attachments import Ack, Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Returned
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Effects, TaskState, request_cancel
-from services.coordinator.ports import Verdict
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio

@@ -10,7 +10,8 @@ from foundation.errors import Exhausted
 from services.coordinator.app.attachments import Attachment, Grant
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Report, StoreTransaction, Verdict
+from services.coordinator.ports import Report, StoreTransaction
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, sent
 
 pytestmark = pytest.mark.asyncio

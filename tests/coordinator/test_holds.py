@@ -9,8 +9,8 @@ from services.coordinator.app import aside
 from services.coordinator.app.attachments import Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Frozen
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import Renewal as Answer
-from services.coordinator.ports import Verdict
+from services.coordinator.ports_safety import Renewal as Answer
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio

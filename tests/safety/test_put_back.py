@@ -8,7 +8,7 @@ from typing import Any
 
 from foundation.clock import SystemClock
 from foundation.sqlite.database import Database
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal

@@ -39,22 +39,15 @@ from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.footprint import with_peaks
 from services.coordinator.domain.report_document import read_document
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import (
-    AgentHistory,
-    Catalogue,
-    OutboxEntry,
-    Refusal,
-    Report,
-    Store,
-    StoreTransaction,
-)
+from services.coordinator.ports import AgentHistory, Catalogue, Refusal, Report, Store, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry
 
 log = get_logger("coordinator")
 HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
 # for it but the acknowledgement, because runners have their next leases at hand. When the last has ended, none waits.
 FEW = 4
-GATHER_SECONDS = 0.050
+GATHER_SECONDS = 0.1
 
 
 @dataclass(slots=True)
