@@ -46,7 +46,7 @@ def lines_of(system: Deployment) -> Lines:
     """(fence, seconds since boot) of every line that was written whole."""
     path = system.workspace.root / "lines"
     text = path.read_text() if path.exists() else ""
-    return [(int(fence), float(at)) for fence, at in (line.split() for line in text.splitlines())]
+    return [(int(fence), float(at)) for fence, at in (line.split() for line in text.split("\n")[:-1])]
 
 
 def attempts_of(lines: Lines) -> list[tuple[float, float]]:
