@@ -29,7 +29,7 @@ def trial(folder: Path, stride: int, *words: str) -> list[dict[str, Any]]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=250,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
