@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from cli.authority import renew_identities
-from cli.processes import of_agents
+from cli.keys.authority import renew_identities
+from cli.processes.identity import of_agents
 from foundation.clock import SystemClock
 from foundation.secrets import open_secret_store
 from foundation.workspace import Workspace

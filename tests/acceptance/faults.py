@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cli.config_file import ConfigFile
 from cli.doctor.examining import examine
 from cli.doctor.findings import Finding, Mark, worst
 from cli.runbook.links import COMMAND, HOME, install
 from cli.session import Session
+from cli.workspace.config_file import ConfigFile
 from foundation.authority import Authority
 from foundation.clock import SystemClock
 from foundation.files import atomic_write
@@ -34,7 +34,6 @@ from foundation.secrets import (
 from foundation.workspace import Workspace, WorkspaceLock
 from tests.acceptance.system import System
 
-PASTE_SECONDS = 90
 _END = "__end__"
 
 
@@ -327,10 +326,6 @@ def config(text: str) -> Callable[[Ward], object]:
 
 def remove(path: Callable[[Workspace], Path]) -> Callable[[Ward], object]:
     return lambda ward: path(ward.workspace).unlink()
-
-
-def half_isolated(ward: Ward) -> None:
-    (ward.workspace.state / "isolating").touch()
 
 
 OFFLINE: tuple[Fault, ...] = (

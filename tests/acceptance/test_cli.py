@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.processes import of_agents
+from cli.processes.identity import of_agents
 from tests.acceptance.system import System
 from tests.waiting import PATIENCE_SECONDS
 
@@ -222,23 +222,6 @@ def test_a_folder_without_rights_is_one_sentence(make_system: Callable[[], Syste
     refused = system.quantum("init", str(blocked / "ws"), code=77)
     assert "cannot be made a workspace" in refused.err
     assert len(refused.err.splitlines()) == 2
-
-
-def test_ctrl_c_in_the_foreground_ends_everything_in_order(workspace: System) -> None:
-    up = workspace.start("up")
-    assert up.stdout is not None
-    assert up.stdout.readline().startswith(b"Everything is healthy")
-    alive = workspace.running.alive
-    up.send_signal(signal.SIGINT)
-    assert up.wait(PATIENCE_SECONDS) == 130
-    assert not any(one.alive() for one in alive.values())
-    log = [json.loads(line) for line in workspace.workspace.system_log.read_text().splitlines()]
-    ends = [line["service"] for line in log if line["action"] in ("gateway_stopped", "rpc_stopped")]
-    assert [name for name in ends if name in ("gateway", "coordinator", "safety")] == [
-        "gateway",
-        "coordinator",
-        "safety",
-    ]
 
 
 def test_debug_names_each_process_and_never_a_token(workspace: System) -> None:

@@ -73,10 +73,6 @@ def kill_runner(ward: Ward) -> None:
     os.kill(running.processes["runner-local"].pid, signal.SIGSTOP)
 
 
-def lose_checkpoint(ward: Ward) -> None:
-    (ward.workspace.audit / "checkpoint.json").unlink()
-
-
 ONLINE = (
     Fault(name="hook edited", part="merge guard", plant=edit_hook),
     Fault(name="hook not executable", part="merge guard", plant=lambda ward: hook(ward).chmod(0o644)),

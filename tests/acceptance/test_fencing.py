@@ -253,6 +253,8 @@ async def coordinator_away(folder: Path, lease: float, *, fenced: bool) -> Away:
                 ended_at = CLOCK.boottime()
         meanwhile = [at for _, at in lines_of(system) if at > killed_at]
         assert len(attempts_of(lines_of(system))) == 1, "nothing starts while the coordinator is away"
+        # However late the runner finds it, it is to be heard before anything counts as lost.
+        system.environ.update(QUANTUM_LEASE_SECONDS="300")
         await system.up("coordinator")
         first = await eventually(lambda: _ended(system, short), "what was done is handed in")
         if ended_at < math.inf:

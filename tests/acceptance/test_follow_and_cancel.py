@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from clients.coordinator_values import TaskSpec, TaskState
 from tests.acceptance.deployment import Deployment, deployed
 from tests.measured import measured

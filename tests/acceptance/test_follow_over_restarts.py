@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from tests.acceptance.conftest import MakeSystem
 from tests.acceptance.system import System
 

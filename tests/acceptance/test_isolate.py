@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import of_agents
-from cli.running import read_running, targets
+from cli.processes.identity import of_agents
+from cli.processes.running import read_running, targets
 from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account
 from tests.acceptance.system import System
 from tests.acceptance.test_doctor_faults import marks

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cli.processes import of_agents
+from cli.processes.identity import of_agents
 from tests.acceptance.conftest import one_for_all
 from tests.acceptance.guarded import Guarded
 from tests.acceptance.system import System, kill

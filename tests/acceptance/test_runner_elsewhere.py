@@ -12,7 +12,7 @@ import pytest
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
 from clients.runner import RunnerClient
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.elsewhere import OtherHost, attached, command, fleet, invite, other_host
 from tests.measured import measured

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from clients.attachment_values import AttemptRef
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
 from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of

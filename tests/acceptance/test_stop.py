@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from clients.coordinator_values import TaskSpec, TaskState
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.acceptance.deployment import Deployment, deployed, ended
-from tests.waiting import CLOCK, PATIENCE_SECONDS, Stopwatch, eventually, looks
+from tests.waiting import CLOCK, PATIENCE_SECONDS, Stopwatch, eventually
 
 RUNNING, DEAF, SINGLE, WAITING = 20, 3, 4, 10
 EXTRA_SECONDS = 2.0
@@ -81,7 +81,7 @@ async def test_twenty_running_tasks_end_and_stay_ended(tmp_path: Path, gone: tup
         async with system.coordinator() as client, system.safety() as safety:
             canary = (await client.submit([TaskSpec(agent="calm")])).tasks[0]
             why = await eventually(lambda: _why(system, canary.id, "mode"), "the queue says that all is stopped")
-            started = await started_within(system, SILENCE_SECONDS) - begun
+            started = await system.begun_within(SILENCE_SECONDS) - begun
             mode = await safety.get_mode()
             await safety.resume_mode(reason="it is over")
             stop_file_left = system.workspace.stop_file.exists()
@@ -111,11 +111,3 @@ async def _why(system: Deployment, task_id: str, code: str) -> str | None:
     async with system.coordinator() as client:
         why = await client.explain(task_id)
     return why.sentence if why.code == code else None
-
-
-async def started_within(system: Deployment, seconds: float) -> int:
-    """Watch for several ticks of everybody who could start something; how many attempts have begun by then."""
-    async for _ in looks(seconds):
-        if system.runs.all():
-            break
-    return len(system.runs.all())

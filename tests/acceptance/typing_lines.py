@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from tests.acceptance.runbook_lines import LINES, Line
 from tests.acceptance.system import REPOSITORY
 from tests.acceptance.typist import Typed, Typist, alone, put
@@ -212,7 +212,7 @@ class Story(Typist):
         assert self.system.http("GET", "/agents/status")[0] == 200
 
     def _running(self) -> Mapping[str, Process] | None:
-        from cli.running import read_running
+        from cli.processes.running import read_running
 
         running = read_running(self.system.workspace)
         return running.alive if running else None

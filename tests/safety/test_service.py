@@ -27,8 +27,9 @@ from foundation.clock import SystemClock
 from foundation.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated, Unavailable
 from foundation.ids import random_bytes
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, open_secret_store, user_account
+from foundation.stop_file import StopFile
 from foundation.tokens import Token, mint
-from foundation.workspace import StopFile, Workspace
+from foundation.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 USER_SCOPES = ["admin", "cancel", "operate", "read", "rotate", "submit"]

@@ -48,14 +48,15 @@ class Plan:
     """What may still be handed out. `kept` names the lane for which a runner's room is kept, by the runner's name."""
 
     def __init__(self, rooms: Sequence[Room], kept: Mapping[str, str]) -> None:
-        self._rooms = [room for room in rooms if room.open]
+        self._rooms = [room for room in rooms if not room.draining]
         self._kept = kept
         self._fitting: dict[str, list[Room]] = {}
 
     @property
     def places(self) -> int:
         """For tasks, services and merge checks, in all."""
-        return sum(room.leases + room.services + room.checks for room in self._rooms)
+        tasks = sum(room.leases + room.services for room in self._rooms if room.open)
+        return tasks + sum(room.checks for room in self._rooms if not room.no_checks)
 
     def place(self, lane: str, need: Need) -> Room | None:
         """Take a place for one more task of a lane; None: there is none."""
@@ -74,7 +75,9 @@ class Plan:
             rooms = self._fitting[lane] = [
                 room
                 for room in self._rooms
-                if room.has(need.labels) and (need.beside or self._kept.get(room.name, lane) == lane)
+                if room.has(need.labels)
+                and not room.holds_back(need)
+                and (need.beside or self._kept.get(room.name, lane) == lane)
             ]
         return rooms
 
@@ -158,7 +161,7 @@ class Rooms:
         """No lease while half of what a runner keeps at hand is still there, so that leases go out in batches and it
         never starves: its news of starts and ends are milliseconds old."""
         hello, load = attachment.hello, self._holdings.load_of(attachment.hello.name)
-        paused = min(load.paused, self._paused_max)
+        paused, silence = min(load.paused, self._paused_max), self._silence(attachment)
         enough = max(hello.slots, attachment.capacity - hello.slots) / 2
         leases = 0 if load.unspawned >= enough else max(0, attachment.capacity - load.tasks + paused)
         return Room(
@@ -168,10 +171,11 @@ class Rooms:
             services=max(0, hello.services_max - load.services) if attachment.capacity else 0,
             slots=hello.slots,
             services_max=hello.services_max,
-            checks=max(0, hello.checks_max - load.checks) if attachment.capacity else 0,
+            checks=0 if attachment.no_checks else max(0, hello.checks_max - load.checks),
             checks_max=hello.checks_max,
             tasks=load.tasks,
-            held_reason=attachment.host.held_reason or self._silence(attachment),
+            held_reason=attachment.host.held_reason or silence or attachment.stalled,
+            no_checks=attachment.host.disk_short or silence,
             draining=attachment.draining or hello.name in self._attachments.drained,
             whole=_whole(attachment, load, paused),
             now=_free_now(attachment, load, paused),

@@ -1,16 +1,17 @@
-"""`quantum stop --all` at twenty tasks that run: nothing is left, and nothing starts until `quantum resume`."""
+"""`quantum stop --all` and Ctrl-C, typed as people do: everything ends, in order, and stays ended."""
 
 from __future__ import annotations
 
 import json
 import math
 import signal
+from collections.abc import Callable
 
 import pytest
 
-from cli.processes import of_agents
-from tests.acceptance.conftest import MakeSystem
+from cli.processes.identity import of_agents
 from tests.acceptance.system import System
+from tests.waiting import PATIENCE_SECONDS
 
 HOLDS = "echo started; sleep 300 & wait"
 DEAF = """trap '' TERM; echo $$ >> "$QUANTUM_WORKSPACE/deaf-to-sigterm"; while :; do sleep 1; done"""
@@ -21,7 +22,9 @@ GRACES = pytest.mark.parametrize(
 
 
 @GRACES
-def test_stop_all_ends_twenty_tasks_and_holds_until_resume(make_system: MakeSystem, grace: int, within: float) -> None:
+def test_stop_all_ends_twenty_tasks_and_holds_until_resume(
+    make_system: Callable[..., System], grace: int, within: float
+) -> None:
     system = make_system(max_concurrent_agents=20, stop_grace_seconds=grace).init()
     system.agent("holds", HOLDS)
     system.agent("deaf", DEAF)
@@ -54,7 +57,7 @@ def running(system: System) -> int:
 
 
 @GRACES
-def test_stop_all_works_with_safety_killed_first(make_system: MakeSystem, grace: int, within: float) -> None:
+def test_stop_all_works_with_safety_killed_first(make_system: Callable[..., System], grace: int, within: float) -> None:
     system = make_system(max_concurrent_agents=20, stop_grace_seconds=grace).init()
     system.agent("holds", HOLDS)
     system.agent("deaf", DEAF)
@@ -72,3 +75,20 @@ def test_stop_all_works_with_safety_killed_first(make_system: MakeSystem, grace:
     assert (stopped["stopped"], stopped["safety"]["told"]) == (True, False)
     assert grace <= stopped["seconds"] < within
     assert of_agents(system.root) == []
+
+
+def test_ctrl_c_in_the_foreground_ends_everything_in_order(workspace: System) -> None:
+    up = workspace.start("up")
+    assert up.stdout is not None
+    assert up.stdout.readline().startswith(b"Everything is healthy")
+    alive = workspace.running.alive
+    up.send_signal(signal.SIGINT)
+    assert up.wait(PATIENCE_SECONDS) == 130
+    assert not any(one.alive() for one in alive.values())
+    log = [json.loads(line) for line in workspace.workspace.system_log.read_text().splitlines()]
+    ends = [line["service"] for line in log if line["action"] in ("gateway_stopped", "rpc_stopped")]
+    assert [name for name in ends if name in ("gateway", "coordinator", "safety")] == [
+        "gateway",
+        "coordinator",
+        "safety",
+    ]
