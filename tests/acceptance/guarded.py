@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Guarded:
 
     system: System
     folder: Path
+    _seen: set[str] = field(default_factory=set)
 
     @classmethod
     def make(cls, system: System, project: str = "demo", wishes: str = "") -> Guarded:
@@ -152,16 +153,22 @@ class Guarded:
         return self._get(f"/merges/{check_id}")["check"]
 
     def ended(self, *, within: float = 120) -> Any:
-        """The newest check, once it has ended, with its evidence; where somebody was killed, once they are back."""
+        """The newest check that was not returned before, once it has ended, with its evidence.
+
+        Where git does not wait, or was told to go on, it may still be to come; where somebody was killed, they may.
+        """
 
         def look() -> Any:
             try:
                 newest = next(iter(self.checks()), None)
-                return self.check(newest["id"]) if newest and newest["state"] == "ended" else None
+                ended = newest and newest["id"] not in self._seen and newest["state"] == "ended"
+                return self.check(newest["id"]) if newest and ended else None
             except Away:
                 return None
 
-        return self.system.until(look, within=within, what="the newest check has ended")
+        check = self.system.until(look, within=within, what="the newest check has ended")
+        self._seen.add(check["id"])
+        return check
 
     def _get(self, path: str) -> Any:
         try:

@@ -44,7 +44,7 @@ def test_stop_all_ends_twenty_tasks_and_holds_until_resume(
     assert "quantum up" in system.quantum("resume", code=69).err
     system.up()
     task = system.ask("submit", "hello")["tasks"][0]["id"]
-    assert system.ask("why", task)["code"] == "mode"
+    system.until(lambda: system.ask("why", task)["code"] == "mode", what="the order holds it")
     assert system.ask("queue", "stats")["counts"]["running"] == 0
     system.quantum("resume", code=0)
     assert not system.workspace.stop_file.exists()

@@ -31,7 +31,7 @@ kill $!
 def counted(system: Deployment, task_id: str) -> list[str]:
     """The pid that a counting task has written again and again."""
     path = system.workspace.root / f"count-{task_id}"
-    return path.read_text().split() if path.exists() else []
+    return path.read_text().split("\n")[:-1] if path.exists() else []
 
 
 async def why(client: CoordinatorClient, task_id: str, code: str) -> str | None:

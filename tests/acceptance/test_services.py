@@ -27,7 +27,7 @@ LONG = [pytest.mark.long, pytest.mark.timeout(240)]
 def starts(root: Path, agent: str) -> list[float]:
     """When it was started, by its own notes."""
     notes = root / f"starts.{agent}"
-    return [float(line) for line in notes.read_text().split()] if notes.exists() else []
+    return [float(line) for line in notes.read_text().split("\n")[:-1]] if notes.exists() else []
 
 
 @pytest.mark.parametrize(("backoff", "late_max"), [(0.2, math.inf), pytest.param(1.0, 0.6, marks=LONG)])
