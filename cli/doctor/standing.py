@@ -9,8 +9,8 @@ from cli.doctor.files import choose_channel, has_screen
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
 from cli.doctor.running import asking
 from cli.doctor.subject import Subject
-from cli.printing import counted
-from cli.rotation import RotationSettings
+from cli.keys.token_rotation import RotationSettings
+from cli.output.printing import counted
 from cli.session import Connected
 from foundation.money import format_dollars
 from foundation.quantities import format_duration

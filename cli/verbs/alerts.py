@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import click
 
-from cli.documents import document, documents
 from cli.groups import Group
 from cli.options import json_option
-from cli.printing import emit, lately, table
+from cli.output.documents import document, documents
+from cli.output.printing import emit, lately, table
 from cli.session import Session
 from clients.safety_alerts_values import AlertList, ChannelView
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from cli.documents import document, documents
 from cli.groups import Group
 from cli.hooks.putting_in import put_in
 from cli.hooks.standing import State, standing
@@ -19,8 +18,9 @@ from cli.hooks.taking_out import forget, take_out
 from cli.hooks.targets import Target, targets
 from cli.hooks.token import keep_good, token_id
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, printable, table
-from cli.running import read_running
+from cli.output.documents import document, documents
+from cli.output.printing import emit, printable, table
+from cli.processes.running import read_running
 from cli.session import Session
 from foundation.errors import QuantumError
 from foundation.ids import SystemIds

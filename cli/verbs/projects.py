@@ -9,9 +9,9 @@ import click
 
 from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, table
-from cli.projects_file import ProjectsFile
+from cli.output.printing import emit, table
 from cli.session import Session
+from cli.workspace.projects_file import ProjectsFile
 
 
 @click.group(cls=Group)

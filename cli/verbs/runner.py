@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import documents
 from cli.groups import Group
 from cli.options import json_option, reason_option
-from cli.printing import emit, table
+from cli.output.documents import documents
+from cli.output.printing import emit, table
 from cli.runners import invite, join, remove, start
 from cli.runners.showing import labels, memory, services, state_of, taken, why_held
 from cli.session import Session

@@ -8,7 +8,7 @@ import click
 
 from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, table
+from cli.output.printing import emit, table
 from cli.session import Session
 from foundation.agent_secrets import BYTES_MAX, AgentSecrets, require_name
 from foundation.errors import NotFound

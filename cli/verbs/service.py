@@ -10,9 +10,9 @@ import click
 from cli.first_start import require_initialised
 from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit, printable, table
-from cli.processes import to_json
-from cli.running import read_running, targets
+from cli.output.printing import counted, emit, printable, table
+from cli.processes.identity import to_json
+from cli.processes.running import read_running, targets
 from cli.service import acting
 from cli.service.gone import CURE, gone
 from cli.service.ports import Standing
@@ -66,8 +66,7 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
         click.echo("  quantum service start      starts them, now and at every login")
     else:
         click.echo("Everything is healthy.")
-        if advice := acting.manager_of(workspace, session.environ).advice():
-            click.echo(f"  {advice}")
+        _advise(session)
     if fresh and running is not None and running.units:
         click.echo("  quantum service restart    has those that ran already take up what changed")
     if unseen := _unseen(session):
@@ -184,6 +183,8 @@ def status(session: Session, as_json: bool) -> int:
         click.echo("What failed stays down. Mend what it says, then: quantum service start")
     elif all(one.state == "stopped" for one in seen):
         click.echo("They were stopped, and are not started by themselves: quantum service start")
+    else:
+        _advise(session)
     return code
 
 
@@ -205,6 +206,13 @@ def stop_and_say(session: Session, *, dry_run: bool, as_json: bool) -> None:
     click.echo(f"{counted(len(ended), 'process')} {how}. They are services of the operating system:")
     click.echo("  quantum service start      starts them again; nothing else does")
     click.echo("  quantum service uninstall  removes them")
+
+
+def _advise(session: Session) -> None:
+    if advice := acting.manager_of(session.workspace, session.environ).advice():
+        click.echo(f"  {advice.says}")
+        if advice.line:
+            click.echo(f"  → {advice.line}")
 
 
 def _standing(session: Session) -> list[Standing]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from cli.documents import document, documents
 from cli.groups import Group
 from cli.options import json_option, reason_option
-from cli.printing import emit, table, when
+from cli.output.documents import document, documents
+from cli.output.printing import emit, table, when
 from cli.session import Session
 from clients.safety_spend_values import AccountView, CapView, SpendView
 from foundation.errors import Invalid

@@ -11,7 +11,7 @@ import pytest
 from cli.doctor.findings import Mark, worst
 from cli.doctor.state import left_over
 from cli.doctor.subject import Subject
-from cli.running import damaged_records, read_running
+from cli.processes.running import damaged_records, read_running
 from foundation.process_identity import identity_of
 from tests.cli.conftest import Quantum
 from tests.cli.initialised import Place

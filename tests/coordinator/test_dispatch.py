@@ -9,17 +9,10 @@ from services.coordinator.app.attachments import Ack, Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Returned
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Effects, TaskState, request_cancel
-from services.coordinator.ports import Verdict
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 async def test_leases_go_out_by_priority_then_by_age_over_all_agents(fleet: Fleet) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -10,18 +9,11 @@ from services.coordinator.app import aside
 from services.coordinator.app.attachments import Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Frozen
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import Renewal as Answer
-from services.coordinator.ports import Verdict
+from services.coordinator.ports_safety import Renewal as Answer
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 def orders(messages: Sequence[object]) -> list[tuple[OrderKind, str]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,16 @@ from foundation.errors import Exhausted
 from protos.coordinator.v1 import runners_pb2 as pb
 from services.coordinator.app import intake
 from services.coordinator.app.alerts import WAITING
-from services.coordinator.app.attachments import Ack, Attachment, Grant
+from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.convert_runner import events_from
 from services.coordinator.domain import failure
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import Store
-from tests.coordinator.fleet import Fleet, ended, sent, started
+from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
-
-
-def granted(messages: Sequence[object]) -> list[Task]:
-    return [message.task for message in messages if isinstance(message, Grant)]
 
 
 async def test_ends_gather_while_more_are_to_come_and_the_last_waits_for_nobody(
@@ -47,7 +36,7 @@ async def test_ends_gather_while_more_are_to_come_and_the_last_waits_for_nobody(
     commits: asyncio.Queue[int] = asyncio.Queue()
     fleet.changes.subscribe(lambda tasks: commits.put_nowait(len(tasks)))
     running = asyncio.create_task(fleet.intake.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         fleet.intake.put(runner, ends[:5])
         assert await commits.get() == 5
         fleet.intake.put(runner, ends[5:7])

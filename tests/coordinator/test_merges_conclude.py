@@ -17,7 +17,7 @@ from services.coordinator.domain import task as moves
 from services.coordinator.domain.merge_check import FLAKY_FOR, FREEZE_WITHIN, Action, Event, Verdict
 from services.coordinator.domain.merge_moves import Note
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import PersonalAlert
+from services.coordinator.ports_safety import PersonalAlert
 from tests.coordinator.desk import USER
 from tests.coordinator.fleet import ended
 from tests.coordinator.merging import A, B, C, D, Merging, report_of

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -41,9 +40,10 @@ from services.agent_runner.domain.host_guard import HostLimits, HostReading
 from services.agent_runner.ports import SecretSource
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
-from tests.runner.fake_coordinator import CLOCK, FakeCoordinator, Offer, RunnerUnderTest
+from tests.runner.fake_coordinator import Offer, RunnerUnderTest
 from tests.runner.no_secrets import NoSecrets
-from tests.runner.support import WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 GB = 1 << 30
 DISK_LEAST = GB
@@ -105,7 +105,7 @@ class Bench:
 
     async def said(self) -> list[FromRunner]:
         """What is said to the coordinator now."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return list(await self.outbox.take())
 
     def look(self, reading: HostReading, times: int = 1) -> None:
@@ -239,16 +239,6 @@ def hogs(seconds: float) -> Iterator[None]:
             one.wait()
 
 
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
-
-
 def _held(runner: RunnerUnderTest) -> str:
     states = [each.host.held_reason for each in runner.coordinator.seen if each.WhichOneof("message") == "host"]
     return states[-1] if states else ""
@@ -299,7 +289,7 @@ async def test_control_without_the_guard_a_busy_machine_starts_what_comes(runner
 async def test_it_goes_on_by_itself_when_the_hog_has_gone(runner: RunnerUnderTest) -> None:
     gauges = LinuxGauges(RunMark("", 1 << 40, "", 0, 0), lambda: ())
     begun = gauges.read(CLOCK.boottime(), ()).at
-    await asyncio.to_thread(wait_until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
+    await asyncio.to_thread(until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
     if (busy := gauges.read(CLOCK.boottime(), ()).busy) > 0.5:
         pytest.skip(f"the machine is {busy:.0%} busy before the test begins, so that nothing would let go after it")
     await runner.start(host_guard="auto", host_guard_seconds=2)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from foundation.errors import Exhausted, TimedOut, Unavailable
 from foundation.log import get_logger
 from services.coordinator.domain.attempt import Ended, Unrecorded
-from services.coordinator.ports import AlertBell, PersonalAlert, Store, StoreTransaction
+from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.ports_safety import AlertBell, PersonalAlert
 
 WAITING = "alerts_waiting"
 """The fact that holds what safety has not answered for."""

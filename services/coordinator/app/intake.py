@@ -39,15 +39,8 @@ from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.footprint import with_peaks
 from services.coordinator.domain.report_document import read_document
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import (
-    AgentHistory,
-    Catalogue,
-    OutboxEntry,
-    Refusal,
-    Report,
-    Store,
-    StoreTransaction,
-)
+from services.coordinator.ports import AgentHistory, Catalogue, Refusal, Report, Store, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry
 
 log = get_logger("coordinator")
 HISTORY_LENGTH = 100

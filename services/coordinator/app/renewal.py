@@ -8,7 +8,7 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale
 from foundation.ids import Randomness
 from foundation.log import get_logger
-from services.coordinator import ports as safety
+from services.coordinator import ports_safety as safety
 from services.coordinator.app.attachments import (
     Attachment,
     Attachments,
@@ -31,7 +31,8 @@ from services.coordinator.domain.explain import SAFETY_UNREACHABLE
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store, StoreTransaction
+from services.coordinator.ports import Catalogue, Store, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry, SafetyGate
 
 log = get_logger("coordinator")
 PAUSED_WITHOUT_SAFETY_SECONDS = 300.0

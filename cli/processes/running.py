@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from cli.gateway_address import GatewayAddress
-from cli.processes import Process, command_of, descendants, from_json
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process, command_of, descendants, from_json
 from foundation.clock import Clock
 from foundation.errors import Conflict, Denied, Internal, Invalid
 from foundation.settings import load

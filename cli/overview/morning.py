@@ -15,10 +15,10 @@ from pathlib import Path
 from cli.doctor.copies import CREATE, copies_of
 from cli.doctor.files import DiskSettings
 from cli.doctor.subject import Subject
-from cli.looked import Looked
-from cli.printing import counted, printable, when
-from cli.selection import all_of
+from cli.output.printing import counted, printable, when
+from cli.overview.looked import Looked
 from cli.session import Connected, Session
+from cli.tasks.selection import all_of
 from clients.coordinator_values import AgentState, TaskFilter, TaskState
 from foundation.errors import QuantumError, Unavailable
 from foundation.money import format_dollars
