@@ -63,8 +63,7 @@ def survey(folder: Path, workspace: Workspace, machine: Machine, environ: Mappin
     tried = try_out(agents, _trial_files(proposals, agents), environ)
     proposals = [_judged(one, tried) for one in proposals]
     left = [
-        f"More than {FILES_MAX:,} scripts lie here: {first} and what comes after it are not looked at. "
-        "Name a folder below."
+        f"More than {FILES_MAX:,} scripts lie here; {first} and all after it are not looked at: name a folder below."
         for first in beyond
     ]
     unknown = tuple(dict.fromkeys((*left, *machine.faults)))

@@ -69,12 +69,8 @@ class Staging:
         coming = renewing.database_key if renewing else self._key_then(key, found)
         entries = open_entries(new / ENTRIES, key)
         fresh = fresh_for(entries)
-        asked: dict[str, dict[str, Any]] = {
-            service: {"path": str(database_in(new, service)), "key": key.hex()} for service in SERVICES
-        }
-        if coming != key.hex():
-            for one in asked.values():
-                one["new_key"] = coming
+        keys = {"key": key.hex(), **({"new_key": coming} if coming != key.hex() else {})}
+        asked: dict[str, dict[str, Any]] = {one: {"path": str(database_in(new, one)), **keys} for one in SERVICES}
         asked["safety"] |= {"audit": str(new / "audit"), "audit_key": audit_key, "backup_id": source.id}
         if renewing is not None:
             asked["safety"]["new_audit_key"] = renewing.audit_key

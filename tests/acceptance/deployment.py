@@ -30,7 +30,7 @@ from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
 from tests.acceptance.initialised import initialise_by_copy
 from tests.acceptance.runs import Runs
-from tests.waiting import PATIENCE_SECONDS, eventually, looks
+from tests.waiting import PATIENCE_SECONDS, eventually, looks, until
 
 LOG_LINES = 40
 _PROBE_DEADLINE = timedelta(seconds=2)
@@ -150,14 +150,15 @@ class Deployment:
             service.child.kill()
             service.child.wait(PATIENCE_SECONDS)
         self.running.clear()
-        for _ in range(20):
-            left = self.processes()
-            for one in left:
-                one.send(signal.SIGCONT)
-                one.send(signal.SIGKILL)
-            if not left:
-                return
-        raise AssertionError(f"these could not be ended: {left}")
+        until(self._killed, "nothing of it is left")
+
+    def _killed(self) -> bool:
+        """Kill what is left; whether there was nothing. The kernel takes its time to clear away what was killed."""
+        left = self.processes()
+        for one in left:
+            one.send(signal.SIGCONT)
+            one.send(signal.SIGKILL)
+        return not left
 
     # -- clients
 

@@ -36,7 +36,7 @@ def system() -> Iterator[System]:
 def planted(system: System) -> dict[str, str]:
     """A key in the keychain, in params that are secret and such that are not, in the environment, in a channel."""
     system.quantum("secret", "set", "openai", given=f"{KEY}\n", code=0)
-    channel = {"channels": [{"name": "team", "kind": "webhook", "url": HOOK, "level": "info"}]}
+    channel = {"channels": {"webhook": {"url": HOOK, "level": "info"}}}
     (system.workspace.config_file.parent / "alert_config.json").write_text(json.dumps(channel))
     system.agent("dies", DIES, 'secrets = ["openai"]', 'secret_params = ["password"]', 'env = ["CANARY_ENV"]')
     return {**secrets_of(system), "key": KEY, "hidden param": HIDDEN, "environment": ENVIRONMENT}
@@ -60,6 +60,7 @@ def test_planted_secrets_are_in_no_bundle_backup_export_or_error_file(system: Sy
     errors = system.until(lambda: [*(system.workspace.logs / "errors").glob("*.txt")], what="an error file")
     wanted |= {"issued": system.ask("token", "issue", "--name", "ci", "--scopes", "read")["token"]}
     system.quantum("breaker", "force-open", "agent:dies", "--reason", f"because of {wanted['issued']}", code=0)
+    assert system.quantum("alerts", "test").code == 1, "nobody listens there"
     made = Path(system.ask("backup", "create")["backup"]["path"])
     places = {"bundle": bundle_of(system, tmp_path / "bundle"), "errors": errors[0].parent, "backups": made.parent}
     places["exports"] = tmp_path / "exports"
@@ -67,6 +68,10 @@ def test_planted_secrets_are_in_no_bundle_backup_export_or_error_file(system: Sy
     for name in ("agent_status.json", "task_queue.json"):
         shutil.copyfile(system.root / name, places["exports"] / name)
     found = {name: in_files(folder, wanted) for name, folder in places.items()}
+    # What the owner has written open into a file of his own, or asked to be told to a script, goes nowhere either.
+    open_ones = {"hook": HOOK.rpartition("/")[2], "param": PARAM}
+    found |= {f"{name}, open": in_files(places[name], open_ones) for name in ("bundle", "backups", "exports")}
+    found["logs"] = in_files(system.workspace.logs, {"hook": open_ones["hook"]})
     processes = in_processes(system, {name: text for name, text in wanted.items() if name != "environment"})
     system.quantum("isolate", code=0)
     wanted |= {f"{name}, after isolate": text for name, text in secrets_of(system).items()}

@@ -169,5 +169,5 @@ def test_a_folder_with_more_than_is_looked_at_says_where_it_was_cut(
     seen = surveyed(folder, tmp_path / "ws")
     assert [one.shown for one in seen.proposals] == ["a0.sh", "a1.sh", "a2.sh"]
     assert seen.unknown == (
-        "More than 3 scripts lie here: a3.sh and what comes after it are not looked at. Name a folder below.",
+        "More than 3 scripts lie here; a3.sh and all after it are not looked at: name a folder below.",
     )

@@ -47,7 +47,7 @@ HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
 # for it but the acknowledgement, because runners have their next leases at hand. When the last has ended, none waits.
 FEW = 4
-GATHER_SECONDS = 0.050
+GATHER_SECONDS = 0.1
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ def _tokens(draft: Draft, state: SafetyState, present: Snapshot) -> str:
     draft.revocation = max(draft.revocation, present.revocation) + len(ended)
     names = [f"{token.name} ({token.id})" for token in ended]
     return _sentence(
-        names, "token that was revoked or replaced since is", "tokens that were revoked or replaced since are"
+        names, "token that was revoked or replaced since stays so", "tokens that were revoked or replaced since stay so"
     )
 
 
