@@ -27,6 +27,13 @@ BOOT_SECONDS = 600
 AUTOMATION = f"/home/{USER}/automation"
 
 
+_CAGE = (
+    # Whatever ends the tests ends the machine, with all that it is made of.
+    *("setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *("sh", "-c", '"$@"; exit $?', "sh"),
+)
+
+
 class Gone(AssertionError):
     """The machine has ended, or does not answer in time."""
 
@@ -95,8 +102,7 @@ class Machine:
             log = self.log if self._logged else None
             parts = Parts(run, self._source, log, near.fileno(), console.fileno(), outside.fileno())
             self._child = subprocess.Popen(
-                # Whatever ends the tests ends the machine.
-                ["setpriv", "--pdeathsig=KILL", *arguments(self._image, parts)],
+                [*_CAGE, *arguments(self._image, parts)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,

@@ -71,7 +71,7 @@ def task(machine: Machine, task_id: str) -> dict[str, Any]:
 
 def submit(machine: Machine, name: str) -> str:
     """Its id."""
-    return machine.ask("submit", name)["tasks"][0]["id"]
+    return str(machine.ask("submit", name)["tasks"][0]["id"])
 
 
 def found_by_doctor(machine: Machine, part: str) -> list[dict[str, Any]]:
