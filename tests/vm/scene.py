@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tests.units.looking import until
+from tests.waiting import until
 from tests.vm.machine import AUTOMATION, Machine
 
 T = TypeVar("T")
