@@ -17,8 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cli.processes import Process, of_agents
-from cli.running import Running, end, read_running
+from cli.processes.identity import Process, of_agents
+from cli.processes.running import Running, end, read_running
 from foundation.clock import SystemClock
 from foundation.secrets import USER_TOKEN, open_secret_store, user_account
 from foundation.workspace import Workspace

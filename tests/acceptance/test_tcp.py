@@ -15,7 +15,7 @@ from tests.ports import free_port
 from tests.programs import require
 from tests.tls import VERSIONS, speaks
 
-SECONDS = 30
+SECONDS = 120
 
 
 @pytest.fixture

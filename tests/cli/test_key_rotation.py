@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.key_rotation import rotate_key
+from cli.keys.key_rotation import rotate_key
 from foundation.errors import Conflict, NotFound
 from foundation.secrets import FileStore
 from foundation.workspace import Workspace, WorkspaceLock

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.authority import make_authority, renew_identities
-from cli.processes import process, to_json
+from cli.keys.authority import make_authority, renew_identities
+from cli.processes.identity import process, to_json
 from cli.service import upkeep
 from cli.service.parts import PARTS, UPKEEP, Part
 from cli.service.ports import Answer, calling

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.settling import Journal, commit, settle
+from cli.workspace.settling import Journal, commit, settle
 from foundation.errors import Conflict
 from foundation.settled import require_settled
 from foundation.workspace import Workspace, WorkspaceLock

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cli.processes import of_agents
-from cli.stopping import stop_everything
+from cli.incidents.stopping import stop_everything
+from cli.processes.identity import of_agents
 from foundation.errors import NotFound
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import NOW, PlayedSession
 

@@ -171,10 +171,6 @@ def through_an_authority_below(authority: Authority) -> Identity:
     return Identity(forged.key, forged.certificate + below.certificate, authority.certificate)
 
 
-def own_key_with_another_certificate(authority: Authority) -> Identity:
-    return Identity(identity_of(authority).key, identity_of(authority).certificate, authority.certificate)
-
-
 BAD: dict[str, Callable[[Authority, Authority], Identity | None]] = {
     "none at all": lambda ours, other: None,
     "another authority": lambda ours, other: Identity(

@@ -21,7 +21,7 @@ from tests.gateway.conftest import Backstage
 from tests.ports import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SECONDS = 20
+_SECONDS = 90
 
 
 class Process:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from cli.tailing import Tail
+from cli.logs.tailing import Tail
 from foundation.clock import Clock, ManualClock, SystemClock
 from foundation.log_files import files_of, open_log
 from services.agent_runner.adapters.agent_logs import _BURST_BYTES_MAX, LogFiles

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from foundation.log import get_logger
-from foundation.log_files import PARTIAL, LogFile, files_of, older_of, open_log
+from foundation.log_files import COMPRESSED, PARTIAL, LogFile, files_of, older_of, open_log
 from foundation.log_keeping import LogKeeper, level
 from tests.runner.logs_trial import HALFWAY, LINE_BYTES
 from tests.runner.support import ROOT
@@ -29,6 +29,7 @@ SAMPLES_MIN = 20
 MUCH = 1.5
 """So many times the quota is to be written, at least."""
 _LINE = re.compile(r"\S+Z task (\d{4})-(\d{10}) (.+)")
+_WHOLE = len("2026-11-28T22:05:51.188Z task ") + LINE_BYTES - 1
 
 
 def start(
@@ -73,12 +74,17 @@ class Read:
 
     lines: int = 0
     runs: set[int] = field(default_factory=set)
+    halves: int = 0
+    """Lines that a killed process has left half written."""
     faults: list[str] = field(default_factory=list)
 
 
 def read_kept(path: Path) -> Read:
-    """Read one log from its first kept line on: every line whole, every number one more than the one before."""
-    found, last = Read(), (-1, -1)
+    """Read one log from its first kept line on: every line whole, every number one more than the one before.
+
+    Half a line may stand only where a process was killed, right before the first line of the next.
+    """
+    found, last, half = Read(), (-1, -1), ""
     for part in files_of(path):
         try:
             with open_log(part) as file:
@@ -88,15 +94,23 @@ def read_kept(path: Path) -> Read:
             continue
         for line in text.splitlines():
             whole = _LINE.fullmatch(line)
-            if whole is None or len(whole[0]) < 200:
-                found.faults.append(f"{part.name}: torn: {line[:80]}")
+            if whole is None or len(whole[0]) != _WHOLE:
+                if half or len(line) > _WHOLE:
+                    found.faults.append(f"{part.name}: torn: {line[:80]}")
+                half = f"{part.name}: {line[:80]}"
                 continue
             run, number = int(whole[1]), int(whole[2])
-            if last != (-1, -1) and (run, number) != (last[0], last[1] + 1) and not (run > last[0] and number == 0):
+            begins = run > last[0] and number == 0
+            if last != (-1, -1) and (run, number) != (last[0], last[1] + 1) and not begins:
                 found.faults.append(f"{part.name}: {run}-{number} follows {last}")
+            if half and not begins:
+                found.faults.append(f"torn: {half}")
+            found.halves += bool(half)
+            half = ""
             last = run, number
             found.lines += 1
             found.runs.add(run)
+    found.faults += [f"torn: {half}"] if half else []
     return found
 
 
@@ -130,11 +144,12 @@ def written_to(folder: Path) -> int:
     return max(numbers, default=0) * LINE_BYTES
 
 
-def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "") -> tuple[int, int, list[float]]:
-    """Ten agents at a rate; returns the most that the folder took, how often it was looked at, and the trial's
-    figures."""
+def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "") -> tuple[int, int, int, list[float]]:
+    """Ten agents at a rate; returns the most that the folder took, the most archives that it had, how often it was
+    looked at, and the trial's figures."""
     trial = start(folder, 1, agents=10, rate=rate, quota=quota, rotate_at=10 * MB, how=how)
-    over_at, most, samples, patience = CLOCK.boottime() + seconds, 0, 0, Patience(seconds + PATIENCE_SECONDS)
+    over_at, patience = CLOCK.boottime() + seconds, Patience(seconds + PATIENCE_SECONDS)
+    most = archives = samples = 0
     while CLOCK.boottime() < over_at or samples <= SAMPLES_MIN or written_to(folder) <= MUCH * quota / 10:
         if trial.poll() is not None or patience.spent():
             break
@@ -144,20 +159,22 @@ def flood(folder: Path, *, seconds: float, quota: int, rate: int, how: str = "")
         if CLOCK.boottime() - before < LOOK_SECONDS_MAX:
             most = max(most, room)
             samples += 1
+        archives = max(archives, sum(path.suffix == COMPRESSED for path in folder.iterdir()))
     figures = stop(trial)
-    return max(most, room_of(folder)), samples, figures
+    return max(most, room_of(folder)), archives, samples, figures
 
 
 def _flood_and_check(folder: Path, *, seconds: float, quota: int, rate: int) -> None:
-    most, samples, (written, passed, busy, slowest) = flood(folder, seconds=seconds, quota=quota, rate=rate)
+    most, archives, samples, (written, passed, busy, slowest) = flood(folder, seconds=seconds, quota=quota, rate=rate)
     reads = [read_kept(folder / f"agent_a{agent:03}.log") for agent in range(10)]
     kept, (count, broken) = sum(read.lines for read in reads), packed(folder)
     print(
         f"{written / MB:.0f} MB in {passed:.1f} s ({written / passed / MB:.0f} MB/s), {busy / passed:.0%} of it"
         f" writing, longest turn {slowest * 1000:.0f} ms; at most {most / MB:.1f} MB of {quota / MB:.0f} in {samples}"
-        f" samples ({most / quota:.1%}); {kept} lines ({kept * 200 / MB:.0f} MB) kept, {count} .gz"
+        f" samples ({most / quota:.1%}); {kept} lines ({kept * 200 / MB:.0f} MB) kept, {count} .gz (up to {archives})"
     )
-    assert written > MUCH * quota and count > 0 and samples > SAMPLES_MIN, "the rare event did not happen"
+    # At the end there may be no archive: where the processor is short, the quota is quicker than whoever compresses.
+    assert written > MUCH * quota and archives > 0 and samples > SAMPLES_MIN, "the rare event did not happen"
     assert kept * 200 < written, "some of it had to go"
     assert most <= quota * 1.05
     assert [read.faults for read in reads if read.faults] == [] and broken == []
@@ -181,7 +198,9 @@ def test_what_compressing_takes_from_whoever_writes(tmp_path: Path) -> None:
     written: dict[str, list[float]] = {"": [], "plain": []}
     for number, how in enumerate(["plain", "", "plain", "", "plain", ""]):
         (tmp_path / str(number)).mkdir()
-        _, _, (size, passed, busy, _) = flood(tmp_path / str(number), seconds=8, quota=100 * MB, rate=2 * MB, how=how)
+        _, _, _, (size, passed, busy, _) = flood(
+            tmp_path / str(number), seconds=8, quota=100 * MB, rate=2 * MB, how=how
+        )
         figures[how].append(busy / size * MB * 1e6)
         written[how].append(size / passed / MB)
     with_it, without = min(figures[""]), min(figures["plain"])

@@ -5,27 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from protos.coordinator.v1 import runners_pb2 as pb
-from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest, _duration
+from tests.runner.fake_coordinator import RunnerUnderTest, _duration
 from tests.runner.support import alive
 from tests.waiting import Stopwatch, until
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
 
 
 async def test_runs_a_script_and_reports_all_of_it(runner: RunnerUnderTest) -> None:

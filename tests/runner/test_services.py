@@ -5,28 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protos.coordinator.v1 import runners_pb2 as pb
-from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest, _duration
+from tests.runner.fake_coordinator import Offer, RunnerUnderTest, _duration
 from tests.runner.support import alive
 from tests.waiting import CLOCK, Stopwatch, until
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
 
 
 def service(runner: RunnerUnderTest, script: str, *, rule: dict[str, Any] | None = None, **fields: Any) -> Offer:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.gateway_address import GatewayAddress
+from cli.processes.gateway_address import GatewayAddress
 from cli.service.parts import PARTS, Part
 from tests.units.place import Place
 from tests.units.user_systemd import UserSystemd

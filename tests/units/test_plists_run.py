@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from cli.processes import descendants, process
-from cli.running import read_running, wait_gone
+from cli.processes.identity import descendants, process
+from cli.processes.running import read_running, wait_gone
 from cli.service.launchd_darwin import Launchd
 from cli.service.launchd_rules import faults
 from cli.service.parts import PARTS, UPKEEP

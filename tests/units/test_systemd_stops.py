@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.gateway_address import GatewayAddress
+from cli.processes.gateway_address import GatewayAddress
 from cli.service.parts import PARTS
 from tests.units.scene import GATEWAY, SAFETY, Scene
 from tests.waiting import until

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.processes import command_of, descendants, process
+from cli.processes.identity import command_of, descendants, process
 from tests.programs import missing, require
 from tests.waiting import until
 
