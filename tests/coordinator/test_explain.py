@@ -97,6 +97,19 @@ def test_each_thing_that_a_runner_may_lack_has_a_code_and_a_sentence_of_its_own(
     assert held.sentence == "It is ready, but runner one takes nothing new: The machine is busy."
 
 
+def test_room_that_is_kept_for_a_larger_one_is_no_turn() -> None:
+    view = FleetView(rooms=(replace(ROOM, kept_for="render"),))
+    answer = why(TASK, view)
+    assert answer.code == "memory"
+    assert answer.sentence == (
+        "Runner one is kept for a task of render, which waits for more memory than is free there yet."
+    )
+    assert why(TASK._replace(agent="render"), view).code == "turn"
+    assert why(TASK, FleetView(rooms=(*view.rooms, replace(ROOM, name="two")))).code == "turn"
+    beside = FleetView(rooms=(replace(view.rooms[0], services=1, services_max=1),))
+    assert why(TASK, beside, AgentFacts(need=Need(service=True))).code == "turn"
+
+
 def test_labels_that_no_runner_has_are_named_before_a_breaker() -> None:
     view = replace(READY, parked={"build": PARKED})
     assert why(TASK, view, AgentFacts(need=Need({"gpu": "yes"}))).code == "labels"

@@ -50,7 +50,6 @@ class Image:
 
 def image() -> Image:
     """The image as it is now, built if need be (some minutes). Skips with a reason where that cannot be done."""
-    require("qemu-system-x86_64", "qemu-system-x86")
     require("mkfs.ext4", "e2fsprogs")
     folder = cache() / _digest()
     made = Image(folder / "system.img", folder / "vmlinuz", folder / "initrd.img")

@@ -1,4 +1,4 @@
-"""A whole machine under qemu: booted, driven over a serial line, and cut off from its power."""
+"""A whole machine: booted, driven over a serial line, and cut off from its power."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -18,13 +19,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.vm.emulators import Parts, arguments, logs_writes
 from tests.vm.image import USER, Image
 from tests.vm.write_log import Loss, cut
 
-ACCELERATOR = "tcg,thread=multi"
-"""Emulated, which works everywhere; QUANTUM_TEST_VM_ACCEL=kvm where the machine can."""
 BOOT_SECONDS = 600
 AUTOMATION = f"/home/{USER}/automation"
+
+
+_CAGE = (
+    # Whatever ends the tests ends the machine, with all that it is made of.
+    *("setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *("sh", "-c", '"$@"; exit $?', "sh"),
+)
 
 
 class Gone(AssertionError):
@@ -73,7 +80,7 @@ class Machine:
         folder.mkdir(parents=True)
         self._image = image
         self._folder = folder
-        self._logged = logged
+        self._logged = logged and logs_writes()
         self._child: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._ids = itertools.count(1)
@@ -91,14 +98,16 @@ class Machine:
         self.log.touch()
         self._line, near = socket.socketpair()
         began = time.monotonic()
-        with near, (self._folder / "qemu.log").open("ab") as said:
+        with near, (self._folder / "console").open("ab") as console, self.outside.open("ab") as outside:
+            log = self.log if self._logged else None
+            parts = Parts(run, self._source, log, near.fileno(), console.fileno(), outside.fileno())
             self._child = subprocess.Popen(
-                # Whatever ends the tests ends the machine.
-                ["setpriv", "--pdeathsig=KILL", *self._arguments(run, near.fileno())],
+                [*_CAGE, *arguments(self._image, parts)],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                pass_fds=(near.fileno(),),
+                stdout=console,
+                stderr=console,
+                pass_fds=parts.descriptors,
+                start_new_session=True,
             )
         threading.Thread(target=self._listen, args=(self._line,), daemon=True).start()
         self.await_boot()
@@ -124,13 +133,15 @@ class Machine:
         if self._logged:
             (self._folder / "running.img").replace(self.system)
 
-    def cut(self, *, chance: Random, kept: float, disk: Path | None = None, until: int | None = None) -> Loss:
+    def cut(self, *, chance: Random, kept: float, disk: Path | None = None, until: int | None = None) -> Loss | None:
         """Take the power away from it; its disk is then as a disk with a cache of its own would be.
 
-        `disk`: another place for that, so that it can be asked for again with another moment, `until`.
+        `disk`: another place for that, so that it can be asked for again with another moment, `until`. None where no
+        writes are logged: what the machine had handed over to its disk is there, flushed or not.
         """
-        assert self._logged, "what is lost can be told only where writes are logged"
         self.end()
+        if not self._logged:
+            return None
         if disk is not None:
             _copy(self.system, disk)
         return cut(disk or self.system, self.log, chance=chance, kept=kept, until=until)
@@ -138,7 +149,8 @@ class Machine:
     def end(self) -> None:
         """SIGKILL, at once; by pid."""
         if self._child is not None:
-            self._child.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait(30)
             self._child = None
         if self._line is not None:
@@ -157,7 +169,7 @@ class Machine:
 
     def serial(self) -> str:
         """The end of what it said on its console."""
-        path = self._folder / "serial.log"
+        path = self._folder / "console"
         return path.read_text(errors="replace")[-3000:] if path.exists() else ""
 
     # Commands.
@@ -238,38 +250,6 @@ class Machine:
                         self.boots.put(told["boot"])
                     elif heard := self._waiting.get(told["id"]):
                         heard.put(told)
-
-    def _arguments(self, run: Path, line: int) -> list[str]:
-        disk = [
-            *("-blockdev", f"driver=file,node-name=file,filename={run},cache.direct=off,cache.no-flush=off"),
-            *("-blockdev", "driver=raw,node-name=raw,file=file"),
-        ]
-        if self._logged:
-            disk += [
-                *("-blockdev", f"driver=file,node-name=log-file,filename={self.log}"),
-                *("-blockdev", "driver=raw,node-name=log,file=log-file"),
-                *("-blockdev", "driver=blklogwrites,node-name=logged,file=raw,log=log,log-sector-size=512"),
-            ]
-        drive = "logged" if self._logged else "raw"
-        return [
-            *("qemu-system-x86_64", "-accel", os.environ.get("QUANTUM_TEST_VM_ACCEL") or ACCELERATOR, "-cpu", "max"),
-            *("-smp", "2", "-m", "3072", "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"),
-            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
-            *("-append", "root=/dev/vda rw console=ttyS0 panic=1 systemd.show_status=0 quiet"),
-            *(
-                "-chardev",
-                f"file,id=console,path={self._folder / 'serial.log'},append=on",
-                "-serial",
-                "chardev:console",
-            ),
-            *("-chardev", f"file,id=outside,path={self.outside},append=on", "-serial", "chardev:outside"),
-            *disk,
-            *("-device", f"virtio-blk-pci,drive={drive},write-cache=on,discard=off,write-zeroes=off"),
-            *("-blockdev", f"driver=file,node-name=source-file,filename={self._source}"),
-            *("-blockdev", "driver=raw,node-name=source,file=source-file", "-device", "virtio-blk-pci,drive=source"),
-            *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
-            *("-chardev", f"socket,id=driver,fd={line}", "-device", "virtserialport,chardev=driver,name=driver"),
-        ]
 
 
 @contextmanager

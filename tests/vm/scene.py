@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tests.units.looking import until
+from tests.waiting import until
 from tests.vm.machine import AUTOMATION, Machine
 
 T = TypeVar("T")
@@ -59,4 +59,28 @@ def processes_of_ann(machine: Machine) -> list[str]:
 
 def tasks(machine: Machine) -> dict[str, str]:
     """Each task's state by its id."""
-    return {one["id"]: one["state"] for one in machine.ask("tasks", "--limit", "1000")["tasks"]}
+    seen = eventually(lambda: _asked(machine, "tasks", "--limit", "1000"), "the coordinator answers")
+    return {one["id"]: one["state"] for one in seen["tasks"]}
+
+
+def task(machine: Machine, task_id: str) -> dict[str, Any]:
+    """All that is known of one."""
+    found: dict[str, Any] = eventually(lambda: _asked(machine, "tasks", task_id), "the coordinator answers")["task"]
+    return found
+
+
+def submit(machine: Machine, name: str) -> str:
+    """Its id."""
+    return str(machine.ask("submit", name)["tasks"][0]["id"])
+
+
+def found_by_doctor(machine: Machine, part: str) -> list[dict[str, Any]]:
+    """What `quantum doctor` says of a part, however slow the machine is."""
+    findings = machine.ask("doctor", "--within", "120s", code=None)["findings"]
+    return [one for one in findings if one["part"] == part]
+
+
+def _asked(machine: Machine, *words: str) -> Any:
+    """The document; nothing where a busy machine has not answered in time."""
+    done = machine.quantum(*words, "--json", code=None)
+    return done.document if done.code == 0 else None

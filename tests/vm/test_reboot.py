@@ -6,7 +6,16 @@ import pytest
 
 from tests.vm.conftest import NewMachine
 from tests.vm.machine import Machine
-from tests.vm.scene import agent, eventually, logged_in, processes_of_ann, tasks, told_outside, until_healthy
+from tests.vm.scene import (
+    agent,
+    eventually,
+    logged_in,
+    processes_of_ann,
+    submit,
+    tasks,
+    told_outside,
+    until_healthy,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
@@ -24,7 +33,7 @@ def test_what_waited_goes_on_with_nobody_logged_in(new_machine: NewMachine) -> N
         agent(machine, "again", STARTED, "sleep 60", ENDED, effects='"idempotent"')
         agent(machine, "once", STARTED, "sleep 60", ENDED)
         agents = ["again", "once"] * EACH
-        ids = {machine.quantum("submit", name).out.split()[0]: name for name in agents}
+        ids = {submit(machine, name): name for name in agents}
         at_work = eventually(lambda: _both_at_work(machine, ids), "tasks of both kinds are at work")
         machine.reboot()
 

@@ -1,7 +1,7 @@
 """Cells of cgroup v2, where a subtree is delegated to us: one folder per cell holds every limit.
 
-Designed by the kernel's documentation and tested on files that behave like it; no machine with delegated controllers
-was at hand. Killing, freezing and listing are the same files that the v1 cells use, and those were run.
+`tests/vm` runs them where systemd has delegated the controllers to a user; killing, freezing and listing are the same
+files that the v1 cells use.
 """
 
 from __future__ import annotations

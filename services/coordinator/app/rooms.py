@@ -45,11 +45,10 @@ class Needs:
 
 
 class Plan:
-    """What may still be handed out. `kept` names the lane for which a runner's room is kept, by the runner's name."""
+    """What may still be handed out."""
 
-    def __init__(self, rooms: Sequence[Room], kept: Mapping[str, str]) -> None:
+    def __init__(self, rooms: Sequence[Room]) -> None:
         self._rooms = [room for room in rooms if not room.draining]
-        self._kept = kept
         self._fitting: dict[str, list[Room]] = {}
 
     @property
@@ -75,9 +74,7 @@ class Plan:
             rooms = self._fitting[lane] = [
                 room
                 for room in self._rooms
-                if room.has(need.labels)
-                and not room.holds_back(need)
-                and (need.beside or self._kept.get(room.name, lane) == lane)
+                if room.has(need.labels) and not room.holds_back(need) and room.is_for(lane, need)
             ]
         return rooms
 
@@ -105,12 +102,13 @@ class Rooms:
 
     def all(self) -> list[Room]:
         """A room per attached runner; made anew, so that whoever asks may take places."""
-        return [self._of(attachment) for attachment in self._attachments.all() if not attachment.closed]
+        rooms = [self._of(attachment) for attachment in self._attachments.all() if not attachment.closed]
+        self._keep(rooms)
+        return rooms
 
     def plan(self) -> Plan:
         """For one round."""
-        rooms = self.all()
-        return Plan(rooms, self._keep(rooms))
+        return Plan(self.all())
 
     def assign(self, tasks: Sequence[Task]) -> tuple[list[tuple[Task, str]], list[Task]]:
         """Give each task its runner; return what is left over, too."""
@@ -139,21 +137,19 @@ class Rooms:
         """Those of which nothing waits any more; called every tick."""
         self._passed_over = {lane: since for lane, since in self._passed_over.items() if waiting(lane)}
 
-    def _keep(self, rooms: Sequence[Room]) -> Mapping[str, str]:
+    def _keep(self, rooms: Sequence[Room]) -> None:
         """A runner for each lane that was passed over for too long, the one with most memory to give."""
-        kept: dict[str, str] = {}
         if not self._passed_over:
-            return kept
+            return
         # In the order in which they began to wait; a runner is kept for one at a time.
         now = self._now()
         for lane, since in sorted(self._passed_over.items(), key=lambda item: item[1]):
             if now - since < PATIENCE:
                 continue
             need = self.needs.of_lane(lane)
-            fitting = [room for room in rooms if room.open and room.has(need.labels) and room.name not in kept]
+            fitting = [room for room in rooms if room.open and room.has(need.labels) and not room.kept_for]
             if fitting:
-                kept[max(fitting, key=_memory_bytes).name] = lane
-        return kept
+                max(fitting, key=_memory_bytes).kept_for = lane
 
     # -- one runner
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked, project_scope
-from services.coordinator.domain.placement import NOTHING, Need, Refusal, bare, refusal
+from services.coordinator.domain.placement import NOTHING, Need, Refusal, bare, place, refusal
+from services.coordinator.domain.ready import agent_of_lane, lane_of
 from services.coordinator.domain.task import Task, TaskState
 
 SAFETY_UNREACHABLE = "safety_unreachable"
@@ -207,7 +208,18 @@ def _full(task: Task, view: FleetView, agent: AgentFacts) -> Explanation | None:
         said = "It was lost with its runner twice, so it waits for a runner that has nothing else to do."
         return Explanation(code="capacity", sentence=said)
     found = refusal(agent.need, view.rooms)
-    return None if found is None else _unplaced(found)
+    return _unplaced(found) if found is not None else _kept(task, view, agent.need)
+
+
+def _kept(task: Task, view: FleetView, need: Need) -> Explanation | None:
+    """There is room, and it is kept: whoever is too large for the moment would wait for ever behind smaller ones."""
+    lane = lane_of(task)
+    if place(need, [room for room in view.rooms if room.is_for(lane, need)]) is not None:
+        return None
+    kept = next(room for room in view.rooms if not room.is_for(lane, need))
+    large = agent_of_lane(kept.kept_for)
+    said = f"Runner {kept.name} is kept for a task of {large}, which waits for more memory than is free there yet."
+    return Explanation(code="memory", sentence=said)
 
 
 def _clock(at: datetime | None) -> str:

@@ -92,6 +92,8 @@ class Room:
     no_checks: str = ""
     """Why no merge check starts there either: the machine's own guard holds none, because somebody waits for it."""
     draining: bool = False
+    kept_for: str = ""
+    """The lane of a task that is too large for the moment, and waits for its room; "": it is kept for none."""
     whole: Share | None = None
     now: Share | None = None
 
@@ -103,6 +105,10 @@ class Room:
     def holds_back(self, need: Need) -> str:
         """Why nothing like it may start there, draining aside."""
         return self.no_checks if need.check else self.held_reason
+
+    def is_for(self, lane: str, need: Need) -> bool:
+        """Whether it is not kept for others."""
+        return need.beside or self.kept_for in ("", lane)
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Whether it has each of them."""

@@ -15,17 +15,20 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
 import threading
+import tty
 from typing import IO, Any
 
 WRITING = threading.Lock()
-FOLDER = "/"
+PORTS = ("/dev/virtio-ports/driver", "/dev/ttyS0")
 
 
-def main(port: str) -> None:
+def main() -> None:
     """Answer until the machine ends."""
-    line = os.open(port, os.O_RDWR)
+    line = os.open(next(port for port in PORTS if os.path.exists(port)), os.O_RDWR | os.O_NOCTTY)
+    if os.isatty(line):
+        tty.setraw(line)
+    os.write(line, b"\n")
     with open("/proc/sys/kernel/random/boot_id") as file:
         say(line, {"id": 0, "boot": file.read().strip()})
     with os.fdopen(os.dup(line), "rb", buffering=0) as asked:
@@ -114,4 +117,4 @@ def run(line: int, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

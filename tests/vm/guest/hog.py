@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 _SECONDS = 60.0
 
@@ -37,10 +38,9 @@ def cpu(loops: int) -> None:
     print(f"used {sum(os.times()[2:4]) / took:.3f} of a processor", flush=True)
 
 
-def _child(work: object) -> int:
+def _child(work: Callable[[], None]) -> int:
     pid = os.fork()
     if pid == 0:
-        assert callable(work)
         work()
         os._exit(0)
     return pid
@@ -63,5 +63,7 @@ def _rest(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+PROGRAMS: dict[str, Callable[..., None]] = {"memory": memory, "processes": processes, "cpu": cpu}
+
 if __name__ == "__main__":
-    {"memory": memory, "processes": processes, "cpu": cpu}[sys.argv[1]](*map(int, sys.argv[2:]))
+    PROGRAMS[sys.argv[1]](*map(int, sys.argv[2:]))

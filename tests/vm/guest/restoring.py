@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cli import settling
 from cli.__main__ import main
+from cli.workspace import settling
 
 STEPS = ("rename", "replace", "unlink", "mkdir", "link", "fsync")
 
@@ -42,6 +42,6 @@ def watch(begin: Callable[..., Any]) -> Callable[..., Any]:
 if __name__ == "__main__":
     from cli.backups import restoring
 
-    restoring.commit = watch(settling.commit)
+    vars(restoring)["commit"] = watch(settling.commit)
     sys.argv[1:] = ["--workspace", sys.argv[1], "restore", "latest"]
     main()
