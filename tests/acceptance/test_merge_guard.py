@@ -166,9 +166,7 @@ def test_in_the_background_git_is_hardly_held(shared: System) -> None:
     repository.git("config", "core.hooksPath", "/dev/null")
     without = [_timed(repository, "good") for _ in range(7)]
     more, busy = min(with_hooks) - min(without), slowness()
-    print(
-        f"\nthe hook's own time: {more * 1000:.0f} ms (quickest of 7 against quickest of 7), {busy:.1f} times slowed down"
-    )
+    print(f"\nthe hook's own time: {more * 1000:.0f} ms (quickest of 7 less quickest of 7), {busy:.1f} times slowed")
     assert more / busy < BACKGROUND_SECONDS
 
 
