@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.service.parts import PARTS, UPKEEP, Part
-from cli.service.ports import Answer, Call, Standing
+from cli.service.ports import Advice, Answer, Call, Standing
 from cli.service.rendering import render_plist, template, written
 from foundation.errors import Unavailable
 from foundation.workspace import Workspace
@@ -70,9 +70,9 @@ class Launchd:
         """How each job stands."""
         return [self._standing(part) for part in PARTS]
 
-    def advice(self) -> str:
+    def advice(self) -> Advice | None:
         """A LaunchAgent lives with its login session."""
-        return "They run while you are logged in at the screen; the keychain is open only then."
+        return Advice("They run while you are logged in at the screen; the keychain is open only then.")
 
     def _standing(self, part: Part) -> Standing:
         unit, printed = part.label(self._workspace), self._print(part)

@@ -13,6 +13,8 @@ from cli.service.parts import Part
 from foundation.errors import TimedOut, Unsupported
 
 CALL_SECONDS = 120.0
+START_SECONDS = 630.0
+"""A start returns when the units are ready, for which each has 600 s; a slow machine needs some of them."""
 NO_MANAGER = "no_user_manager"
 """The code of what is raised where the manager is not there for this user; it runs nothing then."""
 
@@ -51,6 +53,14 @@ class Standing:
     """How its last run ended, as the manager saw it; empty while it runs or where the manager does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a person should know for the units to outlive a logout or a reboot; `line` mends it, empty: nothing does."""
+
+    says: str
+    line: str = ""
+
+
 class Manager(Protocol):
     """One user's service manager, for the units of one workspace. What it refuses is raised as Unavailable."""
 
@@ -82,8 +92,8 @@ class Manager(Protocol):
         """How each unit stands, in the order of start."""
         ...
 
-    def advice(self) -> str:
-        """What a person should know for these to outlive a logout or a reboot; empty when there is nothing."""
+    def advice(self) -> Advice | None:
+        """What keeps these from outliving a logout or a reboot; None when nothing does."""
         ...
 
 
@@ -91,6 +101,7 @@ def calling(environ: Mapping[str, str]) -> Call:
     """Runs the manager's command with this environment. Raises Unsupported where it is not installed."""
 
     def call(argv: Sequence[str]) -> Answer:
+        seconds = START_SECONDS if "start" in argv else CALL_SECONDS
         try:
             done = subprocess.run(
                 argv,
@@ -98,7 +109,7 @@ def calling(environ: Mapping[str, str]) -> Call:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=CALL_SECONDS,
+                timeout=seconds,
                 check=False,
                 env=dict(environ),
             )
@@ -109,7 +120,7 @@ def calling(environ: Mapping[str, str]) -> Call:
                 remedy="quantum up --detach runs everything without one.",
             ) from None
         except subprocess.TimeoutExpired:
-            within = timedelta(seconds=CALL_SECONDS)
+            within = timedelta(seconds=seconds)
             raise TimedOut("manager_silent", f"{' '.join(argv)} did not end within {within}.") from None
         return Answer(done.returncode, done.stdout, done.stderr)
 

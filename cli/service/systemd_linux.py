@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.service.parts import PARTS, UPKEEP, Part
-from cli.service.ports import NO_MANAGER, Answer, Call, Standing
+from cli.service.ports import NO_MANAGER, Advice, Answer, Call, Standing
 from cli.service.rendering import render_unit, template, written
 from foundation.errors import Unavailable
 from foundation.unit import DOES_NOT_START
@@ -88,12 +88,15 @@ class Systemd:
         """How each unit stands."""
         return [self._standing(part) for part in PARTS]
 
-    def advice(self) -> str:
+    def advice(self) -> Advice | None:
         """Whether they start before anybody logs in."""
         user = getpass.getuser()
         if (_LINGER / user).exists():
-            return ""
-        return f"They run while you are logged in. To start them at boot: loginctl enable-linger {user}"
+            return None
+        return Advice(
+            "They run while you are logged in, and not from a reboot to the next login.",
+            f"loginctl enable-linger {user}",
+        )
 
     def _standing(self, part: Part) -> Standing:
         unit = part.unit(self._workspace)

@@ -36,7 +36,8 @@ CHANNEL_OPTIONS: Options = (
     # Otherwise channels to one target share one connection, and a pool of channels is none.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Despite its name how long a connection may take to be made: a server on a busy machine answers late, not never.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A runner that is back later than a lease and three quarters finds its attempts given to others.
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )

@@ -14,6 +14,9 @@ from foundation.rpc.channel import open_channel, translate
 from foundation.rpc.limits import CHANNEL_OPTIONS, SERVER_OPTIONS
 from tests.foundation.rpc_trial import DEADLINE_SECONDS, SERVICE, Calls, Trial, calling, echo, serving, socket_folder
 
+ANSWERS_AFTER_SECONDS = 0.5
+"""More than the pause between the first two attempts to connect."""
+
 
 @pytest.fixture
 def socket() -> Iterator[Path]:
@@ -74,6 +77,34 @@ async def test_a_channel_opened_before_its_server_waits_for_it_when_told(socket:
         async with serving(socket, Trial(answer=echo)):
             again = await calls.ask(b"again", timeout=DEADLINE_SECONDS, wait_for_ready=True)
             assert again == b"alice:again"
+
+
+async def test_a_server_that_answers_late_is_waited_for(socket: Path) -> None:
+    """As on a machine that is busy or emulated: a connection that is given up and begun anew meets the same again."""
+    connections, again = 0, asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if connections > 1:
+            again.set()
+        await asyncio.wait({asyncio.ensure_future(again.wait())}, timeout=ANSWERS_AFTER_SECONDS)
+        far_reader, far_writer = await asyncio.open_unix_connection(behind)
+        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    behind = socket.with_name("behind.sock")
+    async with (
+        serving(behind, Trial(answer=echo)),
+        await asyncio.start_unix_server(late, socket),
+        calling(socket, "alice/read") as calls,
+    ):
+        assert await calls.ask(b"hi", timeout=DEADLINE_SECONDS) == b"alice:hi"
+    assert connections == 1
 
 
 async def test_a_closed_channel_is_unavailable(socket: Path) -> None:

@@ -60,6 +60,7 @@ def cgroup(path: Path, controllers: str = "cpu memory pids io") -> Path:
         "cgroup.freeze": "0",
         "memory.max": "max",
         "memory.oom.group": "0",
+        "memory.swap.max": "max",
         "memory.current": "0",
         "memory.events": "low 0\noom 0\noom_kill 0\n",
         "memory.stat": "anon 0\nfile 0\nshmem 0\n",
@@ -102,6 +103,7 @@ def test_limits_of_v2_hold_once_the_warden_is_out_again(cells: CellsV2, tmp_path
     assert (tmp_path / "base" / "cgroup.procs").read_text() == "0", "and out again"
     assert "1048576" in (folder / "memory.max").read_text()
     assert (folder / "memory.oom.group").read_text().endswith("1"), "a tree over its memory is killed whole"
+    assert (folder / "memory.swap.max").read_text().startswith("0"), "what is swapped out would not be counted"
     assert (folder / "pids.max").read_text().startswith("20")
     assert "50000 100000" in (folder / "cpu.max").read_text()
 

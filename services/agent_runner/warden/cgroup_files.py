@@ -36,6 +36,10 @@ class Folder:
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.path, 0o755)
 
+    def has(self, name: str) -> bool:
+        """Whether this kernel has such a file."""
+        return os.path.exists(f"{self.path}/{name}")
+
     def write(self, name: str, text: str) -> None:
         """Raises OSError with the kernel's answer."""
         os.write(self._handle(name), text.encode())

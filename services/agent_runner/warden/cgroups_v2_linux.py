@@ -1,7 +1,7 @@
 """Cells of cgroup v2, where a subtree is delegated to us: one folder per cell holds every limit.
 
-Designed by the kernel's documentation and tested on files that behave like it; no machine with delegated controllers
-was at hand. Killing, freezing and listing are the same files that the v1 cells use, and those were run.
+`tests/vm` runs them where systemd has delegated the controllers to a user; killing, freezing and listing are the same
+files that the v1 cells use.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ PROCESSES = "processes"
 PERIOD_US = 100_000
 _PIDS_ROOM = 4
 _QUOTA_US_MIN = 1_000
+_SWAP = "memory.swap.max"
+# As on v1: a tree begins with less than this share of its memory taken by what an earlier one left.
+_LEFT_SHARE = 8
+_LEFT_BYTES_MAX = 8 << 20
 
 
 class CellsV2:
@@ -78,6 +82,7 @@ class _CellV2:
         self._usage_seen = self._peak = 0
         self._frozen = False
         folder.make()
+        self._swaps = folder.has(_SWAP)
 
     def enter(self, bounds: Bounds) -> None:
         """See `Cell`. While this process is inside, no limit can stop it, and no kill of the whole cell meets it."""
@@ -87,6 +92,8 @@ class _CellV2:
         if self._frozen:
             # Whoever was killed while it was frozen has left it so.
             self.freeze(False)
+        if bounds.memory_bytes:
+            self._begin_memory(bounds.memory_bytes)
         self._bound("memory.oom.group", "0")
         self._bound("memory.max", "max")
         self._bound("cpu.max", f"max {PERIOD_US}")
@@ -97,10 +104,20 @@ class _CellV2:
         self._cpu_us = self.folder.field("cpu.stat", b"usage_usec")
         self.folder.write("cgroup.procs", "0")
 
+    def _begin_memory(self, most: int) -> None:
+        """What an earlier tree has left charged, files in a RAM disk for instance, goes to the parent."""
+        left = self.folder.number("memory.current")
+        if left > min(most // _LEFT_SHARE, _LEFT_BYTES_MAX) and self.folder.remove():
+            self.folder.make()
+            self._set.clear()
+
     def leave(self, pid: int | None) -> None:
         """See `Cell`."""
         self._home.write("cgroup.procs", "0")
         bounds = self._bounds
+        if self._swaps:
+            # What could go on growing in the swap would never meet its limit.
+            self._bound(_SWAP, "0" if bounds.memory_bytes else "max")
         if bounds.memory_bytes:
             self._bound("memory.oom.group", "1")
             self._bound("memory.max", str(bounds.memory_bytes))
