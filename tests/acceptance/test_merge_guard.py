@@ -165,9 +165,9 @@ def test_in_the_background_git_is_hardly_held(shared: System) -> None:
     with_hooks = [_timed(repository, "good") for _ in range(7)]
     repository.git("config", "core.hooksPath", "/dev/null")
     without = [_timed(repository, "good") for _ in range(7)]
-    more = min(with_hooks) - min(without)
-    print(f"\nthe hook's own time: {more * 1000:.0f} ms (quickest of 7 against quickest of 7)")
-    assert more < BACKGROUND_SECONDS
+    more, busy = min(with_hooks) - min(without), slowness()
+    print(f"\nthe hook's own time: {more * 1000:.0f} ms (quickest of 7 less quickest of 7), {busy:.1f} times slowed")
+    assert more / busy < BACKGROUND_SECONDS
 
 
 def test_in_the_background_git_returns_before_the_verdict_and_what_moved_since_is_left_alone(shared: System) -> None:
