@@ -225,7 +225,7 @@ async def test_after_isolate_a_restore_opens_to_nobody_who_was_shut_out(kept: Ke
 
 @pytest.mark.long
 async def test_where_nothing_tells_what_was_revoked_since_somebody_must_say_so(kept: Kept, tmp_path: Path) -> None:
-    workspace, asked = kept.workspace, 0
+    workspace, asked, key = kept.workspace, 0, kept.recovery_key.replace("-", "")
 
     def must_say() -> str:
         nonlocal asked
@@ -238,8 +238,7 @@ async def test_where_nothing_tells_what_was_revoked_since_somebody_must_say_so(k
         return caught.value.message
 
     def rehearsed() -> str | None:
-        source = find(workspace, "latest", workspace.root, kept.environ)
-        opening = key_for(source, workspace, kept.secrets, kept.recovery_key)
+        source, opening = find(workspace, "latest", workspace.root, kept.environ), bytes.fromhex(key)
         return rehearse(workspace, kept.secrets, kept.environ, source, opening).unknown
 
     assert rehearsed() == ""
@@ -270,7 +269,7 @@ async def test_where_nothing_tells_what_was_revoked_since_somebody_must_say_so(k
     tokens, now = await kept.tokens(), CLOCK.now()
     assert {token.id for token in tokens.values() if not token.ended(now)} == kept.own_ids
     assert not kept.own_ids & own and done.fresh == len(SERVICE_SCOPES) + 1
-    assert kept.secrets.get(DATABASE_KEY, account) == kept.recovery_key.replace("-", "")
+    assert kept.secrets.get(DATABASE_KEY, account) == key
     assert kept.restored().unknown == "", "what was put back knows of since"
     print(f"somebody had to say so {asked} times, and nothing was touched until then")
 
