@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cli.backups.archive import header_of
+from cli.backups.archive import NEWER, header_of
 from foundation.backup_ids import made_at_of
 from foundation.errors import QuantumError
 from foundation.files import atomic_write, sync_directory
@@ -26,17 +26,19 @@ class BackupEntry:
     """One backup. `good`: it was restored into a scratch folder and found whole there, at `checked_at`.
 
     `fault` says as a sentence why it is not good; empty for one that is. `made_at` is in UTC, by the clock of then;
-    `number` is what tells which was made later, also where a clock was ahead.
+    `number` is what tells which was made later, also where a clock was ahead; None where the header cannot be read.
+    `unknown`: nothing can be said of its content, for the disk refuses it or a later version of ours made it.
     """
 
     id: str
-    number: int
+    number: int | None
     path: Path
     made_at: datetime
     bytes: int
     good: bool
     checked_at: datetime | None
     fault: str
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +67,23 @@ def entries(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Se
     """
     folder = folder_of(workspace, environ)
     found = [_entry(path) for path in folder.glob(f"*{SUFFIX}")] if folder.is_dir() else []
-    return sorted(
-        (entry for entry in found if entry is not None), key=lambda entry: (entry.number, entry.id), reverse=True
-    )
+    return _in_order([entry for entry in found if entry is not None])
+
+
+def _in_order(found: Sequence[BackupEntry]) -> Sequence[BackupEntry]:
+    """The one that was made last first. One without a number stands before the last that its id says is older."""
+    numbered = [(entry.number, entry.id, entry) for entry in found if entry.number is not None]
+    placed = [entry for *_, entry in sorted(numbered, key=lambda one: one[:2], reverse=True)]
+    for entry in sorted((entry for entry in found if entry.number is None), key=lambda entry: entry.id):
+        place = next((at for at, other in enumerate(placed) if other.id < entry.id), len(placed))
+        placed.insert(place, entry)
+    return placed
 
 
 def next_number(workspace: Workspace, environ: Mapping[str, str]) -> int:
-    """The number of the backup that is made next: beyond each that is there."""
-    return 1 + max((entry.number for entry in entries(workspace, environ)), default=0)
+    """The number of the backup that is made next: beyond each that is there, also those that cannot be read now."""
+    numbers = [entry.number for entry in entries(workspace, environ)]
+    return 1 + max(filter(None, numbers), default=0) + numbers.count(None)
 
 
 def note_verdict(path: Path, *, fault: str, now: datetime) -> None:
@@ -102,14 +113,15 @@ def _entry(path: Path) -> BackupEntry | None:
     except FileNotFoundError:
         return None  # pruned just now
     checked_at, fault = _verdict(path, size)
+    number, unknown = None, False
     try:
         number = header_of(path).number
     except FileNotFoundError:
         return None
     except QuantumError as error:
-        number, fault = 0, fault or error.message
+        fault, unknown = fault or error.message, error.code == NEWER
     except OSError as error:
-        number, fault = 0, fault or f"It cannot be read: {error.strerror}."
+        fault, unknown = fault or f"It cannot be read: {error.strerror}.", True
     return BackupEntry(
         id=backup_id,
         number=number,
@@ -119,6 +131,7 @@ def _entry(path: Path) -> BackupEntry | None:
         good=checked_at is not None and not fault,
         checked_at=checked_at,
         fault=fault,
+        unknown=unknown,
     )
 
 

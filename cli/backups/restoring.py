@@ -32,7 +32,7 @@ class Restored:
 
     `configuration`: files of the backup that differ from the user's own, which stayed. `carried`: what has closed since
     the backup and stays closed, a sentence each; `unknown`: why that may not be all, empty where it is. `fresh`: how
-    many of the workspace's own tokens are new, because the backup's have ended.
+    many of the workspace's own tokens are new, because the backup's have ended or soon will.
     """
 
     source: Source
@@ -109,17 +109,18 @@ def rehearse(
 ) -> Findings:
     """Whether `source` would be put back, found out in a scratch folder. Raises what says nothing of it itself.
 
-    Whether what is there tells what was revoked since is found out only while nothing runs.
+    Whether what is there tells what was revoked since is found out only while nothing runs;
+    from the moment of its copy on, what is there may be started.
     """
-    with alone(workspace), scratch(workspace, f".checking-{source.id}") as folder, _at_rest(workspace) as at_rest:
+    with alone(workspace), scratch(workspace, f".checking-{source.id}") as folder:
         new = folder / NEW
         new.mkdir(mode=0o700)
         try:
             counts = lay_out_source(source, key, new)
-            present = None
-            if at_rest:
-                audit_key = audit_key_in(new, key)
-                present = copy_present(workspace, secrets, folder / PRESENT, key=key, audit_key=audit_key)
+            audit_key, present = audit_key_in(new, key), None
+            with _at_rest(workspace) as at_rest:
+                if at_rest:
+                    present = copy_present(workspace, secrets, folder / PRESENT, key=key, audit_key=audit_key)
             return look_over(new, key, counts, workspace, environ, present)
         except Invalid as error:
             if error.code == NEWER:

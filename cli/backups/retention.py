@@ -31,12 +31,15 @@ class Pruning:
 
 
 def prunings(entries: Sequence[BackupEntry], rules: RetentionSettings, now: datetime) -> Sequence[Pruning]:
-    """What is to go of these (the one that was made last first), in their order. The last good one never goes.
+    """What is to go of these (the one that was made last first), in their order. The last good one never goes, nor does
+    one of which nothing is known; it takes up room.
 
     Of good ones the last of so many days, weeks and months (in UTC) stay, and those of the 24 hours before the last.
     One that is not good goes once there is a good one that was made later; of those that were made since, the last
     stays as evidence, and the others for 24 hours. Where there is too little room, what is not good goes first.
     """
+    used = sum(entry.bytes for entry in entries)
+    entries = [entry for entry in entries if not entry.unknown]
     good = [entry for entry in entries if entry.good]
     since = list(takewhile(lambda entry: not entry.good, entries))
     moments = _moments(entries, now)
@@ -48,7 +51,7 @@ def prunings(entries: Sequence[BackupEntry], rules: RetentionSettings, now: date
         for entry in since[1:]:
             if now - moments[entry.id] >= _ALL_OF:
                 going[entry.id] = f"It is not good, and nor is {since[0].id}, which stays as evidence."
-    used = sum(entry.bytes for entry in entries if entry.id not in going)
+    used -= sum(entry.bytes for entry in entries if entry.id in going)
     for entry in _by_worth(entries, never=good[0] if good else entries[0] if entries else None):
         if used > rules.backup_bytes_max and entry.id not in going:
             going[entry.id] = "There is no room for it within backup_bytes_max."

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from cli.first_start import SERVICE_SCOPES
 from cli.incidents.stopping import who
+from cli.processes.gateway_address import GatewayAddress
 from cli.processes.identity import Process, descendants, of_agents
-from cli.processes.running import Running, damaged_records, read_running
+from cli.processes.running import Running, answers, damaged_records, intended_address, read_running
 from cli.session import Session
 from foundation.auth import USER_SCOPES
 from foundation.errors import Internal, NotFound, QuantumError
@@ -50,6 +51,8 @@ class Isolated:
     """Whose tokens are new."""
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was found and mended by the way, a sentence each."""
 
 
 def isolate(session: Session, reason: str) -> Isolated:
@@ -71,11 +74,14 @@ def isolate(session: Session, reason: str) -> Isolated:
             _try(done, "The tokens could not be revoked", lambda: _revoke(session, child, reason, done))
         finally:
             child.kill()
-    done.gateway_closed = running is None or not _listens(running.gateway.host, running.gateway.port)
-    if not done.gateway_closed and running is not None:
-        done.faults.append(f"Somebody still listens on port {running.gateway.port}.")
+    gateway = _gateway(workspace, running)
+    done.gateway_closed = gateway is None or not _listens(gateway.host, gateway.port)
+    if not done.gateway_closed and gateway is not None:
+        done.faults.append(f"Somebody still listens on port {gateway.port}.")
     if done.left:
         done.faults.append(f"These processes would not end: {', '.join(str(one.pid) for one in done.left)}.")
+    _try(done, "A damaged record could not be removed", lambda: _clear_damaged(workspace, done))
+    done.faults = list(dict.fromkeys(done.faults))
     if not done.faults:
         workspace.runtime.unlink(missing_ok=True)
         workspace.isolating.unlink(missing_ok=True)
@@ -95,12 +101,30 @@ def _try(done: Isolated, what: str, work: Callable[[], object]) -> None:
 
 def _running(workspace: Workspace, done: Isolated) -> Running | None:
     try:
-        damaged = damaged_records(workspace)
-        done.faults += [f"{path} has been damaged: look with `ps` whether its service still runs." for path in damaged]
         return read_running(workspace)
     except QuantumError as error:
         done.faults.append(f"{error.message} → {error.remedy}")
         return None
+
+
+def _gateway(workspace: Workspace, running: Running | None) -> GatewayAddress | None:
+    """Where nobody may listen any more: where the gateway was, or, if what tells that is damaged, should be."""
+    if running is not None:
+        return running.gateway
+    unsure = workspace.units / "gateway.json" in damaged_records(workspace)
+    return intended_address(workspace) if unsure else None
+
+
+def _clear_damaged(workspace: Workspace, done: Isolated) -> None:
+    """A record that cannot be read tells nobody anything: it goes once nothing runs that it may have told of."""
+    for path in damaged_records(workspace):
+        if done.left or not done.gateway_closed or answers(workspace.sockets / f"{path.stem}.sock"):
+            done.faults.append(
+                f"{path} has been damaged: look with `ps` whether its service still runs, end it, and remove the file."
+            )
+        else:
+            path.unlink(missing_ok=True)
+            done.notes.append(f"{path} had been damaged; nothing runs, and it was removed.")
 
 
 def _end_everything(session: Session, running: Running | None, done: Isolated) -> None:

@@ -85,7 +85,7 @@ def _units(workspace: Workspace) -> Running | None:
     address = records["gateway"].address if "gateway" in records else None
     order = _last_started_first(processes)[::-1]
     return Running(
-        gateway=address or _intended(workspace), processes={name: processes[name] for name in order}, units=True
+        gateway=address or intended_address(workspace), processes={name: processes[name] for name in order}, units=True
     )
 
 
@@ -118,8 +118,8 @@ def damaged_records(workspace: Workspace) -> list[Path]:
     return [path for path, record in _records(workspace) if record is None]
 
 
-def _intended(workspace: Workspace) -> GatewayAddress:
-    """Where the gateway will be, as long as it has not said where it is."""
+def intended_address(workspace: Workspace) -> GatewayAddress:
+    """Where the gateway will be, as long as it has not said where it is; port 0 where its settings cannot be read."""
     try:
         settings = load(_Address, environ={}, workspace=workspace)
     except Invalid:
@@ -238,7 +238,7 @@ def require_nothing_runs(workspace: Workspace) -> None:
         )
     for name in ("safety", "coordinator"):
         path = workspace.sockets / f"{name}.sock"
-        if _answers(path):
+        if answers(path):
             # Whoever removes `.quantum` removes what was written down, and ends nobody.
             raise Conflict(
                 "still_answers",
@@ -247,7 +247,8 @@ def require_nothing_runs(workspace: Workspace) -> None:
             )
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Whether somebody listens at a socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(os.fspath(path))

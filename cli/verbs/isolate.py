@@ -56,6 +56,7 @@ def _to_document(done: Isolated) -> dict[str, object]:
         "tokens_revoked": done.revoked,
         "tokens_new": list(done.fresh),
         "faults": done.faults,
+        "notes": done.notes,
         "way_back": list(_way_back(done)),
     }
 
@@ -71,6 +72,8 @@ def _say(done: Isolated) -> None:
     if done.revoked is not None:
         click.echo(f"  ✓ {counted(done.revoked, 'token')} revoked, those of runners elsewhere and of git hooks too.")
         click.echo("  ✓ Your token is a new one, and so is each service's: quantum token show")
+    for note in done.notes:
+        click.echo(f"  ✓ {printable(note)}")
     for fault in done.faults:
         click.echo(f"  ✗ {printable(fault)}")
     click.echo(f"After {done.seconds:.1f} s." + (" Once that is mended: quantum isolate" if done.faults else ""))

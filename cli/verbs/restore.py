@@ -96,10 +96,12 @@ def say(done: Restored) -> None:
     for sentence in done.carried:
         click.echo(f"  {sentence}")
     if done.unknown:
-        click.echo(f"  {done.unknown}: what was spent, revoked or held since is not known (quantum token list).")
+        known = "may not be all of it" if done.carried else "is not known"
+        click.echo(f"  {done.unknown}: what was spent, revoked or held since {known} (quantum token list).")
     if done.fresh:
         click.echo(
-            f"  {done.fresh} of the workspace's own tokens are new, for the backup's have ended: quantum token show."
+            f"  {done.fresh} of the workspace's own tokens are new, for the backup's have ended, or soon will: "
+            "quantum token show."
         )
     for name in done.configuration:
         click.echo(f"  config/{name} differs from the backup's; yours was left as it is.")

@@ -7,16 +7,21 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.__main__ import run
-from cli.backups.finding import find
-from cli.backups.restoring import rehearse, restore
+from cli.backups import restoring
+from cli.backups.checking import Findings
+from cli.backups.finding import Source, find
+from cli.backups.restoring import Restored, rehearse, restore
 from cli.processes.running import require_nothing_runs
 from cli.session import Session
+from cli.verbs.restore import say
 from foundation.errors import Conflict
 from foundation.secrets import DATABASE_KEY, user_account
 from foundation.workspace import WorkspaceLock
@@ -86,6 +91,42 @@ def test_a_rehearsal_and_a_backup_do_not_take_away_each_other_s_scratch_folder(t
         pytest.raises(Conflict, match="made or checked"),
     ):
         rehearse(workspace, Keychain(), {}, source, bytes.fromhex(OLD_KEY))
+
+
+def test_a_rehearsal_lets_everything_be_started_while_it_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = workspace_in(tmp_path / "ws")
+    sealed(workspace, NOW)
+    source, lock = find(workspace, "latest", workspace.root, {}), WorkspaceLock(workspace.lock_file)
+    held: dict[str, int | None] = {}
+
+    def at(what: str, answer: object) -> Callable[..., object]:
+        return lambda *_, **__: (held.setdefault(what, lock.holder()), answer)[1]
+
+    monkeypatch.setattr(restoring, "audit_key_in", lambda *_: "")
+    monkeypatch.setattr(restoring, "copy_present", at("copied", {"path": "a copy"}))
+    monkeypatch.setattr(restoring, "look_over", at("looked at", Findings()))
+    assert rehearse(workspace, Keychain(), {}, source, bytes.fromhex(OLD_KEY)).faults == ()
+    assert held == {"copied": os.getpid(), "looked at": None}
+
+
+@pytest.mark.parametrize(
+    ("carried", "said"), [([], "since is not known"), (["1 cap that was lowered since stays."], "may not be all of it")]
+)
+def test_what_was_carried_over_is_not_called_unknown(
+    capsys: pytest.CaptureFixture[str], carried: list[str], said: str
+) -> None:
+    source = Source(id="b", path=Path("b"), made_at=NOW)
+    told: dict[str, Any] = {
+        "before": None,
+        "tasks": {},
+        "mode_before": "NORMAL",
+        "mode": "GUARDED",
+        "notes": (),
+        "configuration": (),
+    }
+    say(Restored(source=source, carried=carried, unknown="Its log is not whole", **told))
+    out = capsys.readouterr().out
+    assert said in out and out.count("known") + out.count("may not be all") == 1
 
 
 def test_a_second_backup_says_that_another_one_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

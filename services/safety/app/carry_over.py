@@ -10,6 +10,7 @@ from services.safety.app.ladder import tighten_in
 from services.safety.app.state import SafetyState
 from services.safety.domain.attempt import FLEET
 from services.safety.domain.audit import Actor
+from services.safety.domain.breaker import StateName
 from services.safety.domain.spend_caps import AccountKey, CapName, Caps
 from services.safety.domain.token import TokenRecord
 from services.safety.ports import Snapshot
@@ -46,7 +47,7 @@ def _tokens(draft: Draft, state: SafetyState, present: Snapshot) -> str:
             continue
         draft.tokens[token.id] = closed
         draft.must_be_durable = True
-        if closed.ended(draft.now) and not token.ended(draft.now):
+        if closed.shortened(token, draft.now) and not token.ended(draft.now):
             ended.append(token)
     draft.revocation = max(draft.revocation, present.revocation) + len(ended)
     names = [f"{token.name} ({token.id})" for token in ended]
@@ -64,14 +65,25 @@ def _mode(draft: Draft, present: Snapshot, by: Actor) -> str:
 
 
 def _breakers(draft: Draft, present: Snapshot, by: Actor) -> str:
-    held = []
+    held, closed = [], []
     for scope, there in sorted(present.breakers.items()):
         here = draft.book.get_or_new(scope, draft.now)
         kept = here.held_as(there, draft.now, epoch=draft.book.epoch + 1)
         if kept is not here:
             draft.book.put(here, kept, draft.now, actor=by.name)
-            held.append(f"{scope} ({kept.state.name.replace('_', ' ')})")
-    return _sentence(held, "breaker that holds somebody since stays", "breakers that hold somebody since stay")
+            if kept.state.name is StateName.CLOSED:
+                closed.append(scope)
+            else:
+                held.append(f"{scope} ({kept.state.name.replace('_', ' ')})")
+    said = (
+        _sentence(held, "breaker that holds somebody since stays", "breakers that hold somebody since stay"),
+        _sentence(
+            closed,
+            "breaker that was forced closed then counts again",
+            "breakers that were forced closed then count again",
+        ),
+    )
+    return " ".join(filter(None, said))
 
 
 def _budgets(draft: Draft, present: Snapshot) -> str:

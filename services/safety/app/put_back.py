@@ -35,8 +35,9 @@ class PuttingBack:
     """Who puts back which backup.
 
     `present` is the state whose place it takes, None where that cannot be read; `caps` are those that are written down.
-    `own` has, by the ids of the tokens that the workspace itself uses, what replaces each if it has ended. With
-    `new_tokens` no token from then is good; with `renewing`, after a compromise, nor is the secret behind credentials.
+    `own` has, by the ids of the tokens that the workspace itself uses, what replaces each if it has ended, or ends
+    earlier than it did. With `new_tokens` no token from then is good; with `renewing`, after a compromise, nor is the
+    secret behind credentials.
     """
 
     backup_id: str
@@ -107,12 +108,13 @@ def _revoke_all(draft: Draft, state: SafetyState) -> int:
 def _replace_own(draft: Draft, state: SafetyState, own: Mapping[str, Fresh]) -> list[str]:
     """Those of the workspace itself that were good then and are not now: else nothing could start, and nobody get in.
 
+    Nor is one that was replaced just before: it is good for the overlap alone, and nobody would replace it once more.
     One that was revoked before the backup stays what it is.
     """
     replaced = []
     for old, fresh in own.items():
         then = state.tokens.get(old)
-        if then is not None and then.revoked_at is None and _now(draft, then).ended(draft.now):
+        if then is not None and then.revoked_at is None and _now(draft, then).shortened(then, draft.now):
             draft.tokens[fresh.id] = then.reissued(fresh.id, fresh.digest, draft.now)
             replaced.append(old)
     return replaced

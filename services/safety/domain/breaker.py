@@ -265,10 +265,9 @@ class Breaker:
     def held_as(self, other: Breaker, now: datetime, *, epoch: int) -> Breaker:
         """As `other`, a record of the same breaker, where that lets less through; else nothing changes.
 
-        A permit of `other` is given back: no probe of it goes on.
+        A permit of `other` is given back: no probe of it goes on. Closed is stricter than forced closed: it counts.
         """
-        stricter = _STRICTNESS[other.state.name] > _STRICTNESS[self.state.name]
-        if not stricter or other.state.name is StateName.CLOSED:
+        if _STRICTNESS[other.state.name] <= _STRICTNESS[self.state.name]:
             return self
         held = other.loaded(now)
         state = replace(held.state, permit=None) if isinstance(held.state, HalfOpen) else held.state

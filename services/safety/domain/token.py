@@ -107,6 +107,10 @@ class TokenRecord:
             expires_at=_earlier(self.expires_at, other.expires_at),
         )
 
+    def shortened(self, before: TokenRecord, now: datetime) -> bool:
+        """Whether it has ended, or ends at another moment than it did in `before`, an earlier record of it."""
+        return self.ended(now) or self.expires_at != before.expires_at
+
     def reissued(self, token_id: str, digest: str, now: datetime) -> TokenRecord:
         """A token of the same name and scopes with another text, for one that has ended; it does not expire."""
         return TokenRecord(id=token_id, name=self.name, digest=digest, scopes=self.scopes, created_at=now)
