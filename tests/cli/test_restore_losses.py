@@ -338,4 +338,4 @@ def test_a_number_that_somebody_wrote_into_an_older_one_is_refused(tmp_path: Pat
     older.write_bytes(b"quantum-sealed-1\n")
     note_verdict(older, fault="", now=NOW)
     newer, damaged = entries(workspace, {})
-    assert (newer.good, damaged.good, damaged.number) == (True, False, 0) and "damaged" in damaged.fault
+    assert (newer.good, damaged.good, damaged.number) == (True, False, None) and "damaged" in damaged.fault
