@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from foundation.known_settings import ALIASES
-from tests.standstill import pytest_runtest_protocol as pytest_runtest_protocol
 
 OURS = "QUANTUM_"
 ABOUT_THE_TESTS = ("QUANTUM_CI", "QUANTUM_TEST_")
