@@ -35,6 +35,7 @@ def test_what_waited_goes_on_with_nobody_logged_in(new_machine: NewMachine) -> N
         agents = ["again", "once"] * EACH
         ids = {submit(machine, name): name for name in agents}
         at_work = eventually(lambda: _both_at_work(machine, ids), "tasks of both kinds are at work")
+        assert len(at_work) < len(ids), "others wait"
         machine.reboot()
 
         until_healthy(machine)
