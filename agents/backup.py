@@ -52,9 +52,11 @@ def main() -> int:
         made = _make(workspace, Path(credential).read_text(encoding="ascii").strip())
     except QuantumError as error:
         say(f"No backup was made: {error}")
+        if params.prune:  # what is not good may be what leaves no room
+            _prune(workspace)
         return 1
     entry = made.entry
-    removed = _prune(workspace) if params.prune and entry.good else []
+    removed = _prune(workspace) if params.prune else []
     standing = "good" if entry.good else f"not good: {entry.fault}"
     summary = f"Backup {entry.id}, {format_size(entry.bytes)}, is {standing}; {len(removed)} older ones were removed."
     data = {"id": entry.id, "bytes": entry.bytes, "good": entry.good, "fault": entry.fault, "removed": removed}
@@ -88,7 +90,7 @@ def _make(workspace: Workspace, credential: str) -> Made:
 def _prune(workspace: Workspace) -> list[str]:
     rules = load(RetentionSettings, workspace=workspace)
     try:
-        going = prune(workspace, os.environ, rules)
+        going = prune(workspace, os.environ, rules, now=SystemClock().now())
     except Conflict as error:
         say(f"Nothing was removed: {error} The next one does it.")
         return []

@@ -19,7 +19,8 @@ from foundation.secrets import DATABASE_KEY, open_secret_store, user_account
 from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.domain import task as domain
-from services.coordinator.ports import Store, StoreTransaction, Verdict
+from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.ports_safety import Verdict
 
 # The harness of the coordinator's own tests: its heart on a store of our choice, safety played in this process.
 from tests.coordinator.fleet import Fleet, ended, sent

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from cli.running import read_running
+from cli.processes.running import read_running
 from cli.session import Connected, Session
 from foundation.workspace import Workspace
 

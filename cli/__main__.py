@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from cli.printing import emit, printable
-from cli.refusals import refused
+from cli.output.printing import emit, printable
 from cli.session import Session
+from cli.workspace.refusals import refused
 from foundation.auth import calling_from
 from foundation.errors import Internal, Kind, QuantumError, did_you_mean
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.authority import make_authority
+from cli.keys.authority import make_authority
+from cli.keys.recovery_key import read_key
 from cli.offline import ask_offline
 from cli.runners.folder import refuse_joined
-from cli.settling import settle
+from cli.workspace.settling import settle
+from foundation.auth import USER_SCOPES
 from foundation.clock import SystemClock
-from foundation.errors import Denied, Internal, Invalid, NotFound, QuantumError
+from foundation.errors import Denied, Internal, NotFound, QuantumError
 from foundation.files import atomic_write
 from foundation.ids import random_bytes
 from foundation.secrets import (
     AUDIT_KEY,
     DATABASE_KEY,
+    KEY_BYTES,
     SERVICE_TOKEN,
     USER_TOKEN,
     SecretStore,
@@ -36,14 +39,12 @@ CONFIG = """{
 }
 """
 IGNORED = (".quantum/", "logs/", "agent_status.json", "task_queue.json")
-USER_SCOPES = ("read", "submit", "cancel", "operate", "merge", "rotate", "admin")
 SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {
     "coordinator": ("service:coordinator", "read", "rotate"),
     "safety": ("service:safety", "read", "rotate"),
     "runner": ("service:runner", "runner", "read", "rotate"),
     "gateway": ("service:gateway", "read", "rotate"),
 }
-KEY_BYTES = 32
 DONE = "initialised"
 """Name of the file in `.quantum/` that is made last: with it, nothing of the first start is missing."""
 
@@ -91,9 +92,7 @@ def restore_key(root: Path, key: str, environ: Mapping[str, str]) -> Initialised
     kept; Conflict when another key is there already.
     """
     workspace = Workspace(root.resolve())
-    text = "".join(key.split()).replace("-", "").lower()
-    if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
-        raise Invalid("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
+    text = read_key(key).hex()
     settle(workspace, environ)
     made = _make_folders(workspace)
     with WorkspaceLock(workspace.lock_file):
@@ -119,11 +118,6 @@ def require_initialised(workspace: Workspace) -> None:
             f"The first start of {workspace.root} is still to come.",
             remedy=f"quantum init {workspace.root}",
         )
-
-
-def readable(key: str) -> str:
-    """A key in groups of eight, to be written down."""
-    return "-".join(key[at : at + 8] for at in range(0, len(key), 8))
 
 
 def _not_writable(root: Path, error: OSError) -> Denied:
@@ -219,10 +213,10 @@ def _make_the_rest(workspace: Workspace, secrets: SecretStore, environ: Mapping[
     return made
 
 
-def _token(secrets: SecretStore, kind: str, account: str, name: str, scopes: tuple[str, ...]) -> dict[str, object]:
+def _token(secrets: SecretStore, kind: str, account: str, name: str, scopes: Iterable[str]) -> dict[str, object]:
     text = secrets.get(kind, account)
     if text is None:
         text = mint(random_bytes).text
         secrets.set(kind, account, text)
     parsed = parse(text)
-    return {"id": parsed.id, "digest": parsed.digest, "name": name, "scopes": list(scopes), "expires_at": None}
+    return {"id": parsed.id, "digest": parsed.digest, "name": name, "scopes": sorted(scopes), "expires_at": None}

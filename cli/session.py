@@ -55,7 +55,7 @@ class Session:
         """The workspace, a restore that was cut short brought to its end; raises NotFound naming `quantum init`."""
         found = find_workspace(self.environ, self.cwd)
         if found.restore_journal.exists():
-            from cli.settling import settle
+            from cli.workspace.settling import settle
 
             try:
                 settle(found, self.environ)

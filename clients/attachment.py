@@ -5,43 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc.aio
 
 from clients.attachment_convert import request_of, value_of
 from clients.attachment_values import FromCoordinator, FromRunner, Hello, Welcome
-from clients.calling import ask
+from clients.calling import Client, ask
 from foundation.errors import Internal, Unavailable
-from foundation.rpc.channel import Target, TokenSource, open_channel, translate
+from foundation.rpc.channel import translate
 from protos.coordinator.v1 import runners_pb2_grpc
 from protos.coordinator.v1.runners_pb2 import AttachRequest, GetScriptRequest
 
 SCRIPT_DEADLINE = timedelta(seconds=5)
 
 
-class Attachment:
+class Attachment(Client):
     """One attached stream; `async with Attachment.dial(…) as attachment`. Raises QuantumError alone."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        """The channel is closed by `close`."""
-        self._channel = channel
+        """Opens the stream; it connects with the first message. The channel is closed by `close`."""
+        super().__init__(channel)
         self._stub = runners_pb2_grpc.RunnerServiceStub(channel)
         self._call: Any = self._stub.Attach()
-
-    @classmethod
-    def dial(cls, target: Target, *, token: TokenSource) -> Self:
-        """Open a stream to a socket or `host:port`; it connects with the first message."""
-        return cls(open_channel(target, token=token))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def open(self, hello: Hello) -> Welcome:
         """Say hello and return the coordinator's terms."""
@@ -81,4 +67,4 @@ class Attachment:
     async def close(self) -> None:
         """End the stream."""
         self._call.cancel()
-        await self._channel.close()
+        await super().close()

@@ -60,17 +60,21 @@ def request_of(message: FromRunner) -> Iterator[pb.AttachRequest]:
     match message:
         case Hello():
             yield pb.AttachRequest(hello=_hello(message))
-        case Credit(leases_max):
-            yield pb.AttachRequest(credit=pb.Credit(leases_max=leases_max))
-        case Heartbeat(sequence, held, draining):
-            beat = pb.Heartbeat(sequence=sequence, held=map(_ref, held), draining=draining)
+        case Credit(leases_max, no_checks):
+            yield pb.AttachRequest(credit=pb.Credit(leases_max=leases_max, no_checks=no_checks))
+        case Heartbeat(sequence, held, draining, waits, stalled):
+            beat = pb.Heartbeat(sequence=sequence, held=map(_ref, held), draining=draining, stalled=stalled)
+            beat.waits.extend(pb.Wait(attempt=_ref(ref), reason=reason) for ref, reason in waits.items())
             yield pb.AttachRequest(heartbeat=beat)
         case Events(events):
             for batch in _batches(events):
                 yield pb.AttachRequest(events=batch)
-        case HostState(held_reason, memory_available_bytes, cpu_share):
+        case HostState(held_reason, memory_available_bytes, cpu_share, disk_short):
             host = pb.HostState(
-                held_reason=held_reason, memory_available_bytes=memory_available_bytes, cpu_share=cpu_share
+                held_reason=held_reason,
+                memory_available_bytes=memory_available_bytes,
+                cpu_share=cpu_share,
+                disk_short=disk_short,
             )
             yield pb.AttachRequest(host=host)
         case LogChunk(follow_id, data, offset, end):

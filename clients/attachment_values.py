@@ -208,18 +208,21 @@ FromCoordinator = Welcome | Leases | Orders | HeartbeatAck | ResultAcks | Follow
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How many leases the runner can hold in all."""
+    """How many leases the runner can hold in all; `no_checks`: and no merge check beside them."""
 
     leases_max: int
+    no_checks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Renews every attempt that it names."""
+    """Renews every attempt that it names. `waits`: why some of them are not begun; `stalled`: why nothing would be."""
 
     sequence: int
     held: Sequence[AttemptRef]
     draining: bool
+    waits: Mapping[AttemptRef, str] = field(default_factory=dict)
+    stalled: str = ""
 
 
 class LimitUse(NamedTuple):
@@ -318,11 +321,15 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """How the runner's machine fares. `held_reason`: why nothing new starts there, empty: it does; -1: not known."""
+    """How the runner's machine fares. `held_reason`: why nothing new starts there, empty: it does; -1: not known.
+
+    `disk_short` is the part of it that holds merge checks, too.
+    """
 
     held_reason: str = ""
     memory_available_bytes: int = -1
     cpu_share: float = -1.0
+    disk_short: str = ""
 
 
 FromRunner = Hello | Credit | Heartbeat | Events | LogChunk | HostState

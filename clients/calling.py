@@ -1,24 +1,53 @@
-"""One call, one answer, one deadline: how every client asks."""
+"""What all clients have in common: a channel, and one call, one answer, one deadline."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from types import TracebackType
+from typing import ClassVar, Self, TypeVar
 
 import grpc.aio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from foundation.errors import TimedOut
-from foundation.rpc.channel import translate
+from foundation.rpc.channel import Target, TokenSource, open_channel, translate
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
 DEADLINE = timedelta(seconds=30)
 """How long a client waits for an answer when nobody says otherwise."""
+
+
+class Client:
+    """Speaks to one service over a channel of its own; to be made and used inside one running loop."""
+
+    sent_again: ClassVar[tuple[str, ...]] = ()
+    """The methods that grpc may send again by itself, when the service was not reached."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """The channel is closed by `close`."""
+        self._channel = channel
+
+    @classmethod
+    def dial(cls, target: Target, *, token: TokenSource) -> Self:
+        """A client of the service at a socket or `host:port`; it connects with the first call."""
+        return cls(open_channel(target, token=token, retry=cls.sent_again))
+
+    async def close(self) -> None:
+        """End what is under way and close the channel."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 async def ask(method: grpc.aio.UnaryUnaryMultiCallable[Q, A], request: Q, deadline: timedelta) -> A:

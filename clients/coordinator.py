@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 import grpc.aio
 
 from clients.backups import BackupClient
-from clients.calling import DEADLINE, ask, going_on, listen, repeatable
+from clients.calling import DEADLINE, Client, ask, going_on, listen, repeatable
 from clients.coordinator_convert import (
     TasksLater,
     agent_from,
@@ -51,7 +49,6 @@ from clients.merges import MergeClient
 from clients.resuming import PATIENCE, Told, resuming
 from clients.schedules import ScheduleClient
 from clients.wire_values import moment_in
-from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
@@ -68,20 +65,20 @@ from protos.coordinator.v1 import (
 )
 
 _CONTRACTS = (tasks_pb2, queue_pb2, agents_pb2, reports_pb2, fleet_pb2, merges_pb2, schedules_pb2)
-REPEATABLE = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
-"""The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
-class CoordinatorClient:
+class CoordinatorClient(Client):
     """Speaks to a coordinator over one channel; to be made and used inside one running loop.
 
     Every method raises QuantumError alone: Unavailable when the coordinator is out of reach, TimedOut after
     `deadline`, Unauthenticated and Denied for the token, and what `protos/coordinator/v1` names.
     """
 
+    sent_again = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
+
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
-        self._channel = channel
+        super().__init__(channel)
         self.backups = BackupClient(channel)
         self.merges = MergeClient(channel)
         self.schedules = ScheduleClient(channel)
@@ -90,23 +87,6 @@ class CoordinatorClient:
         self._agents = agents_pb2_grpc.AgentServiceStub(channel)
         self._reports = reports_pb2_grpc.ReportServiceStub(channel)
         self._fleet = fleet_pb2_grpc.FleetServiceStub(channel)
-
-    @classmethod
-    def dial(cls, target: Target, *, token: TokenSource) -> Self:
-        """A client of the coordinator at a socket or over TCP; it connects with the first call."""
-        return cls(open_channel(target, token=token, retry=REPEATABLE))
-
-    async def close(self) -> None:
-        """Ends what is under way and closes the channel."""
-        await self._channel.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     # Tasks
 

@@ -6,18 +6,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 import grpc.aio
 
-from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.calling import DEADLINE, Client, ask, listen, repeatable
 from clients.wire_values import duration_in, moment_in
-from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.agent_runner.v1 import agent_runner_pb2 as pb
 from protos.agent_runner.v1 import agent_runner_pb2_grpc
-
-REPEATABLE = repeatable([pb.DESCRIPTOR])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,30 +55,15 @@ class Drained:
     running: int
 
 
-class RunnerClient:
+class RunnerClient(Client):
     """Speaks to one runner; to be made and used inside one running loop. Raises QuantumError alone."""
+
+    sent_again = repeatable([pb.DESCRIPTOR])
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
-        self._channel = channel
+        super().__init__(channel)
         self._stub = agent_runner_pb2_grpc.AgentRunnerServiceStub(channel)
-
-    @classmethod
-    def dial(cls, target: Target, *, token: TokenSource) -> Self:
-        """A client of the runner at a socket or `host:port`; connects with the first call."""
-        return cls(open_channel(target, token=token, retry=REPEATABLE))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the channel."""
-        await self._channel.close()
 
     async def describe(self, *, deadline: timedelta = DEADLINE) -> RunnerView:
         """What the runner is and what it holds."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 import grpc.aio
 
 from clients.caching_verifier import CachingTokenVerifier as CachingTokenVerifier
-from clients.calling import DEADLINE, ask, listen, repeatable
+from clients.calling import DEADLINE, Client, ask, listen, repeatable
 from clients.exchange import Exchange
 from clients.safety_alerts import AlertClient
 from clients.safety_audit import AuditClient
@@ -41,7 +39,6 @@ from clients.safety_values import (
     Validation,
 )
 from clients.wire_values import to_duration
-from foundation.rpc.channel import Target, TokenSource, open_channel
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,
@@ -60,20 +57,20 @@ from protos.safety.v1 import (
 )
 
 _CONTRACTS = (admission_pb2, alerts_pb2, audit_pb2, breakers_pb2, budgets_pb2, mode_pb2, spend_pb2, tokens_pb2)
-REPEATABLE = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
-"""The methods that grpc may send again by itself; hand them to `open_channel` as `retry`."""
 
 
-class SafetyClient:
+class SafetyClient(Client):
     """Speaks to safety over one channel; to be made and used inside one running loop.
 
     Every method raises QuantumError alone: Unavailable when safety is out of reach, TimedOut after `deadline`,
     Unauthenticated and Denied for the caller's own token, and what `protos/safety/v1` names.
     """
 
+    sent_again = repeatable(file.DESCRIPTOR for file in _CONTRACTS)
+
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """The channel is closed by `close`."""
-        self._channel = channel
+        super().__init__(channel)
         self.alerts = AlertClient(channel)
         self.audit = AuditClient(channel)
         self.budgets = BudgetClient(channel)
@@ -85,23 +82,6 @@ class SafetyClient:
         self._mode = mode_pb2_grpc.ModeServiceStub(channel)
         self._snapshots = snapshots_pb2_grpc.SnapshotServiceStub(channel)
         self._tokens = tokens_pb2_grpc.TokenServiceStub(channel)
-
-    @classmethod
-    def dial(cls, target: Target, *, token: TokenSource) -> Self:
-        """A client of safety at a socket or over TCP; it connects with the first call."""
-        return cls(open_channel(target, token=token, retry=REPEATABLE))
-
-    async def close(self) -> None:
-        """Ends what is under way and closes the channel."""
-        await self._channel.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     # Admission
 

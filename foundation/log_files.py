@@ -66,6 +66,7 @@ class LogFile:
         self._stays_open = stays_open
         self._handle = -1
         self._torn = False  # the last thing that we wrote is the beginning of a line
+        self._looked = False  # whether a process before us was killed in the middle of one
 
     def append(self, data: bytes) -> bool:
         """Append whole lines, in one piece; says whether the log was renamed for that.
@@ -103,12 +104,14 @@ class LogFile:
         while True:
             if self._handle < 0:
                 self._handle = self._open()
+                if not self._looked:
+                    self._looked = _end_half_a_line(self._handle, self._path)
             if _hold(self._handle, self._path):
                 return self._handle
             self.close()
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
             return os.open(self._path, flags, 0o600)
         except FileNotFoundError:
@@ -165,6 +168,20 @@ def _hold(handle: int, path: str) -> bool:
                 waited += _LOOK_AGAIN_SECONDS
                 continue
         return has_name(handle, path)
+
+
+def _end_half_a_line(handle: int, path: str) -> bool:
+    """End the line that a killed process has left half written, or ours would be its other half; False when others are
+    writing just now, of whose lines it cannot be told."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    size = os.fstat(handle).st_size
+    if size and has_name(handle, path) and os.pread(handle, 1, size - 1) != b"\n":
+        os.write(handle, b"\n")
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    return True
 
 
 def has_name(handle: int, path: str) -> bool:

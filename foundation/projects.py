@@ -42,12 +42,13 @@ def read_projects(path: Path) -> Projects:
         if said:
             faults.append(f"{path.name}: “{name}” {said}")
         else:
-            folder = Path(_folder(value)).expanduser()
+            folder = Path(folder_in(value)).expanduser()
             folders[name] = str(folder if folder.is_absolute() else path.parent.parent / folder)
     return Projects(folders, tuple(faults))
 
 
-def _folder(value: object) -> str:
+def folder_in(value: object) -> str:
+    """The folder in what stands behind a name, in either form; empty: there is none."""
     found = value.get("folder") if isinstance(value, dict) else value
     return found if isinstance(found, str) else ""
 
@@ -55,7 +56,7 @@ def _folder(value: object) -> str:
 def _fault(name: str, value: object) -> str:
     if not is_project_name(name):
         return f"cannot be the name of a project: {NAME_RULE}, upper case allowed."
-    if not _folder(value):
+    if not folder_in(value):
         return 'needs a folder: name = "~/Projects/name".'
     return ""
 

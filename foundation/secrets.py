@@ -32,6 +32,8 @@ DATABASE_KEY = "quantum-key"
 AUDIT_KEY = "quantum-audit"
 """Service name of the key that seals the audit log, 64 hex digits; account = the workspace's root. Not derived from
 the databases' key, so that whoever can write the databases cannot write records that safety would take for its own."""
+KEY_BYTES = 32
+"""How long each of the two is, and the key of the file keychain."""
 AGENT_SECRET = "quantum-secret"
 """Service name of what people have put there for agents and alert channels; account = `service_account(…, name)`."""
 AUTHORITY_KEY = "quantum-authority"
@@ -46,7 +48,6 @@ T = TypeVar("T")
 _FILE, _MACOS, _SECRET_SERVICE = "file", "macos-keychain", "secret-service"
 _WISHES = ("auto", "os", "file")
 
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
@@ -204,8 +205,8 @@ class FileStore:
                 f"Others can read the key file {self._key_file}, so it is not used.",
                 remedy=f"chmod 600 {self._key_file}, and rotate the tokens if somebody may have read it.",
             )
-        if len(key) != _KEY_BYTES:
-            raise Internal("secret_key_damaged", f"The key file {self._key_file} does not hold {_KEY_BYTES} bytes.")
+        if len(key) != KEY_BYTES:
+            raise Internal("secret_key_damaged", f"The key file {self._key_file} does not hold {KEY_BYTES} bytes.")
         return AESGCM(key)
 
     def _make_key(self) -> None:
@@ -213,7 +214,7 @@ class FileStore:
         descriptor, scrap = tempfile.mkstemp(prefix=".key.", dir=self._folder)
         try:
             try:
-                write_all(descriptor, random_bytes(_KEY_BYTES))
+                write_all(descriptor, random_bytes(KEY_BYTES))
                 sync(descriptor)
             finally:
                 os.close(descriptor)

@@ -1,21 +1,17 @@
-"""Where everything of one workspace lies, the lock on it, and the order to stop."""
+"""Where everything of one workspace lies, and the lock on it."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from foundation.backup_ids import require_backup_id
 from foundation.errors import Conflict, Denied, Invalid, NotFound
-from foundation.files import atomic_write, sync, sync_directory, write_all
-
-__all__ = ["StopFile", "StopOrder", "Workspace", "WorkspaceLock", "atomic_write", "find_workspace"]
+from foundation.files import atomic_write, write_all
 
 _CONFIG = Path("config", "agent_config.json")
 # 108 bytes with the closing NUL on Linux, 104 on macOS; the smaller one, so that a workspace works on both.
@@ -90,7 +86,7 @@ class Workspace:
 
     @property
     def stop_file(self) -> Path:
-        """While it is there, everything is STOPPED; see `StopFile`."""
+        """While it is there, everything is STOPPED; see `foundation/stop_file.py`."""
         return self.state / "STOP"
 
     @property
@@ -320,77 +316,3 @@ class WorkspaceLock:
             f"Quantum is running in this workspace already: {by} holds {self._path}.",
             remedy="quantum status shows what runs; quantum down ends it.",
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopOrder:
-    """The order that everything stop and nothing start."""
-
-    who: str
-    why: str
-    at: datetime | None
-    """When it was given; None when the file does not say."""
-
-
-class StopFile:
-    """`.quantum/STOP`: means STOPPED whatever a database says, as long as it is there, whatever is in it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def is_set(self) -> bool:
-        """Whether the order stands; one system call, to be asked before every start. In doubt, it stands."""
-        try:
-            os.lstat(self._path)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return True
-
-    def read(self) -> StopOrder | None:
-        """The order, None when there is none. A file that cannot be read is an order all the same."""
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return None if not self.is_set() else StopOrder(who="unknown", why="it does not say", at=None)
-        except OSError as error:
-            return StopOrder(who="unknown", why=f"the file cannot be read: {error.strerror}", at=None)
-        return _parse_order(content)
-
-    def write(self, *, who: str, why: str, now: datetime) -> StopOrder:
-        """Gives the order and returns once it survives a power cut; one that stands already stays."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        order = json.dumps({"who": who, "why": why, "at": now.isoformat()}, ensure_ascii=False)
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            sync_directory(self._path.parent)
-            return self.read() or self.write(who=who, why=why, now=now)
-        try:
-            write_all(descriptor, f"{order}\n".encode())
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_directory(self._path.parent)
-        return StopOrder(who=who, why=why, at=now)
-
-    def clear(self) -> bool:
-        """Takes the order back and returns once that is durable; says whether there was one."""
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            return False
-        sync_directory(self._path.parent)
-        return True
-
-
-def _parse_order(content: bytes) -> StopOrder:
-    """Reads an order; a person may have made the file with `touch`, or written a plain sentence into it."""
-    try:
-        order = json.loads(content)
-        at = datetime.fromisoformat(order["at"])
-        return StopOrder(who=str(order["who"]), why=str(order["why"]), at=at)
-    except (ValueError, KeyError, TypeError):
-        said = content[:200].decode(errors="replace").strip()
-        return StopOrder(who="unknown", why=said or "it does not say", at=None)

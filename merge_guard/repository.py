@@ -52,16 +52,6 @@ def open_repository(folder: Path, *, git: Git | None = None) -> Repository:
     )
 
 
-def is_unborn(git: Git) -> bool:
-    """Whether HEAD's branch has no commit yet."""
-    return git.commit_of("HEAD") == ""
-
-
-def is_shallow(git: Git) -> bool:
-    """Whether the repository has only the newest part of its history."""
-    return git.text("rev-parse", "--is-shallow-repository") == "true"
-
-
 def current_branch(git: Git) -> str:
     """The short name of HEAD's branch; empty when HEAD is detached."""
     done = git.run("symbolic-ref", "--quiet", "HEAD")

@@ -23,7 +23,7 @@ def speaks(port: int, flag: str, identity: Path) -> bool:
         ],
         input=b"",
         capture_output=True,
-        timeout=10,
+        timeout=60,
         check=False,
         env=UNCONFIGURED,
     )

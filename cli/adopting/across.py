@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from cli.adopting.defects import Finding
 from cli.adopting.observing import Observation
 from cli.adopting.reading import SUFFIXES
+from cli.adopting.shell_shape import Sourced
 
 COPIES_MIN = 3
 """From so many scripts on, a function that is the same in all of them is a copied helper."""
@@ -107,16 +108,30 @@ def copies(observed: Sequence[Observation]) -> tuple[list[Finding], ...]:
     return found
 
 
-def helpers(observed: Sequence[Observation]) -> tuple[list[Finding], ...]:
-    """Helpers that a script reads and that are not there."""
-    return tuple(list(_missing_helpers(one)) for one in observed)
+def helpers(observed: Sequence[Observation], runs_in: Path) -> tuple[list[Finding], ...]:
+    """Helpers that a script reads and that are not there. `runs_in`: where it runs here."""
+    return tuple(list(_missing_helpers(one, runs_in)) for one in observed)
 
 
-def _missing_helpers(one: Observation) -> Iterator[Finding]:
+def _missing_helpers(one: Observation, runs_in: Path) -> Iterator[Finding]:
     for source in one.sources:
+        if source.relative:
+            yield from _relative_helper(one, source, runs_in)
+            continue
         path = resolve(one, source.word)
         if path is not None and not source.guarded and not os.path.exists(path):
             yield Finding("source-missing", source.line, path.name)
+
+
+def _relative_helper(one: Observation, source: Sourced, runs_in: Path) -> Iterator[Finding]:
+    """`. ./lib.sh`: from the folder into which the script has changed, where it has, and else from where it runs."""
+    if source.guarded or source.folder is None:
+        return
+    base = runs_in if not source.folder else resolve(one, source.folder)
+    if base is None or os.path.exists(base / source.word):
+        return
+    beside = not source.folder and os.path.exists(one.file.path.parent / source.word)
+    yield Finding("source-relative" if beside else "source-missing", source.line, source.word)
 
 
 def resolve(one: Observation, word: str, depth: int = 0) -> Path | None:

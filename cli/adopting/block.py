@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cli.adopting.reading import MARK
-from cli.printing import printable
+from cli.output.printing import printable
 
 Values = Mapping[str, object]
 _OPEN = re.compile(rb"^# /// script[ \t]*\r?$", re.MULTILINE)

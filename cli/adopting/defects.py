@@ -51,6 +51,8 @@ CODES: dict[str, str] = {
     # What it does
     "home-path": "A folder of one user on one machine is written into it",
     "source-missing": "It reads a helper that is not there",
+    "source-relative": "It looks for a helper from where it is started, here the workspace or the project: name"
+    ' it by the script itself, as in `. "$(dirname "$0")/…"`',
     "copied-function": "It carries its own copy of a function that other scripts have too",
     "kill-by-name": "It ends processes by their name, and may hit others: use `quantum stop` or `quantum cancel`",
     "kill-by-port": "It ends whatever holds a port",

@@ -37,7 +37,6 @@ class Observation:
     description: str = ""
     kind: str = ""
     why: str = ""
-    loop_line: int = 0
     every_seconds: int = 0
     effects: str = ""
     timeout_seconds: int = 0
@@ -190,7 +189,6 @@ def _of_shell(text: str, about: dict[str, object], findings: list[Finding]) -> O
         description=_comment(text),
         kind=kind,
         why=why,
-        loop_line=loop[0] if loop else 0,
         every_seconds=loop[1] if loop else 0,
         effects=shell_shape.effects(script)
         if kind == "task" and not any(True for _ in shell_shape.sources(script))
@@ -241,7 +239,6 @@ def _of_python(text: str, about: dict[str, object], findings: list[Finding]) -> 
         description=(doc or _comment(text))[:160],
         kind=kind,
         why=why,
-        loop_line=loops[0].lineno if loops else serves,
         uses=tuple(f"cloud:{name}" for name in sorted(uses)),
         env=_names([name for name in names if re.fullmatch(r"[A-Za-z_]\w*", name) and name not in shell_habits._GIVEN]),
         darwin=any(finding.code == "macos-only" for finding in findings),

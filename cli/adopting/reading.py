@@ -6,8 +6,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 
 from cli.runbook.links import HOME, SHIM
@@ -63,9 +64,18 @@ class ScriptFile:
         return _BACKUP.search(self.name) is not None
 
 
-def find_scripts(folder: Path) -> Iterator[ScriptFile]:
-    """Every script below a folder, by name: by its ending, or by its first line where it has none."""
-    count = 0
+def find_scripts(folder: Path, cut: Callable[[str], object] = lambda _: None) -> Iterator[ScriptFile]:
+    """Every script below a folder, by name: by its ending, or by its first line where it has none.
+
+    No more than `FILES_MAX`: `cut` is told the first one that is left out.
+    """
+    found = _walk(folder)
+    yield from islice(found, FILES_MAX)
+    if (beyond := next(found, None)) is not None:
+        cut(beyond.shown)
+
+
+def _walk(folder: Path) -> Iterator[ScriptFile]:
     closed: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if name not in PASSED_BY and not _is_agent_folder(parent, name))
@@ -75,9 +85,6 @@ def find_scripts(folder: Path) -> Iterator[ScriptFile]:
                 continue
             found = _read(path, str(path.relative_to(folder)))
             if found is not None:
-                count += 1
-                if count > FILES_MAX:
-                    return
                 yield found
     for error in closed:
         path = Path(os.fsdecode(error.filename))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cli.adopting.shell import Command, unquoted
@@ -99,17 +99,37 @@ class Sourced:
     line: int
     word: str
     guarded: bool
+    folder: str | None = ""
+    """The word of the `cd` before it; "": there was none, None: which one counts cannot be told."""
+
+    @property
+    def relative(self) -> bool:
+        """Whether it is looked for from the folder that the script is in at that moment."""
+        return re.fullmatch(r"[\w.-]+/[\w./-]*", self.word) is not None
 
 
 def sources(script: Script) -> Iterator[Sourced]:
     """Every `source FILE`; guarded when the script looks first whether it is there."""
+    moves = [command for command in script.commands if command.words[:1] in (("cd",), ("pushd",), ("popd",))]
+    changes = [command for command in moves if not _substituted(script, command)]
     for command in script.commands:
         if len(command.words) < 2 or command.words[0] not in ("source", "."):
             continue
         guarded = any(re.search(r"-[frse]\s", said) for said in command.conditions)
         line = script.shell.lines[command.line - 1]
         guarded = guarded or bool(re.search(r"-[frse]\s.*&&|\|\|", line)) or "2>/dev/null" in line.replace(" ", "")
-        yield Sourced(command.line, unquoted(command.words[1]), guarded)
+        yield Sourced(command.line, unquoted(command.words[1]), guarded, _folder(command, changes))
+
+
+def _folder(command: Command, changes: Sequence[Command]) -> str | None:
+    """The word of the last `cd` before a command, where each of those before it is sure to be made."""
+    before = [change for change in changes if change.at < command.at]
+    if not before:
+        return None if command.function and changes else ""
+    if command.function or any(change.function or change.conditions or change.loops for change in before):
+        return None
+    words = [word for word in before[-1].words[1:] if word not in ("--", "-P", "-L")]
+    return unquoted(words[0]) if len(words) == 1 and before[-1].words[0] == "cd" else None
 
 
 def is_helper(script: Script) -> bool:

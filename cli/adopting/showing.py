@@ -11,7 +11,7 @@ from cli.adopting.block import block_of
 from cli.adopting.defects import Defect
 from cli.adopting.proposing import Proposal
 from cli.adopting.survey import Survey
-from cli.printing import counted, printable
+from cli.output.printing import counted, printable
 
 LINES_SHOWN_MAX = 6
 

@@ -11,7 +11,7 @@ from cli.adopting import across, checking
 from cli.adopting.block import agent_toml, with_block
 from cli.adopting.observing import Observation, observe
 from cli.adopting.proposing import Known, Proposal, propose
-from cli.adopting.reading import find_scripts
+from cli.adopting.reading import FILES_MAX, find_scripts
 from cli.adopting.restarters import Machine, Restarter
 from cli.adopting.trial import Catalogue, read_catalogue, try_out
 from cli.adopting.writing import Change
@@ -42,7 +42,8 @@ def survey(folder: Path, workspace: Workspace, machine: Machine, environ: Mappin
         raise Invalid("no_folder", f"{folder} is no folder.")
     folder = folder.resolve()
     agents = Path(os.path.realpath(workspace.agents))
-    observed = [observe(file) for file in find_scripts(folder)]
+    beyond: list[str] = []
+    observed = [observe(file) for file in find_scripts(folder, beyond.append)]
     paths = [one.file.path for one in observed]
     there = read_catalogue(agents, environ)
     others = [name for name, one in there.agents.items() if Path(one.script or "/") not in paths and one.declared]
@@ -52,7 +53,7 @@ def survey(folder: Path, workspace: Workspace, machine: Machine, environ: Mappin
             checking.check(observed),
             across.names(observed, there.builtin, others),
             across.copies(observed),
-            across.helpers(observed),
+            across.helpers(observed, workspace.root),
             strict=True,
         )
     ]
@@ -61,7 +62,12 @@ def survey(folder: Path, workspace: Workspace, machine: Machine, environ: Mappin
     proposals = propose(observed, findings, restarters, Known(agents=agents, own=own))
     tried = try_out(agents, _trial_files(proposals, agents), environ)
     proposals = [_judged(one, tried) for one in proposals]
-    return Survey(folder=folder, proposals=tuple(proposals), unknown=tuple(dict.fromkeys(machine.faults)))
+    left = [
+        f"More than {FILES_MAX:,} scripts lie here; {first} and all after it are not looked at: name a folder below."
+        for first in beyond
+    ]
+    unknown = tuple(dict.fromkeys((*left, *machine.faults)))
+    return Survey(folder=folder, proposals=tuple(proposals), unknown=unknown)
 
 
 def _by_script(machine: Machine, observed: Sequence[Observation]) -> list[list[Restarter]]:

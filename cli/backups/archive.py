@@ -30,18 +30,21 @@ Counts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the file says to everybody."""
+    """What the file says to everybody. `number`: the how manieth of its folder it is; 0 in those of before that."""
 
     id: str
     made_at: datetime
     key_id: str
+    number: int = 0
 
 
-def pack(folder: Path, target: Path, key: bytes, *, backup_id: str, made_at: datetime, counts: Counts) -> None:
+def pack(
+    folder: Path, target: Path, key: bytes, *, backup_id: str, made_at: datetime, number: int, counts: Counts
+) -> None:
     """Seal everything in `folder` into `target`, whole or not at all, durably; `key` is the databases'."""
     parts = [_part(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
     manifest = json.dumps({"parts": parts, "counts": counts}).encode()
-    about = {"kind": "backup", "version": VERSION, "id": backup_id, "made_at": made_at.isoformat()}
+    about = {"kind": "backup", "version": VERSION, "id": backup_id, "made_at": made_at.isoformat(), "number": number}
     partial = target.with_name(f".{target.name}.partial")
     try:
         with open(partial, "wb", opener=_private) as file:
@@ -100,7 +103,8 @@ def _header(reader: SealedReader) -> Header:
                 remedy="Restore it with the version that made it, or a later one.",
             )
         made_at = datetime.fromisoformat(about["made_at"])
-        return Header(id=str(about["id"]), made_at=made_at, key_id=reader.key_id)
+        number = int(about.get("number", 0))
+        return Header(id=str(about["id"]), made_at=made_at, key_id=reader.key_id, number=number)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise Invalid("seal_broken", "It is damaged: its header does not say what it is.") from None
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cli.backups.archive import header_of
 from foundation.backup_ids import made_at_of
+from foundation.errors import QuantumError
 from foundation.files import atomic_write, sync_directory
 from foundation.settings import load
 from foundation.workspace import Workspace
@@ -23,10 +25,12 @@ NOT_CHECKED = "It was never checked to its end."
 class BackupEntry:
     """One backup. `good`: it was restored into a scratch folder and found whole there, at `checked_at`.
 
-    `fault` says as a sentence why it is not good; empty for one that is. `made_at` is in UTC.
+    `fault` says as a sentence why it is not good; empty for one that is. `made_at` is in UTC, by the clock of then;
+    `number` is what tells which was made later, also where a clock was ahead.
     """
 
     id: str
+    number: int
     path: Path
     made_at: datetime
     bytes: int
@@ -54,14 +58,21 @@ def folder_of(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> 
 
 
 def entries(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Sequence[BackupEntry]:
-    """Every backup of a workspace, the newest first; none is opened, so no key is needed.
+    """Every backup of a workspace, the one that was made last first; no key is needed.
 
     What was found when one was checked is believed here as it was written down beside it; `quantum backup verify` finds
     it out anew. Raises Invalid for settings that cannot be read.
     """
     folder = folder_of(workspace, environ)
     found = [_entry(path) for path in folder.glob(f"*{SUFFIX}")] if folder.is_dir() else []
-    return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.id, reverse=True)
+    return sorted(
+        (entry for entry in found if entry is not None), key=lambda entry: (entry.number, entry.id), reverse=True
+    )
+
+
+def next_number(workspace: Workspace, environ: Mapping[str, str]) -> int:
+    """The number of the backup that is made next: beyond each that is there."""
+    return 1 + max((entry.number for entry in entries(workspace, environ)), default=0)
 
 
 def note_verdict(path: Path, *, fault: str, now: datetime) -> None:
@@ -91,8 +102,17 @@ def _entry(path: Path) -> BackupEntry | None:
     except FileNotFoundError:
         return None  # pruned just now
     checked_at, fault = _verdict(path, size)
+    try:
+        number = header_of(path).number
+    except FileNotFoundError:
+        return None
+    except QuantumError as error:
+        number, fault = 0, fault or error.message
+    except OSError as error:
+        number, fault = 0, fault or f"It cannot be read: {error.strerror}."
     return BackupEntry(
         id=backup_id,
+        number=number,
         path=path,
         made_at=made_at,
         bytes=size,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.backups.archive import NEWER, Counts, unpack
+from cli.backups.present import Present
 from cli.offline import SERVICES, ask_all, database_in
-from cli.settling import open_entries
+from cli.workspace.settling import open_entries
 from foundation.errors import Invalid
 from foundation.secrets import AUDIT_KEY
 from foundation.workspace import Workspace
@@ -22,10 +23,14 @@ ENTRIES = "keychain.sealed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """`faults`: why it is not good, a sentence each. `notes`: what was so already when it was made."""
+    """`faults`: why it is not good, a sentence each. `notes`: what was so already when it was made.
+
+    `unknown`: why what lies in its place does not tell what was revoked since; empty, it does. None: it was not asked.
+    """
 
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unknown: str | None = None
 
 
 def audit_key_in(folder: Path, key: bytes) -> str:
@@ -37,18 +42,29 @@ def audit_key_in(folder: Path, key: bytes) -> str:
 
 
 def look_over(
-    folder: Path, key: bytes, counts: Counts | None, workspace: Workspace, environ: Mapping[str, str]
+    folder: Path,
+    key: bytes,
+    counts: Counts | None,
+    workspace: Workspace,
+    environ: Mapping[str, str],
+    present: Present | None = None,
 ) -> Findings:
-    """What the services find in what was unpacked: pages, references, counts, invariants, the audit log's chain."""
+    """What the services find in what was unpacked: pages, references, counts, invariants, the audit log's chain.
+
+    With `present` also whether that has gone on from there.
+    """
     asked: dict[str, dict[str, Any]] = {}
     for service in SERVICES:
         path = database_in(folder, service)
         asked[service] = {"path": str(path), "key": key.hex(), "counts": counts and counts.get(path.name, {})}
     asked["safety"] |= {"audit": str(folder / "audit"), "audit_key": audit_key_in(folder, key)}
-    said = ask_all("check-copy", workspace, environ, asked).values()
+    if present is not None:
+        asked["safety"]["present"] = present
+    said = ask_all("check-copy", workspace, environ, asked)
     return Findings(
-        faults=tuple(fault for one in said for fault in one["faults"]),
-        notes=tuple(note for one in said for note in one["notes"]),
+        faults=tuple(fault for one in said.values() for fault in one["faults"]),
+        notes=tuple(note for one in said.values() for note in one["notes"]),
+        unknown=said["safety"].get("unknown"),
     )
 
 

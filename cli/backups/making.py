@@ -6,14 +6,15 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cli.backups.archive import Counts, pack
-from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, note_verdict, remove
+from cli.backups.catalogue import SUFFIX, BackupEntry, entries, folder_of, next_number, note_verdict, remove
 from cli.backups.checking import ENTRIES, Findings, check
 from cli.backups.retention import Pruning, RetentionSettings, prunings
 from cli.offline import SERVICES, ask_all, ask_offline, database_in
-from cli.settling import collect, seal_entries
+from cli.workspace.settling import collect, seal_entries
 from foundation.backup_ids import new_backup_id
 from foundation.clock import Clock
 from foundation.errors import Conflict, Exhausted, Internal, NotFound, QuantumError
@@ -89,7 +90,8 @@ def _make(
             _copy(workspace, secrets, take, backup_id, key)
             _put_beside(workspace, making)
             counts = _count(making, key, workspace, environ)
-            pack(making, target, key, backup_id=backup_id, made_at=now, counts=counts)
+            number = next_number(workspace, environ)
+            pack(making, target, key, backup_id=backup_id, made_at=now, number=number, counts=counts)
         finally:
             shutil.rmtree(making, ignore_errors=True)
         findings = check(target, key, workspace, environ, backup_id)
@@ -136,13 +138,13 @@ def database_key(workspace: Workspace, secrets: SecretStore) -> bytes:
 
 
 def prune(
-    workspace: Workspace, environ: Mapping[str, str], rules: RetentionSettings, *, dry_run: bool = False
+    workspace: Workspace, environ: Mapping[str, str], rules: RetentionSettings, *, now: datetime, dry_run: bool = False
 ) -> Sequence[Pruning]:
     """Remove what no rule keeps; what was, or with `dry_run` would be. Raises Conflict while one is made or checked."""
     if dry_run:
-        return prunings(entries(workspace, environ), rules)
+        return prunings(entries(workspace, environ), rules, now)
     with alone(workspace):
-        going = prunings(entries(workspace, environ), rules)
+        going = prunings(entries(workspace, environ), rules, now)
         for one in going:
             remove(one.entry)
     return going

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cli.backups.restoring import KEY_BYTES, NewSecrets, Restored, find, key_for, restore
-from cli.first_start import Initialised, initialise, readable
+from cli.backups.finding import find, key_for
+from cli.backups.restoring import Restored, restore
+from cli.backups.staging import NewSecrets
+from cli.first_start import Initialised, initialise
+from cli.keys.recovery_key import readable
+from cli.processes.running import require_nothing_runs
 from cli.runners.folder import refuse_joined
-from cli.running import require_nothing_runs
-from cli.settling import settle
+from cli.workspace.settling import settle
 from foundation.clock import Clock
 from foundation.ids import random_bytes
-from foundation.secrets import open_secret_store
+from foundation.secrets import KEY_BYTES, open_secret_store
 from foundation.workspace import Workspace
 
 

@@ -2,75 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from cli.backups.archive import Counts, header_of, unpack
-from cli.backups.catalogue import entries
-from cli.backups.checking import ENTRIES, Findings, audit_key_in, check, look_over, scratch
+from cli.backups.archive import NEWER
+from cli.backups.checking import Findings, audit_key_in, look_over, scratch
+from cli.backups.finding import BEFORE, TIME_FORM, Source
 from cli.backups.making import alone
-from cli.first_start import DONE
-from cli.offline import SERVICES, ask_all, database_in
-from cli.processes import of_agents
-from cli.settling import (
-    CONFIG,
-    KEYCHAIN,
-    NEW,
-    RESTORING,
-    Entries,
-    Journal,
-    commit,
-    discard,
-    go_forward,
-    managed,
-    open_entries,
-    seal_entries,
-)
+from cli.backups.present import copy_present
+from cli.backups.staging import PRESENT, NewSecrets, Staging, Tokens, lay_out_source
+from cli.processes.identity import of_agents
+from cli.workspace.settling import CONFIG, NEW, RESTORING, Journal, commit, discard, go_forward, managed
 from foundation.clock import Clock
-from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, did_you_mean
-from foundation.files import sync, sync_directory
+from foundation.errors import Conflict, Exhausted, Invalid
 from foundation.quantities import format_size
-from foundation.secrets import AUDIT_KEY, DATABASE_KEY, SecretStore, open_secret_store, user_account
+from foundation.secrets import DATABASE_KEY, SecretStore, open_secret_store, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
-BEFORE = "before-restore-"
-KEY_BYTES = 32
 _STAGED = "restoring-"
-_TIME_FORM = "%Y%m%dT%H%M%S.%fZ"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What is put back: a backup, or with `folder` what an earlier restore has set aside."""
-
-    id: str
-    path: Path
-    made_at: datetime
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a state that was set aside, not a backup."""
-        return self.path.is_dir()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewSecrets:
-    """What takes the place of every secret of a workspace after a compromise; hexadecimal, 32 bytes each."""
-
-    database_key: str
-    audit_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """What was put back. `tasks`: how many open ones are in which state. `before` holds what was there, if anything.
 
-    `configuration`: files of the backup that differ from the user's own, which stayed.
+    `configuration`: files of the backup that differ from the user's own, which stayed. `carried`: what has closed since
+    the backup and stays closed, a sentence each; `unknown`: why that may not be all, empty where it is. `fresh`: how
+    many of the workspace's own tokens are new, because the backup's have ended.
     """
 
     source: Source
@@ -80,68 +42,9 @@ class Restored:
     mode: str
     notes: Sequence[str]
     configuration: Sequence[str]
-
-
-def find(workspace: Workspace, wanted: str, cwd: Path, environ: Mapping[str, str]) -> Source:
-    """The source that a person names: `latest`, an id or its beginning, a file, or `before-restore-…`.
-
-    Raises NotFound with the nearest name, Invalid for a beginning that several have or a file that is no backup.
-    """
-    if (aside := _set_aside(workspace, wanted)) is not None:
-        return aside
-    known = entries(workspace, environ)
-    if wanted == "latest":
-        good = [entry for entry in known if entry.good]
-        if not good:
-            raise NotFound("no_good_backup", "There is no good backup here.", remedy="quantum backup list")
-        return Source(id=good[0].id, path=good[0].path, made_at=good[0].made_at)
-    named = [entry for entry in known if entry.id.startswith(wanted)] if wanted else []
-    if len(named) == 1:
-        return Source(id=named[0].id, path=named[0].path, made_at=named[0].made_at)
-    if named:
-        raise Invalid("ambiguous_backup", f"{len(named)} backups begin with “{wanted}”: {named[0].id}, {named[1].id} …")
-    path = cwd / Path(wanted).expanduser()
-    if path.is_file():
-        header = header_of(path)
-        return Source(id=header.id, path=path.resolve(), made_at=header.made_at)
-    near = did_you_mean(wanted, [entry.id for entry in known])
-    meant = f" Did you mean {near}?" if near else ""
-    raise NotFound("no_such_backup", f"There is no backup “{wanted}”.{meant}", remedy="quantum backup list")
-
-
-def _set_aside(workspace: Workspace, wanted: str) -> Source | None:
-    path = workspace.state / wanted
-    if not wanted.startswith(BEFORE) or not path.is_dir():
-        return None
-    try:
-        made_at = datetime.strptime(wanted.removeprefix(BEFORE), _TIME_FORM).replace(tzinfo=UTC)
-    except ValueError:
-        return None  # somebody's own folder
-    return Source(id=wanted, path=path, made_at=made_at)
-
-
-def key_for(source: Source, workspace: Workspace, secrets: SecretStore, typed: str | None) -> bytes:
-    """The key that opens a source: the recovery key that was typed, else the keychain's. Raises Denied without one."""
-    if typed is not None:
-        return read_key(typed)
-    root = user_account(workspace)
-    own = secrets.get(DATABASE_KEY, f"{root}#{source.id}") if source.is_folder else None
-    key = own or secrets.get(DATABASE_KEY, root)
-    if key is None:
-        raise Denied(
-            "key_needed",
-            f"The databases' key is not in {secrets.describe}, and nothing else opens a backup.",
-            remedy="Give the recovery key: --recovery-key asks for it, or reads it from standard input.",
-        )
-    return bytes.fromhex(key)
-
-
-def read_key(typed: str) -> bytes:
-    """A recovery key as a person types it. Raises Invalid."""
-    text = "".join(typed.split()).replace("-", "").lower()
-    if len(text) != 2 * KEY_BYTES or any(letter not in "0123456789abcdef" for letter in text):
-        raise Invalid("not_a_key", "That is not a recovery key: it has 64 hexadecimal digits.")
-    return bytes.fromhex(text)
+    carried: Sequence[str] = ()
+    unknown: str = ""
+    fresh: int = 0
 
 
 def restore(
@@ -152,14 +55,17 @@ def restore(
     key: bytes,
     *,
     clock: Clock,
+    tokens: Tokens | None = None,
     renewing: NewSecrets | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> Restored:
     """Put `source` in the place of what is there; whenever the process ends, the old state holds, or the new one.
 
-    `renewing`: after a compromise; nothing of the old secrets is carried over. `ready` is called when all is put
-    together and nothing was touched yet. Nothing may run. Raises Conflict while
-    something does, Denied or Invalid for what cannot be opened or is not whole; then nothing was touched.
+    What has closed since stays closed, as far as what is there tells; where it does not, `tokens` must say what becomes
+    of them. `renewing`: after a compromise; nothing of the old secrets is carried over. `ready` is called when all is
+    put together and nothing was touched yet. Nothing may run. Raises Conflict while something does, or, code
+    `revocations_unknown`, without `tokens`; Denied or Invalid for what cannot be opened or is not whole; then nothing
+    was touched.
     """
     if not workspace.state.is_dir():
         workspace.state.mkdir(mode=0o700, parents=True)
@@ -169,11 +75,10 @@ def restore(
         for left in workspace.state.glob(f"{_STAGED}*"):
             discard(workspace, secrets, left)
         _require_room(workspace, source)
-        staging = workspace.state / f"{_STAGED}{clock.now():{_TIME_FORM}}"
+        staging = workspace.state / f"{_STAGED}{clock.now():{TIME_FORM}}"
         try:
-            staged = _stage(workspace, environ, source, key, staging, renewing)
-            coming = renewing.database_key if renewing else key.hex()
-            secrets.set(DATABASE_KEY, user_account(workspace) + RESTORING, coming)
+            staged = Staging(workspace, secrets, environ, staging).stage(source, key, tokens, renewing)
+            secrets.set(DATABASE_KEY, user_account(workspace) + RESTORING, staged["key"])
             differing = _differing(workspace, staging / CONFIG)
             journal = _journal(workspace, staging, clock.now())
             ready()
@@ -193,91 +98,55 @@ def restore(
         mode=staged["safety"]["mode"],
         notes=staged["notes"],
         configuration=differing,
+        carried=staged["safety"]["carried"],
+        unknown=staged["unknown"],
+        fresh=len(staged["safety"]["replaced"]),
     )
 
 
-def rehearse(workspace: Workspace, environ: Mapping[str, str], source: Source, key: bytes) -> Findings:
-    """Whether `source` would be put back, found out in a scratch folder. Raises what says nothing of it itself."""
-    with alone(workspace):
-        if not source.is_folder:
-            return check(source.path, key, workspace, environ, source.id)
-        with scratch(workspace, f".checking-{source.id}") as folder:
-            return look_over(folder, key, _copy_kept(source.path, folder), workspace, environ)
+def rehearse(
+    workspace: Workspace, secrets: SecretStore, environ: Mapping[str, str], source: Source, key: bytes
+) -> Findings:
+    """Whether `source` would be put back, found out in a scratch folder. Raises what says nothing of it itself.
+
+    Whether what is there tells what was revoked since is found out only while nothing runs.
+    """
+    with alone(workspace), scratch(workspace, f".checking-{source.id}") as folder, _at_rest(workspace) as at_rest:
+        new = folder / NEW
+        new.mkdir(mode=0o700)
+        try:
+            counts = lay_out_source(source, key, new)
+            present = None
+            if at_rest:
+                audit_key = audit_key_in(new, key)
+                present = copy_present(workspace, secrets, folder / PRESENT, key=key, audit_key=audit_key)
+            return look_over(new, key, counts, workspace, environ, present)
+        except Invalid as error:
+            if error.code == NEWER:
+                raise
+            return Findings(faults=(error.message,))
 
 
-def _stage(
-    workspace: Workspace,
-    environ: Mapping[str, str],
-    source: Source,
-    key: bytes,
-    staging: Path,
-    renewing: NewSecrets | None,
-) -> dict[str, Any]:
-    """Put everything together in `staging`, durably; what the services said."""
-    new = staging / NEW
-    new.mkdir(mode=0o700, parents=True)
-    counts = _copy_kept(source.path, new) if source.is_folder else unpack(source.path, key, new, source.id)
-    found = look_over(new, key, counts, workspace, environ)
-    if found.faults:
-        raise Invalid("backup_not_whole", f"{source.id} is not restored: {' '.join(found.faults)}")
-    said: dict[str, Any] = {"notes": found.notes}
-    asked = {service: {"path": str(database_in(new, service)), "key": key.hex()} for service in SERVICES}
-    asked["safety"] |= {"audit": str(new / "audit"), "audit_key": audit_key_in(new, key), "backup_id": source.id}
-    if renewing is not None:
-        for one in asked.values():
-            one |= {"new_key": renewing.database_key, "new_audit_key": renewing.audit_key}
-    said |= ask_all("put-back", workspace, environ, asked)
-    _lay_out(workspace, new, staging, key, renewing)
-    _sync_all(staging)
-    sync_directory(workspace.state)
-    return said
-
-
-def _lay_out(workspace: Workspace, new: Path, staging: Path, key: bytes, renewing: NewSecrets | None) -> None:
-    """What is not for `.quantum` goes elsewhere; after a compromise, what could open a door is left out."""
-    carried = open_entries(new / ENTRIES, key)
-    (new / ENTRIES).unlink()
-    if renewing is None:
-        kept: Entries = carried
-        (new / DONE).touch(mode=0o600)
-    else:
-        kept = [(AUDIT_KEY, "", renewing.audit_key)]
-        key = bytes.fromhex(renewing.database_key)
-        for name in ("tls", "hooks", "secrets"):
-            shutil.rmtree(new / name, ignore_errors=True)
-    seal_entries(staging / KEYCHAIN, key, kept)
-    if (new / "config").is_dir():
-        os.rename(new / "config", staging / CONFIG)
-    # An order to stop that stands now goes on standing, whatever is put back.
-    if workspace.stop_file.exists():
-        (new / workspace.stop_file.name).unlink(missing_ok=True)
-    for left in (*new.glob("*.db-*"), *new.glob("*.db.before-*"), *new.glob("*.db.rekeyed*")):
-        left.unlink()
-
-
-def _copy_kept(before: Path, new: Path) -> Counts | None:
-    """What an earlier restore has set aside; its databases have their logs beside them."""
-    for path in sorted(before.iterdir()):
-        if path.name.endswith("-shm") or ".db.before-" in path.name:
-            continue
-        if path.is_dir():
-            shutil.copytree(path, new / path.name, symlinks=True)
-        else:
-            shutil.copyfile(path, new / path.name)
-    if not (new / ENTRIES).exists():
-        raise NotFound(
-            "nothing_kept",
-            f"{before.name} holds no secrets: there were none.",
-            remedy="quantum backup list shows what else can be put back.",
-        )
-    return None
+@contextmanager
+def _at_rest(workspace: Workspace) -> Iterator[bool]:
+    """Whether nothing runs; nothing begins to, meanwhile."""
+    lock = WorkspaceLock(workspace.lock_file)
+    try:
+        lock.acquire()
+    except Conflict:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _journal(workspace: Workspace, staging: Path, now: datetime) -> Journal:
     old = [name for name in managed(workspace) if name != workspace.stop_file.name]
     return Journal(
         staging=staging.name,
-        before=f"{BEFORE}{now:{_TIME_FORM}}",
+        before=f"{BEFORE}{now:{TIME_FORM}}",
         new=sorted(path.name for path in (staging / NEW).iterdir()),
         old=old,
     )
@@ -308,6 +177,7 @@ def _require_no_agents(workspace: Workspace) -> None:
 def _require_room(workspace: Workspace, source: Source) -> None:
     kept = source.path.rglob("*") if source.is_folder else (source.path,)
     needed = 2 * sum(path.stat().st_size for path in kept if path.is_file())
+    needed += workspace.safety_db.stat().st_size if workspace.safety_db.exists() else 0
     free = shutil.disk_usage(workspace.state).free
     if free < needed:
         raise Exhausted(
@@ -315,16 +185,3 @@ def _require_room(workspace: Workspace, source: Source) -> None:
             f"A restore of {source.id} needs {format_size(needed)}, and {workspace.state} has {format_size(free)}.",
             remedy="Make room; nothing was touched.",
         )
-
-
-def _sync_all(folder: Path) -> None:
-    """Returns when everything in a folder survives a power cut."""
-    for path in (*folder.rglob("*"), folder):
-        if path.is_dir():
-            sync_directory(path)
-        elif path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                sync(descriptor)
-            finally:
-                os.close(descriptor)

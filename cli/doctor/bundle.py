@@ -19,7 +19,7 @@ from typing import Any
 
 from cli.doctor.findings import Finding
 from cli.doctor.subject import Subject
-from cli.documents import documents
+from cli.output.documents import documents
 from cli.session import Session
 from foundation.errors import Conflict, QuantumError
 from foundation.files import write_all

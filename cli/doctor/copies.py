@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from cli.backups.catalogue import BackupEntry, entries
 from cli.doctor.findings import Finding, fail, ok, warn
 from cli.doctor.subject import Subject
-from cli.printing import counted
+from cli.output.printing import counted
 from foundation.quantities import format_duration, format_size
 
 CREATE = "quantum backup create"
+_AHEAD = timedelta(minutes=5)
+"""By so much two clocks may differ without anybody having been wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +48,16 @@ def judge(found: Sequence[BackupEntry], overdue: timedelta, now: datetime) -> Co
             said=f"None of {len(found)} is good. The newest, {found[0].id}: {found[0].fault}", due=True, wrong=True
         )
     age = timedelta(seconds=max(0, int((now - good.made_at).total_seconds())))
-    said = f"the last good one is {format_duration(age)} old; {counted(len(found), 'backup')}, {all_of_them}"
+    ahead = good.made_at - now > _AHEAD
+    old = (
+        f"is from {good.made_at:%Y-%m-%d %H:%M} UTC, which is still to come: a clock is wrong, or was" if ahead else ""
+    )
+    said = (
+        f"the last good one {old or f'is {format_duration(age)} old'}; {counted(len(found), 'backup')}, {all_of_them}"
+    )
     if found[0] is not good:
         return Copies(said=f"The newest, {found[0].id}, is not good: {found[0].fault} ({said})", due=True, wrong=True)
-    return Copies(said=said, due=age > overdue)
+    return Copies(said=said, due=ahead or age > overdue)
 
 
 def copies_of(subject: Subject) -> Copies:

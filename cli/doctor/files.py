@@ -13,8 +13,8 @@ from pathlib import Path
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
 from cli.doctor.subject import Subject, rights
 from cli.first_start import DONE, IGNORED
-from cli.projects_file import ProjectsFile
 from cli.runbook.links import HOME, SHIM, State, recorded_command, states
+from cli.workspace.projects_file import ProjectsFile
 from foundation.errors import QuantumError
 from foundation.quantities import format_size
 from foundation.settings import explain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cli.authority import TcpSettings
 from cli.doctor.findings import Finding, fail, ok, quoted, unseen, warn
 from cli.doctor.subject import SERVICES, Subject
+from cli.keys.authority import TcpSettings
 from foundation.addresses import is_wildcard
 from foundation.errors import QuantumError
 from foundation.secrets import (

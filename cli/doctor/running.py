@@ -9,7 +9,7 @@ from pathlib import Path
 from cli.doctor.findings import Finding, fail, ok, quoted, unseen, warn
 from cli.doctor.findings import aside as moved_aside
 from cli.doctor.subject import Subject
-from cli.printing import counted
+from cli.output.printing import counted
 from cli.session import Connected
 from clients.coordinator_values import AgentState, TaskFilter, TaskState
 from foundation.errors import Unavailable
@@ -57,11 +57,16 @@ def services(subject: Subject) -> Iterator[Finding]:
 def units(subject: Subject) -> Iterator[Finding]:
     """Those of the operating system, where they are installed."""
     from cli.service.acting import manager_of, standing
+    from cli.service.gone import CURE, gone
     from cli.service.ports import NO_MANAGER
 
     part = "service units"
+    left = gone(subject.here, subject.session.environ)
+    for one in left:
+        yield warn(part, one.said, CURE)
     if not subject.installed:
-        yield ok(part, "none are installed; `quantum service install` has everything start at login")
+        if not left:
+            yield ok(part, "none are installed; `quantum service install` has everything start at login")
         return
     try:
         every = standing(subject.here, subject.session.environ)
@@ -76,12 +81,12 @@ def units(subject: Subject) -> Iterator[Finding]:
             part, "They are installed, and everything runs by `quantum up`.", "quantum down && quantum service start"
         )
         return
-    for one in wrong:
-        yield fail(part, f"{one.unit} is {one.state}. {one.says}".strip(), "quantum service start")
+    for bad in wrong:
+        yield fail(part, f"{bad.unit} is {bad.state}. {bad.says}".strip(), "quantum service start")
     advice = manager_of(subject.here, subject.session.environ).advice()
     if not wrong and advice and advice.line:
         yield warn(part, f"{len(every)} are loaded. {advice.says}", advice.line)
-    elif not wrong:
+    elif not wrong and not left:
         yield ok(part, f"{len(every)} are loaded")
 
 

@@ -9,8 +9,8 @@ from cli.doctor.files import choose_channel, has_screen
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, warn
 from cli.doctor.running import asking
 from cli.doctor.subject import Subject
-from cli.printing import counted
-from cli.rotation import RotationSettings
+from cli.keys.token_rotation import RotationSettings
+from cli.output.printing import counted
 from cli.session import Connected
 from foundation.money import format_dollars
 from foundation.quantities import format_duration
@@ -107,10 +107,18 @@ def spend(subject: Subject, connected: Connected) -> Iterator[Finding]:
         yield ok(part, f"the fleet's: {said}")
 
 
+OURS = "not_recorded"
+"""The cause of the coordinator's alert about what it could not record."""
+
+
 @asking("safety", "alerts")
 def alerts(subject: Subject, connected: Connected) -> Iterator[Finding]:
-    """Whether they reach anybody."""
+    """Whether they reach anybody, and whether one of them is of a fault of ours."""
     part, found = "alerts", connected.call(connected.safety.alerts.list())
+    ours = [one for one in found.alerts if one.cause == OURS and not one.resolved_at and not one.acknowledged_by]
+    for one in ours:
+        cure = f"quantum doctor --bundle quantum-report.tar.gz && quantum alerts acknowledge {OURS}"
+        yield fail(part, one.sentence, cure)
     faulty = [one for one in found.channels if one.fault]
     for channel in faulty:
         said = f"The channel {channel.name} did not carry its last message: {channel.fault}"
@@ -120,7 +128,7 @@ def alerts(subject: Subject, connected: Connected) -> Iterator[Finding]:
             yield fail(part, f"{said} There is no screen here.", cure)
         else:
             yield fail(part, said, "quantum alerts test")
-    if not faulty:
+    if not faulty and not ours:
         still = sum(one.resolved_at is None for one in found.alerts)
         yield ok(part, f"{', '.join(one.name for one in found.channels)}; {counted(still, 'alert')} open")
 

@@ -13,11 +13,12 @@ from cli.backups.catalogue import entries
 from cli.doctor.copies import newest_good
 from cli.doctor.findings import Finding, aside, fail, ok, quoted, unseen, warn
 from cli.doctor.subject import Subject, rights
-from cli.processes import command_of
-from cli.running import read_running, require_free_port
+from cli.processes.identity import command_of
+from cli.processes.running import damaged_records, read_running, require_free_port
 from foundation.errors import Conflict, QuantumError
 from foundation.secrets import DATABASE_KEY, next_key_account, user_account
-from foundation.workspace import SOCKET_PATH_BYTES_MAX, StopFile, WorkspaceLock
+from foundation.stop_file import StopFile
+from foundation.workspace import SOCKET_PATH_BYTES_MAX, WorkspaceLock
 
 PAGES_SECONDS = 2.0
 """How long the pages of each database are looked at."""
@@ -55,7 +56,8 @@ def _replace(subject: Subject, path: Path) -> str:
     """From the newest good backup; without one, the database goes aside and an empty one is made."""
     stop = "quantum down && " if subject.running else ""
     if newest_good(entries(subject.here, subject.session.environ)):
-        return f"{stop}quantum restore latest"
+        unknown = " --tokens new" if path == subject.here.safety_db else ""  # it would say which were revoked since
+        return f"{stop}quantum restore latest{unknown}"
     folder = path.with_name(f"{path.stem}.aside")
     with_log = (
         f" {quoted(subject.here.audit)}" if path == subject.here.safety_db and subject.here.audit.exists() else ""
@@ -146,15 +148,21 @@ def left_over(subject: Subject) -> Iterator[Finding]:
     except QuantumError as error:
         yield fail(part, error.message, aside(here.runtime))
         return
+    damaged = damaged_records(here)
+    for path in damaged:
+        found = f"{path}, in which a service says which process it is, has been damaged: it counts as not running."
+        # Whoever runs writes it anew at its next start.
+        again = " && quantum service restart" if subject.installed else ""
+        yield fail(part, found, f"rm -f {quoted(path)}{again}")
     holder = WorkspaceLock(here.lock_file).holder()
-    if running is None and holder is not None:
+    if running is None and holder is not None and not damaged:
         found = f"{here.lock_file} is held by process {holder} ({command_of(holder)}), and nothing runs."
         yield fail(part, found, f"kill {holder}")
     elif running is None and here.runtime.exists():
         yield warn(part, f"{here.runtime} names processes that have ended.", f"rm -f {quoted(here.runtime)}")
     elif running is not None and running.supervisor is not None and "up" not in running.alive:
         yield fail(part, "The supervisor was killed and left its processes behind.", subject.restart)
-    else:
+    elif not damaged:
         yield ok(part, "nothing of an earlier start")
 
 

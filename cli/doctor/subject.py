@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cli.doctor.findings import UP
-from cli.running import Running, read_running
+from cli.processes.running import Running, read_running
 from cli.session import Connected, Session
 from foundation.errors import QuantumError
 from foundation.secrets import USER_TOKEN, SecretStore, user_account

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from cli.documents import document
 from cli.merging.place import place_of
 from cli.merging.words import repo_option
 from cli.options import json_option
-from cli.printing import emit, when
+from cli.output.documents import document
+from cli.output.printing import emit, when
 from cli.session import Session
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from cli.documents import documents
 from cli.merging.words import repo_option
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, printable
+from cli.output.documents import documents
+from cli.output.printing import emit, printable
 from cli.session import Session
 from foundation.errors import QuantumError
 from foundation.repositories import read_repositories

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cli.printing import counted, printable, took
+from cli.output.printing import counted, printable, took
 
 _SHORT = 12
 _WHERE = {

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from cli.documents import document
-from cli.following import EXIT_CANCELLED, Interrupts, terminal_line
-from cli.live import LiveLine
 from cli.merging.place import Place, place_of
 from cli.merging.words import MERGE, branch_names, branches, repo_option
 from cli.options import json_option, one_of
-from cli.printing import emit, printable
+from cli.output.documents import document
+from cli.output.live import LiveLine
+from cli.output.printing import emit, printable
 from cli.session import Connected, Session
+from cli.tasks.following import EXIT_CANCELLED, Interrupts, terminal_line
 from clients.merges_values import MergeAction, MergeCheckView, MergeEvent, MergeRequest, MergeVerdict
 from foundation.clock import Clock
 from foundation.errors import NotFound, did_you_mean

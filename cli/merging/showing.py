@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from cli.documents import document, documents
 from cli.merging.evidence import lines_of
 from cli.merging.place import place_of
 from cli.merging.standing import held_in
 from cli.merging.words import repo_option
 from cli.options import json_option
-from cli.printing import emit, lately, printable, table, took, when
+from cli.output.documents import document, documents
+from cli.output.printing import emit, lately, printable, table, took, when
 from cli.session import Session
 from clients.merges_values import MergeAction, MergeCheckView, MergeEvent
 

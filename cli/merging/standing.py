@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.printing import counted, printable
+from cli.output.printing import counted, printable
 from cli.session import Connected
 from foundation.errors import QuantumError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from cli.documents import document
 from cli.options import json_option
-from cli.printing import emit, printable
+from cli.output.documents import document
+from cli.output.printing import emit, printable
 from cli.session import Session
 from clients.merges_values import MergeAction, MergeCheckView
 from foundation.errors import Conflict, NotFound, QuantumError

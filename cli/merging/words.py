@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from cli.groups import Group
 from foundation.errors import QuantumError
 
 MERGE = "BRANCH"
 """The name of the command for a branch; it is said in no command line, so that every branch can be named."""
 
 
-class BranchOrWord(click.Group):
+class BranchOrWord(Group):
     """Takes the first word for a subcommand if there is one of that name, for a branch in every other case.
 
     `quantum merge -- list` and `quantum merge --branch list` mean the branch `list`.

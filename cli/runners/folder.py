@@ -40,7 +40,7 @@ class RunnerFolder:
                 remedy="quantum runner join --from FILE makes one; --folder names another.",
             ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise Internal("bad_runner_folder", f"{self.workspace.joined} cannot be read: {error}.") from None
+            raise Invalid("bad_runner_folder", f"{self.workspace.joined} cannot be read: {error}.") from None
 
     @property
     def lock(self) -> WorkspaceLock:

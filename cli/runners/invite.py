@@ -9,7 +9,7 @@ from datetime import timedelta
 import click
 
 from cli.options import Duration, Pair, json_option
-from cli.printing import emit, when
+from cli.output.printing import emit, when
 from cli.runners.invitation import Invitation
 from cli.session import Session
 from foundation.addresses import is_loopback, is_wildcard

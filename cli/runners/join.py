@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import debug_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.runners.folder import RunnerFolder
 from cli.runners.invitation import Invitation
 from cli.runners.start import detach, run_here, say_started

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import documents
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit
+from cli.output.documents import documents
+from cli.output.printing import counted, emit
 from cli.session import Session
 from foundation.errors import NotFound
 

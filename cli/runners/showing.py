@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.printing import printable
+from cli.output.printing import printable
 from clients.coordinator_values import RunnerView
 from foundation.quantities import format_size
 

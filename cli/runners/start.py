@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 from datetime import timedelta
@@ -15,10 +14,10 @@ from typing import NoReturn
 import click
 
 from cli.options import debug_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
+from cli.processes.spawning import last_words, spawn
 from cli.runners.folder import RunnerFolder
 from cli.session import Session
-from cli.supervisor import last_words, open_capped
 from foundation.errors import Conflict, NotFound, TimedOut, Unavailable
 from foundation.own_python import child_environment
 from foundation.workspace import Workspace
@@ -82,21 +81,9 @@ def detach(session: Session, runner: RunnerFolder, *, debug: bool) -> int:
     """Start the runner in a session of its own; its pid, once it is attached. Raises Unavailable when it is not."""
     out = runner.workspace.logs / f"runner-{runner.name}.out"
     near, far = os.pipe()
-    log = open_capped(out)
-    try:
-        child = subprocess.Popen(
-            [*_argv(runner, debug=debug), "--tell", str(far)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=child_environment(session.environ),
-            cwd=runner.workspace.root,
-            start_new_session=True,
-            pass_fds=(far,),
-        )
-    finally:
-        os.close(far)
-        os.close(log)
+    argv = [*_argv(runner, debug=debug), "--tell", str(far)]
+    root, environ = runner.workspace.root, child_environment(session.environ)
+    child = spawn(argv, folder=root, out=out, environ=environ, tell=far)
     with os.fdopen(near, "rb", buffering=0) as answer:
         ready, _, _ = select.select([answer], [], [], _ATTACHED_WITHIN.total_seconds())
         if ready and answer.read(64):

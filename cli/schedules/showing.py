@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.printing import printable, took
+from cli.output.printing import printable, took
 from clients.schedules_values import ScheduleReason, ScheduleView
 
 

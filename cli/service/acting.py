@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from cli.authority import renew_identities
-from cli.processes import Process
-from cli.running import (
+from cli.keys.authority import renew_identities
+from cli.processes.identity import Process
+from cli.processes.running import (
     prove_gone,
     read_running,
     require_free_port,
@@ -21,10 +21,10 @@ from cli.running import (
     require_nothing_runs,
     targets,
 )
+from cli.processes.spawning import last_words
+from cli.processes.starting import UpSettings
 from cli.service.ports import NO_MANAGER, Manager, Standing, calling
 from cli.service.rendering import values_of
-from cli.starting import UpSettings
-from cli.supervisor import last_words
 from foundation.clock import Clock, SystemClock
 from foundation.errors import Conflict, NotFound, TimedOut, Unavailable, Unsupported
 from foundation.files import atomic_write

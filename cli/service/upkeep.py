@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cli.running import read_running
+from cli.processes.running import read_running
+from cli.processes.upkeep import renew_certificates, rotate_tokens
 from cli.service.acting import manager_of
 from cli.service.parts import PARTS
 from cli.session import Session
-from cli.upkeep import renew_certificates, rotate_tokens
 from foundation.log import configure, get_logger
 
 

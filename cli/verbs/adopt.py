@@ -14,9 +14,9 @@ from cli.adopting.restarters import Machine
 from cli.adopting.showing import left_lines, say_survey, survey_document
 from cli.adopting.survey import Survey, change_of, survey
 from cli.options import json_option
-from cli.printing import counted, emit, printable
-from cli.projects_file import ProjectsFile
+from cli.output.printing import counted, emit, printable
 from cli.session import Connected, Session
+from cli.workspace.projects_file import ProjectsFile
 from clients.coordinator_values import Effects
 from foundation.errors import Conflict, Invalid, NotFound
 from foundation.workspace import Workspace

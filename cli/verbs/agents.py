@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import document, documents
 from cli.options import agent_names, json_option
-from cli.printing import counted, emit, lately, printable, share, table, took, when
+from cli.output.documents import document, documents
+from cli.output.printing import counted, emit, lately, printable, share, table, took, when
 from cli.session import Session
 from clients.coordinator_values import AgentState, AgentView
 from foundation.quantities import format_size

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.options import json_option
-from cli.printing import emit, lately, table
+from cli.output.documents import document, documents
+from cli.output.printing import emit, lately, table
 from cli.session import Session
 from clients.safety_alerts_values import AlertList, ChannelView
 
@@ -17,7 +18,7 @@ UNDELIVERED = 1
 """The exit code of `test` when a channel did not carry the message."""
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--all", "all_of_them", is_flag=True, help="Also those whose cause is gone.")
 @json_option
 @click.pass_context

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import click
 
-from cli.access_summary import Access, summed_up
-from cli.documents import document, documents
+from cli.logs.access_summary import Access, summed_up
 from cli.options import Duration, json_option
-from cli.printing import counted, emit, lately, table
+from cli.output.documents import document, documents
+from cli.output.printing import counted, emit, lately, table
 from cli.session import Connected, Session
 from clients.safety_audit_values import AuditRecordView, AuditVerdict
 

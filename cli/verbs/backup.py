@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.backups import catalogue
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import CALL_TIMEOUT, Session
 from foundation.errors import Conflict, Internal, NotFound, QuantumError
 from foundation.quantities import format_size
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cli.backups.making import Take, Tell
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Make, list, check and prune backups. Alone, it makes one."""
@@ -99,13 +100,13 @@ def verify(session: Session, wanted: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def prune(session: Session, dry_run: bool, as_json: bool) -> None:
-    """Remove backups that no rule keeps (backup_daily, …_weekly, …_monthly, …_bytes_max); never the last good one."""
+    """Remove backups that no rule keeps (the settings backup_*); never the last good one."""
     from cli.backups.making import prune as remove
     from cli.backups.retention import RetentionSettings
     from foundation.settings import load
 
     rules = load(RetentionSettings, environ=session.environ, workspace=session.workspace)
-    going = remove(session.workspace, session.environ, rules, dry_run=dry_run)
+    going = remove(session.workspace, session.environ, rules, now=session.clock.now(), dry_run=dry_run)
     for one in going:
         if not as_json:
             click.echo(f"{one.entry.id}  {one.why}")
@@ -122,7 +123,7 @@ def prune(session: Session, dry_run: bool, as_json: bool) -> None:
 def _copying(session: Session) -> Iterator[tuple[Take, Tell]]:
     """How copies are made just now: by what runs, else by processes of our own, and nothing starts meanwhile."""
     from cli.backups.making import alone, copy_offline
-    from cli.running import read_running
+    from cli.processes.running import read_running
 
     workspace = session.workspace
     lock = WorkspaceLock(workspace.lock_file)

@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.options import Duration, json_option
-from cli.printing import emit, printable, table, when
+from cli.output.documents import document, documents
+from cli.output.printing import emit, printable, table, when
 from cli.session import Session
 from clients.safety_values import BreakerView
 from foundation.errors import NotFound, did_you_mean
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Circuit breakers. A scope is an agent's name, or agent:…, cloud:…, project:…, fleet."""
 

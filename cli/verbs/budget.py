@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.options import json_option
-from cli.printing import emit, share, table, when
+from cli.output.documents import document, documents
+from cli.output.printing import emit, share, table, when
 from cli.session import Session
 from cli.verbs.breaker import scope_of
 from clients.safety_budgets_values import BudgetView
@@ -20,7 +21,7 @@ _IN_FORCE = {
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--acting", is_flag=True, help="Only those for which something is in force.")
 @json_option
 @click.pass_context

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from cli.authority import make_authority, renew_identities
-from cli.documents import document
+from cli.groups import Group
+from cli.keys.authority import make_authority, renew_identities
 from cli.options import Duration, json_option
-from cli.printing import emit, table, when
+from cli.output.documents import document
+from cli.output.printing import emit, table, when
 from cli.session import Session
 from foundation.authority import CERTIFICATE_LIFETIME, Certificate, describe
 from foundation.errors import Conflict, NotFound
@@ -20,7 +21,7 @@ from foundation.identity import ROLES
 from foundation.signing_apart import open_authority
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The authority of this workspace, and its certificates. Over TCP nothing else is trusted."""
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from cli.options import agent_names, dry_run_option, json_option
-from cli.printing import counted, emit
-from cli.selection import from_option, in_pages, line_for, open_ids, read_ids
+from cli.output.printing import counted, emit
 from cli.session import Connected, Session
+from cli.tasks.selection import from_option, in_pages, line_for, open_ids, read_ids
 from clients.coordinator_values import TaskState
 
 

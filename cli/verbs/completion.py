@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from cli.options import json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from foundation.errors import Internal
 
 _HOW = {

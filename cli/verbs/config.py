@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
-from cli.config_file import ConfigFile
+from cli.groups import Group
 from cli.options import json_option
-from cli.printing import emit, table
-from cli.projects_file import ProjectsFile
+from cli.output.printing import emit, table
 from cli.session import Session
+from cli.workspace.config_file import ConfigFile
+from cli.workspace.projects_file import ProjectsFile
 from foundation.errors import NotFound, did_you_mean
 from foundation.known_settings import KNOWN, NOT_ACTED_ON
 from foundation.settings import Explained, explain
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Settings: environment before config/agent_config.json before the default."""
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from cli.documents import document, documents
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit
-from cli.selection import all_of
+from cli.output.documents import document, documents
+from cli.output.printing import counted, emit
 from cli.session import Session
+from cli.tasks.selection import all_of
 from clients.coordinator_values import Decision, TaskFilter, TaskState
 
 

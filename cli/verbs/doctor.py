@@ -10,9 +10,9 @@ import click
 
 from cli.doctor.examining import WITHIN, examine
 from cli.doctor.findings import Finding, Mark
-from cli.documents import documents
 from cli.options import Duration, json_option
-from cli.printing import counted, emit, printable
+from cli.output.documents import documents
+from cli.output.printing import counted, emit, printable
 from cli.session import Session
 
 EXIT_FAIL = 1

@@ -7,9 +7,9 @@ from datetime import timedelta
 import click
 
 from cli.options import Duration, dry_run_option, json_option
-from cli.printing import counted, emit
-from cli.processes import to_json
-from cli.running import end, read_running, targets
+from cli.output.printing import counted, emit
+from cli.processes.identity import to_json
+from cli.processes.running import end, read_running, targets
 from cli.service.acting import installed
 from cli.session import Session
 from cli.verbs.service import stop_and_say

@@ -8,10 +8,10 @@ import threading
 
 import click
 
+from cli.logs.tailing import Tail
 from cli.options import agent_names, json_option, one_of
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import Session
-from cli.tailing import Tail
 from cli.verbs import logs
 from foundation.errors import Invalid, Unavailable
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.hooks.putting_in import put_in
 from cli.hooks.standing import State, standing
 from cli.hooks.taking_out import forget, take_out
 from cli.hooks.targets import Target, targets
 from cli.hooks.token import keep_good, token_id
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, printable, table
-from cli.running import read_running
+from cli.output.documents import document, documents
+from cli.output.printing import emit, printable, table
+from cli.processes.running import read_running
 from cli.session import Session
 from foundation.errors import QuantumError
 from foundation.ids import SystemIds
@@ -50,7 +51,7 @@ class Token:
     remedy: str = ""
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The merge guard in git repositories: a merge is tested, and a bad one taken back.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.first_start import Initialised, initialise, readable, restore_key
+from cli.first_start import Initialised, initialise, restore_key
+from cli.keys.recovery_key import ask_for_key, readable
 from cli.options import json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import Session
 
 
@@ -36,7 +36,7 @@ def command(session: Session, folder: Path | None, recovery_key: bool, recover: 
     if recover:
         _recover(session, root, recover, recovery_key, as_json)
         return
-    done = restore_key(root, _ask_for_key(), environ) if recovery_key else initialise(root, environ)
+    done = restore_key(root, ask_for_key(), environ) if recovery_key else initialise(root, environ)
     if as_json:
         emit(to_document(done))
     else:
@@ -88,7 +88,7 @@ def _recover(session: Session, root: Path, wanted: str, recovery_key: bool, as_j
         if not as_json:
             click.echo(f"The new recovery key, shown this once; the old one opens nothing here any more:\n\n  {key}\n")
 
-    typed = _ask_for_key() if recovery_key else None
+    typed = ask_for_key() if recovery_key else None
     restored, made = recover(root, wanted, typed, session.environ, cwd=session.cwd, clock=session.clock, show=show)
     if as_json:
         undo = f"quantum restore {restored.before.name}" if restored.before else None
@@ -112,10 +112,3 @@ def _recover(session: Session, root: Path, wanted: str, recovery_key: bool, as_j
     click.echo("  give people new tokens (quantum token issue), and look over agents/ and config/ before quantum up.")
     if restored.before:
         click.echo(f"  What was here before is kept in {restored.before}.")
-
-
-def _ask_for_key() -> str:
-    if sys.stdin.isatty():
-        key: str = click.prompt("Recovery key", hide_input=True)
-        return key
-    return sys.stdin.read(4096)

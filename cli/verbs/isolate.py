@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from cli.isolating import Isolated, isolate
+from cli.incidents.isolating import Isolated, isolate
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit, printable
-from cli.processes import of_agents
-from cli.running import targets
+from cli.output.printing import counted, emit, printable
+from cli.processes.identity import of_agents
+from cli.processes.running import targets
 from cli.session import Session
 
 EXIT_UNDONE = 70

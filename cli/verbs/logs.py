@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import click
 
-from cli.following import Follower, exit_code, last_line, terminal_line
-from cli.live import Output
-from cli.logged import lines_of_task
+from cli.logs.logged import lines_of_task
 from cli.options import json_option
-from cli.printing import emit
+from cli.output.live import Output
+from cli.output.printing import emit
 from cli.session import Session
+from cli.tasks.following import Follower, exit_code, last_line, terminal_line
 from foundation.errors import NotFound
 
 _TICK = timedelta(seconds=1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import document
 from cli.options import json_option
-from cli.printing import emit, printable, when
+from cli.output.documents import document
+from cli.output.printing import emit, printable, when
 from cli.session import Connected, Session
 from clients.safety_values import ModeChange, ModeStatus
 from foundation.errors import Unavailable

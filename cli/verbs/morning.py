@@ -7,11 +7,11 @@ import sys
 
 import click
 
-from cli.documents import document, documents
-from cli.looked import Looked
-from cli.morning import Line, Sign, morning
 from cli.options import json_option
-from cli.printing import emit, printable
+from cli.output.documents import document, documents
+from cli.output.printing import emit, printable
+from cli.overview.looked import Looked
+from cli.overview.morning import Line, Sign, morning
 from cli.session import Session
 
 EXIT_LOOK = 1

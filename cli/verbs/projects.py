@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, table
-from cli.projects_file import ProjectsFile
+from cli.output.printing import emit, table
 from cli.session import Session
+from cli.workspace.projects_file import ProjectsFile
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Projects: a name and a folder, in which an agent runs with --project NAME."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import document
+from cli.groups import Group
 from cli.options import dry_run_option, json_option, reason_option
-from cli.printing import counted, emit, table, when
+from cli.output.documents import document
+from cli.output.printing import counted, emit, table, when
 from cli.session import BULK_DEADLINE, BULK_TIMEOUT, Session
 from clients.coordinator_values import QueueStats
 from foundation.quantities import format_size
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The queue as a whole: figures, pause, resume, clear, undo."""
 

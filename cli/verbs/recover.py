@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import documents
+from cli.incidents.recovering import Recovery, carry_out, plan
 from cli.options import agent_names, dry_run_option, json_option
-from cli.printing import counted, emit, printable, when
-from cli.recovering import Recovery, carry_out, plan
+from cli.output.documents import documents
+from cli.output.printing import counted, emit, printable, when
 from cli.session import Session
 
 IDS_SHOWN = 20

@@ -6,9 +6,9 @@ import json
 
 import click
 
-from cli.documents import documents
 from cli.options import json_option
-from cli.printing import emit, lately, table, when
+from cli.output.documents import documents
+from cli.output.printing import emit, lately, table, when
 from cli.session import Session
 
 

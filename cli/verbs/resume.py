@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import document
 from cli.options import json_option, reason_option
-from cli.printing import emit
+from cli.output.documents import document
+from cli.output.printing import emit
 from cli.session import Session
 from foundation.errors import Unavailable
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 
 
 @click.command()

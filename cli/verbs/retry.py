@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit
-from cli.selection import all_of, filter_of, filter_options, from_option, in_pages, line_for, read_ids
+from cli.output.printing import counted, emit
 from cli.session import Session
+from cli.tasks.selection import all_of, filter_of, filter_options, from_option, in_pages, line_for, read_ids
 from foundation.ids import random_bytes
 
 

@@ -6,14 +6,15 @@ from dataclasses import asdict
 
 import click
 
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import emit
+from cli.output.printing import emit
 from cli.session import Session
 from foundation.quantities import format_size
 from foundation.settings import load
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Put new keys in the place of old ones, or begin the logs anew."""
 
@@ -24,8 +25,8 @@ def command() -> None:
 @click.pass_obj
 def key(session: Session, dry_run: bool, as_json: bool) -> None:
     """Encrypt both databases with a new key. The system must be down; a crash at any point loses nothing."""
-    from cli.first_start import readable
-    from cli.key_rotation import rotate_key
+    from cli.keys.key_rotation import rotate_key
+    from cli.keys.recovery_key import readable
 
     if dry_run:
         _say_dry(session, as_json)
@@ -65,7 +66,7 @@ def logs(session: Session, dry_run: bool, as_json: bool) -> None:
 
     It happens by itself, too; this is for whoever needs room now, or a clean beginning. The system may be up.
     """
-    from cli.log_rotation import LogSettings, logs_now, rotate_logs
+    from cli.logs.rotation import LogSettings, logs_now, rotate_logs
 
     if dry_run:
         count, size = logs_now(session.workspace)

@@ -8,8 +8,12 @@ from typing import Any
 
 import click
 
-from cli.documents import document
-from cli.following import (
+from cli.options import json_option
+from cli.output.documents import document
+from cli.output.live import Output
+from cli.output.printing import emit, printable
+from cli.session import Session
+from cli.tasks.following import (
     EXIT_BY_SIGNAL,
     EXIT_CANCELLED,
     Follower,
@@ -18,11 +22,7 @@ from cli.following import (
     last_line,
     terminal_line,
 )
-from cli.live import Output
-from cli.options import json_option
-from cli.printing import emit, printable
-from cli.session import Session
-from cli.specs import spec_of_options, task_options
+from cli.tasks.specs import spec_of_options, task_options
 from clients.coordinator_values import TaskState
 from foundation.ids import random_bytes
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from cli.documents import document
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit, table
+from cli.output.documents import document
+from cli.output.printing import counted, emit, table
 from cli.runbook.commands import Command, command_for, commands
 from cli.runbook.links import Changed, State, states
 from cli.runbook.links import install as put_in
@@ -22,7 +23,7 @@ from foundation.errors import NotFound, Unavailable
 from foundation.own_python import PACKAGES, child_environment
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The command names that the operations runbook types, as links in the workspace: each says what it runs."""
 

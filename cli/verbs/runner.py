@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import documents
+from cli.groups import Group
 from cli.options import json_option, reason_option
-from cli.printing import emit, table
+from cli.output.documents import documents
+from cli.output.printing import emit, table
 from cli.runners import invite, join, remove, start
 from cli.runners.showing import labels, memory, services, state_of, taken, why_held
 from cli.session import Session
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The runners of the fleet: who is there, what each may get, and which takes no new work."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.options import agent_names, json_option, reason_option
-from cli.printing import emit, printable, table
+from cli.output.documents import document, documents
+from cli.output.printing import emit, printable, table
 from cli.schedules.showing import row, say
 from cli.session import Session
 from foundation.ids import random_bytes
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """What starts agents by the clock. A schedule stands in its agent's manifest.
 

@@ -6,8 +6,9 @@ import sys
 
 import click
 
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import emit, table
+from cli.output.printing import emit, table
 from cli.session import Session
 from foundation.agent_secrets import BYTES_MAX, AgentSecrets, require_name
 from foundation.errors import NotFound
@@ -15,7 +16,7 @@ from foundation.errors import NotFound
 _GIVEN_CHARS_MAX = 4 * BYTES_MAX
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Secrets for agents and alert channels: `secrets = ["openai"]` in a manifest asks for one of them.
 

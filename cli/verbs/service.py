@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.first_start import require_initialised
+from cli.groups import Group
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit, printable, table
-from cli.processes import to_json
-from cli.running import read_running, targets
+from cli.output.printing import counted, emit, printable, table
+from cli.processes.identity import to_json
+from cli.processes.running import read_running, targets
 from cli.service import acting
+from cli.service.gone import CURE, gone
 from cli.service.ports import Standing
 from cli.service.upkeep import keep_up
 from cli.session import Session
@@ -21,7 +24,7 @@ from foundation.known_settings import KNOWN
 EXIT_NOT_HEALTHY = 69
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """The workspace as services of the operating system: started at login, restarted when they end, kept apart."""
 
@@ -70,35 +73,46 @@ def install(session: Session, no_start: bool, dry_run: bool, as_json: bool) -> N
         click.echo(f"  Set in this shell and not for the services: {', '.join(unseen)}.")
         click.echo(f"  What they are to honour belongs into {workspace.config_file}.")
     click.echo("  undo: quantum service uninstall")
+    _say_gone(session)
 
 
 @command.command()
+@click.option(
+    "--gone", "of_gone", is_flag=True, help="Instead, those of workspaces whose folder is gone, or was moved."
+)
 @dry_run_option
 @json_option
 @click.pass_obj
-def uninstall(session: Session, dry_run: bool, as_json: bool) -> None:
+def uninstall(session: Session, of_gone: bool, dry_run: bool, as_json: bool) -> None:
     """Stop the units and remove their files; the workspace itself stays as it is."""
-    workspace, environ = session.workspace, session.environ
-    if dry_run:
-        files, ended = acting.own_files(workspace, environ), len(targets(workspace))
-    else:
-        files, ended = acting.uninstall(workspace, environ, clock=session.clock)
+    environ = session.environ
+    left = [one.workspace for one in gone(session.workspace, environ)] if of_gone else [session.workspace]
+    files, ended = list[Path](), 0
+    for workspace in left:
+        if dry_run:
+            some, count = acting.own_files(workspace, environ), len(targets(workspace))
+        else:
+            some, count = acting.uninstall(workspace, environ, clock=session.clock)
+        files, ended = [*files, *some], ended + count
     if as_json:
         emit(
             {
                 "dry_run": dry_run,
                 "removed": [str(path) for path in files],
                 "ended": ended,
-                "undo": "quantum service install",
+                "undo": None if of_gone else "quantum service install",
             }
         )
     elif not files:
-        click.echo(f"{workspace.root} has no services.")
+        click.echo(
+            "No workspace is gone and has services." if of_gone else f"{session.workspace.root} has no services."
+        )
     elif dry_run:
         click.echo(f"{counted(len(files), 'file')} would be removed and {counted(ended, 'process')} ended.")
     else:
         click.echo(f"{counted(len(files), 'file')} removed, {counted(ended, 'process')} ended, each proved gone.")
-        click.echo("  undo: quantum service install")
+        if not of_gone:
+            click.echo("  undo: quantum service install")
 
 
 @command.command()
@@ -148,6 +162,7 @@ def status(session: Session, as_json: bool) -> int:
     if as_json:
         emit({"units": [_to_document(one) for one in seen]})
         return code
+    _say_gone(session)
     if all(one.state == "absent" for one in seen):
         click.echo(f"{session.workspace.root} has no services. quantum service install makes them.")
         return code
@@ -202,6 +217,12 @@ def _advise(session: Session) -> None:
 
 def _standing(session: Session) -> list[Standing]:
     return acting.standing(session.workspace, session.environ)
+
+
+def _say_gone(session: Session) -> None:
+    """A workspace that was moved leaves its units behind: they look for it where it was."""
+    for one in gone(session.workspace, session.environ):
+        click.echo(f"{one.said}  → {CURE}")
 
 
 def _require_installed(session: Session) -> None:

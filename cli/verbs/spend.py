@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.options import json_option, reason_option
-from cli.printing import emit, table, when
+from cli.output.documents import document, documents
+from cli.output.printing import emit, table, when
 from cli.session import Session
 from clients.safety_spend_values import AccountView, CapView, SpendView
 from foundation.errors import Invalid
@@ -17,7 +18,7 @@ from foundation.money import format_dollars, parse_dollars
 NO_CAP = "none"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from cli.documents import document, documents
 from cli.merging.standing import standing
 from cli.options import json_option
-from cli.printing import emit
-from cli.running import Running, read_running
-from cli.screen import Seen, counts_of, open_alerts, screen, show
+from cli.output.documents import document, documents
+from cli.output.printing import emit
+from cli.overview.screen import Seen, counts_of, open_alerts, screen, show
+from cli.processes.running import Running, damaged_records, read_running
 from cli.session import Session
 from foundation.errors import QuantumError
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 
 EXIT_NOT_HEALTHY = 69
 SERVICES = ("safety", "coordinator")
@@ -27,6 +27,8 @@ def command(session: Session, as_json: bool) -> int:
     """Show what runs, what waits, and what is held. Exit code 0 when everything is healthy, else 69."""
     workspace = session.workspace
     running = read_running(workspace)
+    for path in damaged_records(workspace):
+        click.echo(f"{path} has been damaged, so that its service counts as not running.  → quantum doctor", err=True)
     stop = StopFile(workspace.stop_file).read()
     if running is None:
         if as_json:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from cli.incidents.stopping import Stopped, stop_everything
 from cli.options import dry_run_option, json_option
-from cli.printing import counted, emit
-from cli.processes import of_agents
+from cli.output.printing import counted, emit
+from cli.processes.identity import of_agents
 from cli.session import Session
-from cli.stopping import Stopped, stop_everything
 
 EXIT_LEFT = 70
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from cli.documents import documents
 from cli.options import json_option
-from cli.printing import emit
+from cli.output.documents import documents
+from cli.output.printing import emit
 from cli.session import Session
-from cli.specs import STDIN_BYTES_MAX, read_specs, spec_of_options, task_options
+from cli.tasks.specs import STDIN_BYTES_MAX, read_specs, spec_of_options, task_options
 from foundation.ids import random_bytes
 
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import click
 
-from cli.documents import document, documents
 from cli.options import json_option
-from cli.printing import emit, lately, table, took, when
-from cli.selection import filter_of, filter_options
+from cli.output.documents import document, documents
+from cli.output.printing import emit, lately, table, took, when
 from cli.session import Session
+from cli.tasks.selection import filter_of, filter_options
 from clients.coordinator_values import Limit, TaskView, Usage
 from foundation.quantities import format_size
 

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 import click
 
-from cli.documents import document, documents
+from cli.groups import Group
 from cli.hooks.token import keep_good
+from cli.keys.token_rotation import Rotation, RotationSettings, places
 from cli.options import Duration, dry_run_option, json_option
-from cli.printing import emit, table, when
-from cli.rotation import Rotation, RotationSettings, places
+from cli.output.documents import document, documents
+from cli.output.printing import emit, table, when
 from cli.session import Session
 from clients.safety_values import IssuedToken, TokenView
 from foundation.errors import NotFound
@@ -18,7 +19,7 @@ from foundation.loop import BackgroundLoop
 from foundation.settings import load
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Your token, and those of others."""
 

@@ -11,9 +11,9 @@ import click
 
 from cli.first_start import DONE, Initialised, initialise
 from cli.options import Duration, debug_option, json_option
-from cli.printing import counted, emit
+from cli.output.printing import counted, emit
+from cli.processes.starting import Plan, detach, plan_start, supervise, supervise_and_tell
 from cli.session import Session
-from cli.starting import Plan, detach, plan_start, supervise, supervise_and_tell
 from cli.verbs import init
 from foundation.errors import NotFound
 from foundation.workspace import Workspace, find_workspace

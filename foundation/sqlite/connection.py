@@ -23,7 +23,9 @@ BUSY_TIMEOUT = timedelta(seconds=5)
 JOURNAL_BYTES_MAX = 64 * 1024 * 1024
 # Readers look at little; what is looked at again and again is claimed by the writer.
 CACHE_KIB = {"writer": 16 * 1024, "reader": 4 * 1024}
-STATEMENTS_CACHED = 256
+# The most that apsw takes. It forgets by uses, and each row of an `executemany` is one: with half as many every commit
+# of a busy coordinator compiled its statements anew.
+STATEMENTS_CACHED = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

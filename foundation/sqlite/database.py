@@ -108,10 +108,6 @@ class Database:
         """Read the whole file and return what is wrong with it, one sentence each; empty when it is sound."""
         return await self.read(_faults)
 
-    async def reclaim(self, *, pages_max: int) -> None:
-        """Give up to `pages_max` pages freed by deletes back to the file system."""
-        await self.write(lambda connection: connection.execute(f"pragma incremental_vacuum({pages_max:d})").fetchall())
-
     async def used_bytes(self) -> int:
         """The bytes in use inside the file, without pages that deletes have freed."""
         return await self.read(_used_bytes)

@@ -168,6 +168,7 @@ class _Parts:
         self._runner = Runner(
             slots=self._settings.max_concurrent_agents,
             prefetch=self._settings.prefetch,
+            paused_max=self._settings.paused_attempts_max,
             terms=Welcome(self._settings.lease_seconds, self._settings.heartbeat_seconds, ()),
             enforcement=ready.enforcement,
             workspace=str(self._workspace.root),
@@ -324,7 +325,7 @@ class _Parts:
         if runner.attached:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_SECONDS):
-                    await runner.acknowledged_all()
+                    await runner.debts.settled()
         return 0
 
     def _bury(self) -> int:

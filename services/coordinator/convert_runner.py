@@ -6,11 +6,12 @@ from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
 
-from foundation.errors import Invalid
+from foundation.errors import Invalid, QuantumError
 from protos.coordinator.v1 import runners_pb2 as pb
 from protos.coordinator.v1 import tasks_pb2
 from services.coordinator.app.attachments import (
     Ack,
+    Beat,
     Follow,
     Grant,
     HeartbeatAck,
@@ -20,7 +21,7 @@ from services.coordinator.app.attachments import (
     Order,
     OrderKind,
 )
-from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
+from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started, Unrecorded
 from services.coordinator.domain.defaults import ServiceRule
 from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.manifest import Sandbox
@@ -57,18 +58,37 @@ def hello_from(message: pb.RunnerHello) -> Hello:
     )
 
 
+def beat_from(message: pb.Heartbeat) -> Beat:
+    """What it says of attempts that are not its own is sorted out later."""
+    return Beat(
+        sequence=message.sequence,
+        held=[(ref.task_id, ref.fence) for ref in message.held],
+        draining=message.draining,
+        waits={(wait.attempt.task_id, wait.attempt.fence): wait.reason for wait in message.waits},
+        stalled=message.stalled,
+    )
+
+
 def host_state_from(message: pb.HostState) -> HostState:
-    return HostState(message.held_reason, message.memory_available_bytes, message.cpu_share)
+    return HostState(message.held_reason, message.memory_available_bytes, message.cpu_share, message.disk_short)
 
 
 def events_from(message: pb.AttemptEvents) -> list[AttemptEvent]:
-    """Raises Invalid for an event that says nothing, or an end without a known cause."""
+    """Raises nothing: an event that cannot be read is told as such, and harms no other."""
     limits: list[tuple[LimitUse, ...]] = [()]
     for shared in message.limits:
         limits.append(
             tuple([_limit(limit.name, limit.value, limit.enforcement, limit.detail) for limit in shared.limits])
         )
-    return [_event_from(event, limits) for event in message.events]
+    return [_event_or_fault(event, limits) for event in message.events]
+
+
+def _event_or_fault(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...]]) -> AttemptEvent:
+    try:
+        return _event_from(event, limits)
+    except (QuantumError, ValueError, OverflowError, IndexError) as fault:
+        ref, said = event.attempt, f"{type(fault).__name__}: {fault}"[:300]
+        return Unrecorded(ref.task_id, ref.fence, event.WhichOneof("event") == "result", said)
 
 
 def _event_from(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...]]) -> AttemptEvent:

@@ -1,15 +1,16 @@
-"""What the coordinator's use cases need from outside: a store, safety's decision, and the catalogue's files."""
+"""What the coordinator's use cases need from outside: a store, the catalogue's files, a folder for reports."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.error_report import ErrorReport
 from services.coordinator.domain.ready import ReadyEntry as ReadyEntry
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports_merges import MergeRows
+from services.coordinator.ports_safety import Act, OutboxEntry
 from services.coordinator.ports_schedules import ScheduleRows
 
 T = TypeVar("T")
@@ -31,40 +32,6 @@ class Accepted:
     digest: str
     task_ids: tuple[str, ...]
     at: datetime
-
-
-class OutboxEntry(NamedTuple):
-    """An attempt's outcome that safety has not acknowledged yet. `sequence` is the store's, and grows.
-
-    A tuple, as tasks are, because each end of an attempt makes one.
-    """
-
-    task_id: str
-    fence: int
-    agent: str
-    project: str
-    uses: tuple[str, ...]
-    failure_class: str  # "" for a success
-    counted: bool
-    detail: str
-    finished_at: datetime
-    sequence: int = 0
-    epoch: int = 0  # safety's at the admission; 0: not known
-
-
-class Act(NamedTuple):
-    """A privileged act that safety's audit log has not answered for yet. `number` is the store's, and grows."""
-
-    at: datetime
-    actor: str
-    actor_id: str
-    source: str
-    act: str
-    target: str
-    before: str
-    after: str
-    reason: str
-    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,69 +235,6 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-class Candidate(NamedTuple):
-    """An attempt that dispatch would like to start; `fence` is the one that it would carry.
-
-    `origin` is the task that it retries, else the one whose child it is. `identified`: it gets a credential in any
-    case.
-    """
-
-    task_id: str
-    fence: int
-    agent: str
-    project: str
-    uses: tuple[str, ...]
-    origin: str = ""
-    identified: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """Safety's decision on one candidate. `ask_again_at` None: when safety's epoch has changed."""
-
-    admitted: bool
-    scope: str = ""
-    code: str = ""
-    reason: str = ""
-    ask_again_at: datetime | None = None
-    credential: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """Safety's answer to a batch, in the order of the candidates.
-
-    A task that touches one of `retries_halved` ("fleet", "project:…", "agent:…", what its agent uses) has half as many.
-    """
-
-    verdicts: tuple[Verdict, ...]
-    mode: str
-    epoch: int
-    retries_halved: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
-    """Whether a running attempt may go on: action is "continue", "pause" or "stop"; the rest as in a Verdict."""
-
-    action: str
-    code: str = ""
-    reason: str = ""
-    until: datetime | None = None
-
-
-class SafetyGate(Protocol):
-    """Safety, as dispatch sees it. Raises Unavailable when it cannot be asked: then nothing starts."""
-
-    async def admit(self, outcomes: Sequence[OutboxEntry], candidates: Sequence[Candidate]) -> Admission: ...
-
-    async def renew(self, attempts: Sequence[tuple[str, int]]) -> tuple[Sequence[Renewal], int]:
-        """Renewals in the order asked, and safety's epoch."""
-
-    async def breakers(self) -> Mapping[str, tuple[str, str, datetime | None]]:
-        """Per scope that is not closed: state, reason, until."""
-
-
 class ErrorFolder(Protocol):
     """Where a person reads of failed attempts."""
 
@@ -338,37 +242,11 @@ class ErrorFolder(Protocol):
         """Write a file for each, whole; one that is there already is written again. Raises OSError."""
 
 
-class AuditLog(Protocol):
-    """Safety's audit log, as whoever tells it sees it."""
-
-    async def record(self, acts: Sequence[Act]) -> None:
-        """Have acts recorded; told again, none is recorded twice. Raises Unavailable when they are not."""
-
-
-class PersonalAlert(NamedTuple):
-    """Something that a person has to see to; `level` is info, warning or critical, or over. One voice per cause."""
-
-    cause: str
-    level: str
-    sentence: str
-    remedy: str = ""
-
-
 class Snapshots(Protocol):
     """Copies of both databases for one backup."""
 
     async def take(self, backup_id: str) -> None:
         """Copy the coordinator's, then safety's. Raises Conflict when there is one, Unavailable without safety."""
-
-
-class AlertBell(Protocol):
-    """Safety's alerts, as whoever raises one sees them."""
-
-    async def ring(self, alert: PersonalAlert) -> None:
-        """Have people told. Raises Unavailable when they are not."""
-
-    async def resolve(self, cause: str) -> None:
-        """The cause is gone; nothing happens when it was never there."""
 
 
 class Catalogue(Protocol):

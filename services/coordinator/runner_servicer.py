@@ -14,7 +14,14 @@ from services.coordinator.app.dispatch import Dispatch
 from services.coordinator.app.intake import Intake
 from services.coordinator.app.renewal import Renewal
 from services.coordinator.app.scripts import ScriptTexts
-from services.coordinator.convert_runner import events_from, hello_from, host_state_from, responses_of, welcome
+from services.coordinator.convert_runner import (
+    beat_from,
+    events_from,
+    hello_from,
+    host_state_from,
+    responses_of,
+    welcome,
+)
 
 Context = grpc.aio.ServicerContext[pb.AttachRequest, pb.AttachResponse]
 
@@ -73,12 +80,10 @@ class RunnerServicer(runners_pb2_grpc.RunnerServiceServicer):
     def _take(self, request: pb.AttachRequest, attachment: Attachment) -> None:
         match request.WhichOneof("message"):
             case "credit":
-                attachment.capacity = request.credit.leases_max
+                attachment.capacity, attachment.no_checks = request.credit.leases_max, request.credit.no_checks
                 self._dispatch.wake()
             case "heartbeat":
-                beat = request.heartbeat
-                held = [(ref.task_id, ref.fence) for ref in beat.held]
-                self._renewal.heartbeat(attachment, beat.sequence, held, beat.draining)
+                self._renewal.heartbeat(attachment, beat_from(request.heartbeat))
             case "events":
                 self._intake.put(attachment, events_from(request.events))
                 self._dispatch.wake()

@@ -18,7 +18,8 @@ from foundation.rpc.run import spare_the_loaded
 from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import SERVICE_TOKEN, service_account
-from foundation.workspace import StopFile, Workspace
+from foundation.stop_file import StopFile
+from foundation.workspace import Workspace
 from protos.coordinator.v1 import (
     agents_pb2,
     agents_pb2_grpc,
@@ -84,8 +85,9 @@ from services.coordinator.backup_servicer import BackupServicer
 from services.coordinator.fleet_servicer import FleetServicer
 from services.coordinator.loops import RETENTION_INTERVAL, TELL_ACTS_SECONDS, DueLoop, Exports, every, scan
 from services.coordinator.merge_servicer import MergeServicer
-from services.coordinator.ports import AlertBell, AuditLog, SafetyGate, Snapshots, Store
+from services.coordinator.ports import Snapshots, Store
 from services.coordinator.ports_merges import MergeSafety
+from services.coordinator.ports_safety import AlertBell, AuditLog, SafetyGate
 from services.coordinator.runner_servicer import RunnerServicer
 from services.coordinator.schedule_servicer import ScheduleServicer
 from services.coordinator.servicer import AgentServicer, QueueServicer, ReportServicer, TaskServicer
@@ -198,7 +200,16 @@ class Coordinator:
         self.read_log = ReadLog(store, changes, self.dispatch)
         repositories, safety = GitRepositories(workspace.repositories_file), around.merge_safety
         self.merges = MergeGuard(
-            store, catalogue, changes, repositories, safety, self.explain, self.read_log, ids=ids, clock=clock
+            store,
+            catalogue,
+            changes,
+            repositories,
+            safety,
+            self.explain,
+            self.read_log,
+            disk_short=lambda: self.disk_guard.room.sentence,
+            ids=ids,
+            clock=clock,
         )
         overdue = timedelta(seconds=settings.backup_overdue_seconds)
         self.backups = Backups(store, catalogue, around.snapshots, overdue_after=overdue, clock=clock)

@@ -14,7 +14,8 @@ from foundation.rpc.server import RpcServer
 from foundation.rpc.tls import door_of
 from foundation.secrets import AGENT_SECRET, service_account
 from foundation.secrets_apart import read_secrets_apart
-from foundation.workspace import StopFile, Workspace
+from foundation.stop_file import StopFile
+from foundation.workspace import Workspace
 from protos.safety.v1 import (
     admission_pb2,
     admission_pb2_grpc,

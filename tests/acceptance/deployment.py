@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import psutil
 
-from cli.processes import Process, process
+from cli.processes.identity import Process, process
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import EVERYTHING, TaskFilter, TaskState, TaskView
 from clients.health import is_serving
@@ -30,7 +30,7 @@ from foundation.workspace import Workspace
 from services.coordinator.adapters.sqlite import SqliteStore
 from tests.acceptance.initialised import initialise_by_copy
 from tests.acceptance.runs import Runs
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually, looks, until
 
 LOG_LINES = 40
 _PROBE_DEADLINE = timedelta(seconds=2)
@@ -60,7 +60,6 @@ class Deployment:
         self.runner_program = "services.agent_runner"
         self.coordinator_program: tuple[str, ...] = ("services.coordinator",)
         self.runs = Runs(self.workspace.root)
-        self._clients: list[CoordinatorClient | SafetyClient] = []
         self._secrets = open_secret_store(self.workspace, self.environ)
         self.token = self._secret(USER_TOKEN, user_account(self.workspace))
 
@@ -151,14 +150,15 @@ class Deployment:
             service.child.kill()
             service.child.wait(PATIENCE_SECONDS)
         self.running.clear()
-        for _ in range(20):
-            left = self.processes()
-            for one in left:
-                one.send(signal.SIGCONT)
-                one.send(signal.SIGKILL)
-            if not left:
-                return
-        raise AssertionError(f"these could not be ended: {left}")
+        until(self._killed, "nothing of it is left")
+
+    def _killed(self) -> bool:
+        """Kill what is left; whether there was nothing. The kernel takes its time to clear away what was killed."""
+        left = self.processes()
+        for one in left:
+            one.send(signal.SIGCONT)
+            one.send(signal.SIGKILL)
+        return not left
 
     # -- clients
 
@@ -202,6 +202,13 @@ class Deployment:
         path.write_text(text)
         path.chmod(0o755)
 
+    async def begun_within(self, seconds: float) -> int:
+        """Watch for so long, or until one attempt has begun; how many have begun by then."""
+        async for _ in looks(seconds):
+            if self.runs.all():
+                break
+        return len(self.runs.all())
+
     def log_lines(self, action: str) -> list[str]:
         """The lines of the system's log with an action."""
         if not self.workspace.system_log.exists():
@@ -231,6 +238,8 @@ async def deployed(folder: Path, **settings: object) -> AsyncIterator[Deployment
         # Tests keep the machine busy, and the guard would rightly hold starts; its own tests switch it on.
         "QUANTUM_HOST_GUARD": "off",
         "QUANTUM_KEYCHAIN": "file",
+        # No pause of the machine is long enough for a lease to run out; tests of that have shorter ones.
+        "QUANTUM_LEASE_SECONDS": "300",
         "QUANTUM_WORKSPACE": str(root.resolve()),
         "XDG_RUNTIME_DIR": str(runtime),
         **{f"QUANTUM_{name.upper()}": str(value) for name, value in settings.items()},

@@ -14,17 +14,18 @@ from pathlib import Path
 
 import psutil
 
-from cli.authority import renew_identities
-from cli.processes import of_agents
+from cli.keys.authority import renew_identities
+from cli.processes.identity import of_agents
 from foundation.clock import SystemClock
 from foundation.secrets import open_secret_store
 from foundation.workspace import Workspace
 from tests.acceptance.deployment import Deployment, deployed
 from tests.acceptance.runs import Runs
-from tests.acceptance.system import Answer, free_port, kill
+from tests.acceptance.system import Answer, kill
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-SECONDS = 60
+SECONDS = 120
 
 
 class OtherHost:

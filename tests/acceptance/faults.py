@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cli.config_file import ConfigFile
 from cli.doctor.examining import examine
 from cli.doctor.findings import Finding, Mark, worst
 from cli.runbook.links import COMMAND, HOME, install
 from cli.session import Session
+from cli.workspace.config_file import ConfigFile
 from foundation.authority import Authority
 from foundation.clock import SystemClock
 from foundation.files import atomic_write
@@ -34,7 +34,6 @@ from foundation.secrets import (
 from foundation.workspace import Workspace, WorkspaceLock
 from tests.acceptance.system import System
 
-PASTE_SECONDS = 90
 _END = "__end__"
 
 
@@ -97,7 +96,7 @@ class Ward:
         before = {name: os.environ.get(name) for name in ("XDG_RUNTIME_DIR",)}
         os.environ.update({name: self.environ[name] for name in before})
         try:
-            return worst(examine(session))
+            return worst(examine(session, within=timedelta(seconds=90)))
         finally:
             for name, value in before.items():
                 os.environ.update({name: value} if value is not None else {})
@@ -105,7 +104,7 @@ class Ward:
     def typed_doctor(self) -> dict[str, Finding]:
         """The same, typed into the shell in which cures are pasted."""
         path = self.system.folder / "findings.json"
-        self.type(f"quantum doctor --json > {path}")
+        self.type(f"quantum doctor --json --within 90s > {path}")
         found = json.loads(path.read_text())["findings"]
         return worst(to_findings(found))
 
@@ -327,10 +326,6 @@ def config(text: str) -> Callable[[Ward], object]:
 
 def remove(path: Callable[[Workspace], Path]) -> Callable[[Ward], object]:
     return lambda ward: path(ward.workspace).unlink()
-
-
-def half_isolated(ward: Ward) -> None:
-    (ward.workspace.state / "isolating").touch()
 
 
 OFFLINE: tuple[Fault, ...] = (

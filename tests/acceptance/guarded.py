@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foundation.clock import SystemClock
 from tests.acceptance.system import System
 from tests.programs import require
+from tests.waiting import Stopwatch
 
 SMOKE = "quantum.toml"
-CLOCK = SystemClock()
 
 
 class Away(Exception):
@@ -37,12 +36,14 @@ class Guarded:
 
     system: System
     folder: Path
+    _seen: set[str] = field(default_factory=set)
 
     @classmethod
     def make(cls, system: System, project: str = "demo", wishes: str = "") -> Guarded:
         """With hooks installed, a first commit on main, and the branches good, bad and slow, each one ahead of it.
 
-        The smoke test runs `check.sh` of the tree under test: good and bad say exit 0 and exit 1 there, slow waits.
+        The smoke test runs `check.sh` of the tree under test: good and bad say exit 0 and exit 1 there, slow waits
+        until it may `go_on`, and is bad.
         """
         require("curl")
         at = cls(system=system, folder=system.folder / project)
@@ -54,7 +55,9 @@ class Guarded:
         at.commit({"check.sh": "exit 0\n", "mine.txt": "mine\n", "README.md": "first\n"})
         at.branch("good", {"good.txt": "good\n"})
         at.branch("bad", {"check.sh": "echo it is broken; exit 1\n"})
-        at.branch("slow", {"check.sh": "sleep 0.6; echo slow and broken; exit 1\n"})
+        at.branch(
+            "slow", {"check.sh": f"while [ ! -e {at._gate} ]; do sleep 0.05; done; echo slow and broken; exit 1\n"}
+        )
         system.quantum("projects", "add", project, str(at.folder), code=0)
         system.quantum("hooks", "install", project, code=0)
         return at
@@ -67,11 +70,11 @@ class Guarded:
 
     def run(self, *argv: str) -> Merged:
         """Run a command there, in a bare environment."""
-        started = CLOCK.boottime()
+        watch = Stopwatch()
         done = subprocess.run(
-            argv, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=120, check=False
+            argv, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=200, check=False
         )
-        return Merged(code=done.returncode, said=done.stdout + done.stderr, seconds=CLOCK.boottime() - started)
+        return Merged(code=done.returncode, said=done.stdout + done.stderr, seconds=watch.seconds)
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Start a command there, in a session of its own."""
@@ -109,6 +112,14 @@ class Guarded:
         return self.run("git", "merge", "--no-ff", "--no-edit", *options, name)
 
     @property
+    def _gate(self) -> Path:
+        return self.system.folder / f"{self.folder.name}.go"
+
+    def go_on(self) -> None:
+        """Let the test of the branch slow come to its end."""
+        self._gate.touch()
+
+    @property
     def tip(self) -> str:
         """Where HEAD is."""
         return self.git("rev-parse", "HEAD")
@@ -141,22 +152,23 @@ class Guarded:
         """One check with its evidence."""
         return self._get(f"/merges/{check_id}")["check"]
 
-    def ended(self, *, within: float = 60, besides: Sequence[Any] = ()) -> Any:
-        """The newest check, once it has ended, with its evidence; where somebody was killed, once they are back.
+    def ended(self, *, within: float = 120) -> Any:
+        """The newest check that was not returned before, once it has ended, with its evidence.
 
-        `besides` are checks that are known already: where git does not wait, the newest may still be one of them.
+        Where git does not wait, or was told to go on, it may still be to come; where somebody was killed, they may.
         """
-        known = {check["id"] for check in besides}
 
         def look() -> Any:
             try:
                 newest = next(iter(self.checks()), None)
-                ended = newest and newest["id"] not in known and newest["state"] == "ended"
+                ended = newest and newest["id"] not in self._seen and newest["state"] == "ended"
                 return self.check(newest["id"]) if newest and ended else None
             except Away:
                 return None
 
-        return self.system.until(look, within=within, what="the newest check has ended")
+        check = self.system.until(look, within=within, what="the newest check has ended")
+        self._seen.add(check["id"])
+        return check
 
     def _get(self, path: str) -> Any:
         try:

@@ -13,8 +13,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from cli.authority import make_authority
 from cli.first_start import initialise
+from cli.keys.authority import make_authority
 from foundation.clock import SystemClock
 from foundation.secrets import AUTHORITY_KEY, FileStore
 from foundation.workspace import Workspace

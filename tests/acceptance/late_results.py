@@ -9,7 +9,7 @@ from clients.attachment import Attachment
 from clients.attachment_values import AttemptRef, EndCause, Events, Hello, Result, ResultAcks
 from clients.wire_values import micros_of
 from tests.acceptance.deployment import Deployment
-from tests.waiting import CLOCK
+from tests.waiting import CLOCK, PATIENCE_SECONDS
 
 
 async def hand_in_late(system: Deployment, refs: Sequence[AttemptRef]) -> tuple[set[AttemptRef], set[AttemptRef]]:
@@ -26,7 +26,7 @@ async def hand_in_late(system: Deployment, refs: Sequence[AttemptRef]) -> tuple[
             ]
         )
         refused: set[AttemptRef] = set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for message in attachment.receive():
                 if isinstance(message, ResultAcks):
                     assert not message.accepted

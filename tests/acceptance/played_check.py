@@ -43,7 +43,7 @@ async def confirm():
     async with open_channel(Path(sys.argv[0]).with_name("socket").resolve(), token=lambda: credential) as channel:
         stub = merges_pb2_grpc.MergeServiceStub(channel)
         request = merges_pb2.ConfirmMergeCheckRequest(id=params["check"], old_commit=old, new_commit=new)
-        return await stub.ConfirmMergeCheck(request, timeout=20)
+        return await stub.ConfirmMergeCheck(request, timeout=60)
 
 
 answer = asyncio.run(confirm())

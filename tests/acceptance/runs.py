@@ -41,6 +41,7 @@ class Runs:
         with self._file.open("rb") as file:
             file.seek(self._read_to)
             new = file.read()
+        new = new[: new.rfind(b"\n") + 1]  # a line that crosses a page may be seen before it is whole
         for line in new.decode().splitlines():
             word, task_id, fence, pid, agent = line.split()
             self._begun[task_id, int(fence)] = Run(task_id, int(fence), int(pid), agent, word == "end")

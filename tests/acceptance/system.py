@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -19,12 +17,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cli.processes import Process, of_agents
-from cli.running import Running, end, read_running
+from cli.processes.identity import Process, of_agents
+from cli.processes.running import Running, end, read_running
 from foundation.clock import SystemClock
 from foundation.secrets import USER_TOKEN, open_secret_store, user_account
 from foundation.workspace import Workspace
 from tests.acceptance.initialised import initialise_by_copy
+from tests.ports import free_port
+from tests.waiting import PATIENCE_SECONDS, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -71,6 +71,8 @@ class System:
             **inherited,
             "QUANTUM_KEYCHAIN": "file",
             "QUANTUM_GATEWAY_PORT": str(free_port()),
+            # No pause of the machine is long enough for a lease to run out; tests of that have shorter ones.
+            "QUANTUM_LEASE_SECONDS": "300",
             # Tests keep the machine busy, and the guard would rightly hold starts; its own tests switch it on.
             "QUANTUM_HOST_GUARD": "off",
             "XDG_RUNTIME_DIR": str(folder / "run"),
@@ -186,15 +188,9 @@ class System:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
-    def until(self, look: Callable[[], T | None], *, within: float = 30, what: str = "") -> T:
+    def until(self, look: Callable[[], T | None], *, within: float = PATIENCE_SECONDS, what: str = "") -> T:
         """Look again and again until there is something to see; fails with the last thing seen."""
-        clock, pause = SystemClock(), threading.Event()
-        deadline = clock.boottime() + within
-        while not (seen := look()):
-            if clock.boottime() > deadline:
-                raise AssertionError(f"{what or 'it'} did not come about within {within} s; last seen: {seen!r}")
-            pause.wait(0.05)
-        return seen
+        return until(look, what or "it comes about", within=within)
 
     # The end
 
@@ -235,11 +231,3 @@ def kill(processes: list[Process]) -> None:
     """Kill what a test has left behind, each by its identity."""
     for process in processes:
         process.send(signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

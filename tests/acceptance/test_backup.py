@@ -24,6 +24,7 @@ from clients.coordinator_values import TaskSpec
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, USER_TOKEN, open_secret_store, user_account
 from tests.acceptance.conftest import MakeSystem
 from tests.acceptance.system import System
+from tests.waiting import until
 
 RATE, OFTEN = 200, 50
 """Submits per second: in the long ring, and ordinarily."""
@@ -105,10 +106,12 @@ def look(system: System, seconds: float, rate: float) -> tuple[str, str, Submitt
     key = prepared(system)
     with Submitting(system, rate) as submitting:
         threading.Event().wait(seconds)
+        until(lambda: len(submitting.answered) >= 10, "ten are answered")
         began = perf_counter()
         made = system.ask("backup", "create")["backup"]
         ended = perf_counter()
         threading.Event().wait(min(seconds, 0.5))
+        until(lambda: len(submitting.took(began, ended)) >= 10, "ten that were sent meanwhile are answered")
     assert submitting.failed == []
     assert made["good"] is True
     return key, made["path"], submitting, (began, ended)
@@ -123,7 +126,8 @@ def compare(system: System, seconds: float, rate: float) -> None:
     kept = system.folder / Path(path).name
     shutil.copyfile(path, kept)
     shutil.rmtree(system.workspace.state)
-    done = json.loads(system.quantum("restore", str(kept), "--recovery-key", "--json", given=key, code=0).out)
+    words = ("restore", str(kept), "--recovery-key", "--tokens", "as-then", "--json")
+    done = json.loads(system.quantum(*words, given=key, code=0).out)
     system.up()
     assert system.token == token
     assert standing(system) == before
@@ -244,3 +248,32 @@ def test_killed_anywhere_the_old_state_holds_or_the_new_one(make_system: MakeSys
             states[state] += 1
     assert min(states.values()) >= 5, states
     print(f"killed {KILLS} times within {whole:.1f} s: {states}, none between")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_after_isolate_it_comes_back_stopped_and_shuts_out_whom_isolate_has_shut_out(make_system: MakeSystem) -> None:
+    """The whole way of a night on which somebody was in: isolated, put back, up again, let go by a person."""
+    system = make_system()
+    prepared(system)
+    ann = system.ask("token", "issue", "--name", "ann since", "--scopes", "read")["token"]
+    own = system.token
+    assert [system.http("GET", "/agents/status", token=token)[0] for token in (ann, own)] == [200, 200]
+    system.quantum("backup", "create", code=0)
+    system.quantum("spend", "cap", "fleet", "1", "--per", "day", "--reason", "less", code=0)
+    system.quantum("breaker", "force-open", "agent:other", "--reason", "it mails customers", code=0)
+    system.quantum("isolate", "--reason", "a token was seen in a chat", code=0)
+    done = json.loads(system.quantum("restore", "latest", "--json", code=0).out)
+    assert done["revocations_unknown"] is None and done["mode"] == "STOPPED" and done["new_tokens"] == 5
+    system.up()
+    shut_out = [system.http("GET", "/agents/status", token=token)[0] for token in (ann, own)]
+    assert shut_out == [401, 401] and system.http("GET", "/agents/status")[0] == 200
+    assert system.ask("mode", "show")["mode"]["mode"] == "STOPPED"
+    breakers = {one["scope"]: one["reason"] for one in system.ask("breaker", "list")["breakers"]}
+    assert breakers["agent:other"] == "it mails customers"
+    (record,) = [one for one in system.ask("audit")["records"] if one["act"] == "restore"]
+    assert "revoked or replaced since" in record["after"]
+    assert system.ask("audit", "--verify")["good"] is True
+    system.quantum("resume", code=0)
+    system.quantum("run", "backup", code=0, timeout=180)
+    print(f"what was carried over: {done['carried']}")

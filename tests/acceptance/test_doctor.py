@@ -73,10 +73,6 @@ def kill_runner(ward: Ward) -> None:
     os.kill(running.processes["runner-local"].pid, signal.SIGSTOP)
 
 
-def lose_checkpoint(ward: Ward) -> None:
-    (ward.workspace.audit / "checkpoint.json").unlink()
-
-
 ONLINE = (
     Fault(name="hook edited", part="merge guard", plant=edit_hook),
     Fault(name="hook not executable", part="merge guard", plant=lambda ward: hook(ward).chmod(0o644)),
@@ -113,15 +109,22 @@ def test_all_is_well_nothing_is_changed_and_a_stop_is_seen(shared: System) -> No
     shared.workspace.alert_config.write_text('{"channels": {"desktop": {"level": "critical"}}}')
     head = shared.ask("audit", "--limit", "1")["records"][0]["number"]
     before = names(shared)
-    found = marks(shared)
-    assert {part: mark for part, mark in found.items() if mark != "OK"} == CHOSEN
+    found = shared.until(lambda: marked(shared, CHOSEN), what="all is well")
     assert names(shared) == before
     assert shared.ask("audit", "--limit", "1")["records"][0]["number"] == head
     shared.quantum("stop", "--all", "--reason", "a drill", code=0)
-    stopped = marks(shared)
-    assert {part: mark for part, mark in stopped.items() if mark != "OK"} == {**CHOSEN, "emergency stop": "WARN"}
+    shared.until(lambda: marked(shared, {**CHOSEN, "emergency stop": "WARN"}), what="the order to stop is seen")
     shared.quantum("resume", code=0)
-    assert marks(shared) == found
+    shared.until(lambda: marks(shared) == found, what="all is as it was")
+
+
+def marked(system: System, other_than_ok: dict[str, str]) -> dict[str, str]:
+    """Every part's mark, once these and no others are not OK."""
+    found = marks(system)
+    if (faults := {part: mark for part, mark in found.items() if mark != "OK"}) != other_than_ok:
+        print(faults)
+        return {}
+    return found
 
 
 def names(system: System) -> set[str]:

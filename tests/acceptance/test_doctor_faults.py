@@ -57,7 +57,7 @@ def show(ward: Ward, fault: Fault, *, typed: bool) -> None:
 
 def marks(system: System) -> dict[str, str]:
     """What `quantum doctor` says of each part."""
-    found = system.quantum("doctor", "--json").document["findings"]
+    found = system.quantum("doctor", "--json", "--within", "90s", timeout=200).document["findings"]
     return {part: one.mark.value for part, one in worst(to_findings(found)).items()}
 
 

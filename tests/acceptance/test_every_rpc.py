@@ -123,8 +123,9 @@ OF_ONE_AGENT = {"BackupService/TakeSnapshotForAttempt", "BackupService/ConcludeB
 NOBODY, DENIED, IN = "UNAUTHENTICATED", "PERMISSION_DENIED", "in"
 OWN_ANSWERS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED", "ALREADY_EXISTS"}
 """What a method itself answers to an empty request."""
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 120
 SILENT_SECONDS = 1.0
+"""A stream that should be let in, and says nothing for so long, is taken to stay open; for a refusal we wait."""
 
 
 def expected() -> dict[str, str]:
@@ -195,7 +196,8 @@ async def try_all(channels: Channels, at: Doors) -> dict[tuple[str, str], tuple[
     for kind in ("worthless", "wrong", "attempt", "right"):
         for path, method in methods().items():
             for column, (text, answer) in shown(at, path, kind).items():
-                seen[path, column] = (await channels.call(path, method, text), answer)
+                silent_max = SILENT_SECONDS if answer == IN else DEADLINE_SECONDS
+                seen[path, column] = (await channels.call(path, method, text, silent_max), answer)
     return seen
 
 
@@ -234,7 +236,7 @@ class Channels:
         for channel in self._open.values():
             await channel.close()
 
-    async def call(self, path: str, method: MethodDescriptor, text: str | None) -> str:
+    async def call(self, path: str, method: MethodDescriptor, text: str | None, silent_max: float) -> str:
         """How a request, empty as far as that goes, fares: `in` when the method itself has answered it."""
         channel = self.to(path.split(".")[1], text)
         request, reply = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
@@ -256,7 +258,7 @@ class Channels:
         call = way(path, request_serializer=request.SerializeToString, response_deserializer=reply.FromString)(
             sent, timeout=DEADLINE_SECONDS
         )
-        code = await (_of_stream(call) if method.server_streaming else call.code())
+        code = await (_of_stream(call, silent_max) if method.server_streaming else call.code())
         return IN if code.name in OWN_ANSWERS else str(code.name)
 
     async def built_in(self, name: str, text: str | None) -> tuple[str, str]:
@@ -267,7 +269,7 @@ class Channels:
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         health = await check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_SECONDS).code()
-        return str(health.name), str((await _of_stream(self._reflection(name, text))).name)
+        return str(health.name), str((await _of_stream(self._reflection(name, text), DEADLINE_SECONDS)).name)
 
     async def served(self, name: str) -> list[str]:
         """The services that a server says it has, to one who may read."""
@@ -285,10 +287,10 @@ class Channels:
         return ask(timeout=DEADLINE_SECONDS)
 
 
-async def _of_stream(call: Any) -> grpc.StatusCode:
-    """The code of a stream that ends; OK for one that has something to say, or is silent and stays open."""
+async def _of_stream(call: Any, silent_max: float) -> grpc.StatusCode:
+    """The code of a stream that ends; OK for one that has something to say, or is silent for so long and stays open."""
     try:
-        async with asyncio.timeout(SILENT_SECONDS):
+        async with asyncio.timeout(silent_max):
             first = await call.read()
     except TimeoutError:  # which has cancelled the read, and with it the call
         return grpc.StatusCode.OK

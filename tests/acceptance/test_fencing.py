@@ -19,17 +19,21 @@ from clients.attachment_values import AttemptRef
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
 from tests.acceptance.deployment import Deployment, deployed
 from tests.acceptance.late_results import hand_in_late
-from tests.waiting import CLOCK, eventually, looks
+from tests.waiting import CLOCK, PATIENCE_SECONDS, eventually, looks
 
 SLACK_SECONDS = 1.5
 """For a machine that is busy with other tests."""
+
+TRIES = 3
 
 FENCED = "services.agent_runner"
 UNFENCED = "tests.acceptance.unfenced_runner"
 
 Lines = list[tuple[int, float]]
 Strike = Callable[[Deployment], None]
-LEASES = [pytest.param(2.0), pytest.param(20.0, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
+MEASURED_SECONDS = 20.0
+"""With a lease as long as this, how soon everything happens is held; with a short one, that it does, and its order."""
+LEASES = [pytest.param(2.0), pytest.param(MEASURED_SECONDS, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
 
 
 def write_lines(period_seconds: float) -> str:
@@ -42,7 +46,7 @@ def lines_of(system: Deployment) -> Lines:
     """(fence, seconds since boot) of every line that was written whole."""
     path = system.workspace.root / "lines"
     text = path.read_text() if path.exists() else ""
-    return [(int(fence), float(at)) for fence, at in (line.split() for line in text.splitlines())]
+    return [(int(fence), float(at)) for fence, at in (line.split() for line in text.split("\n")[:-1])]
 
 
 def attempts_of(lines: Lines) -> list[tuple[float, float]]:
@@ -108,6 +112,11 @@ class Struck:
         )
 
 
+def again_within(lease: float) -> float:
+    """Seconds within which what a strike has ended must run again."""
+    return 1.75 * lease + 2 * SLACK_SECONDS if lease >= MEASURED_SECONDS else PATIENCE_SECONDS
+
+
 async def strike_down(folder: Path, strike: Strike, lease: float, *, fenced: bool = True) -> Struck:
     """Let one attempt write, strike its runner, and see when another one writes on a second runner."""
     async with deployed(folder, lease_seconds=lease, heartbeat_seconds=lease / 5, host_guard="off") as system:
@@ -124,7 +133,7 @@ async def strike_down(folder: Path, strike: Strike, lease: float, *, fenced: boo
             await eventually(
                 lambda: len(attempts_of(lines_of(system))) == 2,
                 "it runs again",
-                within=1.75 * lease + 2 * SLACK_SECONDS,
+                within=again_within(lease),
             )
             first = min(fence for fence, _ in lines_of(system))
             if strike is stop:
@@ -136,7 +145,7 @@ async def strike_down(folder: Path, strike: Strike, lease: float, *, fenced: boo
                 refused = len(system.log_lines("stale_fence_refused"))
             else:
                 if strike is kill_warden:
-                    code = await asyncio.to_thread(system.running["runner-one"].child.wait, 30)
+                    code = await asyncio.to_thread(system.running["runner-one"].child.wait, PATIENCE_SECONDS)
                     assert code == 70, "a runner without its warden ends, for its supervisor to start it anew"
                 _, late = await hand_in_late(system, [AttemptRef(task.id, first)])
                 refused = len(late)
@@ -207,7 +216,21 @@ class Away:
 
 
 async def take_coordinator_away(folder: Path, lease: float, *, fenced: bool = True) -> Away:
-    """One script ends while nobody can be told, another would go on for ever."""
+    """One script ends while nobody can be told, another would go on for ever.
+
+    Where the one ended so late that its lease was nearly over, nothing would be shown, and it is tried again.
+    """
+    for number in range(TRIES):
+        away = await coordinator_away(folder / str(number), lease, fenced=fenced)
+        if away.short_done < 0.75 * lease - lease / 5:
+            return away
+        print(f"the short one was done after {away.short_done:.2f} s: too late to show anything")
+    raise AssertionError("it never ended before its deadline")
+
+
+async def coordinator_away(folder: Path, lease: float, *, fenced: bool) -> Away:
+    """One trial."""
+    folder.mkdir()
     async with deployed(folder, lease_seconds=lease, heartbeat_seconds=lease / 5, host_guard="off") as system:
         system.runner_program = FENCED if fenced else UNFENCED
         system.agent("writer", write_lines(lease / 20))
@@ -230,11 +253,15 @@ async def take_coordinator_away(folder: Path, lease: float, *, fenced: bool = Tr
                 ended_at = CLOCK.boottime()
         meanwhile = [at for _, at in lines_of(system) if at > killed_at]
         assert len(attempts_of(lines_of(system))) == 1, "nothing starts while the coordinator is away"
+        # However late the runner finds it, it is to be heard before anything counts as lost.
+        system.environ.update(QUANTUM_LEASE_SECONDS="300")
         await system.up("coordinator")
         first = await eventually(lambda: _ended(system, short), "what was done is handed in")
         if ended_at < math.inf:
             # A runner's failure is no fault of the script: it begins again within ten seconds.
-            await eventually(lambda: len(attempts_of(lines_of(system))) == 2, "work goes on", within=2 * lease + 20)
+            await eventually(
+                lambda: len(attempts_of(lines_of(system))) == 2, "work goes on", within=2 * lease + PATIENCE_SECONDS
+            )
         (system.workspace.root / "gone_on").touch()
         second = await eventually(lambda: _ended(system, writer), "it ends")
     again = [begun for begun, _ in attempts_of(lines_of(system))[1:]]
@@ -256,10 +283,9 @@ async def test_while_the_coordinator_is_away_trees_are_frozen_and_ended_and_what
 ) -> None:
     away = await take_coordinator_away(tmp_path, lease)
     print(f"lease {lease:g} s: {away}")
-    assert away.short_done < 0.75 * lease - lease / 5, "it ended before its deadline, or this shows nothing"
     assert away.meanwhile > 0 and away.until > 0.75 * lease - lease / 5 - SLACK_SECONDS / 2, "it wrote on at first"
     assert away.unfrozen == 0
-    assert away.ended < 1.5 * lease + SLACK_SECONDS / 2
+    assert away.ended < (1.5 * lease + SLACK_SECONDS / 2 if lease >= MEASURED_SECONDS else math.inf)
     assert (away.short.state, away.short.attempt) == (TaskState.SUCCEEDED, 1)
     assert (away.writer.state, away.writer.attempt) == (TaskState.SUCCEEDED, 2)
 

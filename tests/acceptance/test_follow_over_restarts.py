@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from tests.acceptance.conftest import MakeSystem
 from tests.acceptance.system import System
 
@@ -45,13 +45,15 @@ def test_every_line_comes_once_over_kills_of_the_coordinator(system: System) -> 
         _kill_coordinator(system)
     _more(system, followed)
     (system.root / "stop").touch()
-    _, said = reader.communicate(timeout=60)
+    _, said = reader.communicate(timeout=120)
     lines = followed.read_text().splitlines()
     last = int(lines[-1].removeprefix("lines "))
     print(f"{KILLS} kills, {last} lines; {said.decode()}")
     assert lines == [*(f"line {number}" for number in range(1, last + 1)), f"lines {last}"]
     assert reader.returncode == 3
-    assert [said.decode().count(words) for words in ("broke off (", "is back")] == [KILLS, KILLS]
+    broken, mended = (said.decode().count(words) for words in ("broke off (", "is back"))
+    # One that is only just back may break off once more.
+    assert broken == mended >= KILLS
 
 
 def test_an_attempt_that_began_meanwhile_is_shown_from_its_first_line(system: System) -> None:
@@ -70,9 +72,9 @@ seq -f 'second %g' 20"""
     reader.send_signal(signal.SIGSTOP)
     _kill_coordinator(system)
     (system.root / "go").touch()
-    system.until(lambda: _state(system, task) == "succeeded", within=60, what="the second attempt has ended")
+    system.until(lambda: _state(system, task) == "succeeded", what="the second attempt has ended")
     reader.send_signal(signal.SIGCONT)
-    reader.communicate(timeout=60)
+    reader.communicate(timeout=120)
     assert followed.read_text().splitlines() == [*first, *second]
     assert reader.returncode == 0
 

@@ -21,7 +21,8 @@ from protos.coordinator.v1 import merges_pb2 as pb
 from protos.coordinator.v1 import merges_pb2_grpc
 from tests.acceptance.deployment import Deployment, Service, deployed
 from tests.acceptance.played_check import play
-from tests.waiting import CLOCK, eventually
+from tests.measured import measured
+from tests.waiting import PATIENCE_SECONDS, Stopwatch, eventually
 
 AT_ONCE_SECONDS = 3.0
 SLOTS = 10
@@ -56,7 +57,12 @@ class Guarded:
         """Run git there, as a person does."""
         identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgSign=false")
         done = subprocess.run(
-            ["git", *identity, *arguments], cwd=self.repository, check=True, capture_output=True, text=True, timeout=30
+            ["git", *identity, *arguments],
+            cwd=self.repository,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
         )
         return done.stdout.strip()
 
@@ -95,17 +101,17 @@ class Guarded:
             new_commit=self.git("rev-parse", "HEAD"),
         )
         async with self.merges() as merges:
-            return (await merges.StartMergeCheck(request, timeout=20)).check
+            return (await merges.StartMergeCheck(request, timeout=PATIENCE_SECONDS)).check
 
     async def get(self, check_id: str) -> pb.MergeCheck:
         """A check as it stands."""
         async with self.merges() as merges:
-            return (await merges.GetMergeCheck(pb.GetMergeCheckRequest(id=check_id), timeout=20)).check
+            return (await merges.GetMergeCheck(pb.GetMergeCheckRequest(id=check_id), timeout=PATIENCE_SECONDS)).check
 
     async def checks(self) -> list[pb.MergeCheck]:
         """All, newest first."""
         async with self.merges() as merges:
-            return list((await merges.ListMergeChecks(pb.ListMergeChecksRequest(), timeout=20)).checks)
+            return list((await merges.ListMergeChecks(pb.ListMergeChecksRequest(), timeout=PATIENCE_SECONDS)).checks)
 
     def go(self, check_id: str) -> None:
         """Let its attempt ask and end."""
@@ -147,13 +153,16 @@ async def confirmed(at: Guarded, check_id: str, token: str) -> str:
     request = pb.ConfirmMergeCheckRequest(id=check_id, old_commit="a" * 40, new_commit="b" * 40)
     async with at.merges(token) as merges:
         try:
-            return "may" if (await merges.ConfirmMergeCheck(request, timeout=20)).may_move else "may not"
+            return "may" if (await merges.ConfirmMergeCheck(request, timeout=PATIENCE_SECONDS)).may_move else "may not"
         except grpc.aio.AioRpcError as error:
             code: grpc.StatusCode = error.code()
             return str(code.name)
 
 
-async def test_with_ten_tasks_running_a_check_starts_at_once_and_is_known_by_its_credential(tmp_path: Path) -> None:
+@pytest.mark.parametrize("within", measured(AT_ONCE_SECONDS))
+async def test_with_ten_tasks_running_a_check_starts_at_once_and_is_known_by_its_credential(
+    tmp_path: Path, within: float
+) -> None:
     async with guarded(tmp_path) as at, at.system.coordinator() as client:
         await client.reload_agents()
         held = (await client.submit([TaskSpec(agent="hold")] * (SLOTS + 1))).tasks
@@ -166,13 +175,13 @@ async def test_with_ten_tasks_running_a_check_starts_at_once_and_is_known_by_its
 
         await eventually(all_run, "every slot is taken")
         at.git("merge", "-q", "topic")
-        began = CLOCK.boottime()
+        watch = Stopwatch()
         check = await at.start()
-        answered = CLOCK.boottime() - began
+        answered = watch.seconds
         await at.has_run(check.id)
-        took = CLOCK.boottime() - began
+        took = watch.seconds
         print(f"with {SLOTS} tasks in {SLOTS} slots: answered after {answered:.3f} s, its test runs after {took:.3f} s")
-        assert took < AT_ONCE_SECONDS
+        assert took < within
         assert (await states()).count(TaskState.RUNNING) == SLOTS, "no task gave its place away, and none got one"
         assert (await client.get_task(check.task_id)).agent == "merge-check"
 
@@ -210,14 +219,19 @@ async def test_with_ten_tasks_running_a_check_starts_at_once_and_is_known_by_its
 
 
 async def test_a_check_outlives_the_coordinator_and_its_runner(tmp_path: Path) -> None:
-    async with guarded(tmp_path, lease_seconds=4, heartbeat_seconds=0.5) as at:
+    async with guarded(tmp_path, heartbeat_seconds=0.5) as at:
         check = await at.start()
         await at.has_run(check.id)
         at.system.kill("coordinator")
         at.start_coordinator()
-        await at.system.serving("coordinator")
+        await at.system.serving("coordinator", "runner-local")
         (first,) = at.credentials(check.id)
         at.system.kill("runner-local")
+        # What was lost with it is to be seen soon: until here, no lease was to run out.
+        at.system.environ.update(QUANTUM_LEASE_SECONDS="4")
+        at.system.kill("coordinator")
+        at.start_coordinator()
+        await at.system.serving("coordinator")
         await at.system.up("runner-local")
         await at.has_run(check.id, 2)
         assert await confirmed(at, check.id, first) == "UNAUTHENTICATED", "the first attempt may not move anything now"
@@ -228,7 +242,7 @@ async def test_a_check_outlives_the_coordinator_and_its_runner(tmp_path: Path) -
         async with at.system.coordinator() as client:
             task = await client.get_task(check.task_id)
         assert (task.state, task.attempt) == (TaskState.SUCCEEDED, 2)
-        print("1 kill of the coordinator, 1 of the runner: 2 attempts, 1 result")
+        print("2 kills of the coordinator, 1 of the runner: 2 attempts, 1 result")
 
 
 async def test_a_merge_without_a_hook_is_found_and_a_reset_is_told(tmp_path: Path) -> None:

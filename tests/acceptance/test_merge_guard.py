@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cli.processes import of_agents
+from cli.processes.identity import of_agents
 from tests.acceptance.conftest import one_for_all
-from tests.acceptance.guarded import CLOCK, Guarded
+from tests.acceptance.guarded import Guarded
 from tests.acceptance.system import System, kill
-from tests.waiting import slowness
+from tests.measured import measured
+from tests.waiting import Stopwatch, slowness
 
 OVERHEAD_SECONDS = 3.0
 BACKGROUND_SECONDS = 0.100
@@ -27,8 +28,9 @@ def _tested(check: dict[str, object]) -> float:
     return sum(float(run["seconds"]) for run in evidence["runs"])
 
 
-def test_a_bad_merge_is_taken_back_with_ten_tasks_running_and_comes_again(shared: System) -> None:
-    repository = Guarded.make(shared, "ten")
+@pytest.mark.parametrize("within", measured(OVERHEAD_SECONDS))
+def test_a_bad_merge_is_taken_back_with_ten_tasks_running_and_comes_again(shared: System, within: float) -> None:
+    repository = Guarded.make(shared, f"ten{within:g}")
     shared.agent("hold", "exec sleep 300")
     shared.quantum("submit", "-", given=json.dumps([{"agent": "hold"}] * 10), code=0)
     shared.until(lambda: len(of_agents(shared.root)) == 10, what="ten tasks run")
@@ -48,9 +50,9 @@ def test_a_bad_merge_is_taken_back_with_ten_tasks_running_and_comes_again(shared
             f"the guard's own {overhead:.2f} s, on a machine that takes {busy:.1f} times as long as it would by itself"
         )
         assert (check["verdict"], check["action"]) == ("bad", "rolled_back"), check
-        if overhead <= OVERHEAD_SECONDS:
+        if overhead <= within:
             break
-    assert overhead <= OVERHEAD_SECONDS
+    assert overhead <= within
     assert len(check["evidence"]["runs"]) == 10
     assert "rolled back" in merged.said.lower()
     assert check["undo"] in merged.said or f"quantum merge undo {check['id']}" in merged.said
@@ -110,8 +112,9 @@ def test_kill_9_leaves_a_repository_that_is_before_or_after(short_leases: System
     assert after != before, "it came before it was tested"
 
     _KILLS[who](system, merging)
-    said, _ = merging.communicate(timeout=90)
-    check = repository.ended(within=120)
+    repository.go_on()
+    said, _ = merging.communicate(timeout=200)
+    check = repository.ended(within=200)
     repository.system.quantum("merge", "doctor", "--repo", str(repository.folder), code=0)
     print(f"\n{who} killed: {check['verdict']}, {check['action']}: {check['sentence']}\nthe hook said: {said}")
     assert repository.tip in (before, after)
@@ -139,7 +142,7 @@ def _kill_git(_: System, merging: subprocess.Popen[str]) -> None:
 def _kill_hook(_: System, merging: subprocess.Popen[str]) -> None:
     """Everything of git's session but git itself, which then ends by itself."""
     session = merging.pid
-    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True, timeout=10).stdout
+    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True, timeout=60).stdout
     pids = [int(line.split()[0]) for line in listed.splitlines() if int(line.split()[1]) == session]
     hooks = [pid for pid in pids if pid != merging.pid]
     assert hooks, "the hook waits"
@@ -156,21 +159,24 @@ _KILLS: dict[str, Callable[[System, subprocess.Popen[str]], None]] = {
 }
 
 
-def test_in_the_background_git_returns_at_once_and_what_moved_since_is_left_alone(shared: System) -> None:
-    repository = Guarded.make(shared, "background", wishes="background = true\n")
+@pytest.mark.long
+def test_in_the_background_git_is_hardly_held(shared: System) -> None:
+    repository = Guarded.make(shared, "timed", wishes="background = true\n")
     with_hooks = [_timed(repository, "good") for _ in range(7)]
     repository.git("config", "core.hooksPath", "/dev/null")
     without = [_timed(repository, "good") for _ in range(7)]
-    repository.git("config", "--unset", "core.hooksPath")
-    more = sorted(with_hooks)[3] - sorted(without)[3]
-    print(f"\nthe hook's own time: {more * 1000:.0f} ms (median of 7 against median of 7)")
-    # A figure on a busy machine is not a test; that nobody waits for the verdict is one.
-    assert more < 10 * BACKGROUND_SECONDS
+    more, busy = min(with_hooks) - min(without), slowness()
+    print(f"\nthe hook's own time: {more * 1000:.0f} ms (quickest of 7 less quickest of 7), {busy:.1f} times slowed")
+    assert more / busy < BACKGROUND_SECONDS
 
-    known = repository.checks()
+
+def test_in_the_background_git_returns_before_the_verdict_and_what_moved_since_is_left_alone(shared: System) -> None:
+    repository = Guarded.make(shared, "background", wishes="background = true\n")
     repository.merge("slow")
+    # Its test has not come to its end, whatever git has waited for.
     moved_to = repository.commit({"README.md": "second\n"})
-    check = repository.ended(within=90, besides=known)
+    repository.go_on()
+    check = repository.ended()
     print(check["sentence"])
     assert (check["verdict"], check["action"]) == ("bad", "refused"), check
     assert repository.tip == moved_to
@@ -178,10 +184,10 @@ def test_in_the_background_git_returns_at_once_and_what_moved_since_is_left_alon
 
 def _timed(repository: Guarded, branch: str) -> float:
     """One merge, taken away again by its maker."""
-    started = CLOCK.boottime()
+    watch = Stopwatch()
     merged = repository.merge(branch)
     assert merged.code == 0, merged
-    took = CLOCK.boottime() - started
+    took = watch.seconds
     repository.git("-c", "core.hooksPath=/dev/null", "reset", "-q", "--keep", "HEAD^")
     return took
 
@@ -196,7 +202,7 @@ def test_five_commits_the_third_is_bad_it_is_named_and_a_branch_without_it_is_gr
     repository.commit({"check.sh": "for part in part*.sh; do [ ! -f $part ] || (. ./$part) || exit 1; done\n"})
     culprit = repository.git("rev-parse", "five~2")
     merged = repository.merge("five", "--ff")
-    check = repository.ended(within=90)
+    check = repository.ended()
     print(f"\n{merged.said}")
     assert (check["verdict"], check["action"]) == ("bad", "proposed"), check
     evidence = check["evidence"]
@@ -250,7 +256,7 @@ def test_a_test_that_does_harm_reaches_nothing_of_the_users(shared: System) -> N
     config = (repository.folder / ".git" / "config").read_bytes()
     branches = repository.git("for-each-ref", "refs/heads", "refs/tags", "refs/stash")
     repository.merge("evil")
-    check = repository.ended(within=90)
+    check = repository.ended()
     print(f"\n{check['verdict']}: {check['sentence']}")
     assert repository.tip == before and check["action"] == "rolled_back", check
     assert repository.work() == work

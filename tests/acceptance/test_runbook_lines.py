@@ -42,7 +42,7 @@ def check(report: Any, lines: Sequence[Line]) -> None:
 def test_lines_do_what_they_say() -> None:
     often = [line for line in TYPED if line.often]
     assert len(often) >= 18
-    check(story("--short", within=110), often)
+    check(story("--short", within=280), often)
 
 
 @pytest.mark.long

@@ -7,13 +7,18 @@ import json
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
+import pytest
+
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
 from clients.runner import RunnerClient
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.elsewhere import OtherHost, attached, command, fleet, invite, other_host
-from tests.waiting import CLOCK, eventually
+from tests.measured import measured
+from tests.waiting import CLOCK, Stopwatch, eventually
+
+GRACE_SECONDS = 2
 
 
 async def finished(client: CoordinatorClient, spec: TaskSpec) -> TaskView:
@@ -28,10 +33,11 @@ async def finished(client: CoordinatorClient, spec: TaskSpec) -> TaskView:
 
 
 def _fleet(folder: Path) -> AbstractAsyncContextManager[Deployment]:
-    return fleet(folder, lease_seconds=4, heartbeat_seconds=0.5, stop_grace_seconds=2)
+    return fleet(folder, heartbeat_seconds=0.5, stop_grace_seconds=GRACE_SECONDS)
 
 
-async def test_it_joins_and_runs_what_one_here_would(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late_max", measured(2.0))
+async def test_it_joins_and_runs_what_one_here_would(tmp_path: Path, late_max: float) -> None:
     async with _fleet(tmp_path) as system, other_host(tmp_path / "other") as host:
         where = 'echo "$QUANTUM_WORKSPACE|$0|$(pwd)"'
         system.agent("where", where)
@@ -59,8 +65,8 @@ async def test_it_joins_and_runs_what_one_here_would(tmp_path: Path) -> None:
             await client.reload_agents()
             await _runs(system, host, client, where)
             await _is_followed_paused_and_cancelled(system, host, client)
-            await _stops_with_the_others(system, host, client)
-            await _goes_when_it_is_removed(system, host, client)
+            await _stops_with_the_others(system, host, client, late_max)
+            await _goes_when_it_is_removed(system, host, client, late_max / 2)
 
 
 async def _is_private(host: OtherHost, invitation: str) -> None:
@@ -117,35 +123,40 @@ async def _is_followed_paused_and_cancelled(system: Deployment, host: OtherHost,
     assert host.scripts() == before
     await client.cancel([task.id])
     await eventually(lambda: _is(client, task.id, TaskState.CANCELLED), "it is cancelled")
-    assert host.scripts() == []
+    await eventually(lambda: not host.scripts(), "its processes are gone")
 
 
 async def _is(client: CoordinatorClient, task_id: str, state: TaskState) -> bool:
     return (await client.get_task(task_id)).state is state
 
 
-async def _stops_with_the_others(system: Deployment, host: OtherHost, client: CoordinatorClient) -> None:
+async def _stops_with_the_others(
+    system: Deployment, host: OtherHost, client: CoordinatorClient, late_max: float
+) -> None:
     """What `quantum stop --all` does: the file of another machine, which this one cannot see, then safety."""
     [calm, deaf] = (await client.submit([TaskSpec(agent="calm"), TaskSpec(agent="deaf")])).tasks
     await eventually(lambda: _is(client, calm.id, TaskState.RUNNING), "calm runs")
     await eventually(lambda: _is(client, deaf.id, TaskState.RUNNING), "deaf runs")
     await client.submit([TaskSpec(agent="calm")] * 3)
     await eventually(lambda: len(host.runs.alive()) == 5, "all of them run")
-    began = CLOCK.boottime()
+    began, watch = CLOCK.boottime(), Stopwatch()
     StopFile(system.workspace.stop_file).write(who="test", why="an emergency", now=CLOCK.now())
     async with system.safety() as safety:
         await safety.tighten_mode("STOPPED", reason="an emergency")
         await eventually(lambda: len(host.runs.alive()) == 1, "all but the deaf one have ended")
-        calm_seconds = CLOCK.boottime() - began
+        calm_seconds = watch.seconds
         await eventually(lambda: not host.scripts(), "the deaf one has ended")
         deaf_seconds = CLOCK.boottime() - began
-        print(f"stopped elsewhere: {calm_seconds:.2f} s, {deaf_seconds:.2f} s with a grace of 2 s")
-        assert calm_seconds <= 2 and deaf_seconds <= 4
+        print(f"stopped elsewhere: {calm_seconds:.2f} s, {deaf_seconds:.2f} s with a grace of {GRACE_SECONDS} s")
+        assert deaf_seconds >= GRACE_SECONDS, "it had its grace"
+        assert calm_seconds <= late_max and deaf_seconds <= GRACE_SECONDS + late_max
         await client.clear_queue()
         await safety.resume_mode()
 
 
-async def _goes_when_it_is_removed(system: Deployment, host: OtherHost, client: CoordinatorClient) -> None:
+async def _goes_when_it_is_removed(
+    system: Deployment, host: OtherHost, client: CoordinatorClient, late_max: float
+) -> None:
     [task] = (await client.submit([TaskSpec(agent="calm")])).tasks
     try:
         await eventually(lambda: _is(client, task.id, TaskState.RUNNING), "calm runs again")
@@ -154,17 +165,17 @@ async def _goes_when_it_is_removed(system: Deployment, host: OtherHost, client: 
         raise
     async with system.safety() as safety:
         await safety.runners.remove("attic")
-    began = CLOCK.boottime()
+    watch = Stopwatch()
 
     async def gone() -> bool:
         return not (await client.queue_stats()).runners
 
     await eventually(gone, "its stream has ended")
-    seconds = CLOCK.boottime() - began
+    seconds = watch.seconds
     print(f"removed: its stream ended after {seconds:.2f} s")
-    assert seconds <= 1
+    assert seconds <= late_max
     assert await host.code() == 77
     assert "was revoked" in host.said() and "quantum runner invite attic" in host.said()
-    assert host.scripts() == []
+    await eventually(lambda: not host.scripts(), "what ran there has ended")
     acts = json.loads((await asyncio.to_thread(command, system, "audit", "--json")).out)["records"]
     assert {"runner_invite", "runner_join", "runner_remove"} <= {record["act"] for record in acts}

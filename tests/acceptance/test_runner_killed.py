@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import Process
+from cli.processes.identity import Process
 from clients.attachment_values import AttemptRef
 from clients.coordinator_values import TaskSpec, TaskState, TaskView
 from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
 from tests.acceptance.late_results import hand_in_late
-from tests.waiting import CLOCK, eventually
+from tests.waiting import CLOCK, PATIENCE_SECONDS, eventually
 
 SLACK_SECONDS = 1.5
 """For a machine that is busy with other tests: looking, spawning, one tick of the coordinator."""
+MEASURED_SECONDS = 20.0
+"""With a lease as long as this, how soon everything happens is held; with a short one, that it does, and its order."""
 
 Trees = Mapping[tuple[str, int], Sequence[Process]]
 
@@ -29,7 +31,7 @@ async def all_gone(trees: Trees, within: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "lease", [pytest.param(2.0), pytest.param(20.0, marks=[pytest.mark.long, pytest.mark.timeout(240)])]
+    "lease", [pytest.param(2.0), pytest.param(MEASURED_SECONDS, marks=[pytest.mark.long, pytest.mark.timeout(240)])]
 )
 async def test_ten_tasks_survive_their_runner(tmp_path: Path, lease: float) -> None:
     async with deployed(tmp_path, lease_seconds=lease, heartbeat_seconds=lease / 5) as system:
@@ -52,13 +54,15 @@ async def test_ten_tasks_survive_their_runner(tmp_path: Path, lease: float) -> N
 
             system.kill("runner-one")
             killed_at = CLOCK.boottime()
-            await all_gone(old, within=1.5 * lease + SLACK_SECONDS / 2)
+            await all_gone(
+                old, within=1.5 * lease + SLACK_SECONDS / 2 if lease >= MEASURED_SECONDS else PATIENCE_SECONDS
+            )
             gone_after = CLOCK.boottime() - killed_at
             early = [run for run in system.runs.all() if (run.task_id, run.fence) not in old]
             await eventually(
                 lambda: len(system.runs.alive()) == 5,
                 "five run again",
-                within=1.75 * lease + SLACK_SECONDS - gone_after,
+                within=1.75 * lease + SLACK_SECONDS - gone_after if lease >= MEASURED_SECONDS else PATIENCE_SECONDS,
             )
             again_after = CLOCK.boottime() - killed_at
             tasks = await eventually(lambda: _settled(system), "five run on, five wait for a decision")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clients.coordinator_values import TaskSpec, TaskState
 from tests.acceptance.deployment import Deployment, deployed, ended, tasks_of
-from tests.waiting import CLOCK, eventually, looks
+from tests.waiting import CLOCK, eventually
 
 WATCHED_SECONDS = 2.5
 
@@ -27,7 +27,7 @@ async def test_nothing_starts_and_everything_else_works(tmp_path: Path) -> None:
             cancelled_running = await client.cancel([running[0].id], reason="not needed")
             await eventually(lambda: len(system.runs.alive()) == 1, "the cancelled task's process is gone")
             await eventually(lambda: _state(system, running[0].id, TaskState.CANCELLED), "and it is cancelled")
-            begun = await started_within(system, WATCHED_SECONDS)
+            begun = await system.begun_within(WATCHED_SECONDS)
             seen = await tasks_of(client)
 
             system.start("safety")
@@ -53,11 +53,3 @@ async def _why(system: Deployment, task_id: str) -> str | None:
 async def _state(system: Deployment, task_id: str, state: TaskState) -> bool:
     async with system.coordinator() as client:
         return (await client.get_task(task_id)).state is state
-
-
-async def started_within(system: Deployment, seconds: float) -> int:
-    """Watch for several ticks of the coordinator; how many attempts have begun by then."""
-    async for _ in looks(seconds):
-        if system.runs.all():
-            break
-    return len(system.runs.all())

@@ -67,6 +67,11 @@ def _agent(system: System, name: str, *manifest: str) -> None:
     path.chmod(0o755)
 
 
+def _audited(system: System, act: str) -> list[str]:
+    """What an act was done to, each time."""
+    return [one["target"] for one in system.ask("audit")["records"] if one["act"] == act]
+
+
 def _found(folder: Path) -> set[str]:
     return {find.secret for find in in_files(folder, _forms(SECRET))}
 
@@ -81,10 +86,8 @@ def test_a_secret_leaves_no_trace_in_whatever_form_it_is_printed(system: System,
     _agent(system, "leaky", 'secrets = ["openai"]')
     system.agent("greedy", "exit 0", 'secrets = ["openai", "missing"]')
     system.up()
-    audited = system.until(
-        lambda: [one for one in system.ask("audit")["records"] if one["act"] == "secret_set"], what="it is recorded"
-    )
-    assert sorted(one["target"] for one in audited) == ["secret openai", "secret other"]
+    targets = ["secret openai", "secret other"]
+    system.until(lambda: sorted(_audited(system, "secret_set")) == targets, what="both are recorded")
     task = system.ask("submit", "leaky")["tasks"][0]["id"]
     log = system.workspace.logs / "agent_leaky.log"
     system.until(lambda: log.exists() and "printed all" in log.read_text(), what="it has printed all")
@@ -144,13 +147,19 @@ def test_a_secret_param_is_seen_by_its_script_alone(system: System) -> None:
             "tasks": system.quantum("tasks", "--json").out if name == "login" else "",
             "agents": system.quantum("agents", name, "--json").out,
             "output": system.quantum("logs", task).out,
-            "log": (system.workspace.logs / f"agent_{name}.log").read_text(),
+            "log": system.until(lambda: _log_of(system, task), what="its log"),  # noqa: B023
             "http": json.dumps(system.http("GET", f"/tasks/{task}"), ensure_ascii=False),
         }
     assert [door for door, text in shown["login"].items() if "canary-param" in text] == []
     assert [door for door, text in shown["login"].items() if "•••" not in text] == []
     # The control: the same param where no manifest calls it secret.
     assert [door for door, text in shown["open"].items() if "canary-param" not in text] == ["tasks"]
+
+
+def _log_of(system: System, task_id: str) -> str:
+    """What an agent's log has of a task; empty as long as its output is not there."""
+    logs = [path.read_text() for path in system.workspace.logs.glob("agent_*.log")]
+    return next((text for text in logs if task_id in text), "")
 
 
 def _ended(system: System, task_id: str) -> Mapping[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from tests.acceptance.conftest import MakeSystem
 from tests.acceptance.deployment import Deployment, deployed
 from tests.acceptance.one_of_each import Observer, services_of
 from tests.acceptance.system import System
-from tests.waiting import CLOCK, eventually
+from tests.waiting import CLOCK, Stopwatch, eventually
 
 SERVICE = ('kind = "service"',)
 NOTE_START = 'date +%s.%N >> "$QUANTUM_WORKSPACE/starts.$QUANTUM_AGENT"'
@@ -26,11 +27,14 @@ LONG = [pytest.mark.long, pytest.mark.timeout(240)]
 def starts(root: Path, agent: str) -> list[float]:
     """When it was started, by its own notes."""
     notes = root / f"starts.{agent}"
-    return [float(line) for line in notes.read_text().split()] if notes.exists() else []
+    return [float(line) for line in notes.read_text().split("\n")[:-1]] if notes.exists() else []
 
 
-@pytest.mark.parametrize("backoff", [pytest.param(0.2), pytest.param(1.0, marks=LONG)])
-def test_one_that_crashes_at_once_is_held_at_the_sixth_and_recovered(make_system: MakeSystem, backoff: float) -> None:
+@pytest.mark.parametrize(("backoff", "late_max"), [(0.2, math.inf), pytest.param(1.0, 0.6, marks=LONG)])
+def test_one_that_crashes_at_once_is_held_at_the_sixth_and_recovered(
+    make_system: MakeSystem, backoff: float, late_max: float
+) -> None:
+    """It starts later each time, and never sooner than it may; by how much later is measured in the long ring."""
     system = make_system(
         service_backoff_seconds=backoff, catalogue_scan_seconds=0.3, host_guard="off", stop_grace_seconds=2
     ).init()
@@ -39,34 +43,36 @@ def test_one_that_crashes_at_once_is_held_at_the_sixth_and_recovered(make_system
     system.agent("steady", f"{NOTE_START}\nexec sleep 600", *SERVICE)
     with Observer(system.root) as observer:
         system.up()
-        held = system.until(lambda: _agent(system, "crash", "held"), within=60 * backoff + 30, what="crash is held")
-        _check_the_curve(starts(system.root, "crash"), backoff)
+        held = system.until(lambda: _agent(system, "crash", "held"), within=60 * backoff + 60, what="crash is held")
+        _check_the_curve(starts(system.root, "crash"), backoff, late_max)
         assert "6 times within 10 minutes" in held["held_reason"] and "exited with 7" in held["held_reason"]
         assert held["service"]["last_lines"].endswith("line one\ncannot reach the database\n")
         assert held["breaker"] == "closed" and held["success_rate"] is None
         shown = system.quantum("agents", "crash", code=0).out
         assert "held" in shown and "cannot reach the database" in shown
-        assert [alert["level"] for alert in _alerts(system, "crash")] == ["critical"]
+        alerts = system.until(lambda: _alerts(system, "crash"), what="people are told")
+        assert [alert["level"] for alert in alerts] == ["critical"]
 
+        steady = system.until(lambda: _agent(system, "steady", "running"), what="steady runs")
         second = system.quantum("submit", "steady")
-        task = _agent(system, "steady", "running")["current_tasks"][0]
+        task = steady["current_tasks"][0]
         assert second.code != 0 and task in second.err and "already" in second.err
-        _kill_and_wait(system, "steady", backoff)
-        why = system.quantum("why", task, code=0).out
-        assert "2nd start" in why and "ended by signal 9" in why
+        _kill_and_wait(system, "steady", backoff, late_max)
+        system.until(lambda: _told(system, task, "2nd start", "ended by signal 9"), what="why tells of it")
 
         (system.root / "mended").touch()
         recovered = system.quantum("recover", "--agent", "crash", code=0).out
         assert "crash was held" in recovered
         system.until(lambda: _agent(system, "crash", "running"), what="crash runs")
         system.until(lambda: not _alerts(system, "crash"), what="its alert is over")
+        system.until(lambda: len(starts(system.root, "crash")) >= 7, what="it has noted its start")
         assert len(starts(system.root, "crash")) == 7
 
         system.quantum("stop", "--all", code=0)
         assert services_of(system.root) == {}
         system.quantum("resume", code=0)
         system.until(lambda: set(services_of(system.root)) == {"crash", "steady"}, what="both run again")
-        cancelled = _agent(system, "steady", "running")
+        cancelled = system.until(lambda: _agent(system, "steady", "running"), what="steady is known to run")
         system.quantum("cancel", *cancelled["current_tasks"], code=0)
         system.until(lambda: set(services_of(system.root)) == {"crash"}, what="steady is ended")
         before = len(starts(system.root, "steady"))
@@ -74,27 +80,32 @@ def test_one_that_crashes_at_once_is_held_at_the_sixth_and_recovered(make_system
         system.up()
         system.until(lambda: _agent(system, "crash", "running"), what="crash runs after a restart of everything")
         assert len(starts(system.root, "steady")) == before, "a person has ended it"
-        assert _agent(system, "steady", "idle")
+        system.until(lambda: _agent(system, "steady", "idle"), what="steady is idle")
     print(f"{observer.looks} looks, the most of each at a time: {dict(observer.most)}")
     assert set(observer.most.values()) == {1}
 
 
-def _check_the_curve(at: list[float], backoff: float) -> None:
+def _check_the_curve(at: list[float], backoff: float, late_max: float) -> None:
     pauses = [after - before for before, after in itertools.pairwise(at)]
     wanted = [backoff * 2**number for number in range(5)]
     told = ", ".join(f"{pause:.2f} of {want:g}" for pause, want in zip(pauses, wanted, strict=True))
     print(f"seconds between its starts: {told}")
-    assert all(want <= pause <= want + 0.6 for pause, want in zip(pauses, wanted, strict=True))
+    assert all(want <= pause <= want + late_max for pause, want in zip(pauses, wanted, strict=True))
 
 
-def _kill_and_wait(system: System, agent: str, backoff: float) -> None:
+def _kill_and_wait(system: System, agent: str, backoff: float, late_max: float) -> None:
     [pid] = services_of(system.root)[agent]
-    killed_at = CLOCK.boottime()
+    killed_at, watch = CLOCK.boottime(), Stopwatch()
     os.kill(pid, signal.SIGKILL)
     system.until(lambda: services_of(system.root).get(agent, [pid]) != [pid], what="it is back")
-    took = CLOCK.boottime() - killed_at
+    took, at_most = CLOCK.boottime() - killed_at, watch.seconds
     print(f"killed with -9 it was back after {took:.2f} s, the first pause is {backoff:g} s")
-    assert backoff <= took <= backoff + 1.0
+    assert backoff <= took and at_most <= backoff + late_max + 0.4
+
+
+def _told(system: System, task: str, *words: str) -> bool:
+    why = system.quantum("why", task, code=0).out
+    return all(word in why for word in words)
 
 
 def _agent(system: System, name: str, state: str) -> Any:
@@ -138,6 +149,7 @@ async def test_there_is_one_of_each_whoever_is_killed(tmp_path: Path, victims: t
             await eventually(lambda: _one_of_each(root, names), "one of each")
             looks = observer.looks
             await eventually(lambda: observer.looks > looks + 1, "a look at the last ones, too")
+        await eventually(_all_told(system, names), "each is known to run")
         async with system.coordinator() as client:
             tasks = [(await client.get_agent(name)).current_tasks for name in names]
     print(f"{observer.looks} looks; most at a time: {dict(observer.most)}; processes: {_counts(observer)}")

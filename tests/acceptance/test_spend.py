@@ -20,7 +20,7 @@ from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import TaskSpec, TaskState
 from foundation.money import parse_dollars
 from tests.acceptance.deployment import Deployment, deployed, tasks_of
-from tests.acceptance.system import free_port
+from tests.ports import free_port
 from tests.programs import require
 from tests.runner.frozen import stands_still
 from tests.waiting import CLOCK, eventually, looks

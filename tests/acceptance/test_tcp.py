@@ -10,11 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.system import REPOSITORY, System, free_port
+from tests.acceptance.system import REPOSITORY, System
+from tests.ports import free_port
 from tests.programs import require
 from tests.tls import VERSIONS, speaks
 
-SECONDS = 30
+SECONDS = 120
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.acceptance.test_runbook_emergency import require_namespace
 from tests.programs import missing, require
 
 PORT = 5005
-BOUND_SECONDS = 60
+BOUND_SECONDS = 120
 IDENTITY = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org")
 
 

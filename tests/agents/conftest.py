@@ -77,7 +77,7 @@ def run_agent(tmp_path: Path, project: Path) -> RunAgent:
             env=environment,
             text=True,
             check=False,
-            timeout=60,
+            timeout=250,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

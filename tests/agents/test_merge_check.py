@@ -54,7 +54,7 @@ def attempt(tmp_path: Path, sample: Sample, gateway: str, agents: Path = AGENTS,
         env=environment,
         text=True,
         check=False,
-        timeout=60,
+        timeout=250,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

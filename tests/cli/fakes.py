@@ -243,7 +243,7 @@ class PlayedConnection:
         self.coordinator = coordinator
         self.safety = safety
 
-    def call(self, work: Coroutine[Any, Any, T], timeout: timedelta = timedelta(seconds=5)) -> T:
+    def call(self, work: Coroutine[Any, Any, T], timeout: timedelta = timedelta(minutes=1)) -> T:
         """Run it."""
         return asyncio.run(work)
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cli.authority import make_authority
 from cli.first_start import SERVICE_SCOPES
+from cli.keys.authority import make_authority
 from foundation.authority import Authority
 from foundation.clock import ManualClock, SystemClock
 from foundation.files import atomic_write

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli import settling
-from cli.settling import CONFIG, KEYCHAIN, NEW, RESTORING, Journal
+from cli.workspace import settling
+from cli.workspace.settling import CONFIG, KEYCHAIN, NEW, RESTORING, Journal
 from foundation.secrets import (
     AGENT_SECRET,
     AUDIT_KEY,
@@ -30,6 +30,7 @@ from foundation.secrets import (
     user_account,
 )
 from foundation.workspace import Workspace
+from tests.cli.children import in_child
 
 STEPS_MAX = 200
 ENVIRON = {"QUANTUM_KEYCHAIN": "file"}
@@ -56,10 +57,10 @@ def main(folder: Path, stride: int, *, without_journal: bool) -> None:
         workspace = Workspace(folder / f"{number}")
         _prepare(workspace)
         old, kept = _state(workspace), workspace.restore_journal
-        killed = _in_child(lambda: _swap(workspace, number, without_journal))  # noqa: B023 - ended before the next
+        killed = in_child(lambda: _swap(workspace, number, without_journal))  # noqa: B023 - ended before the next
         begun = kept.exists()
         if not without_journal:
-            _in_child(lambda: settling.settle(workspace, ENVIRON))  # noqa: B023
+            in_child(lambda: settling.settle(workspace, ENVIRON))  # noqa: B023
         found = _state(workspace)
         state = "old" if found == old else "new" if _is_new(workspace, found) else "between"
         left = sorted(path.name for path in workspace.state.glob("restoring-*")) if state == "new" and begun else []
@@ -126,17 +127,6 @@ def _swap(workspace: Workspace, step: int, without_journal: bool) -> None:
     else:
         settling.commit(workspace, journal)
     settling.go_forward(workspace, secrets)
-
-
-def _in_child(work: Callable[[], object]) -> bool:
-    """Do something in a child; True when it was killed."""
-    child = os.fork()
-    if child == 0:
-        work()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or status == 0, "a child failed"
-    return os.WIFSIGNALED(status)
 
 
 def _state(workspace: Workspace) -> dict[str, str]:

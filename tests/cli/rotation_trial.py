@@ -16,12 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli import key_rotation
+from cli.keys import key_rotation
 from foundation.database_key import DatabaseKeys
 from foundation.secrets import DATABASE_KEY, FileStore, next_key_account, user_account
 from foundation.sqlite.connection import Location, connect
 from foundation.sqlite.rekey import rekey
 from foundation.workspace import Workspace
+from tests.cli.children import in_child
 
 FIRST = "01" * 32
 STEPS_MAX = 100
@@ -31,29 +32,18 @@ def main(folder: Path) -> None:
     """Kill at the first step, at the second, and so on, until a child comes to its end."""
     made = Workspace(folder / "made")
     made.state.mkdir(parents=True)
-    _in_child(lambda: _make(made))
+    in_child(lambda: _make(made))
     for number in itertools.count(1):
         workspace = Workspace(folder / f"{number}")
         shutil.copytree(made.root, workspace.root)
         _move_secrets(workspace)
-        killed = _in_child(lambda: _rotate(workspace, number))  # noqa: B023 - it has ended before the next round
+        killed = in_child(lambda: _rotate(workspace, number))  # noqa: B023 - it has ended before the next round
         after = _opened_by(workspace)
-        again = _in_child(lambda: _rotate(workspace, 0))  # noqa: B023
+        again = in_child(lambda: _rotate(workspace, 0))  # noqa: B023
         line = {"step": number, "killed": killed, "after": after, "again_killed": again, "end": _opened_by(workspace)}
         print(json.dumps(line), flush=True)
         if not killed or number == STEPS_MAX:
             return
-
-
-def _in_child(work: Callable[[], object]) -> bool:
-    """Do something in a child; True when it was killed."""
-    child = os.fork()
-    if child == 0:
-        work()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or status == 0, "a child failed"
-    return os.WIFSIGNALED(status)
 
 
 def _make(workspace: Workspace) -> None:

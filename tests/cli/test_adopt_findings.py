@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cli.adopting import reading
 from cli.adopting.defects import CODES
 from cli.adopting.reading import find_scripts
 from cli.adopting.restarters import Machine
@@ -111,4 +112,62 @@ def _refuse_folder(path: str) -> Any:
 
 
 def test_every_code_can_be_planted_or_is_tried_elsewhere() -> None:
-    assert set(CODES) - {*SHELL_LINES, *_SPECIAL} == {"unreadable"}
+    assert set(CODES) - {*SHELL_LINES, *_SPECIAL} == {"unreadable", "source-relative"}
+
+
+BESIDE = "source-relative"
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (". ./lib.sh", BESIDE),
+        ("source ./lib.sh", BESIDE),
+        ("source sub/lib.sh", BESIDE),
+        (". ./gone.sh", "source-missing"),
+        (". ./of_the_workspace.sh", ""),
+        ('cd "$(dirname "$0")"\n. ./lib.sh', ""),
+        ('cd "$(dirname "$0")" || exit 1\nsource sub/lib.sh', ""),
+        ('cd "$(dirname "$0")"\n. ./gone.sh', "source-missing"),
+        ('cd "$SOMEWHERE"\n. ./lib.sh', ""),
+        ('if test -n "$X"; then cd /tmp; fi\n. ./lib.sh', ""),
+        ('HERE="$(cd "$(dirname "$0")" && pwd)"\n. ./lib.sh', BESIDE),
+        ('HERE="$(cd "$(dirname "$0")" && pwd)"\n. "$HERE/lib.sh"', ""),
+        ("[ -f ./lib.sh ] && . ./lib.sh", ""),
+        (". lib.sh", ""),
+    ],
+)
+def test_a_helper_that_is_named_from_where_one_stands_is_looked_for_where_it_will_run(
+    tmp_path: Path, lines: str, code: str
+) -> None:
+    folder, workspace = tmp_path / "scripts", tmp_path / "ws"
+    (workspace / "agents").mkdir(parents=True)
+    (workspace / "of_the_workspace.sh").write_text("log() {\n  echo\n}\n")
+    (folder / "sub").mkdir(parents=True)
+    for name in ("lib.sh", "sub/lib.sh"):
+        (folder / name).write_text("log() {\n  echo\n}\n")
+    script = folder / "nightly.sh"
+    script.write_text(f"#!/bin/bash\n{lines}\necho done\n")
+    script.chmod(0o755)
+    [one] = [one for one in surveyed(folder, workspace).proposals if one.shown == "nightly.sh"]
+    assert [defect.code for defect in one.defects if defect.code.startswith("source-")] == ([code] if code else [])
+
+
+def test_a_folder_with_more_than_is_looked_at_says_where_it_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "FILES_MAX", 3)
+    monkeypatch.setattr("cli.adopting.survey.FILES_MAX", 3)
+    (tmp_path / "ws" / "agents").mkdir(parents=True)
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"a{number}.sh").write_text("#!/bin/sh\necho 1\n")
+    assert not surveyed(folder, tmp_path / "ws").unknown, "as many as are looked at are no reason to say anything"
+    for number in range(3, 6):
+        (folder / f"a{number}.sh").write_text("#!/bin/sh\necho 1\n")
+    seen = surveyed(folder, tmp_path / "ws")
+    assert [one.shown for one in seen.proposals] == ["a0.sh", "a1.sh", "a2.sh"]
+    assert seen.unknown == (
+        "More than 3 scripts lie here; a3.sh and all after it are not looked at: name a folder below.",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli.access_summary import summed_up
+from cli.logs.access_summary import summed_up
 from clients.safety_audit_values import AuditFault, AuditPage, AuditRecordView, AuditVerdict
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import NOW, PlayedSafety

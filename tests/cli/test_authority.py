@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-import cli.authority
-from cli.authority import make_authority
+import cli.keys.authority
+from cli.keys.authority import make_authority
 from foundation.authority import Authority
 from foundation.clock import SystemClock
 from foundation.secrets import AUTHORITY_KEY, FileStore, SecretStore, user_account
@@ -56,7 +56,7 @@ def test_a_crash_between_key_and_certificate_leaves_an_authority_that_can_be_men
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(cli.authority, "atomic_write", crash)
+        patch.setattr(cli.keys.authority, "atomic_write", crash)
         make_authority(workspace, secrets, now=NOW)
     assert make_authority(workspace, secrets, now=NOW)
     issued(open_authority(workspace, secrets), workspace)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.backups import archive, checking
 from cli.backups.catalogue import entries, note_verdict
+from cli.backups.finding import find, key_for
 from cli.backups.making import Made, copy_offline, make
 from cli.backups.recovering import recover
-from cli.backups.restoring import find, key_for, restore
-from cli.first_start import initialise
+from cli.backups.restoring import Restored, rehearse, restore
+from cli.backups.staging import UNKNOWN, Tokens
+from cli.first_start import SERVICE_SCOPES, initialise
+from cli.incidents.isolating import isolate
+from cli.keys.key_rotation import rotate_key
 from cli.offline import ask_offline
+from cli.session import Session
 from foundation.agent_secrets import AgentSecrets
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Denied, Exhausted, Invalid, NotFound, QuantumError
@@ -27,13 +36,20 @@ from foundation.secrets import (
     AUDIT_KEY,
     AUTHORITY_KEY,
     DATABASE_KEY,
+    SERVICE_TOKEN,
     USER_TOKEN,
     SecretStore,
     open_secret_store,
     service_account,
     user_account,
 )
-from foundation.workspace import StopFile, Workspace, WorkspaceLock
+from foundation.sqlite.database import Database
+from foundation.sqlite.pages import key_fits
+from foundation.stop_file import StopFile
+from foundation.tokens import parse
+from foundation.workspace import Workspace, WorkspaceLock
+from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
+from services.safety.domain.token import TokenRecord
 
 FEW, ALL = (40, 5), (200, 20)
 """Bit flips and cuts, ordinarily and in the long ring."""
@@ -55,11 +71,29 @@ class Kept:
         """The keychain."""
         return open_secret_store(self.workspace, self.environ)
 
-    def put_back(self, wanted: str = "latest", key: str | None = None) -> Path | None:
+    def put_back(self, wanted: str = "latest", key: str | None = None, tokens: Tokens | None = None) -> Path | None:
         """Restore; the folder with what was there before."""
+        return self.restored(wanted, key, tokens).before
+
+    def restored(self, wanted: str = "latest", key: str | None = None, tokens: Tokens | None = None) -> Restored:
+        """Restore."""
         source = find(self.workspace, wanted, self.workspace.root, self.environ)
         opening = key_for(source, self.workspace, self.secrets, key)
-        return restore(self.workspace, self.secrets, self.environ, source, opening, clock=CLOCK).before
+        return restore(self.workspace, self.secrets, self.environ, source, opening, clock=CLOCK, tokens=tokens)
+
+    async def tokens(self) -> dict[str, TokenRecord]:
+        """Safety's tokens, by their ids."""
+        key = self.secrets.get(DATABASE_KEY, user_account(self.workspace))
+        assert key is not None
+        with Database.open(self.workspace.safety_db, key=bytes.fromhex(key), migrations=MIGRATIONS) as database:
+            return dict((await SqliteStore(database).load()).tokens)
+
+    @property
+    def own_ids(self) -> set[str]:
+        """The tokens in the keychain, the user's and those of the services."""
+        places = [(USER_TOKEN, user_account(self.workspace))]
+        places += [(SERVICE_TOKEN, service_account(self.workspace, service)) for service in SERVICE_SCOPES]
+        return {parse(self.secrets.get(*place) or "").id for place in places}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +187,11 @@ def test_everything_gone_it_comes_back_with_the_recovery_key_alone(kept: Kept) -
     with pytest.raises(Denied, match="nothing else opens a backup"):
         kept.put_back()
     shutil.rmtree(kept.workspace.config_file.parent)
-    kept.put_back(key=kept.recovery_key)
+    with pytest.raises(Conflict, match="not here any more: nothing tells which tokens were revoked") as caught:
+        kept.put_back(key=kept.recovery_key)
+    assert caught.value.code == UNKNOWN and "--tokens new" in caught.value.remedy
+    assert not kept.workspace.safety_db.exists() and not [*kept.workspace.state.glob("restoring-*")]
+    kept.put_back(key=kept.recovery_key, tokens=Tokens.AS_THEN)
     assert secrets_of(kept) == before
     assert kept.workspace.hooks_token.read_text() == "a token of the hooks"
     assert kept.workspace.authority.exists() and kept.workspace.config_file.exists()
@@ -167,6 +205,87 @@ def test_what_was_there_is_kept_and_can_be_gone_back_to(kept: Kept) -> None:
     assert before is not None and secrets_of(kept)[USER_TOKEN] != "since then"
     kept.put_back(before.name)
     assert secrets_of(kept)[USER_TOKEN] == "since then"
+
+
+async def test_after_isolate_a_restore_opens_to_nobody_who_was_shut_out(kept: Kept) -> None:
+    """What was revoked is not good again, and those who must get in have what lets them."""
+    before = set(await kept.tokens())
+    isolated = isolate(Session(environ=kept.environ, cwd=kept.workspace.root), "a token was seen in a chat")
+    assert isolated.faults == [] and isolated.revoked == len(before)
+    done = kept.restored()
+    tokens, now = await kept.tokens(), CLOCK.now()
+    assert {token.id for token in tokens.values() if not token.ended(now)} == kept.own_ids
+    assert not kept.own_ids & before and len(kept.own_ids) == done.fresh == len(SERVICE_SCOPES) + 1
+    assert done.mode == "STOPPED" and kept.workspace.stop_file.exists()
+    assert done.unknown == "" and "revoked or replaced since" in done.carried[0]
+    assert done.before is not None
+    again = kept.restored(done.before.name)
+    assert again.unknown == "" and not kept.own_ids & before, "going back to it opens nothing either"
+
+
+@pytest.mark.long
+async def test_where_nothing_tells_what_was_revoked_since_somebody_must_say_so(kept: Kept, tmp_path: Path) -> None:
+    workspace, asked, key = kept.workspace, 0, kept.recovery_key.replace("-", "")
+
+    def must_say() -> str:
+        nonlocal asked
+        before = tree(workspace.root)
+        with pytest.raises(Conflict) as caught:
+            kept.put_back(key=kept.recovery_key)
+        assert caught.value.code == UNKNOWN and tree(workspace.root) == before
+        asked += 1
+        assert (rehearsed() or "").startswith(caught.value.message.split(":")[0])
+        return caught.value.message
+
+    def rehearsed() -> str | None:
+        source, opening = find(workspace, "latest", workspace.root, kept.environ), bytes.fromhex(key)
+        return rehearse(workspace, kept.secrets, kept.environ, source, opening).unknown
+
+    assert rehearsed() == ""
+    with WorkspaceLock(workspace.lock_file):
+        assert rehearsed() is None, "while something runs it is not asked"
+
+    whole = workspace.safety_db.read_bytes()
+    workspace.safety_db.write_bytes(whole[: len(whole) // 2])
+    assert "damaged" in must_say() or "no key" in must_say()
+    workspace.safety_db.write_bytes(whole)
+    checkpoint = workspace.audit / "checkpoint.json"
+    said = checkpoint.read_text()
+    checkpoint.unlink()
+    assert "not whole" in must_say()
+    checkpoint.write_text(said)
+    account = user_account(workspace)
+    held = {service: kept.secrets.get(service, account) for service in (DATABASE_KEY, AUDIT_KEY)}
+    for service in held:
+        kept.secrets.delete(service, account)
+    assert kept.restored(key=kept.recovery_key).unknown == "", (
+        "with the keychain gone, the recovery key opens what is there"
+    )
+    shutil.rmtree(workspace.state)
+    initialise(workspace.root, kept.environ)
+    assert "does not go back to this backup" in must_say()
+    own = kept.own_ids
+    done = kept.restored(key=kept.recovery_key, tokens=Tokens.NEW)
+    tokens, now = await kept.tokens(), CLOCK.now()
+    assert {token.id for token in tokens.values() if not token.ended(now)} == kept.own_ids
+    assert not kept.own_ids & own and done.fresh == len(SERVICE_SCOPES) + 1
+    assert kept.secrets.get(DATABASE_KEY, account) == key
+    assert kept.restored().unknown == "", "what was put back knows of since"
+    print(f"somebody had to say so {asked} times, and nothing was touched until then")
+
+
+@pytest.mark.long
+async def test_a_key_that_took_the_backups_place_since_keeps_it(kept: Kept) -> None:
+    """Whoever has changed a key that somebody knows must not get it back by the way."""
+    rotate_key(kept.workspace, kept.secrets, kept.environ, show=lambda key: None)
+    account = user_account(kept.workspace)
+    new = kept.secrets.get(DATABASE_KEY, account)
+    assert new is not None and new != kept.recovery_key.replace("-", "")
+    before = kept.put_back(key=kept.recovery_key)
+    assert kept.secrets.get(DATABASE_KEY, account) == new
+    for path in (kept.workspace.safety_db, kept.workspace.coordinator_db):
+        assert key_fits(path, bytes.fromhex(new))
+    assert before is not None and kept.restored(before.name).unknown == ""
 
 
 def test_an_order_to_stop_and_the_user_s_own_configuration_stay(kept: Kept) -> None:
@@ -244,3 +363,38 @@ def test_names_are_found_and_missing_ones_said(kept: Kept) -> None:
     note_verdict(kept.made.entry.path, fault="It is damaged.", now=CLOCK.now())
     with pytest.raises(NotFound, match="no good backup"):
         find(kept.workspace, "latest", root, kept.environ)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sealing", [True, False], ids=["", "control: secrets are not sealed"])
+def test_no_secret_lies_open_while_one_is_made_and_put_back(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, sealing: bool
+) -> None:
+    """Looked for around each step at which a service is asked: in every file, in arguments and in environments."""
+    found, looks, real = set[str](), list[str](), subprocess.run
+    wanted = {name: max(secret.splitlines(), key=len).encode() for name, secret in secrets_of(kept).items() if secret}
+    wanted |= {"database key": kept.recovery_key.replace("-", "").encode()}
+
+    def look(told: bytes = b"") -> None:
+        for path in (path for folder in (kept.workspace.root, kept.outside) for path in folder.rglob("*")):
+            with suppress(FileNotFoundError, IsADirectoryError):  # others are at work
+                told += path.read_bytes()
+        found.update(name for name, secret in wanted.items() if secret in told)
+
+    def asked(argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        look(repr((argv, more["env"])).encode())
+        looks.append(argv[3])
+        done = real(argv, **more)
+        look()
+        return done
+
+    monkeypatch.setattr("cli.offline.subprocess.run", asked)
+    if not sealing:
+        sealed = "cli.backups.making.seal_entries"
+        monkeypatch.setattr(sealed, lambda path, key, secrets: path.write_text(json.dumps([*secrets, key.hex()])))
+    made = make(kept.workspace, kept.secrets, kept.environ, copy_offline(kept.workspace, kept.environ), clock=CLOCK)
+    if sealing:
+        kept.put_back(made.entry.id)
+        assert sorted(set(looks)) == ["check-copy", "count-copy", "put-back", "snapshot"]
+    look()
+    assert found == (set() if sealing else wanted.keys())

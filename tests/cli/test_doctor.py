@@ -31,14 +31,18 @@ from tests.cli.conftest import Printed, Quantum
 from tests.cli.fakes import PlayedSession
 from tests.cli.initialised import Place
 from tests.cli.test_doctor_standing import Safety, asked, safety
+from tests.waiting import Stopwatch
 
 __all__ = ["safety"]
 YEAR = timedelta(days=365)
 
 
+PATIENT = timedelta(minutes=2)
+
+
 def found(place: Place) -> dict[str, Finding]:
     """By part; where several lines are about one, the worst."""
-    return worst(examine(place))
+    return worst(examine(place, within=PATIENT))
 
 
 CHOSEN = {"alert channels": "WARN", "backups": "WARN", "services": "WARN"}
@@ -178,11 +182,11 @@ def everything_in(folder: Path) -> dict[str, tuple[object, ...]]:
 def test_what_hangs_keeps_nobody_waiting(place: Place) -> None:
     """A pipe that nobody writes to, as a drive that has gone: whoever opens it waits for ever."""
     os.mkfifo(place.workspace.projects_file)
-    started = place.real.boottime()
+    watch = Stopwatch()
     every = worst(examine(place, within=timedelta(seconds=1)))
-    assert place.real.boottime() - started < 4
+    assert watch.seconds < 30
     slow = {part for part, one in every.items() if "could not be looked at within 1 s" in one.found}
-    assert slow == {"projects", "merge guard"}, "both read the file"
+    assert {"projects", "merge guard"} <= slow < set(every), "both read the file"
     assert every["projects"].cure == "quantum doctor --within 60s"
     # Whoever waits there is let go, so that no thread of ours is left; for reading as well, or we would wait in turn.
     os.close(os.open(place.workspace.projects_file, os.O_RDWR | os.O_NONBLOCK))
@@ -210,7 +214,7 @@ def quantum(place: Place, capsys: pytest.CaptureFixture[str]) -> Quantum:
     """Types a command in that place."""
 
     def type_it(*words: str) -> Printed:
-        code = run(list(words), place)
+        code = run([*words, "--within", "2m"], place)
         printed = capsys.readouterr()
         return Printed(code, printed.out, printed.err)
 
@@ -236,13 +240,13 @@ def test_every_cure_is_one_line_that_a_shell_understands(place: Place, safety: S
     place.workspace.projects_file.write_text('[projects]\nGone = "/no where"\n')
     place.workspace.safety_db.write_bytes(b"SQLite format 3\0" * 400)
     place.workspace.authority.unlink()
-    every = [*examine(place), *asked(place, safety).values()]
+    every = [*examine(place, within=PATIENT), *asked(place, safety).values()]
     cures = [one.cure for one in every if one.mark in (Mark.WARN, Mark.FAIL)]
     assert len(cures) > 6
     for cure in cures:
         assert cure
         assert "\n" not in cure
-        subprocess.run(["bash", "-n", "-c", cure], check=True, timeout=10)
+        subprocess.run(["bash", "-n", "-c", cure], check=True, timeout=60)
 
 
 def test_a_locked_keychain_is_its_own_line_alone(place: Place) -> None:

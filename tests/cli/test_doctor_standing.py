@@ -13,7 +13,7 @@ import pytest
 from cli.doctor import standing
 from cli.doctor.findings import Finding, Mark, worst
 from cli.doctor.subject import Subject
-from clients.safety_alerts_values import AlertList, ChannelView
+from clients.safety_alerts_values import AlertList, AlertView, ChannelView
 from clients.safety_audit_values import AuditFault, AuditVerdict
 from clients.safety_spend_values import AccountView, CapView, PriceList, SpendView
 from clients.safety_values import TokenView
@@ -50,6 +50,7 @@ class Safety(PlayedSafety):
     verdict: AuditVerdict = field(default_factory=lambda: AuditVerdict(fault=None, records=6, head="", unconfirmed=0))
     account: AccountView = ACCOUNT
     price_fault: str = ""
+    open_alerts: tuple[AlertView, ...] = ()
     channels: tuple[ChannelView, ...] = (ChannelView(name="log", fault=""),)
 
     async def list_tokens(self) -> tuple[TokenView, ...]:
@@ -85,7 +86,7 @@ class Listing:
 def asked(place: Place, safety: Safety) -> dict[str, Finding]:
     safety.token = replace(safety.token, id=parse(place.token).id)
     safety.audit = safety.spend = Parts(safety)
-    safety.budgets, safety.alerts = Listing(()), Listing(AlertList(alerts=(), channels=safety.channels))
+    safety.budgets, safety.alerts = Listing(()), Listing(AlertList(alerts=safety.open_alerts, channels=safety.channels))
     played: Any = PlayedConnection(PlayedCoordinator(), safety)
     subject = Subject(place)
     subject.connected, subject.serving = played, {"safety": True, "coordinator": True}
@@ -147,6 +148,24 @@ def fall_open(place: Place, safety: Safety) -> None:
     safety.put("agent:build", "open", reason="3 in a row failed")
 
 
+def lose_a_result(place: Place, safety: Safety) -> None:
+    at = place.clock.now()
+    found = AlertView(
+        cause="not_recorded",
+        level="critical",
+        sentence="What a runner told of task t1 could not be recorded.",
+        remedy="",
+        first_at=at,
+        last_at=at,
+        count=1,
+        told_at=at,
+        escalated=False,
+        acknowledged_by="",
+        resolved_at=None,
+    )
+    safety.open_alerts = (found,)
+
+
 def guard(place: Place, safety: Safety) -> None:
     safety.mode = "GUARDED"
 
@@ -162,6 +181,7 @@ def guard(place: Place, safety: Safety) -> None:
         ("mode", guard, "quantum resume", Mark.WARN),
         ("spend caps", uncap, "quantum spend cap fleet", Mark.WARN),
         ("spend caps", misprice, "config/prices.toml", Mark.FAIL),
+        ("alerts", lose_a_result, "quantum alerts acknowledge not_recorded", Mark.FAIL),
         ("alerts", silence, "quantum alerts test", Mark.FAIL),
         pytest.param(
             "alerts",

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cli.following import exit_code, last_line
-from cli.live import LiveLine, Output
+from cli.output.live import LiveLine, Output
+from cli.tasks.following import exit_code, last_line
 from clients.coordinator_values import TaskState
 from tests.cli.fakes import A_TASK
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.key_rotation import rotate_key
+from cli.keys.key_rotation import rotate_key
 from foundation.errors import Conflict, NotFound
 from foundation.secrets import FileStore
 from foundation.workspace import Workspace, WorkspaceLock
@@ -26,7 +26,7 @@ def test_killed_at_each_step_both_databases_open_and_the_next_run_ends_it(tmp_pa
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=250,
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     kills = [one for one in found if one["killed"]]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 
 import cli
-from cli.__main__ import EXIT_CODES, SECTIONS, VERBS, quantum, report
+from cli.__main__ import EXIT_CODES, SECTIONS, VERBS, report
+from cli.__main__ import quantum as typed
 from cli.session import Session
 from foundation.errors import Exhausted, FieldFault, Invalid, Kind, for_kind
 from tests.cli.conftest import Quantum
@@ -23,7 +26,7 @@ ROOT = Path(cli.__file__).parents[1]
 def test_every_verb_can_be_imported_and_takes_json(verb: str) -> None:
     import click
 
-    command = quantum.get_command(click.Context(quantum), verb)
+    command = typed.get_command(click.Context(typed), verb)
     assert command is not None
     commands = list(command.commands.values()) if isinstance(command, click.Group) else [command]
     for one in commands:
@@ -120,3 +123,36 @@ def test_each_verb_stands_under_one_heading_and_tells_of_no_more_than_it_does(qu
     assert [said.index(f"\n{title}:\n") for title in SECTIONS] == sorted(said.index(f"\n{t}:\n") for t in SECTIONS)
     assert len(VERBS) == sum(map(len, SECTIONS.values()))
     assert all(len(re.findall(rf"^  {verb} ", said, flags=re.MULTILINE)) == 1 for verb in VERBS)
+
+
+def _groups(command: click.Command, path: str) -> Iterator[tuple[str, click.Group]]:
+    if isinstance(command, click.Group):
+        yield path, command
+        ctx = click.Context(command, info_name=path)
+        for name in command.list_commands(ctx):
+            found = command.get_command(ctx, name)
+            assert found is not None
+            yield from _groups(found, f"{path} {name}")
+
+
+def test_what_each_verb_does_is_said_whole_at_eighty_columns() -> None:
+    for path, group in _groups(typed, "quantum"):
+        ctx = click.Context(group, info_name=path, max_content_width=80, terminal_width=80)
+        shown = group.get_help(ctx)
+        said = " ".join(shown.split())
+        for name in group.list_commands(ctx):
+            found = group.get_command(ctx, name)
+            assert found is not None
+            sentence = VERBS[name] if group is typed else found.get_short_help_str(10_000)
+            assert found.hidden or f"{name} {sentence}" in said
+        assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_control_click_alone_would_cut_them() -> None:
+    cut = 0
+    for path, group in _groups(typed, "quantum"):
+        ctx, formatter = click.Context(group, info_name=path), click.HelpFormatter(width=80)
+        click.Group.format_commands(group, ctx, formatter)
+        cut += sum(line.endswith("...") for line in formatter.getvalue().splitlines())
+    print(f"{cut} sentences would be cut")
+    assert cut

@@ -13,9 +13,9 @@ from click.shell_completion import ShellComplete
 
 from cli.__main__ import quantum as the_command
 from cli.__main__ import run
-from cli.following import Interrupts
-from cli.live import LiveLine
 from cli.merging.request import EXIT_CODES, follow
+from cli.output.live import LiveLine
+from cli.tasks.following import Interrupts
 from clients.merges_values import MergeAction, MergeEvent, MergeVerdict
 from foundation.clock import ManualClock
 from merge_guard.intent import Intent, write_intent

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cli.documents import document
 from cli.merging.standing import standing
+from cli.output.documents import document
 from clients.merges_values import MergeAction, MergeVerdict
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import PlayedConnection, PlayedCoordinator, PlayedSafety

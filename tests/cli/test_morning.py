@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from cli import morning as told
 from cli.backups.catalogue import BackupEntry
 from cli.doctor.copies import judge
 from cli.doctor.subject import Subject
-from cli.looked import Looked
-from cli.morning import Line, Sign, morning
+from cli.overview import morning as told
+from cli.overview.looked import Looked
+from cli.overview.morning import Line, Sign, morning
 from clients.coordinator_values import AgentState, QueueStats, TaskState
 from foundation.errors import Unavailable
 from tests.cli.conftest import Quantum
@@ -88,6 +88,7 @@ def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
     monkeypatch.setattr(Subject, "look_who_serves", serve)
     entry = BackupEntry(
+        number=1,
         id="20260101T000000Z-abcd",
         path=folder / "b",
         made_at=NOW + timedelta(hours=20),
@@ -182,6 +183,18 @@ def test_a_fault_of_the_prices_is_no_matter_of_the_mode(place: Place) -> None:
     assert look(place)["budgets"].what_next == "quantum spend"
 
 
+@pytest.mark.parametrize("line", ["quantum up --detach", "quantum service start"])
+def test_while_nothing_runs_the_line_that_starts_it_is_the_next_step_of_all_that_is_not_known(
+    place: Place, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(Subject, "running", None)
+    monkeypatch.setattr(Subject, "installed", line == "quantum service start")
+    found = look(place)
+    unknown = {name for name, one in found.items() if one.said == "not known: nothing runs."}
+    assert unknown == {"agents", "failures", "budgets"}
+    assert {found[name].what_next for name in (*unknown, "services")} == {line}
+
+
 def test_a_service_that_does_not_answer_is_not_known_and_never_a_0(place: Place) -> None:
     place.played.away = True  # type: ignore[attr-defined]
     line = look(place)["agents"]
@@ -244,6 +257,7 @@ def test_a_damaged_note_and_one_of_the_future_count_as_never(place: Place) -> No
         ([], [], True, False),
         ([True], [4], False, False),
         ([True], [40], True, False),
+        ([True], [-2_000], True, False),
         ([False, True], [1, 4], True, True),
         ([False], [1], True, True),
     ],
@@ -253,6 +267,7 @@ def test_backups_are_judged_by_the_last_good_one(
 ) -> None:
     found = [
         BackupEntry(
+            number=1,
             id=f"b{number}",
             path=tmp_path,
             made_at=NOW - timedelta(hours=age),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.projects_file import ProjectsFile
+from cli.workspace.projects_file import ProjectsFile
 from foundation.errors import Conflict, Invalid, NotFound
 from tests.cli.conftest import Quantum
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli.recovering import DEAD_MAX
+from cli.incidents.recovering import DEAD_MAX
 from clients.coordinator_values import AgentState, TaskState
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import NOW, NoBudgets, PlayedAgent, PlayedCoordinator, PlayedSafety

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.refusals import refused
+from cli.workspace.refusals import refused
 from foundation.workspace import Workspace
 from tests.cli.conftest import Quantum
 
@@ -18,7 +18,7 @@ def refusal(path: Path) -> PermissionError:
 
 
 def test_in_another_users_workspace_the_owner_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.refusals.os.geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr("cli.workspace.refusals.os.geteuid", lambda: os.getuid() + 1)
     said = refused(refusal(tmp_path / "not" / "there"))
     assert said.message == f"{tmp_path}/not/there may not be read or written by you."
     assert "work as that user" in said.remedy

@@ -15,11 +15,12 @@ from typing import TypeVar
 import pytest
 
 from cli.backups import archive, checking, making
-from cli.backups.catalogue import SUFFIX, entries, folder_of, note_verdict, remove
+from cli.backups.catalogue import SUFFIX, entries, folder_of, next_number, note_verdict, remove
 from cli.backups.checking import ENTRIES
+from cli.backups.finding import find
 from cli.backups.making import make, verify
-from cli.backups.restoring import find, restore
-from cli.settling import (
+from cli.backups.restoring import restore
+from cli.workspace.settling import (
     CONFIG,
     KEYCHAIN,
     NEW,
@@ -168,7 +169,7 @@ def test_the_keychain_may_give_out_at_any_call_and_nothing_is_lost(tmp_path: Pat
     assert gave_out >= 15
 
 
-def sealed(workspace: Workspace, made_at: datetime, content: str = "x") -> Path:
+def sealed(workspace: Workspace, made_at: datetime, content: str = "x", *, number: int = 0) -> Path:
     """A backup that says it is good; there are no databases in it."""
     backup_id = new_backup_id(made_at)
     folder = workspace.state / f"of-{backup_id}"
@@ -177,7 +178,7 @@ def sealed(workspace: Workspace, made_at: datetime, content: str = "x") -> Path:
     where = folder_of(workspace, {})
     where.mkdir(parents=True, exist_ok=True)
     target = where / f"{backup_id}{SUFFIX}"
-    archive.pack(folder, target, bytes.fromhex(OLD_KEY), backup_id=backup_id, made_at=made_at, counts={})
+    archive.pack(folder, target, bytes.fromhex(OLD_KEY), backup_id=backup_id, made_at=made_at, number=number, counts={})
     shutil.rmtree(folder)
     note_verdict(target, fault="", now=made_at)
     return target
@@ -311,3 +312,30 @@ def test_a_verdict_that_somebody_made_up_is_none(tmp_path: Path) -> None:
         verdict.write_text(text)
         (entry,) = entries(workspace, {})
         assert not entry.good
+
+
+def test_latest_is_the_one_that_was_made_last_also_where_a_clock_was_ahead(tmp_path: Path) -> None:
+    workspace = workspace_in(tmp_path / "ws")
+    assert next_number(workspace, {}) == 1
+    of_before = sealed(workspace, NOW + timedelta(days=2))  # of a version that did not count
+    ahead = sealed(workspace, NOW + timedelta(days=400), number=1)
+    last = sealed(workspace, NOW, number=2)
+    assert [entry.path for entry in entries(workspace, {})] == [last, ahead, of_before]
+    assert find(workspace, "latest", workspace.root, {}).path == last
+    assert next_number(workspace, {}) == 3
+
+
+def test_a_number_that_somebody_wrote_into_an_older_one_is_refused(tmp_path: Path) -> None:
+    workspace = workspace_in(tmp_path / "ws")
+    older = sealed(workspace, NOW - timedelta(days=9), number=1)
+    sealed(workspace, NOW, number=2)
+    older.write_bytes(older.read_bytes().replace(b'"number": 1}', b'"number": 9}'))
+    source = find(workspace, "latest", workspace.root, {})
+    assert source.path == older
+    with pytest.raises(Invalid) as caught:
+        archive.unpack(source.path, bytes.fromhex(OLD_KEY), tmp_path, source.id)
+    assert caught.value.code == "seal_broken"
+    older.write_bytes(b"quantum-sealed-1\n")
+    note_verdict(older, fault="", now=NOW)
+    newer, damaged = entries(workspace, {})
+    assert (newer.good, damaged.good, damaged.number) == (True, False, 0) and "damaged" in damaged.fault

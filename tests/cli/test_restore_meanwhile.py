@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import run
-from cli.backups.restoring import find, rehearse, restore
-from cli.running import require_nothing_runs
+from cli.backups.finding import find
+from cli.backups.restoring import rehearse, restore
+from cli.processes.running import require_nothing_runs
 from cli.session import Session
 from foundation.errors import Conflict
 from foundation.secrets import DATABASE_KEY, user_account
@@ -84,7 +85,7 @@ def test_a_rehearsal_and_a_backup_do_not_take_away_each_other_s_scratch_folder(t
         WorkspaceLock(workspace.state / "backups" / "lock"),
         pytest.raises(Conflict, match="made or checked"),
     ):
-        rehearse(workspace, {}, source, bytes.fromhex(OLD_KEY))
+        rehearse(workspace, Keychain(), {}, source, bytes.fromhex(OLD_KEY))
 
 
 def test_a_second_backup_says_that_another_one_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

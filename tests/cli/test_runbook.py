@@ -44,7 +44,7 @@ def snapshot(root: Path) -> Snapshot:
 def typed(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     """A line typed in the workspace."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "QUANTUM_KEYCHAIN": "file"}
-    return subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=environ, timeout=30, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=environ, timeout=60, check=False)
 
 
 # The table

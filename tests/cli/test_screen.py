@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from cli.__main__ import run
-from cli.gateway_address import GatewayAddress
 from cli.merging.standing import MergeStanding
-from cli.processes import Process
-from cli.running import Running
-from cli.screen import EACH_MAX, LINES_MAX, Seen, screen
+from cli.overview.screen import EACH_MAX, LINES_MAX, Seen, screen
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process
+from cli.processes.running import Running
 from cli.verbs import status
 from clients.coordinator_values import AgentState, ParkedScope, RunnerView, TaskState
 from clients.safety_alerts_values import AlertList, AlertView

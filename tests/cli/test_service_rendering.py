@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.authority import make_authority, renew_identities
-from cli.processes import process, to_json
+from cli.keys.authority import make_authority, renew_identities
+from cli.processes.identity import process, to_json
 from cli.service import upkeep
 from cli.service.parts import PARTS, UPKEEP, Part
 from cli.service.ports import Answer, calling
@@ -50,7 +50,7 @@ def test_systemd_has_nothing_to_say_about_our_units(tmp_path: Path) -> None:
         ["systemd-analyze", "--user", "verify", *(str(manager.folder / unit) for unit in units)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env={**environ, "XDG_RUNTIME_DIR": str(tmp_path)},
     )
@@ -147,5 +147,5 @@ def test_the_upkeep_of_units_has_the_gateway_take_its_new_certificate(
         assert upkeep.keep_up(session)
     finally:
         child.kill()
-        child.wait(20)
+        child.wait(60)
     assert [part.name for part in restarted] == (["mcp"] if due else [])

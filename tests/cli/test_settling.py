@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.settling import Journal, commit, settle
+from cli.workspace.settling import Journal, commit, settle
 from foundation.errors import Conflict
 from foundation.settled import require_settled
 from foundation.workspace import Workspace, WorkspaceLock
@@ -29,7 +29,7 @@ def trial(folder: Path, stride: int, *words: str) -> list[dict[str, Any]]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=250,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 

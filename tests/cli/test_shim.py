@@ -54,7 +54,7 @@ def tell(path: Path) -> None:
 
 def typed(*argv: str | Path, cwd: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": path or os.environ["PATH"], "LANG": "C.UTF-8"}
-    return subprocess.run(argv, capture_output=True, text=True, cwd=cwd, env=environ, timeout=20, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, cwd=cwd, env=environ, timeout=60, check=False)
 
 
 def told(root: Path, name: str, words: Sequence[str] = TYPED) -> str:
@@ -151,5 +151,5 @@ def test_no_folder_that_cd_would_look_into_leads_it_to_another_workspace(root: P
     program, *more = SHELLS[name]
     environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "CDPATH": str(other)}
     argv = [require(program), *more, "agents/run_agent.py", *TYPED]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=root, env=environ, timeout=20, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=root, env=environ, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (42, told(root, "run_agent.py"), "")

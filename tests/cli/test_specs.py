@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.specs import read_specs
+from cli.tasks.specs import read_specs
 from foundation.errors import Invalid
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import PlayedCoordinator

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import EXIT_CODES
-from cli.authority import make_authority, renew_identities
-from cli.gateway_address import GatewayAddress
-from cli.processes import process, to_json
-from cli.starting import Plan, _keep_identities
+from cli.keys.authority import make_authority, renew_identities
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import process, to_json
+from cli.processes.starting import Plan, _keep_identities
 from foundation.clock import ManualClock
 from foundation.errors import Kind
 from foundation.secrets import open_secret_store

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cli.processes import of_agents
-from cli.stopping import stop_everything
+from cli.incidents.stopping import stop_everything
+from cli.processes.identity import of_agents
 from foundation.errors import NotFound
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from tests.cli.conftest import Quantum
 from tests.cli.fakes import NOW, PlayedSession
 
@@ -63,7 +63,7 @@ def test_what_nobody_else_ends_is_ended_here(folder: Path) -> None:
     with start_agent(folder) as agent:
         assert [one.pid for one in of_agents(folder)] == [agent.pid]
         stopped = stop_everything(session, "a test")
-        assert agent.wait(10) == -9
+        assert agent.wait(60) == -9
     assert (stopped.running_before, stopped.killed_here, list(stopped.left)) == (1, 1, [])
     assert (stopped.safety_told, stopped.safety_said) == (False, "There is no token.")
     order = StopFile(folder / ".quantum" / "STOP").read()

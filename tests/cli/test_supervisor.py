@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.bell import Bell
-from cli.gateway_address import GatewayAddress
-from cli.processes import Process, process
-from cli.running import read_running
-from cli.supervisor import Program, Supervisor, last_words, open_capped
+from cli.processes.bell import Bell
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process, process
+from cli.processes.running import read_running
+from cli.processes.spawning import last_words, open_capped
+from cli.processes.supervisor import Program, Supervisor
 from foundation.clock import SystemClock
 from foundation.errors import Unavailable
 from foundation.own_python import child_environment
@@ -133,7 +134,7 @@ def test_one_that_cannot_start_is_given_up_with_its_last_words(folder: Path) -> 
     stays = Program(name="two", argv=python(STAYS), end_seconds=5)
     with pytest.raises(Unavailable, match=r"one ended 5 times .* no such luck"):
         supervise(folder, [stays, sulks], 1, lambda bell, supervisor: None)
-    assert out.read_text().count("no such luck") == 5
+    assert out.read_text().count("no such luck") >= 5, "more, if it once took so long to end that it had been steady"
     assert read_running(Workspace(folder)) is None
 
 
@@ -221,8 +222,8 @@ def test_an_identity_is_of_one_start(tmp_path: Path) -> None:
 
 
 def test_runtime_that_cannot_be_read_is_a_sentence(folder: Path) -> None:
-    from foundation.errors import Internal
+    from foundation.errors import Invalid
 
     (folder / ".quantum" / "runtime.json").write_text(json.dumps({"port": 1}))
-    with pytest.raises(Internal, match="it is not known what runs"):
+    with pytest.raises(Invalid, match="it is not known what runs"):
         read_running(Workspace(folder))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.tailing import Tail
+from cli.logs.tailing import Tail
 from foundation.log import get_logger
 from foundation.log_files import LogFile, files_of
 from foundation.log_keeping import LogKeeper

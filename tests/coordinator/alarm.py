@@ -1,6 +1,6 @@
 """Safety's alerts, as a test hears them."""
 
-from services.coordinator.ports import PersonalAlert
+from services.coordinator.ports_safety import PersonalAlert
 
 
 class FakeAlarm:

@@ -7,6 +7,7 @@ import pytest
 
 from services.coordinator.ports import Store
 from tests.coordinator.desk import Desk
+from tests.coordinator.fleet import Fleet
 from tests.coordinator.merging import Merging
 from tests.coordinator.scheduling import Scheduled
 from tests.coordinator.stores import STORES, opened
@@ -23,6 +24,14 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 def desk(store: Store) -> Desk:
     """All verbs of the coordinator, on each store in turn."""
     return Desk(store)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> Fleet:
+    """The coordinator's halves that dispatch and renew, over a store in memory, and runners that are played."""
+    fleet = Fleet(tmp_path)
+    await fleet.dispatch.start()
+    return fleet
 
 
 @pytest.fixture

@@ -28,13 +28,8 @@ from services.coordinator.domain.fleet import FleetView
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Measured, Task, TaskState
-from services.coordinator.ports import (
-    Admission,
-    Candidate,
-    OutboxEntry,
-    Renewal,
-    Store,
-)
+from services.coordinator.ports import Store
+from services.coordinator.ports_safety import Admission, Candidate, OutboxEntry, Renewal
 from tests.coordinator.alarm import FakeAlarm
 
 USER = Caller(token_id="t1", name="user", scopes=frozenset({"read", "submit"}))

@@ -8,7 +8,7 @@ from pathlib import Path
 from foundation.clock import ManualClock
 from foundation.errors import NotFound, Unavailable
 from foundation.ids import FixedRandomness
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.adapters.memory import MemoryStore
 from services.coordinator.app.attachments import Attachment, Attachments, Grant, Hello, LeaseTimes, Message
 from services.coordinator.app.changes import Changes
@@ -24,14 +24,9 @@ from services.coordinator.domain.attempt import AttemptEvent, Ended, Started
 from services.coordinator.domain.defaults import Defaults
 from services.coordinator.domain.failure import AttemptEnd, EndCause, RetryRule
 from services.coordinator.domain.task import NO_LABELS, Effects, Measured, Task, TaskState, first_fence
-from services.coordinator.ports import (
-    Admission,
-    Candidate,
-    OutboxEntry,
-    Store,
-    Verdict,
-)
-from services.coordinator.ports import Renewal as Answer
+from services.coordinator.ports import Store
+from services.coordinator.ports_safety import Admission, Candidate, OutboxEntry, Verdict
+from services.coordinator.ports_safety import Renewal as Answer
 from tests.coordinator.alarm import FakeAlarm
 
 ADMITTED = Verdict(admitted=True)
@@ -253,7 +248,7 @@ class Fleet:
             memory_bytes=memory_bytes,
         )
         attachment, _ = await self.renewal.attach(hello)
-        attachment.capacity = capacity
+        attachment.capacity, attachment.no_checks = capacity, False
         return attachment
 
     async def round(self) -> None:

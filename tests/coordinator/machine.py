@@ -8,8 +8,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from foundation.errors import Conflict, Stale
 from foundation.ids import SequentialIds
@@ -347,3 +355,14 @@ class FleetMachine(RuleBasedStateMachine):
 def unplaced(task: Task) -> Task:
     """The task without the position that a store gave it."""
     return task._replace(change=0)
+
+
+def walk(machine: type[FleetMachine], *, examples: int, steps: int) -> None:
+    """Have Hypothesis drive a machine, `examples` times, `steps` rules each."""
+    rules = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine, settings=rules)

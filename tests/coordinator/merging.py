@@ -115,6 +115,7 @@ class Merging:
         self.store, self.clock = store, self.fleet.clock
         self.repositories, self.safety = PlayedRepositories(), PlayedSafety()
         self.runner: Attachment | None = None
+        self.disk_short = ""
         self.restart()
 
     def restart(self) -> None:
@@ -130,6 +131,7 @@ class Merging:
             self.safety,
             explain,
             self.read_log,
+            disk_short=lambda: self.disk_short,
             ids=SystemIds(self.clock),
             clock=self.clock,
         )

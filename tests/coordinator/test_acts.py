@@ -10,7 +10,8 @@ from services.coordinator.app.acts import TellActs, tasks_named
 from services.coordinator.app.selection import Selection
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Decision
-from services.coordinator.ports import Act, Store, TaskFilter
+from services.coordinator.ports import Store, TaskFilter
+from services.coordinator.ports_safety import Act
 from tests.coordinator.desk import OTHER, USER, Desk
 from tests.coordinator.tasks import NOW
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from foundation.errors import Unavailable
 from services.coordinator.app.alerts import WAITING, TellAlerts, note_alerts, over
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import PersonalAlert, Store
+from services.coordinator.ports import Store
+from services.coordinator.ports_safety import PersonalAlert
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 ALERT = PersonalAlert("cause", "warning", "It is so.", "Do this.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.coordinator.app.attachments import HostState
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.task import Task
 from tests.coordinator.fleet import Fleet, ended, granted, sent
@@ -44,6 +45,20 @@ async def test_a_check_is_not_held_by_what_others_are_expected_to_take(fleet: Fl
     assert len(await leased(fleet, one)) == 1
     (check,) = await submit(fleet, "merge-check", 1)
     assert set(await leased(fleet, one)) == {check.id}
+
+
+async def test_a_machine_that_holds_new_starts_holds_no_check_but_one_whose_disk_is_short_does(fleet: Fleet) -> None:
+    one = await fleet.runner("one", capacity=2, checks_max=2)
+    one.capacity, one.host = 0, HostState("new starts wait: the processors are 97 % busy")
+    (task,) = await submit(fleet, "a", 1)
+    first, second = await submit(fleet, "merge-check", 2)
+    assert set(await leased(fleet, one)) == {first.id, second.id}, "somebody waits for them"
+    assert why(fleet, task) == "host"
+    await fleet.tell(one, ended(await fleet.task(first), fleet.now()))
+    one.no_checks, one.host = True, HostState("new starts wait: the disk is full", disk_short="the disk is full")
+    (third,) = await submit(fleet, "merge-check", 1)
+    assert await leased(fleet, one) == {}
+    assert why(fleet, third) == "host"
 
 
 async def test_a_user_s_agent_of_the_same_name_is_a_task_like_any_other(fleet: Fleet) -> None:

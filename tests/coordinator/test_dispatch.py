@@ -5,21 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from services.coordinator.app.attachments import Ack, Order, OrderKind
+from services.coordinator.app.attachments import Ack, Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Returned
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Effects, TaskState, request_cancel
-from services.coordinator.ports import Verdict
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 async def test_leases_go_out_by_priority_then_by_age_over_all_agents(fleet: Fleet) -> None:
@@ -60,7 +53,7 @@ async def test_a_runner_that_beats_no_more_gets_nothing_new_though_its_stream_is
     assert granted(sent(runner)) == []
     [view] = fleet.dispatch.fleet().runners
     assert view.held_reason == "it has not been heard for 16 s"
-    fleet.renewal.heartbeat(runner, 1, [], draining=False)
+    fleet.renewal.heartbeat(runner, Beat(sequence=1, held=[]))
     await fleet.round()
     assert len(granted(sent(runner))) == 1
 
@@ -216,7 +209,7 @@ async def test_heartbeats_keep_a_lease(fleet: Fleet) -> None:
     await fleet.tell(runner, started(lease, fleet.now()))
     for beat in range(40):
         fleet.clock.advance(timedelta(seconds=5))
-        fleet.renewal.heartbeat(runner, beat, [(lease.id, lease.fence)], False)
+        fleet.renewal.heartbeat(runner, Beat(sequence=beat, held=[(lease.id, lease.fence)]))
         await fleet.renewal.tick()
     assert (await fleet.task(task)).state is TaskState.RUNNING
 
@@ -345,7 +338,7 @@ async def test_with_safety_gone_an_attempt_pauses_after_its_grant_and_stops_late
     kinds = []
     for second in range(340):
         fleet.clock.advance(timedelta(seconds=1))
-        fleet.renewal.heartbeat(runner, second, [(lease.id, lease.fence)], False)
+        fleet.renewal.heartbeat(runner, Beat(sequence=second, held=[(lease.id, lease.fence)]))
         await fleet.renewal.tick()
         kinds += [(second + 1, message.kind) for message in sent(runner) if isinstance(message, Order)]
     pauses = [second for second, kind in kinds if kind is OrderKind.PAUSE]

@@ -7,7 +7,7 @@ import pytest
 
 from services.coordinator.app.selection import Selection
 from services.coordinator.domain.explain import AgentFacts, Explanation, explain
-from services.coordinator.domain.fleet import FleetView, Parked
+from services.coordinator.domain.fleet import FleetView, Parked, RunnerView
 from services.coordinator.domain.placement import Need, Room, Share
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Task, TaskState
@@ -38,7 +38,7 @@ def why(task: Task, view: FleetView = READY, agent: AgentFacts = ABLE, *waits_fo
         (TASK._replace(state=TaskState.NEEDS_DECISION), "needs_decision"),
         (TASK._replace(state=TaskState.SCHEDULED, not_before=NOW), "not_before"),
         (TASK._replace(state=TaskState.BLOCKED, depends_on=("t0",)), "blocked"),
-        (TASK._replace(holder="one"), "turn"),
+        (TASK._replace(holder="one"), "no_runner"),
         (TASK, "turn"),
     ],
 )
@@ -97,6 +97,19 @@ def test_each_thing_that_a_runner_may_lack_has_a_code_and_a_sentence_of_its_own(
     assert held.sentence == "It is ready, but runner one takes nothing new: The machine is busy."
 
 
+def test_room_that_is_kept_for_a_larger_one_is_no_turn() -> None:
+    view = FleetView(rooms=(replace(ROOM, kept_for="render"),))
+    answer = why(TASK, view)
+    assert answer.code == "memory"
+    assert answer.sentence == (
+        "Runner one is kept for a task of render, which waits for more memory than is free there yet."
+    )
+    assert why(TASK._replace(agent="render"), view).code == "turn"
+    assert why(TASK, FleetView(rooms=(*view.rooms, replace(ROOM, name="two")))).code == "turn"
+    beside = FleetView(rooms=(replace(view.rooms[0], services=1, services_max=1),))
+    assert why(TASK, beside, AgentFacts(need=Need(service=True))).code == "turn"
+
+
 def test_labels_that_no_runner_has_are_named_before_a_breaker() -> None:
     view = replace(READY, parked={"build": PARKED})
     assert why(TASK, view, AgentFacts(need=Need({"gpu": "yes"}))).code == "labels"
@@ -122,6 +135,53 @@ def test_a_task_that_lost_two_runners_waits_for_an_empty_one() -> None:
     busy = FleetView(rooms=(replace(ROOM, tasks=1),))
     assert why(TASK._replace(losses=2), busy).code == "capacity"
     assert why(TASK._replace(losses=2)).code == "turn"
+
+
+ATTACHED = RunnerView(
+    name="one", host="h", slots=2, leased=1, running=0, draining=False, attached_at=NOW, last_heartbeat_at=NOW
+)
+AT_HAND = replace(READY, runners=(ATTACHED,), unspawned={"t1": ""})
+
+
+@pytest.mark.parametrize(
+    ("view", "code", "sentence"),
+    [
+        (AT_HAND, "turn", "Runner one has it and starts it next."),
+        (replace(AT_HAND, unspawned={}), "turn", "It is on its way to runner one."),
+        (
+            replace(AT_HAND, runners=(replace(ATTACHED, running=2),)),
+            "capacity",
+            "All 2 slots of runner one are taken; it has it at hand for the next free one.",
+        ),
+        (replace(AT_HAND, runners=(replace(ATTACHED, running=2, paused=1),)), "turn", "starts it next."),
+        (
+            replace(AT_HAND, unspawned={"t1": "its secrets are being fetched from the keychain there"}),
+            "runner",
+            "Runner one has it and has not begun it: its secrets are being fetched from the keychain there.",
+        ),
+        (
+            replace(AT_HAND, rooms=(replace(ROOM, held_reason="it has not been heard for 16 s"),)),
+            "host",
+            "Runner one has it and takes nothing new: it has not been heard for 16 s.",
+        ),
+        (
+            replace(AT_HAND, runners=(replace(ATTACHED, attached_at=None),)),
+            "no_runner",
+            "Runner one has it and is not attached; unless it comes back soon, the task is queued again.",
+        ),
+    ],
+)
+def test_what_a_runner_has_and_has_not_begun_says_what_holds_it_there(
+    view: FleetView, code: str, sentence: str
+) -> None:
+    answer = why(TASK._replace(holder="one"), view)
+    assert answer.code == code
+    assert answer.sentence.endswith(sentence)
+
+
+def test_a_merge_check_at_hand_waits_for_no_slot() -> None:
+    full = replace(AT_HAND, runners=(replace(ATTACHED, running=2),))
+    assert why(TASK._replace(holder="one"), full, AgentFacts(need=Need(check=True))).code == "turn"
 
 
 def test_a_blocked_task_names_whom_it_waits_for() -> None:

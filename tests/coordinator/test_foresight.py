@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,17 +10,11 @@ from foundation.errors import Exhausted
 from services.coordinator.app.attachments import Attachment, Grant
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Report, StoreTransaction, Verdict
+from services.coordinator.ports import Report, StoreTransaction
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, sent
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 def granted(runner: Attachment) -> list[str]:

@@ -34,7 +34,7 @@ def git(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*arguments: str, at: Path | None = None) -> str:
         done = subprocess.run(
-            ["git", *identity, *arguments], cwd=at or folder, check=True, capture_output=True, text=True, timeout=30
+            ["git", *identity, *arguments], cwd=at or folder, check=True, capture_output=True, text=True, timeout=60
         )
         return done.stdout.strip()
 

@@ -2,26 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from services.coordinator.app import aside
-from services.coordinator.app.attachments import Order, OrderKind
+from services.coordinator.app.attachments import Beat, Order, OrderKind
 from services.coordinator.domain.attempt import Frozen
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import Renewal as Answer
-from services.coordinator.ports import Verdict
+from services.coordinator.ports_safety import Renewal as Answer
+from services.coordinator.ports_safety import Verdict
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 def orders(messages: Sequence[object]) -> list[tuple[OrderKind, str]]:
@@ -103,7 +95,7 @@ async def test_what_is_frozen_for_a_day_is_ended(fleet: Fleet) -> None:
     said = []
     for hour in range(26):
         fleet.clock.advance(timedelta(hours=1))
-        fleet.renewal.heartbeat(runner, hour, [(lease.id, lease.fence)], False)
+        fleet.renewal.heartbeat(runner, Beat(sequence=hour, held=[(lease.id, lease.fence)]))
         await fleet.renewal.tick()
         said += [(hour, *order) for order in orders(sent(runner))]
     # First seen frozen in hour 0, so the 24th of them is not over before the look in hour 25.

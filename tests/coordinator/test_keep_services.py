@@ -16,7 +16,8 @@ from services.coordinator.domain.failure import RetryRule, lose_service
 from services.coordinator.domain.fleet import FleetView
 from services.coordinator.domain.request import TaskRequest
 from services.coordinator.domain.task import Effects, Task, TaskState, start
-from services.coordinator.ports import PersonalAlert, Store, TaskFilter
+from services.coordinator.ports import Store, TaskFilter
+from services.coordinator.ports_safety import PersonalAlert
 from tests.coordinator.desk import USER, Desk
 from tests.coordinator.tasks import after, leased
 

@@ -175,7 +175,7 @@ async def test_a_follower_goes_on_when_the_runner_is_back_though_the_task_has_no
         waiting = asyncio.ensure_future(anext(chunks))
         await refused.wait()
         again = await fleet.runner(held=frozenset({(task.id, task.fence)}))
-        [asked] = await asyncio.wait_for(again.outgoing(), 5)
+        [asked] = await asyncio.wait_for(again.outgoing(), 60)
         assert isinstance(asked, Follow)
         assert (asked.task_id, asked.offset) == (task.id, 4)
         again.deliver(asked.follow_id, b"more", 8, False)

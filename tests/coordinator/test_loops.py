@@ -53,7 +53,7 @@ async def test_what_is_scheduled_later_but_due_earlier_wakes_the_sleeper(desk: D
     [due] = await desk.add(TaskRequest(agent="hello", not_before=clock.now() - timedelta(seconds=1)))
     assert due.state is TaskState.SCHEDULED
     await sleeping
-    await asyncio.wait_for(asyncio.shield(asyncio.create_task(loop._due.release())), 5)
+    await asyncio.wait_for(asyncio.shield(asyncio.create_task(loop._due.release())), 60)
     assert (await desk.task(due)).state is TaskState.QUEUED
 
 

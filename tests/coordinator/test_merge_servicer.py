@@ -58,7 +58,7 @@ class Door:
 
     async def call(self, method: str, request: Any, token: str = "hooks") -> Any:
         async with open_channel(self._socket, token=lambda: token) as channel:
-            return await getattr(merges_pb2_grpc.MergeServiceStub(channel), method)(request, timeout=10)
+            return await getattr(merges_pb2_grpc.MergeServiceStub(channel), method)(request, timeout=60)
 
     async def refused(self, method: str, request: Any, token: str = "hooks") -> tuple[str, str]:
         with pytest.raises(grpc.aio.AioRpcError) as said:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from foundation.errors import Unavailable
 from foundation.ids import SequentialIds, SystemIds
 from services.coordinator.app.alerts import OVER, WAITING
 from services.coordinator.app.cancel import Cancel
@@ -14,8 +15,9 @@ from services.coordinator.app.merges_facts import flaky
 from services.coordinator.app.selection import Selection
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.merge_check import FLAKY_FOR, FREEZE_WITHIN, Action, Event, Verdict
+from services.coordinator.domain.merge_moves import Note
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import PersonalAlert
+from services.coordinator.ports_safety import PersonalAlert
 from tests.coordinator.desk import USER
 from tests.coordinator.fleet import ended
 from tests.coordinator.merging import A, B, C, D, Merging, report_of
@@ -154,6 +156,37 @@ async def test_a_task_that_failed_with_a_report_has_done_what_it_says(merging: M
     over = await merging.end(check, report_of(check, "bad", "rolled_back"), code=1)
     assert (await merging.task(check)).state is TaskState.FAILED
     assert over.action is Action.ROLLED_BACK, "the branch has been moved, whatever came after"
+
+
+async def test_a_check_that_a_short_disk_keeps_from_being_begun_is_inconclusive_at_once(merging: Merging) -> None:
+    runs = (await merging.start()).check
+    await merging.begin(runs)
+    waits = (await merging.start(C)).check
+    await merging.guard.sweep.step()
+    assert not (await merging.check(waits)).ended, "with room it waits for its place"
+    merging.disk_short = "the disk has 1MB free, and at least 1GB are kept"
+    await merging.guard.sweep.step()
+    over = await merging.check(waits)
+    assert over.verdict is Verdict.INCONCLUSIVE
+    said = "Not checked to the end: it was not begun, because the disk has 1MB free, and at least 1GB are kept."
+    assert over.sentence == said
+    assert (await merging.task(waits)).state is TaskState.CANCELLED
+    assert not (await merging.check(runs)).ended, "what runs goes on"
+
+
+async def test_on_a_short_disk_no_check_is_taken_and_what_a_hook_noted_is_kept_until_there_is_room(
+    merging: Merging,
+) -> None:
+    merging.disk_short = "the disk has 1MB free, and at least 1GB are kept"
+    with pytest.raises(Unavailable, match="Nothing is checked now: the disk has 1MB free") as refused:
+        await merging.start()
+    assert refused.value.code == "disk_low" and refused.value.remedy.startswith("Make room")
+    merging.repositories.noted.append(Note("post-merge", A, B))
+    await merging.guard.reconcile.step()
+    assert merging.repositories.noted and not await merging.checks()
+    merging.disk_short = ""
+    await merging.guard.reconcile.step()
+    assert not merging.repositories.noted and len(await merging.checks()) == 1
 
 
 async def test_an_attempt_that_goes_on_ends_no_check(merging: Merging) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.coordinator.app.attachments import Attachment, Grant, Order
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import Admission, Candidate, OutboxEntry, Verdict
+from services.coordinator.ports_safety import Admission, Candidate, OutboxEntry, Verdict
 from tests.coordinator.fleet import ADMITTED, FakeGate, Fleet, ended, sent, started
 
 pytestmark = pytest.mark.asyncio

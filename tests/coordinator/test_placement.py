@@ -35,6 +35,7 @@ def rooms(draw: st.DrawFn) -> list[Room]:
             checks_max=2,
             tasks=draw(st.integers(0, 2)),
             held_reason=draw(st.sampled_from(("", "", "It is busy."))),
+            no_checks=draw(st.sampled_from(("", "", "Its disk is short."))),
             draining=draw(st.sampled_from((False, False, True))),
             whole=draw(shares()),
             now=draw(shares()),
@@ -79,7 +80,7 @@ def test_nothing_goes_where_a_label_is_missing_or_a_place_or_memory(needs: list[
         if room is None:
             continue
         assert all(room.labels.get(key) == value for key, value in need.labels.items())
-        assert room.open
+        assert not room.draining and not room.holds_back(need)
         leases, services, checks, tasks = left[room.name]
         assert (services if need.service else checks if need.check else leases) > 0
         room.take(need)

@@ -192,7 +192,6 @@ class Machine:
         self.running: dict[str, tuple[Task, float]] = {}
         self.most = 0
         self.ended: Counter[str] = Counter()
-        self.largest_beside: Counter[str] = Counter()
 
     async def second(self) -> None:
         for task in granted(sent(self.runner)):

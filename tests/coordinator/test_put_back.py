@@ -12,7 +12,6 @@ from tests.coordinator.tasks import NOW, S, after, leased, task
 
 LATER = after(30)
 ONCE, AGAIN = Effects.ONCE, Effects.IDEMPOTENT
-WAITED = {S.QUEUED: S.QUEUED, S.BLOCKED: S.BLOCKED}
 
 
 @pytest.mark.parametrize("effects", list(Effects))

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +12,6 @@ from services.coordinator.domain.task import Task, TaskState
 from tests.coordinator.fleet import Fleet, ended, sent, started
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> Fleet:
-    fleet = Fleet(tmp_path)
-    await fleet.dispatch.start()
-    return fleet
 
 
 async def attempts_of(fleet: Fleet, agent: str, *, retries: int) -> Task:

@@ -288,12 +288,12 @@ async def test_what_the_wire_can_say_and_nobody_means_is_refused(socket: Path) -
         spec = tasks_pb2.TaskSpec(agent="build")
         spec.not_before.seconds = 1 << 60
         bad: list[Awaitable[object]] = [
-            stub.SubmitTasks(tasks_pb2.SubmitTasksRequest(tasks=[spec]), timeout=5),
-            stub.DecideTask(tasks_pb2.DecideTaskRequest(id="x"), timeout=5),
-            stub.CancelTasks(tasks_pb2.CancelTasksRequest(), timeout=5),
+            stub.SubmitTasks(tasks_pb2.SubmitTasksRequest(tasks=[spec]), timeout=60),
+            stub.DecideTask(tasks_pb2.DecideTaskRequest(id="x"), timeout=60),
+            stub.CancelTasks(tasks_pb2.CancelTasksRequest(), timeout=60),
             stub.ListTasks(
                 tasks_pb2.ListTasksRequest(filter=tasks_pb2.TaskFilter(states=[cast(tasks_pb2.TaskState, 99)])),
-                timeout=5,
+                timeout=60,
             ),
         ]
         for call in bad:

@@ -10,11 +10,7 @@ import pytest
 
 from foundation.errors import Conflict, Internal, QuantumError, Stale
 from services.coordinator.domain.task import Effects, Task, TaskState, lease, request_cancel, start
-from services.coordinator.ports import (
-    Store,
-    StoreTransaction,
-    TaskFilter,
-)
+from services.coordinator.ports import Store, StoreTransaction, TaskFilter
 from tests.coordinator.stores import get, move, put
 from tests.coordinator.tasks import EXITED_0, NOW, S, after, full, stored, task
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from foundation.errors import Stale
 from services.coordinator.adapters.memory import MemoryStore
 from services.coordinator.adapters.sqlite import SqliteStore
 from services.coordinator.domain.task import ENDED, Task, TaskState
 from services.coordinator.ports import Store, StoreTransaction, TaskFilter
-from tests.coordinator.machine import AGENTS, FleetMachine, anyone, unplaced
+from tests.coordinator.machine import AGENTS, FleetMachine, anyone, unplaced, walk
 from tests.coordinator.stores import KEY
 
 T = TypeVar("T")
@@ -142,23 +141,13 @@ class LongMachine(StoreMachine):
     """For the long ring."""
 
 
-def _run(machine: type[StoreMachine], *, examples: int, steps: int) -> None:
-    rules = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    run_state_machine_as_test(machine, settings=rules)
-
-
 def test_the_store_agrees_with_its_model() -> None:
-    _run(ShortMachine, examples=6, steps=50)
+    walk(ShortMachine, examples=6, steps=50)
     assert ShortMachine.steps >= 200
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_the_store_agrees_with_its_model_for_ten_thousand_steps() -> None:
-    _run(LongMachine, examples=150, steps=100)
+    walk(LongMachine, examples=150, steps=100)
     assert LongMachine.steps >= 10_000

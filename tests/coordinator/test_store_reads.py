@@ -1,11 +1,7 @@
 """What every store must do: lists, counts, changes, and what dispatch reads."""
 
 from services.coordinator.domain.task import Task, TaskState, lease, request_cancel, start
-from services.coordinator.ports import (
-    ReadyEntry,
-    Store,
-    TaskFilter,
-)
+from services.coordinator.ports import ReadyEntry, Store, TaskFilter
 from tests.coordinator.stores import move, put
 from tests.coordinator.tasks import NOW, S, after, leased, task
 

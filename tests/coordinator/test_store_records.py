@@ -2,15 +2,8 @@
 
 from dataclasses import replace
 
-from services.coordinator.ports import (
-    Accepted,
-    AgentHistory,
-    OutboxEntry,
-    Refusal,
-    Report,
-    Store,
-    StoreTransaction,
-)
+from services.coordinator.ports import Accepted, AgentHistory, Refusal, Report, Store, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry
 from tests.coordinator.stores import put
 from tests.coordinator.tasks import NOW, after, task
 

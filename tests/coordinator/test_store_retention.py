@@ -5,12 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.coordinator.domain.task import Task, request_cancel
-from services.coordinator.ports import (
-    Accepted,
-    Store,
-    StoreTransaction,
-    TaskFilter,
-)
+from services.coordinator.ports import Accepted, Store, StoreTransaction, TaskFilter
 from tests.coordinator.stores import move, put
 from tests.coordinator.tasks import NOW, S, after, task
 

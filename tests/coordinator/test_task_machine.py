@@ -1,11 +1,9 @@
 """The pure domain under anything that may happen, in any order."""
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from services.coordinator.domain.task import request_cancel
-from tests.coordinator.machine import FleetMachine
+from tests.coordinator.machine import FleetMachine, walk
 from tests.coordinator.tasks import NOW, S, task
 
 
@@ -15,16 +13,6 @@ class ShortMachine(FleetMachine):
 
 class LongMachine(FleetMachine):
     """For the long ring."""
-
-
-def _run(machine: type[FleetMachine], *, examples: int, steps: int) -> None:
-    rules = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    run_state_machine_as_test(machine, settings=rules)
 
 
 def test_the_machine_moves_a_descendant_once_however_many_ways_lead_to_it() -> None:
@@ -40,12 +28,12 @@ def test_the_machine_moves_a_descendant_once_however_many_ways_lead_to_it() -> N
 
 
 def test_the_domain_holds_its_invariants() -> None:
-    _run(ShortMachine, examples=10, steps=50)
+    walk(ShortMachine, examples=10, steps=50)
     assert ShortMachine.steps >= 300
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_domain_holds_its_invariants_for_ten_thousand_steps() -> None:
-    _run(LongMachine, examples=150, steps=120)
+    walk(LongMachine, examples=150, steps=120)
     assert LongMachine.steps >= 10_000

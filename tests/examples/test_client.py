@@ -1,4 +1,4 @@
-"""examples/client.py and README's line for buf curl, as typed, against the server that every service has."""
+"""examples/client.py and the line for buf curl in docs/http.md, as typed, against the server that every service has."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ async def test_nobody_there_is_a_sentence_too(folder: Path) -> None:
     assert ended.stderr.startswith("UNAVAILABLE: ")
 
 
-async def test_the_buf_curl_line_of_the_readme(folder: Path, socket: str) -> None:
-    readme = (ROOT / "README.md").read_text()
-    line = re.search(r"^printf 'x-auth-token.*?ListTasks$", readme, re.MULTILINE | re.DOTALL)
-    assert line, "README no longer shows the line"
+async def test_the_buf_curl_line_as_it_is_typed(folder: Path, socket: str) -> None:
+    page = (ROOT / "docs" / "http.md").read_text()
+    line = re.search(r"^printf 'x-auth-token.*?ListTasks$", page, re.MULTILINE | re.DOTALL)
+    assert line, "docs/http.md no longer shows the line"
     quantum = folder / "quantum"
     quantum.write_text(f"#!/bin/sh\n[ \"$*\" = 'token show' ] && echo {TOKEN}\n")
     quantum.chmod(0o755)

@@ -62,7 +62,7 @@ class Gate:
     def pass_through(self) -> None:
         """Wait here until `open`."""
         self.reached.set()
-        if not self._open.wait(timeout=30):
+        if not self._open.wait(timeout=60):
             raise TimeoutError("nobody opened the gate")
 
     def open(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -13,6 +14,7 @@ from foundation.sqlite import copies
 from foundation.sqlite.connection import Location, connect
 from foundation.sqlite.copies import copy_online, faults_of_copy, row_counts
 from foundation.sqlite.database import Database
+from tests.waiting import PATIENCE_SECONDS
 
 KEY = bytes(range(32))
 ACCOUNTS = 2_000
@@ -48,10 +50,10 @@ def held(path: Path) -> int:
         connection.close()
 
 
-def copied_under_load(database: Database, target: Path) -> int:
-    """Copy while money is moved; how many moves were committed in that time."""
+def copied_under_load(database: Database, target: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Copy while money is moved, once at least between two steps; how many moves were committed in that time."""
     over, moves = threading.Event(), 0
-    moving = threading.Event()
+    moving, copy = threading.Event(), copies._copy
 
     def keep_moving() -> None:
         nonlocal moves
@@ -61,9 +63,17 @@ def copied_under_load(database: Database, target: Path) -> int:
             moves += 1
             moving.set()
 
+    def copy_slowly(source: apsw.Connection, target: Location, given_up: Callable[[], bool]) -> None:
+        def between_two_steps() -> bool:
+            moving.clear()
+            assert moving.wait(PATIENCE_SECONDS)
+            return given_up()
+
+        copy(source, target, between_two_steps)
+
+    monkeypatch.setattr(copies, "_copy", copy_slowly)
     thread = threading.Thread(target=keep_moving)
     thread.start()
-    moving.wait(10)
     before = moves
     try:
         database.copy_to(target)
@@ -79,7 +89,7 @@ def test_the_copy_is_of_one_moment_while_others_write(
     monkeypatch.setattr(copies, "STEP_PAGES", 8)
     target = tmp_path / "b.db"
     with database:
-        during = copied_under_load(database, target)
+        during = copied_under_load(database, target, monkeypatch)
     assert during > 0, "nothing was written meanwhile, so nothing is shown"
     assert held(target) == ACCOUNTS * 100
     assert faults_of_copy(target, KEY, {"money": ACCOUNTS, "schema_migrations": 1}) == []

@@ -137,7 +137,7 @@ async def test_a_failed_sync_of_a_checkpoint_is_fatal_too(vfs: RecordingVfs, tmp
     database = Database.open(tmp_path / "a.db", key=KEY, migrations=migrations, vfs=vfs.full_name, on_fatal=die)
     vfs.on_sync = fail_on_database
     await database.write(lambda connection: connection.execute("insert into notes values (hex(zeroblob(10000000)))"))
-    await asyncio.wait_for(died.wait(), 30)
+    await asyncio.wait_for(died.wait(), 60)
     vfs.on_sync = lambda file: None
 
     assert [type(death) for death in deaths] == [apsw.IOError]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
@@ -17,6 +18,7 @@ import pytest
 
 from foundation.ids import random_bytes
 from foundation.log import configure, get_logger, json_line
+from foundation.log_files import LogFile
 from foundation.tokens import mint
 
 
@@ -173,3 +175,23 @@ def test_nothing_in_a_line_acts_on_a_terminal_and_a_program_reads_it_as_it_was(t
     get_logger("test").info(text, action="shown", name=text)
     written = (tmp_path / "system.log").read_text()
     assert written.removesuffix("\n").isprintable() and json.loads(written)["name"] == text
+
+
+def test_a_line_that_a_killed_process_left_half_written_is_not_the_beginning_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "agent_a.log"
+    LogFile(path, bytes_max=1_000, files_max=1).append(b"whole\n")
+    path.write_bytes(path.read_bytes() + b"half of a li")
+    log = LogFile(path, bytes_max=1_000, files_max=1)
+    assert not log.append(b"ours\n") and not log.append(b"and on\n")
+    assert path.read_bytes() == b"whole\nhalf of a li\nours\nand on\n"
+
+
+def test_whose_line_it_is_cannot_be_told_while_others_write(tmp_path: Path) -> None:
+    path = tmp_path / "agent_a.log"
+    path.write_bytes(b"others are just writ")
+    with path.open("ab") as writing:
+        fcntl.flock(writing, fcntl.LOCK_SH)
+        log = LogFile(path, bytes_max=1_000, files_max=1)
+        log.append(b"\n")
+    log.append(b"ours\n")
+    assert path.read_bytes() == b"others are just writ\nours\n"

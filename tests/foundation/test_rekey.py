@@ -91,7 +91,7 @@ def killed_at_each_step(folder: Path, *options: str) -> list[dict[str, Any]]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=250,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -33,5 +33,5 @@ def test_a_signal_sets_the_event_and_the_result_comes_back(number: signal.Signal
         assert process.stderr is not None
         assert process.stdout.readline() == "uvloop 0\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (out, err, process.returncode) == ("ended by itself\n", "", 3)

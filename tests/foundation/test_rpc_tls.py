@@ -171,10 +171,6 @@ def through_an_authority_below(authority: Authority) -> Identity:
     return Identity(forged.key, forged.certificate + below.certificate, authority.certificate)
 
 
-def own_key_with_another_certificate(authority: Authority) -> Identity:
-    return Identity(identity_of(authority).key, identity_of(authority).certificate, authority.certificate)
-
-
 BAD: dict[str, Callable[[Authority, Authority], Identity | None]] = {
     "none at all": lambda ours, other: None,
     "another authority": lambda ours, other: Identity(
@@ -298,7 +294,7 @@ def _serial_shown(port: int, authority: Authority) -> str:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    with sockets.create_connection(("127.0.0.1", port), timeout=5) as bare, context.wrap_socket(bare) as shaken:
+    with sockets.create_connection(("127.0.0.1", port), timeout=60) as bare, context.wrap_socket(bare) as shaken:
         shown = shaken.getpeercert(binary_form=True)
     assert shown is not None
     return describe(ssl.DER_cert_to_PEM_cert(shown).encode()).serial

@@ -36,7 +36,7 @@ from tests.gateway.stand_in_safety import start_safety
 
 PORT = 5005
 BASE = f"http://localhost:{PORT}"
-_TIME = timedelta(seconds=10)
+_TIME = timedelta(seconds=90)
 
 
 class Backstage:

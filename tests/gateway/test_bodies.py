@@ -14,7 +14,8 @@ from gateway.bodies import AWAITED_MAX
 from tests.gateway.conftest import Backstage
 from tests.gateway.test_process import Process
 
-PROMPT_SECONDS = 3.0
+PROMPT_SECONDS = 90.0
+"""For an answer; whoever waited for a body that never comes would give none at all."""
 ABSURD = 99_999_999_999_999
 
 
@@ -23,7 +24,7 @@ def process(backstage: Backstage) -> Iterator[Process]:
     process = Process(backstage, QUANTUM_GATEWAY_DRAIN_SECONDS="1")
     yield process
     process.process.kill()
-    process.process.wait(20)
+    process.process.wait(90)
 
 
 def _send(process: Process, line: str, *headers: str) -> socket.socket:
@@ -92,7 +93,7 @@ def _readable(connections: list[socket.socket], number: int) -> list[socket.sock
         for connection in connections:
             selector.register(connection, selectors.EVENT_READ)
         while len(found) < number:
-            ready = selector.select(20)
+            ready = selector.select(90)
             assert ready, f"{len(found)} of {number} were answered"
             for key, _ in ready:
                 selector.unregister(key.fileobj)

@@ -18,9 +18,10 @@ import pytest
 
 from gateway.listening import claim_port
 from tests.gateway.conftest import Backstage
+from tests.ports import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SECONDS = 20
+_SECONDS = 90
 
 
 class Process:
@@ -28,7 +29,7 @@ class Process:
 
     def __init__(self, backstage: Backstage, **settings: str) -> None:
         self.backstage = backstage
-        self.port = _free_port()
+        self.port = free_port()
         self.process = start(backstage, self.port, **settings)
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
@@ -67,12 +68,6 @@ def start(backstage: Backstage, port: int, **settings: str) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.tls import VERSIONS, speaks
 
 NAME = "quantum.example.org"
 EXPOSED = {"QUANTUM_GATEWAY_HOST": "0.0.0.0", "QUANTUM_GATEWAY_NAMES": NAME}
-_SECONDS = 20
+_SECONDS = 90
 
 
 def give_identity(workspace: Workspace) -> Path:

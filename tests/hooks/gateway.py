@@ -14,7 +14,8 @@ from typing import Any
 
 ID = "0123456789abcdefghjkmnpqrs"
 GOOD = "= good none: the merge is good: 1 of 1 runs green"
-PATIENCE_SECONDS = 60.0
+HANGS_SECONDS = 300.0
+"""Longer than anybody here is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def gateway(watch: Callable[[str], bool] = lambda token: False, *, identity: Pat
                 played.left.set()
                 return
             if played.hangs == "post":
-                played.closing.wait(PATIENCE_SECONDS)
+                played.closing.wait(HANGS_SECONDS)
                 return
             self._say(played.status, played.answer)
 
@@ -104,7 +105,7 @@ def gateway(watch: Callable[[str], bool] = lambda token: False, *, identity: Pat
                 self.wfile.flush()
             played.following.set()
             if played.hangs == "follow":
-                played.closing.wait(PATIENCE_SECONDS)
+                played.closing.wait(HANGS_SECONDS)
 
         def _say(self, status: int, text: str) -> None:
             data = text.encode()

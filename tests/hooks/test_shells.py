@@ -15,7 +15,7 @@ from tests.hooks.gateway import ID, Gateway
 from tests.hooks.scene import Scene
 from tests.hooks.test_waiting import left_over, start
 from tests.programs import require
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 SHELLS = {"dash": ("dash",), "bash": ("bash", "--posix"), "busybox": ("busybox", "sh")}
 ALL = (*EVENTS, FORWARD, GUARD)
@@ -70,7 +70,7 @@ async def test_it_is_left(guarded: Scene, served: Gateway, name: str) -> None:
     merging = start(guarded, "merge", "topic")
     await eventually(served.following.is_set, "the hook follows the check")
     os.killpg(merging.pid, signal.SIGINT)
-    _, said = merging.communicate(timeout=20)
+    _, said = merging.communicate(timeout=PATIENCE_SECONDS)
     expected = f"quantum: you left: the check goes on in the background, and only reports. quantum merge show {ID}"
     assert said.splitlines()[-1] == expected
     assert "erminated" not in said

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
 import signal
-import statistics
 import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from foundation.clock import SystemClock
 from tests.hooks.gateway import ID, Gateway
 from tests.hooks.scene import UNCHECKED, Scene
-from tests.waiting import eventually
+from tests.measured import measured
+from tests.waiting import CLOCK, PATIENCE_SECONDS, Stopwatch, eventually
 
-CLOCK = SystemClock()
 ROUNDS = 9
+WAITS_SECONDS = 5.0
+"""For how long a hook waits for a gateway that does not answer."""
 
 
 def start(scene: Scene, *words: str) -> subprocess.Popen[str]:
@@ -54,8 +55,9 @@ async def test_whoever_leaves_lets_the_check_report_only(guarded: Scene, served:
     merging = start(guarded, "merge", "topic")
     await eventually(served.following.is_set, "the hook follows the check")
     os.killpg(merging.pid, number)
-    _, said = merging.communicate(timeout=20)
-    assert [one.method for one in served.of(f"/merges/{ID}/leave")] == ["POST"]
+    _, said = merging.communicate(timeout=PATIENCE_SECONDS)
+    (left,) = await eventually(lambda: served.of(f"/merges/{ID}/leave"), "the check hears of it")
+    assert left.method == "POST"
     assert f"goes on in the background, and only reports. quantum merge show {ID}" in said
     await eventually(lambda: not left_over(merging.pid), "nothing of it runs")
     assert guarded.unchecked == []
@@ -68,7 +70,7 @@ async def test_a_signal_to_the_hook_alone_is_enough(guarded: Scene, served: Gate
     merging = start(guarded, "merge", "topic")
     await eventually(served.following.is_set, "the hook follows the check")
     psutil.Process(merging.pid).children()[0].send_signal(signal.SIGTERM)
-    merging.communicate(timeout=20)
+    merging.communicate(timeout=PATIENCE_SECONDS)
     assert merging.returncode == 0
     await eventually(served.left.is_set, "the check hears of it")
     await eventually(lambda: not left_over(merging.pid), "nothing of it runs")
@@ -80,7 +82,7 @@ async def test_leaving_before_there_is_an_answer_is_written_down(guarded: Scene,
     merging = start(guarded, "merge", "topic")
     await eventually(lambda: served.checks, "the hook has asked")
     os.killpg(merging.pid, signal.SIGINT)
-    _, said = merging.communicate(timeout=20)
+    _, said = merging.communicate(timeout=PATIENCE_SECONDS)
     assert "you left before the gateway had answered" in said
     assert len(guarded.unchecked) == 1
 
@@ -92,31 +94,36 @@ async def test_edits_that_git_had_put_aside_are_named(guarded: Scene, served: Ga
     merging = start(guarded, "merge", "--autostash", "topic")
     await eventually(served.following.is_set, "the hook follows the check")
     os.killpg(merging.pid, signal.SIGINT)
-    _, said = merging.communicate(timeout=20)
+    _, said = merging.communicate(timeout=PATIENCE_SECONDS)
     line = next(line for line in said.splitlines() if "git stash apply" in line)
     if (guarded.top / "first").read_text() != "an edit":
         guarded.git("stash", "apply", line.rpartition(" ")[2])
     assert (guarded.top / "first").read_text() == "an edit"
 
 
-def test_a_gateway_that_hangs_is_not_waited_for_long(guarded: Scene, served: Gateway) -> None:
+@pytest.mark.parametrize("within", measured(8.0))
+def test_a_gateway_that_hangs_is_not_waited_for_long(guarded: Scene, served: Gateway, within: float) -> None:
+    """It hangs for longer than git may take here."""
     served.hangs = "post"
     guarded.diverge()
-    started = CLOCK.boottime()
+    began, watch = CLOCK.boottime(), Stopwatch()
     said = guarded.git("merge", "topic")
-    assert 4 < CLOCK.boottime() - started < 8
+    assert CLOCK.boottime() - began > 4
+    assert watch.seconds < within
     assert UNCHECKED in said.err
     assert len(guarded.unchecked) == 1
 
 
+@pytest.mark.parametrize("within", measured(13.0))
 def test_a_check_that_hangs_is_waited_for_as_long_as_its_test_may_take_and_ten_seconds(
-    guarded: Scene, served: Gateway
+    guarded: Scene, served: Gateway, within: float
 ) -> None:
     served.hangs = "follow"
     guarded.diverge(wishes='[merge]\ntimeout = "1s"  # short\n')
-    started = CLOCK.boottime()
+    began, watch = CLOCK.boottime(), Stopwatch()
     said = guarded.git("merge", "topic")
-    assert 9 < CLOCK.boottime() - started < 13
+    assert CLOCK.boottime() - began > 9
+    assert watch.seconds < within
     assert f"quantum: not checked yet: quantum merge show {ID}" in said.err
     assert guarded.unchecked == []
 
@@ -141,7 +148,7 @@ def test_on_a_terminal_one_line_is_drawn_anew(guarded: Scene, served: Gateway) -
         while data := os.read(near, 4096):
             said += data
     except OSError:  # what Linux says when the other end is closed
-        assert merging.wait(timeout=20) == 0
+        assert merging.wait(timeout=PATIENCE_SECONDS) == 0
     os.close(near)
     assert b"\r\x1b[Kquantum: runs the smoke test\r\x1b[Kquantum: the merge is good" in said
 
@@ -172,47 +179,56 @@ def test_wishes_are_read_from_the_tree_before(guarded: Scene, name: str) -> None
     assert not (guarded.top / "owned").exists()
 
 
-async def test_in_the_background_git_is_held_for_less_than_a_tenth_of_a_second(guarded: Scene, served: Gateway) -> None:
-    """Nobody answers, so that whatever waited for the gateway would be seen; the pipes are read to their ends."""
+@pytest.mark.parametrize(
+    ("within", "rounds"), [(WAITS_SECONDS / 2, 3), pytest.param(0.1, ROUNDS, marks=pytest.mark.long)]
+)
+async def test_in_the_background_git_is_held_for_less_than_a_tenth_of_a_second(
+    guarded: Scene, served: Gateway, within: float, rounds: int
+) -> None:
+    """Nobody answers, so that whatever waited for the gateway would be seen; the pipes are read to their ends.
+
+    What else the machine does only adds to the time: the quickest round is nearest to the hook's own.
+    """
     served.hangs = "post"
     guarded.diverge(wishes="[merge]\nbackground = true\n")
     before = guarded.head()
 
     def merge(*more: str) -> float:
         guarded.git("reset", "-q", "--hard", before)
-        started = CLOCK.boottime()
+        watch = Stopwatch()
         said = guarded.git(*more, "merge", "topic")
-        took = CLOCK.boottime() - started
+        took = watch.seconds
         assert more or "is checked in the background: quantum merge list" in said.err
         return took
 
     with_it, without = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         without.append(merge("-c", "core.hooksPath=/dev/null"))
         with_it.append(merge())
-    own = statistics.median(with_it) - statistics.median(without)
-    print(f"hook in the background: {own * 1000:.0f} ms beyond git's {statistics.median(without) * 1000:.0f} ms")
-    assert own < 0.1
+    own = min(with_it) - min(without)
+    print(f"hook in the background: {own * 1000:.0f} ms beyond git's {min(without) * 1000:.0f} ms")
+    assert own < within
     assert {one["background"] for one in served.checks} == {True}
     served.closing.set()
-    await eventually(lambda: len(guarded.unchecked) == ROUNDS, "what had no answer is written down")
+    await eventually(lambda: len(guarded.unchecked) == rounds, "what had no answer is written down")
 
 
-def test_an_ordinary_commit_costs_milliseconds(guarded: Scene, served: Gateway) -> None:
+@pytest.mark.parametrize(("within", "rounds"), [(math.inf, 1), pytest.param(0.03, ROUNDS, marks=pytest.mark.long)])
+def test_an_ordinary_commit_asks_nobody_and_costs_milliseconds(
+    guarded: Scene, served: Gateway, within: float, rounds: int
+) -> None:
     def commit(*more: str) -> float:
-        started = CLOCK.boottime()
+        watch = Stopwatch()
         guarded.git(*more, "commit", "-q", "--allow-empty", "-m", "more")
-        return CLOCK.boottime() - started
+        return watch.seconds
 
     with_it, without = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         without.append(commit("-c", "core.hooksPath=/dev/null"))
         with_it.append(commit())
-    own = statistics.median(with_it) - statistics.median(without)
-    print(
-        f"post-commit of an ordinary commit: {own * 1000:.1f} ms beyond git's {statistics.median(without) * 1000:.1f}"
-    )
-    assert own < 0.03
+    own = min(with_it) - min(without)
+    print(f"post-commit of an ordinary commit: {own * 1000:.1f} ms beyond git's {min(without) * 1000:.1f}")
+    assert own < within
     assert served.asked == []
 
 

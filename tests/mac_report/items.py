@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cli.processes import process
-from cli.running import read_running
+from cli.processes.identity import process
+from cli.processes.running import read_running
 from cli.service.parts import PARTS
 from foundation.clock import SystemClock
 from foundation.files import sync

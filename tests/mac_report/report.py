@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.processes import of_agents
+from cli.processes.identity import of_agents
 from cli.service.ports import Answer
 from foundation.clock import SystemClock
 from foundation.own_python import child_environment

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.merge_guard.building import NO_FILE, Repo, make_base
+from tests.merge_guard.sample import Sample
 
 # More gits than the one on PATH, as absolute paths with a colon between them.
 MORE_GITS = "QUANTUM_TEST_GITS"
@@ -53,3 +54,9 @@ def base(program: str, built: Callable[[str], Path], tmp_path: Path) -> Repo:
     """A fresh copy of the base; see `building.make_base`."""
     shutil.copytree(built(program) / "origin.git", tmp_path / "origin.git")
     return Repo(built(program) / "repo", program).copy(tmp_path / "repo")
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    """An empty repository with a user in it."""
+    return Sample(tmp_path / "user" / "project")

@@ -61,11 +61,6 @@ class Attempts:
 
 
 @pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    return Sample(tmp_path / "user" / "project")
-
-
-@pytest.fixture
 def attempt(sample: Sample, tmp_path: Path) -> Attempts:
     return Attempts(sample, tmp_path / "work")
 

@@ -18,11 +18,6 @@ OLD = {"quantum.toml": "[merge]\nsmoke = ['sh', 'smoke.sh']\n", "smoke.sh": "tes
 HARMLESS = ({"one": "1\n"}, {"two": "2\n"}, {"three": "3\n"}, {"four": "4\n"}, {"five": "5\n"})
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    return Sample(tmp_path / "user" / "project")
-
-
 def searched(sample: Sample, tmp_path: Path, old: str, kind: Kind) -> Search:
     new = sample.run("rev-parse", "HEAD")
     (tmp_path / "work").mkdir()

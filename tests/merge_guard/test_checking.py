@@ -40,11 +40,6 @@ def colours(finding: Finding, commit: str) -> list[Colour]:
     return [run.colour for run in finding.runs if run.commit == commit]
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    return Sample(tmp_path / "user" / "project")
-
-
 OLD = {"quantum.toml": toml("sh", "smoke.sh"), "smoke.sh": "cat value; test $(cat value) = good\n", "value": "good\n"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -39,11 +38,6 @@ def evidence(tail: str = "", subject: str = "a subject") -> Evidence:
         trials=(("proposal", run_of("4" * 40, Colour.RED, tail)),) * 2,
         among=5,
     )
-
-
-@pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    return Sample(tmp_path / "user" / "project")
 
 
 def test_the_largest_fits_into_a_report() -> None:

@@ -81,7 +81,6 @@ CHANGES: dict[str, Change] = {
     "big file": big,
     "rename": files("d/one", moved__one="1\n"),
 }
-BACKWARDS = [name for name in CHANGES if name not in ("case",)]
 
 
 def prepared(tmp_path: Path, program: str, change: Change, *, backwards: bool) -> Repo:

@@ -12,7 +12,7 @@ from merge_guard.arrival import read_arrival
 from merge_guard.doctor import mend
 from merge_guard.git import Git
 from merge_guard.pushed import pushed_to
-from merge_guard.repository import is_shallow, is_unborn, open_repository
+from merge_guard.repository import open_repository
 from merge_guard.rollback import roll_back
 from merge_guard.values import Arrival, Event, Nothing
 from tests.merge_guard.building import Repo, environment, make
@@ -90,7 +90,7 @@ def test_detached(base: Repo) -> None:
 
 def test_unborn(program: str, base: Repo, tmp_path: Path) -> None:
     fresh = make(tmp_path / "fresh", program)
-    assert is_unborn(fresh.git)
+    assert fresh.git.commit_of("HEAD") == ""
     arrival = read_arrival(fresh.git, fresh.repository, event=Event.POST_MERGE)
     assert isinstance(arrival, Nothing) and "no commit yet" in arrival.reason
     fresh("pull", "--quiet", str(base.top), "main")
@@ -106,7 +106,7 @@ def test_shallow(base: Repo, tmp_path: Path, depth: int) -> None:
     base("push", "--quiet", "--force", "origin", "topic~1:main")
     base("clone", "--quiet", f"--depth={depth}", f"file://{origin.top}", str(tmp_path / "shallow"))
     shallow = Repo(tmp_path / "shallow", base.program)
-    assert is_shallow(shallow.git)
+    assert shallow.git.text("rev-parse", "--is-shallow-repository") == "true"
     base("push", "--quiet", "origin", "topic:main")
     pristine = take(shallow)
     shallow("pull", "--quiet")

@@ -15,11 +15,6 @@ from merge_guard.scratch import Scratch, remove
 from tests.merge_guard.sample import Sample
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    return Sample(tmp_path / "user" / "project")
-
-
 def scratch_of(sample: Sample, tmp_path: Path, folder: Path | None = None) -> Scratch:
     work = tmp_path / "work"
     work.mkdir()

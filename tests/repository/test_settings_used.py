@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from cli.backups.catalogue import PlaceSettings
 from cli.backups.retention import RetentionSettings
-from cli.rotation import RotationSettings
+from cli.keys.token_rotation import RotationSettings
 from foundation.known_settings import KNOWN, NOT_ACTED_ON
 from gateway.settings import GatewaySettings
 from services.agent_runner.settings import RunnerSettings

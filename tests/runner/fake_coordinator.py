@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,15 @@ from typing import Any
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
-from foundation.clock import SystemClock
 from foundation.known_settings import KNOWN
 from foundation.secrets import SERVICE_TOKEN, open_secret_store, service_account
 from foundation.workspace import Workspace
 from protos.coordinator.v1 import runners_pb2 as pb
 from protos.coordinator.v1 import runners_pb2_grpc
 from services.agent_runner.domain.pace import Pace
-from tests.runner.support import ROOT
+from tests.runner.support import LEASE_SECONDS, LOOK_SECONDS, ROOT
+from tests.waiting import PATIENCE_SECONDS, Patience
 
-PATIENCE_SECONDS = 20.0
 PREFETCH = int(KNOWN["prefetch"].default)
 
 
@@ -46,7 +46,7 @@ class Offer:
 class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
     """Welcomes, acknowledges heartbeats and results unless told otherwise, and notes everything."""
 
-    def __init__(self, lease_seconds: float = 20.0, heartbeat_seconds: float = 0.5) -> None:
+    def __init__(self, lease_seconds: float = LEASE_SECONDS, heartbeat_seconds: float = 0.5) -> None:
         self.lease_seconds = lease_seconds
         self.heartbeat_seconds = heartbeat_seconds
         self.acks_heartbeats = True
@@ -157,13 +157,12 @@ class FakeCoordinator(runners_pb2_grpc.RunnerServiceServicer):
 
     async def until(self, look: Callable[[], Any], what: str) -> Any:
         """Wait until something was said that makes `look` true, and return that."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not (found := look()):
-                    await self._changed.wait()
-                return found
-        except TimeoutError:
-            raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}; seen: {self.seen[-5:]}") from None
+        patience = Patience()
+        while not (found := look()):
+            assert not patience.spent(), f"waited {PATIENCE_SECONDS:g} s for {what}; seen: {self.seen[-5:]}"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
+        return found
 
     async def event(self, lease: Offer, kind: str) -> Any:
         """The first event of a kind about an attempt."""
@@ -276,8 +275,7 @@ class RunnerUnderTest:
     async def wait(self) -> int:
         """The runner's exit code."""
         assert self.process is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.process.wait()
+        return await asyncio.wait_for(self.process.wait(), PATIENCE_SECONDS)
 
     async def close(self) -> None:
         """End everything."""
@@ -285,6 +283,3 @@ class RunnerUnderTest:
             self.process.terminate()
             await self.wait()
         await self.coordinator.stop()
-
-
-CLOCK = SystemClock()

@@ -10,7 +10,7 @@ V2 = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 
 def stands_still(pid: int) -> bool:
     """A frozen cgroup leaves its processes in the state in which they sleep; false when the process has gone."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         # D: a shell that was caught between its vfork and the exec of its child, which is the one that is stopped.
         if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TD":
             return True

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest
-from tests.runner.support import CLOCK, alive, wait_until
+from tests.runner.support import alive
 from tests.runner.witness import Seen, living
+from tests.waiting import CLOCK, until
 
 TASKS = 10
 REUSED_TASKS = 3
@@ -78,7 +79,7 @@ class Trial:
         leases = [self._lease(number) for number in range(TASKS)]
         coordinator.lease(*leases)
         pids = [(await coordinator.event(lease, "started")).pid for lease in leases]
-        await asyncio.to_thread(wait_until, lambda: len(self._of_tasks()) >= 2 * TASKS - 3, "all their processes")
+        await asyncio.to_thread(until, lambda: len(self._of_tasks()) >= 2 * TASKS - 3, "all their processes")
         tally.rounds, tally.tasks = tally.rounds + 1, tally.tasks + TASKS
         tally.processes += len(self._of_tasks())
         dead = [*await self._kill(victim), *pids[:REUSED_TASKS]]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import services
-from foundation.clock import SystemClock
 from services.agent_runner.warden.facts import WardenFacts
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import (
@@ -27,9 +26,10 @@ from services.agent_runner.warden.protocol import (
     Terms,
     encode,
 )
+from tests.waiting import CLOCK, PATIENCE_SECONDS, Patience, until
 
-CLOCK = SystemClock()
-PATIENCE_SECONDS = 20.0
+LEASE_SECONDS = 600.0
+LOOK_SECONDS = 0.5
 ROOT = Path(services.__path__[0]).parent
 M = TypeVar("M", bound=Message)
 
@@ -45,15 +45,22 @@ def spawn_warden(
     module: str = "services.agent_runner.warden",
     kernel_limits: str = "auto",
     cpu_limit: int = 100,
+    open_files: int = 0,
 ) -> tuple[int, socket.socket]:
-    """Start a warden as the runner does; returns its pid and the runner's end of the link."""
+    """Start a warden as the runner does; returns its pid and the runner's end of the link.
+
+    With `open_files` it may have only so many open.
+    """
     ours, theirs = socket.socketpair()
+    limited = ("/bin/sh", "-c", f'ulimit -S -n {open_files}; exec "$@"', "sh") if open_files else ()
+    argv = [
+        *limited,
+        *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
+        WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
+    ]
     pid = os.posix_spawn(
-        sys.executable,
-        [
-            *(sys.executable, "-P", "-m", module, str(folder), str(stop_file), run),
-            WardenFacts(at_once, paused_max, kernel_limits=kernel_limits, cpu_limit=cpu_limit).argument(),
-        ],
+        argv[0],
+        argv,
         {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
         setsid=True,
@@ -76,6 +83,7 @@ class WardenUnderTest:
         module: str = "services.agent_runner.warden",
         kernel_limits: str = "auto",
         cpu_limit: int = 100,
+        open_files: int = 0,
     ) -> None:
         self.folder = folder / "runner"
         self.stop_file = folder / "STOP"
@@ -89,6 +97,7 @@ class WardenUnderTest:
             module=module,
             kernel_limits=kernel_limits,
             cpu_limit=cpu_limit,
+            open_files=open_files,
         )
         self._decoder = Decoder()
         self._seen: list[Message] = []
@@ -111,7 +120,7 @@ class WardenUnderTest:
         return self.script(f"s{len(list(self.scripts.iterdir()))}.sh", f"#!/bin/sh\n{text}\n")
 
     def order(self, program: Path, key: str = "a", **changes: object) -> tuple[Terms, Start]:
-        """A start without limits, on terms of its own, with a lease of 20 s from now."""
+        """A start without limits, on terms of its own, with a lease from now that no pause of the machine outlasts."""
         self._terms += 1
         terms = Terms(
             number=self._terms,
@@ -135,7 +144,7 @@ class WardenUnderTest:
             params="{}",
             last_report="",
             leased_at=CLOCK.boottime(),
-            lease=20.0,
+            lease=LEASE_SECONDS,
             alone=False,
         )
         # Variables are the attempt's own; everything else that both could have is of the terms.
@@ -155,15 +164,16 @@ class WardenUnderTest:
 
     def expect(self, kind: type[M], matching: Callable[[M], bool] = lambda _: True) -> M:
         """The next message of a kind; fails after a while with what was seen instead."""
-        until = CLOCK.boottime() + PATIENCE_SECONDS
+        patience = Patience()
         while True:
             for index, message in enumerate(self._seen):
                 if isinstance(message, kind) and matching(message):
                     del self._seen[index]
                     return message
-            left = until - CLOCK.boottime()
-            if left <= 0 or not select.select([self._link], [], [], left)[0]:
-                raise AssertionError(f"no {kind.__name__} within {PATIENCE_SECONDS} s; seen: {self._seen}")
+            news = select.select([self._link], [], [], LOOK_SECONDS)[0]
+            assert not patience.spent(), f"no {kind.__name__} within {PATIENCE_SECONDS:g} s; seen: {self._seen}"
+            if not news:
+                continue
             data = self._link.recv(1 << 18)
             if not data:
                 raise AssertionError(f"the warden has gone before a {kind.__name__}; seen: {self._seen}")
@@ -190,7 +200,7 @@ class WardenUnderTest:
 
     def wait_output(self, slot: int, text: bytes) -> bytes:
         """Wait until a slot's output holds some text."""
-        return wait_until(lambda: out if text in (out := self.output(slot)) else None, f"{text!r} in slot {slot}")
+        return until(lambda: out if text in (out := self.output(slot)) else None, f"{text!r} in slot {slot}")
 
     def release(self, slot: int) -> None:
         """Give a slot back."""
@@ -204,7 +214,9 @@ class WardenUnderTest:
         """Wait until the warden has exited."""
         handle = os.pidfd_open(self.pid)
         try:
-            assert select.select([handle], [], [], PATIENCE_SECONDS)[0], "the warden does not end"
+            patience = Patience()
+            while not select.select([handle], [], [], LOOK_SECONDS)[0]:
+                assert not patience.spent(), "the warden does not end"
             self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self.reaped = True
         finally:
@@ -219,20 +231,6 @@ class WardenUnderTest:
         else:
             os.kill(self.pid, 15)
         self.wait_gone()
-
-
-T = TypeVar("T")
-
-
-def wait_until(look: Callable[[], T | None], what: str) -> T:
-    """Ask again and again until there is an answer."""
-    until = CLOCK.boottime() + PATIENCE_SECONDS
-    while True:
-        found = look()
-        if found:
-            return found
-        assert CLOCK.boottime() < until, f"waited {PATIENCE_SECONDS} s for {what}"
-        select.select([], [], [], 0.01)
 
 
 def alive(pid: int) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
-from cli.tailing import Tail
-from foundation.clock import SystemClock
+from cli.logs.tailing import Tail
+from foundation.clock import Clock, ManualClock, SystemClock
 from foundation.log_files import files_of, open_log
 from services.agent_runner.adapters.agent_logs import _BURST_BYTES_MAX, LogFiles
 from tests.waiting import eventually
@@ -16,8 +17,8 @@ from tests.waiting import eventually
 CLOCK = SystemClock()
 
 
-def _logs(folder: Path, bytes_max: int = 65536, files_max: int = 3) -> LogFiles:
-    return LogFiles(folder, CLOCK, asyncio.get_running_loop(), bytes_max=bytes_max, files_max=files_max)
+def _logs(folder: Path, bytes_max: int = 65536, files_max: int = 3, clock: Clock = CLOCK) -> LogFiles:
+    return LogFiles(folder, clock, asyncio.get_running_loop(), bytes_max=bytes_max, files_max=files_max)
 
 
 def _texts(folder: Path) -> Iterator[str]:
@@ -104,7 +105,8 @@ async def test_two_runners_rotate_one_log_and_lose_nothing(tmp_path: Path) -> No
 
 
 async def test_a_flood_is_left_out_and_said(tmp_path: Path) -> None:
-    logs = _logs(tmp_path, bytes_max=1 << 20, files_max=2)
+    clock = ManualClock()
+    logs = _logs(tmp_path, bytes_max=1 << 20, files_max=2, clock=clock)
     piece = "y\n" * (1 << 16)
     written = 0
     while written < 20:
@@ -120,6 +122,7 @@ async def test_a_flood_is_left_out_and_said(tmp_path: Path) -> None:
     assert (tmp_path / "agent_quiet.log").read_text().endswith(" other a line\n")
 
     def calm() -> bool:
+        clock.advance(timedelta(seconds=0.1))
         logs.write("a", "task", "z" * 5000 + "\n")
         logs.flush()
         return list(_texts(tmp_path))[-1].startswith("zzz")

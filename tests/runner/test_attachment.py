@@ -68,7 +68,7 @@ async def attached(status: grpc.StatusCode) -> AsyncIterator[Attachment]:
     ],
 )
 async def test_a_write_after_the_end_says_how_it_ended(status: grpc.StatusCode, error: type[QuantumError]) -> None:
-    async with attached(status) as attachment, asyncio.timeout(20):
+    async with attached(status) as attachment, asyncio.timeout(60):
         try:
             async for _ in attachment.receive():
                 pass

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from services.agent_runner.warden.environment import base_environment
-from tests.runner.fake_coordinator import FakeCoordinator, RunnerUnderTest
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
+from tests.runner.fake_coordinator import RunnerUnderTest
 
 
 async def test_a_check_starts_while_every_slot_is_taken_and_gives_none_away(runner: RunnerUnderTest) -> None:

@@ -41,7 +41,7 @@ def _reading(folder: Path) -> tuple[Reading, Path]:
 
 def _held() -> Held:
     terms = LeaseTerms(agent="a", project="", script="/x", interpreter=(), folder="/")
-    held = Held("k", Lease(ref=AttemptRef("task", 7), attempt=1, terms=terms, params="{}"), Known(0, (), ""), 0.0)
+    held = Held("k", Lease(ref=AttemptRef("task", 7), attempt=1, terms=terms, params="{}"), Known(0, (), ""), 0.0, 0.0)
     held.phase, held.slot = Phase.RUNNING, 0
     return held
 

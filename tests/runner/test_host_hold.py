@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -41,9 +40,10 @@ from services.agent_runner.domain.host_guard import HostLimits, HostReading
 from services.agent_runner.ports import SecretSource
 from services.agent_runner.warden.host import RunMark
 from services.agent_runner.warden.protocol import Hold, Message, Refused, Spawned, Start
-from tests.runner.fake_coordinator import CLOCK, FakeCoordinator, Offer, RunnerUnderTest
+from tests.runner.fake_coordinator import Offer, RunnerUnderTest
 from tests.runner.no_secrets import NoSecrets
-from tests.runner.support import WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 GB = 1 << 30
 DISK_LEAST = GB
@@ -68,7 +68,9 @@ class FakeGauges:
 class Bench:
     """A runner with its watch, a warden that notes its orders, and a clock that stands still."""
 
-    def __init__(self, folder: Path, limits: HostLimits | None, secrets: SecretSource | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: HostLimits | None, secrets: SecretSource | None = None, *, prefetch: int = 0
+    ) -> None:
         self.clock = ManualClock()
         self.outbox = Outbox()
         self.orders: list[Message] = []
@@ -77,7 +79,7 @@ class Bench:
         bounds = OutputBounds(result=1000, head=1000, tail=1000, line=1000, report=1000)
         self.runner = Runner(
             slots=2,
-            prefetch=0,
+            prefetch=prefetch,
             terms=Welcome(20.0, 5.0, ()),
             enforcement={},
             workspace=str(folder),
@@ -103,7 +105,7 @@ class Bench:
 
     async def said(self) -> list[FromRunner]:
         """What is said to the coordinator now."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return list(await self.outbox.take())
 
     def look(self, reading: HostReading, times: int = 1) -> None:
@@ -184,6 +186,19 @@ async def test_only_what_changed_noticeably_is_said(tmp_path: Path) -> None:
     assert bench.runner.host.memory_available_bytes == 7 * GB
 
 
+def test_a_held_warden_starts_a_merge_check_unless_the_hold_is_about_it_too(tmp_path: Path) -> None:
+    warden = WardenUnderTest(tmp_path, at_once=1)
+    try:
+        warden.send(Hold("the machine is full"), warden.order(warden.shell("true"), "check", beside=True, check=True))
+        assert warden.ended("check").status == 0
+        warden.send(
+            Hold("the disk is short", checks=True), warden.order(warden.shell("true"), "late", beside=True, check=True)
+        )
+        assert warden.expect(Refused) == Refused("late", "host", "the disk is short")
+    finally:
+        warden.close()
+
+
 def test_a_held_warden_starts_nothing_and_lets_what_runs_go_on(tmp_path: Path) -> None:
     warden = WardenUnderTest(tmp_path, at_once=1)
     try:
@@ -222,16 +237,6 @@ def hogs(seconds: float) -> Iterator[None]:
         for one in started:
             one.kill()
             one.wait()
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
 
 
 def _held(runner: RunnerUnderTest) -> str:
@@ -284,7 +289,7 @@ async def test_control_without_the_guard_a_busy_machine_starts_what_comes(runner
 async def test_it_goes_on_by_itself_when_the_hog_has_gone(runner: RunnerUnderTest) -> None:
     gauges = LinuxGauges(RunMark("", 1 << 40, "", 0, 0), lambda: ())
     begun = gauges.read(CLOCK.boottime(), ()).at
-    await asyncio.to_thread(wait_until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
+    await asyncio.to_thread(until, lambda: CLOCK.boottime() - begun > 2, "two seconds to look at")
     if (busy := gauges.read(CLOCK.boottime(), ()).busy) > 0.5:
         pytest.skip(f"the machine is {busy:.0%} busy before the test begins, so that nothing would let go after it")
     await runner.start(host_guard="auto", host_guard_seconds=2)
@@ -305,13 +310,40 @@ async def test_a_short_disk_holds_new_starts_also_where_the_guard_is_off_and_let
         bench.disk.free = DISK_LEAST - 1
         bench.look(ROOMY)
         reason = bench.runner.host.held_reason
-        assert reason.startswith("new starts wait: the disk has") and bench.orders[-1] == Hold(reason)
+        assert reason.startswith("new starts wait: the disk has") and bench.orders[-1] == Hold(reason, checks=True)
         bench.disk.free = DISK_LEAST + 1
         bench.look(ROOMY, 10)
         assert bench.runner.host.held_reason, "a disk that hovers there does not flap"
         bench.disk.free = 2 * DISK_LEAST
         bench.look(ROOMY)
         assert bench.orders[-1] == Hold("") and not bench.runner.host.held_reason
+
+
+async def test_a_merge_check_is_begun_on_a_busy_machine_and_not_on_a_short_disk(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LIMITS)
+    bench.look(FULL)
+    assert _newest(await bench.said(), Credit) == Credit(0, no_checks=False)
+    check = _lease("check")._replace(terms=_lease("").terms._replace(agent="merge-check", check=True))
+    bench.runner.take([check, _lease("task")])
+    assert [ref.task_id for ref in bench.runner.refs()] == ["check"]
+    assert [order.check for order in bench.orders if isinstance(order, Start)] == [True]
+    bench.disk.free = 0
+    bench.look(FULL)
+    assert bench.orders[-1] == Hold(bench.runner.host.held_reason, checks=True)
+    assert _newest(await bench.said(), Credit) == Credit(0, no_checks=True)
+    bench.runner.take([check._replace(ref=AttemptRef("late", 7))])
+    said = _newest(await bench.said(), Events)
+    assert said == Events([Returned(AttemptRef("late", 7), "the disk has 0B free, and at least 1GB are kept")])
+
+
+async def test_another_reason_to_wait_is_told_in_place_of_the_first(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LIMITS)
+    bench.look(FULL)
+    bench.disk.free = 0
+    bench.look(ROOMY, 10)
+    reason = bench.runner.host.held_reason
+    assert "memory" not in reason and "the disk has 0B free" in reason
+    assert bench.orders[-1] == Hold(reason, checks=True)
 
 
 async def test_two_reasons_to_wait_are_both_said(tmp_path: Path) -> None:

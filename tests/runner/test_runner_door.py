@@ -48,7 +48,7 @@ class SilentWarden:
 
     async def told(self, kind: type[Message]) -> None:
         """Wait until the newest order is of a kind."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not isinstance(self.orders[-1], kind):
                 self._changed.clear()
                 await self._changed.wait()

@@ -71,7 +71,8 @@ def test_one_that_ignores_the_order_is_killed(box: SandboxUnderTest) -> None:
 
 
 def test_what_outlives_its_script_is_told_and_ended(box: SandboxUnderTest) -> None:
-    ended = box.start("setsid sleep 100 & sleep 0.2; exit 0", grace=0.3)
+    begun = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
+    ended = box.start(f"setsid sleep 100 & {begun}; exit 0", grace=0.3)
     assert (ended.status, ended.cause, ended.tree_dead, ended.stragglers) == (0, "exit", True, 1)
     assert any("sleep" in name for name in ended.straggler_names)
     # The control: the sandbox's own first process is no straggler.
@@ -104,12 +105,13 @@ def test_limits_hold_what_is_inside(box: SandboxUnderTest) -> None:
 
 def test_it_writes_where_it_may_and_nowhere_else(box: SandboxUnderTest) -> None:
     (box.project / "build").mkdir()
-    text = f"echo x > build/x; echo x > y; echo x > {box.root}/agents/z; echo x > /tmp/own && ls /tmp/own"
+    own = Path(f"/tmp/own-{os.urandom(8).hex()}")
+    text = f"echo x > build/x; echo x > y; echo x > {box.root}/agents/z; echo x > {own} && ls {own}"
     code, said = box.run(text, sandbox=(["build"], [], [], False))
-    assert code == 0 and said.count("Read-only") == 1 and "/tmp/own" in said
+    assert code == 0 and said.count("Read-only") == 1 and str(own) in said
     assert [path.name for path in box.project.rglob("*")] == ["build", "x"]
     # Below /tmp it writes into a /tmp of its own.
-    assert not Path("/tmp/own").exists() and not (box.root / "agents" / "z").exists()
+    assert not own.exists() and not (box.root / "agents" / "z").exists()
     # The control.
     box.run("echo x > y", "b", sandbox=None)
     assert (box.project / "y").exists()

@@ -14,12 +14,13 @@ import pytest
 from services.agent_runner.warden.proxy import CONNECTIONS_MAX
 from tests.programs import require
 from tests.runner.sandboxes import Sandbox, SandboxUnderTest
-from tests.runner.support import alive, wait_until
+from tests.runner.support import alive
+from tests.waiting import until
 
 _ASK = """#!/usr/bin/env python3
 import os, socket, sys
 def speak(host, port, first=b""):
-    with socket.create_connection((host, port), timeout=10) as one:
+    with socket.create_connection((host, port), timeout=60) as one:
         one.sendall(first)
         answer = one.recv(1000)
         if answer.startswith(b"HTTP/1.1 200"):
@@ -69,7 +70,7 @@ def server() -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def silent() -> Iterator[tuple[int, list[socket.socket]]]:
         thread.start()
         yield listener.getsockname()[1], held
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
     for one in held:
         one.close()
 
@@ -156,7 +157,7 @@ def test_one_sandbox_cannot_use_up_the_connections_of_another(
     sandbox: Sandbox = ([], [], hosts, False)
     arguments = [str(port), "300", str(gate)]
     box.warden.send(box.warden.order(greedy, "greedy", arguments=arguments, folder=str(box.project), sandbox=sandbox))
-    wait_until(lambda: len(held) >= CONNECTIONS_MAX, "all that one sandbox may have")
+    until(lambda: len(held) >= CONNECTIONS_MAX, "all that one sandbox may have")
     listed = f"CONNECT/127.0.0.1/{server}"
     assert _ask(box, "modest", hosts, listed)[listed] == "HELLO"
     gate.unlink()
@@ -178,12 +179,12 @@ def test_what_a_sandbox_has_left_open_ends_with_it(
         folder=str(box.project),
         sandbox=([], [], [f"127.0.0.1:{port}"], False),
     )
-    wait_until(lambda: len(held) == 5, "its connections")
+    until(lambda: len(held) == 5, "its connections")
     for one in held:
         one.settimeout(10)
         assert one.recv(1) == b"", "the proxy has closed its end, though the server keeps its own"
     folder = next(box.state.rglob("proxy"))
-    wait_until(lambda: not list(folder.iterdir()), "its socket is gone")
+    until(lambda: not list(folder.iterdir()), "its socket is gone")
 
 
 def test_a_proxy_that_was_killed_is_replaced(box: SandboxUnderTest, server: int) -> None:
@@ -193,7 +194,7 @@ def test_a_proxy_that_was_killed_is_replaced(box: SandboxUnderTest, server: int)
     assert len(children) == 1, "the proxy is the only child"
     os.kill(int(children[0]), signal.SIGKILL)
     # Not only a zombie, which it is already while a thread of its still holds what it has open.
-    wait_until(lambda: not Path(f"/proc/{children[0]}").exists(), "the end of the proxy")
+    until(lambda: not Path(f"/proc/{children[0]}").exists(), "the end of the proxy")
     assert _ask(box, "b", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
 
 
@@ -207,7 +208,7 @@ def test_whoever_gets_the_number_of_a_proxy_that_has_ended_is_taken_for_what_it_
             assert _ask(box, f"a{number}", [f"127.0.0.1:{server}"], listed)[listed] == "HELLO"
             (proxy,) = Path(f"/proc/{box.warden.pid}/task/{box.warden.pid}/children").read_text().split()
             os.kill(int(proxy), signal.SIGKILL)
-            wait_until(lambda proxy=proxy: not Path(f"/proc/{proxy}").exists(), "the end of the proxy")  # type: ignore[misc]
+            until(lambda proxy=proxy: not Path(f"/proc/{proxy}").exists(), "the end of the proxy")  # type: ignore[misc]
             ended = box.start(_TAKE_NUMBER.format(number=proxy), f"b{number}", None, grace=0.2)
             if box.said(ended):
                 break

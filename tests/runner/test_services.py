@@ -5,28 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protos.coordinator.v1 import runners_pb2 as pb
-from tests.runner.fake_coordinator import FakeCoordinator, Offer, RunnerUnderTest, _duration
-from tests.runner.support import alive, wait_until
-from tests.waiting import CLOCK
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[RunnerUnderTest]:
-    runner = RunnerUnderTest(tmp_path, FakeCoordinator())
-    try:
-        yield runner
-    finally:
-        await runner.close()
-    shutil.rmtree(runner.run_dir, ignore_errors=True)
+from tests.runner.fake_coordinator import Offer, RunnerUnderTest, _duration
+from tests.runner.support import alive
+from tests.waiting import CLOCK, Stopwatch, until
 
 
 def service(runner: RunnerUnderTest, script: str, *, rule: dict[str, Any] | None = None, **fields: Any) -> Offer:
@@ -46,7 +34,7 @@ def starts(runner: RunnerUnderTest) -> list[tuple[int, float]]:
 
 async def pid_of(runner: RunnerUnderTest, number: int) -> int:
     """Of its so manieth start, once that has happened."""
-    found = await asyncio.to_thread(wait_until, lambda: starts(runner)[number - 1 : number], f"start {number}")
+    found = await asyncio.to_thread(until, lambda: starts(runner)[number - 1 : number], f"start {number}")
     return found[0][0]
 
 
@@ -61,6 +49,7 @@ def news(runner: RunnerUnderTest, lease: Offer) -> list[pb.ServiceNews]:
 
 async def test_one_that_ends_at_once_is_started_on_the_curve_and_held(runner: RunnerUnderTest) -> None:
     await runner.start()
+    watch = Stopwatch()
     lease = service(runner, "echo it is broken; exit 3")
     runner.coordinator.lease(lease)
     result = await runner.coordinator.result(lease)
@@ -69,7 +58,8 @@ async def test_one_that_ends_at_once_is_started_on_the_curve_and_held(runner: Ru
     print("pauses between starts:", [f"{pause:.3f}" for pause in pauses])
     assert len(at) == 6, "six ends hold it, so it is started six times"
     for number, pause in enumerate(pauses):
-        assert 0.1 * 2**number <= pause <= 0.1 * 2**number + 0.3
+        wanted = 0.1 * 2**number
+        assert wanted <= pause < 2 * wanted + 2 + watch.paused
     assert result.cause == pb.END_CAUSE_SERVICE_HELD and result.exit_code == 3
     assert result.sentence == "held: it ended 6 times within 60 s, the last time it exited with 3"
     assert result.output_tail == "it is broken\n" * 6
@@ -98,12 +88,12 @@ async def test_killed_it_is_back_after_the_first_pause(runner: RunnerUnderTest) 
     lease = service(runner, "exec sleep 600", rule={"backoff": 1.0})
     runner.coordinator.lease(lease)
     first = await pid_of(runner, 1)
-    killed_at = CLOCK.boottime()
+    watch, killed_at = Stopwatch(), CLOCK.boottime()
     os.kill(first, signal.SIGKILL)
     second = await pid_of(runner, 2)
     took = CLOCK.boottime() - killed_at
     print(f"back after {took:.2f} s")
-    assert 1.0 <= took < 1.6 and alive(second) and not alive(first)
+    assert took >= 1.0 and watch.seconds < 10 and alive(second) and not alive(first)
     last = await runner.coordinator.until(lambda: news(runner, lease)[1:], "news of both")
     assert last[0].restarts == 1 and not last[0].next_start_at_us
 
@@ -130,7 +120,7 @@ async def test_it_is_ended_in_every_state(
         await runner.coordinator.event(lease, "started")
     runner.coordinator.order(lease, kind, "a reason")
     if cause is None:
-        await asyncio.to_thread(wait_until, lambda: not alive(pid), "its end")
+        await asyncio.to_thread(until, lambda: not alive(pid), "its end")
         await runner.coordinator.until(_no_longer_named(runner), "a heartbeat without it")
         assert not [event for event in runner.coordinator.events if event.HasField("result")]
     else:
@@ -155,11 +145,12 @@ async def test_paused_between_two_processes_it_does_not_start_until_it_may(runne
     await runner.coordinator.event(lease, "service")
     runner.coordinator.order(lease, pb.ORDER_KIND_PAUSE)
     await runner.coordinator.event(lease, "paused")
-    beats = len(runner.coordinator.seen)
+    # One, unless the order was on its way for longer than the pause; then the next pause is longer.
+    before, beats = len(starts(runner)), len(runner.coordinator.seen)
     await runner.coordinator.until(lambda: len(runner.coordinator.seen) > beats + 2, "three heartbeats")
-    assert len(starts(runner)) == 1
+    assert len(starts(runner)) == before
     runner.coordinator.order(lease, pb.ORDER_KIND_CONTINUE)
-    await pid_of(runner, 2)
+    await pid_of(runner, before + 1)
 
 
 async def test_the_stop_file_ends_it_and_nothing_starts_again(runner: RunnerUnderTest) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from services.agent_runner.warden.protocol import End, Ended, Release, Spawned
 from tests.runner import escapes
-from tests.runner.support import CLOCK, WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
 from tests.runner.witness import Witness, living
+from tests.waiting import CLOCK, until
 
 PROGRAM = Path(escapes.__file__)
 GRACE_SECONDS = 0.25
@@ -73,7 +74,7 @@ class Round:
             return not missing
 
         try:
-            wait_until(look, "all to be outside")
+            until(look, "all to be outside")
         except AssertionError as error:
             raise AssertionError(f"{error}; missing: {sorted(missing)}") from None
 
@@ -165,6 +166,6 @@ def test_without_sub_reaper_and_tags_they_do(tmp_path: Path) -> None:
         survivors = {name for name, witness in one.witnesses.items() if witness.living() or witness.beats()}
         one.over()
         for witness in one.witnesses.values():
-            wait_until(lambda witness=witness: (witness.kill(), not witness.living())[1], "the control's own end")  # type: ignore[misc]
+            until(lambda witness=witness: (witness.kill(), not witness.living())[1], "the control's own end")  # type: ignore[misc]
     print(f"without sub-reaper and tags {len(survivors)} of 12 programs outlive their task: {sorted(survivors)}")
     assert len(survivors) >= 10

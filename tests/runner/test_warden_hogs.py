@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from services.agent_runner.warden.protocol import Ended, Release, Spawned
-from tests.runner.support import CLOCK, WardenUnderTest
+from tests.runner.support import WardenUnderTest
 from tests.runner.test_warden_limits import MODES, PYTHON
+from tests.waiting import CLOCK
 
 pytestmark = pytest.mark.long
 
@@ -115,12 +116,12 @@ class Peak(threading.Thread):
 
 def grow(warden: WardenUnderTest, **limit: Any) -> tuple[Ended, int]:
     """The growing script and what it was seen to hold at the most; three neighbours finish beside it."""
-    warden.send(warden.order(warden.script("grow", GROWING), lease=120.0, **limit))
+    warden.send(warden.order(warden.script("grow", GROWING), **limit))
     spawned = warden.expect(Spawned)
     peak = Peak(spawned.pid)
     peak.start()
     for key in "bcd":
-        warden.send(warden.order(warden.shell("sleep 1; echo well"), key, lease=120.0))
+        warden.send(warden.order(warden.shell("sleep 1; echo well"), key))
     for key in "bcd":
         neighbour = warden.ended(key)
         assert (neighbour.cause, neighbour.status) == ("exit", 0)
@@ -149,7 +150,7 @@ def nine(warden: WardenUnderTest, name: str) -> float:
     keys = [f"{name}-{number}" for number in range(9)]
     script = warden.script("normal", NORMAL)
     begun = CLOCK.boottime()
-    warden.send(*[warden.order(script, key, lease=300.0) for key in keys])
+    warden.send(*[warden.order(script, key) for key in keys])
     took = []
     for key in keys:
         ended = warden.ended(key)
@@ -168,7 +169,7 @@ def test_each_hog_is_ended_and_nine_normal_tasks_finish_beside_it(held: WardenUn
     for round_ in range(3):
         alone.append(nine(held, f"alone-{round_}"))
         key = f"hog-{round_}"
-        held.send(held.order(held.script("hog", script), key, lease=300.0, grace=1.0, **limit))
+        held.send(held.order(held.script("hog", script), key, grace=1.0, **limit))
         held.expect(Spawned, lambda spawned, key=key: spawned.key == key)  # type: ignore[misc]
         beside.append(nine(held, f"beside-{round_}"))
         ended = held.ended(key)

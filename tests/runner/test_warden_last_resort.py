@@ -9,7 +9,8 @@ import pytest
 from services.agent_runner.warden import reaping
 from services.agent_runner.warden.protocol import Spawned
 from services.agent_runner.warden.this_host import this_host
-from tests.runner.support import CLOCK, WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 PROGRAMS = {
     "calm": "sleep 600",
@@ -35,7 +36,7 @@ def fail(folder: Path, mode: str, **environ: str) -> tuple[WardenUnderTest, list
         warden.send(*(warden.order(warden.shell(text), key, lease=600.0) for key, text in PROGRAMS.items()))
         for _ in PROGRAMS:
             warden.expect(Spawned)
-        wait_until(lambda: len(host.of_run(warden.mark)) >= PROCESSES, "all their processes")
+        until(lambda: len(host.of_run(warden.mark)) >= PROCESSES, "all their processes")
         before = host.of_run(warden.mark)
     finally:
         fault.touch()

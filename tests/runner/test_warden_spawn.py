@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from services.agent_runner.warden.protocol import Refused
+from tests.programs import require
 from tests.runner.support import WardenUnderTest
 
 _LOOK = """#!/usr/bin/env python3
@@ -161,6 +162,7 @@ def test_whatever_a_script_makes_of_its_slot_the_next_one_runs(warden: WardenUnd
 
 
 def test_a_folder_that_the_system_does_not_let_go_of_is_no_place_for_the_next_one(warden: WardenUnderTest) -> None:
+    require("chattr", "e2fsprogs")
     work = warden.folder / "slots" / "0" / "work"
     held = warden.shell('touch "$QUANTUM_WORKDIR/x"; chattr +i "$QUANTUM_WORKDIR"')
     try:

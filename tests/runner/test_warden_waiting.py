@@ -21,7 +21,8 @@ from services.agent_runner.warden.protocol import (
     Spawned,
     Withdraw,
 )
-from tests.runner.support import CLOCK, WardenUnderTest, wait_until
+from tests.runner.support import WardenUnderTest
+from tests.waiting import CLOCK, until
 
 
 @pytest.fixture
@@ -136,12 +137,12 @@ def test_a_lease_runs_down_while_it_waits_and_is_renewed_while_it_waits(single: 
     gate = single.folder / "gate"
     single.send(single.order(single.shell(f"while ! test -e {gate}; do sleep 0.01; done"), "first"))
     single.expect(Spawned)
-    leased_at = CLOCK.boottime()
-    script = single.shell("true")
-    single.send(single.order(script, "stale", lease=0.4, leased_at=leased_at))
-    single.send(single.order(script, "renewed", lease=0.4, leased_at=leased_at))
-    single.send(Renew(CLOCK.boottime(), 20.0, ["renewed"]))
-    wait_until(lambda: CLOCK.boottime() - leased_at > 0.35, "the freeze point of the lease")
+    now = CLOCK.boottime()
+    script, lease = single.shell("true"), {"lease": 400.0, "leased_at": now - 299.7}
+    # In one frame, so that the renewal comes in time however slow all this is.
+    orders = [single.order(script, key, **lease) for key in ("stale", "renewed")]
+    single.send(*orders, Renew(now, 400.0, ["renewed"]))
+    until(lambda: CLOCK.boottime() - now > 0.35, "the freeze point of the lease")
     gate.touch()
     assert single.expect(Refused)[:2] == ("stale", "fence")
     assert single.ended("renewed").status == 0

@@ -27,6 +27,7 @@ from services.safety.adapters.alert_channels import notification, open_channels
 from services.safety.adapters.alert_config import AlertConfig, ChannelConfig, read_alert_config
 from services.safety.domain.alert import Level
 from services.safety.ports import AlertChannel, AlertMessage
+from tests.ports import free_port
 from tests.programs import require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +162,7 @@ class Mailbox(MessageHandler):
 
 def test_mail_arrives_in_a_real_mailbox() -> None:
     mailbox = Mailbox()
-    server = Controller(mailbox, hostname="127.0.0.1", port=_free_port())
+    server = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     server.start()
     try:
         config = ChannelConfig(
@@ -186,14 +187,6 @@ def test_mail_arrives_in_a_real_mailbox() -> None:
     assert "/home/ann/ws" in body
     with pytest.raises(Unavailable, match="mail was not taken"):
         channel(config).say(MESSAGE)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # -- desktop

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import Conflict, Unavailable
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.safety.adapters.stop_file import WorkspaceStopSignal
 from services.safety.domain.mode import Mode, StopOrder
 from tests.safety.world import World, key, wants

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from foundation.clock import SystemClock
 from foundation.sqlite.database import Database
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.safety.adapters.checkpoint_file import FileCheckpoint
 from services.safety.adapters.sqlite import MIGRATIONS, SqliteStore
 from services.safety.adapters.stop_file import WorkspaceStopSignal
@@ -48,6 +49,7 @@ def opened(folder: Path, key: bytes = KEY) -> Database:
 
 async def prepared(folder: Path, mode: Mode = Mode.NORMAL) -> None:
     """A token, a mode, and an attempt that may spend."""
+    folder.mkdir(exist_ok=True)
     with opened(folder) as database:
         now = SystemClock().now()
         checkpoint = FileCheckpoint(folder / "audit")
@@ -70,7 +72,7 @@ async def test_it_is_guarded_and_says_so_in_its_log(tmp_path: Path) -> None:
     counts = dict(count_copy(asked(tmp_path)))
     assert await check_copy(asked(tmp_path, counts=counts)) == {"faults": [], "notes": []}
     said = await put_back_copy(asked(tmp_path, backup_id="b1"))
-    assert said == {"mode_before": "NORMAL", "mode": "GUARDED"}
+    assert said == {"mode_before": "NORMAL", "mode": "GUARDED", "carried": [], "replaced": []}
     with opened(tmp_path) as database:
         state = await loaded(database, tmp_path)
         verdict = await Audit(state, SqliteStore(database)).verify()
@@ -85,7 +87,7 @@ async def test_it_is_guarded_and_says_so_in_its_log(tmp_path: Path) -> None:
 async def test_a_stricter_mode_stays_with_its_reason(tmp_path: Path) -> None:
     await prepared(tmp_path, Mode.STOPPED)
     said = await put_back_copy(asked(tmp_path, backup_id="b1"))
-    assert said == {"mode_before": "STOPPED", "mode": "STOPPED"}
+    assert said == {"mode_before": "STOPPED", "mode": "STOPPED", "carried": [], "replaced": []}
     with opened(tmp_path) as database:
         assert (await loaded(database, tmp_path)).mode_record.reason == "as it was"
 
@@ -123,3 +125,25 @@ async def test_money_that_is_reserved_by_no_call_is_a_fault(tmp_path: Path) -> N
         )
     counts = dict(count_copy(asked(tmp_path)))
     assert "reserved" in (await check_copy(asked(tmp_path, counts=counts)))["faults"][0]
+
+
+async def test_what_is_there_tells_of_since_or_says_why_it_does_not(tmp_path: Path) -> None:
+    await prepared(tmp_path / "there")
+    shutil.copytree(tmp_path / "there", tmp_path / "copy")
+    present = {**asked(tmp_path / "there"), "keys": [NEW_KEY.hex(), KEY.hex()]}
+    copy = asked(tmp_path / "copy", counts=None)
+
+    async def unknown(**more: Any) -> str:
+        return str((await check_copy({**copy, "present": {**present, **more}}))["unknown"])
+
+    assert await unknown() == ""
+    assert "not here any more" in await unknown(path=str(tmp_path / "nowhere"))
+    assert "opens with no key" in await unknown(keys=[NEW_KEY.hex()])
+    assert "not whole" in await unknown(audit_key=NEW_AUDIT_KEY.hex())
+    with opened(tmp_path / "there") as database:
+        database.write_sync(
+            lambda connection: connection.execute(
+                "insert into schema_migrations select 99, name, checksum from schema_migrations limit 1"
+            )
+        )
+    assert "cannot be read" in await unknown()

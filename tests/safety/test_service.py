@@ -27,12 +27,13 @@ from foundation.clock import SystemClock
 from foundation.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated, Unavailable
 from foundation.ids import random_bytes
 from foundation.secrets import AUDIT_KEY, DATABASE_KEY, open_secret_store, user_account
+from foundation.stop_file import StopFile
 from foundation.tokens import Token, mint
-from foundation.workspace import StopFile, Workspace
+from foundation.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 USER_SCOPES = ["admin", "cancel", "operate", "read", "rotate", "submit"]
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Home:
         """Send a signal and wait for the end."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=90)
 
     def output(self) -> str:
         """What the process has said, once it has ended."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from foundation.own_python import child_environment
 from foundation.workspace import Workspace
-from tests.acceptance.system import free_port
+from tests.ports import free_port
 from tests.units.user_systemd import Done
 
 Run = Callable[..., Done]

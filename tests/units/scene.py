@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.gateway_address import GatewayAddress
+from cli.processes.gateway_address import GatewayAddress
 from cli.service.parts import PARTS, Part
-from foundation.clock import SystemClock
-from tests.units.looking import until
 from tests.units.place import Place
 from tests.units.user_systemd import UserSystemd
+from tests.waiting import Stopwatch, until
 
 SAFETY, COORDINATOR, RUNNER, GATEWAY = PARTS
 BACK_WITHIN_SECONDS = 10.0
@@ -65,8 +64,7 @@ class Scene:
         """
         names = [part.name for part in parts]
         before = self.shown("MainPID")
-        clock = SystemClock()
-        at = clock.boottime()
+        watch = Stopwatch()
         assert self.manager.run("kill", f"-{name}", *(before[part] for part in names)).code == 0
 
         def back() -> bool:
@@ -74,7 +72,9 @@ class Scene:
             return all(now[part] not in ("0", before[part]) for part in names) and self.healthy()
 
         until(back, f"{', '.join(names)} back and healthy", within=within)
-        return clock.boottime() - at
+        seconds = watch.seconds
+        assert seconds <= within
+        return seconds
 
     def alter(self, part: Part, *lines: str) -> None:
         """Change a unit as its user would, by a drop-in."""
@@ -111,11 +111,15 @@ class Scene:
         begun = [path.name.split(".")[0] for path in self._notes("begin")]
         return {one: begun.count(one) for one in wanted}
 
-    def noting_agent(self, name: str, seconds: float) -> None:
-        """An agent that notes its begin, works for a while, and notes its end."""
+    def noting_agent(self, name: str, *works: str) -> None:
+        """An agent that notes its begin, works, and notes its end."""
         self._folder.mkdir(exist_ok=True)
         note = f'touch "{self._folder}/$QUANTUM_TASK_ID.$QUANTUM_FENCE'
-        self.place.agent(name, f'{note}.begin"', f"sleep {seconds}", f'{note}.end"')
+        self.place.agent(name, f'{note}.begin"', *works, f'{note}.end"')
+
+    def begun(self) -> None:
+        """Return once the first of them has noted its begin."""
+        until(lambda: self._notes("begin"), "one has begun")
 
     @property
     def _folder(self) -> Path:

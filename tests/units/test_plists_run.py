@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from cli.processes import descendants, process
-from cli.running import read_running, wait_gone
+from cli.processes.identity import descendants, process
+from cli.processes.running import read_running, wait_gone
 from cli.service.launchd_darwin import Launchd
 from cli.service.launchd_rules import faults
 from cli.service.parts import PARTS, UPKEEP
@@ -25,11 +25,11 @@ from cli.service.ports import Answer
 from cli.service.rendering import values_of
 from foundation.clock import SystemClock
 from foundation.workspace import Workspace
-from tests.units.looking import until
 from tests.units.place import Place, make_place
 from tests.units.user_systemd import Done
+from tests.waiting import until
 
-SECONDS_10 = timedelta(seconds=10)
+A_MINUTE = timedelta(minutes=1)
 _LIMITS = {"Core": resource.RLIMIT_CORE, "NumberOfFiles": resource.RLIMIT_NOFILE}
 
 
@@ -117,7 +117,7 @@ def end(running: Mapping[str, subprocess.Popen[bytes]]) -> dict[str, int]:
     codes = {}
     for name, child in reversed(list(running.items())):
         child.send_signal(signal.SIGTERM)
-        codes[name] = child.wait(30)
+        codes[name] = child.wait(90)
     return codes
 
 
@@ -134,7 +134,7 @@ def test_all_four_are_healthy_and_run_an_agent(place: Place) -> None:
             known = read_running(place.workspace)
             return known is not None and known.gateway.health(place.workspace) == "ok"
 
-        until(healthy, "the gateway says that all is well")
+        until(healthy, "the gateway says that all is well", within=90)
         assert "Hello from hello" in place.quantum("run", "hello").out
         seen = place.ask("status")["processes"]
         assert {name: one["pid"] for name, one in seen.items()} == {
@@ -146,18 +146,18 @@ def test_all_four_are_healthy_and_run_an_agent(place: Place) -> None:
             assert soft == (hard if name == "mcp" else jobs[name]["SoftResourceLimits"]["NumberOfFiles"]), name
             assert resource.prlimit(child.pid, resource.RLIMIT_CORE) == (0, 0)
         upkeep = launch(jobs[UPKEEP.name], folder)
-        assert upkeep.wait(60) == 0, place.words()
+        assert upkeep.wait(90) == 0, place.words()
         runner = process(running["agent-runner"].pid)
         assert runner is not None
         warden = descendants([runner])
         assert warden
         assert end(running) == dict.fromkeys(running, 0)
-        assert not wait_gone(warden, within=SECONDS_10, clock=SystemClock())
+        assert not wait_gone(warden, within=A_MINUTE, clock=SystemClock())
         assert read_running(place.workspace) is None and not list(place.workspace.units.iterdir())
     finally:
         for child in running.values():
             child.kill()
-            child.wait(20)
+            child.wait(60)
 
 
 def test_a_wrong_setting_ends_with_a_sentence_and_no_second_start(place: Place) -> None:
@@ -166,12 +166,12 @@ def test_a_wrong_setting_ends_with_a_sentence_and_no_second_start(place: Place) 
     for part in PARTS:
         child = launch(jobs[part.name], place.root.parent)
         # 0 is what launchd does not answer with another start.
-        assert child.wait(30) == 0
+        assert child.wait(90) == 0
         said = Path(jobs[part.name]["StandardErrorPath"]).read_text()
         assert "gateway_prot" in said and "gateway_port" in said and "Traceback" not in said
     # The control: what is no setting is started again.
     jobs["mcp"]["ProgramArguments"][0:1] = ["/bin/sh", "-c", "exit 1", "sh"]
-    assert launch(jobs["mcp"], place.root.parent).wait(30) == 1
+    assert launch(jobs["mcp"], place.root.parent).wait(90) == 1
 
 
 def lists_of_good(place: Place) -> dict[str, dict[str, Any]]:

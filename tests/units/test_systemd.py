@@ -17,7 +17,8 @@ def home_of(scene: Scene) -> Path:
 
 def test_installed_killed_stopped_and_gone_without_a_trace(scene: Scene) -> None:
     place, manager = scene.place, scene.manager
-    scene.noting_agent("noting", 1.5)
+    go = place.root.parent / "go"
+    scene.noting_agent("noting", f'until [ -e "{go}" ]; do sleep 0.1; done')
     home_before, before = snapshot(home_of(scene)), snapshot(place.root)
     place.quantum("service", "install", "--no-start")
     assert set(scene.states().values()) == {"inactive"}
@@ -37,7 +38,9 @@ def test_installed_killed_stopped_and_gone_without_a_trace(scene: Scene) -> None
         assert int(limits["Max open files"]) >= 4096
 
     ids = scene.submit("noting")
-    seconds = scene.signal([RUNNER], "KILL")
+    scene.begun()
+    seconds = scene.signal([RUNNER], "KILL", within=90)
+    go.touch()
     begun = scene.ended_once(ids)
     print(f"runner killed: healthy after {seconds:.1f} s; {TASKS} tasks ended once, begun {sum(begun.values())} times")
     assert sum(begun.values()) > TASKS, "no task was lost with the runner, so nothing was tried"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli.service.parts import PARTS, Part
-from tests.acceptance.system import free_port
-from tests.units.looking import until
+from tests.ports import free_port
 from tests.units.place import make_place
 from tests.units.scene import GATEWAY, RUNNER, SAFETY, TASKS, Scene
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 ROUNDS = 3
@@ -20,7 +20,7 @@ _NEVER_WITHIN_SECONDS = 8.0
 
 
 def test_each_is_back_after_a_kill_and_every_task_ends_once(scene: Scene) -> None:
-    scene.noting_agent("noting", 2)
+    scene.noting_agent("noting", "sleep 2")
     scene.place.quantum("service", "install")
     took: dict[str, list[float]] = {part.name: [] for part in PARTS}
     lost = 0

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.gateway_address import GatewayAddress
+from cli.processes.gateway_address import GatewayAddress
 from cli.service.parts import PARTS
-from tests.units.looking import until
 from tests.units.scene import GATEWAY, SAFETY, Scene
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 ISOLATED_WITHIN_SECONDS = 5.0

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.processes import command_of, descendants, process
+from cli.processes.identity import command_of, descendants, process
 from tests.programs import missing, require
-from tests.units.looking import until
+from tests.waiting import until
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 _HIERARCHIES = ("systemd", "unified", "pids", "memory", "cpu", "")
@@ -118,7 +118,7 @@ def user_systemd(folder: Path) -> Iterator[UserSystemd]:
         yield manager
     finally:
         child.kill()
-        child.wait(20)
+        child.wait(60)
         log.unlink(missing_ok=True)
         _remove(cgroups)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tests.units.looking import until
 from tests.vm.machine import AUTOMATION, Machine
+from tests.waiting import until
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 600.0

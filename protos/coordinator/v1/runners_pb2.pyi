@@ -161,14 +161,16 @@ class RunnerHello(_message.Message):
     def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., checks_max: _Optional[int] = ...) -> None: ...
 
 class HostState(_message.Message):
-    __slots__ = ("held_reason", "memory_available_bytes", "cpu_share")
+    __slots__ = ("held_reason", "memory_available_bytes", "cpu_share", "disk_short")
     HELD_REASON_FIELD_NUMBER: _ClassVar[int]
     MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CPU_SHARE_FIELD_NUMBER: _ClassVar[int]
+    DISK_SHORT_FIELD_NUMBER: _ClassVar[int]
     held_reason: str
     memory_available_bytes: int
     cpu_share: float
-    def __init__(self, held_reason: _Optional[str] = ..., memory_available_bytes: _Optional[int] = ..., cpu_share: _Optional[float] = ...) -> None: ...
+    disk_short: str
+    def __init__(self, held_reason: _Optional[str] = ..., memory_available_bytes: _Optional[int] = ..., cpu_share: _Optional[float] = ..., disk_short: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("lease", "heartbeat", "disowned")
@@ -181,10 +183,12 @@ class Welcome(_message.Message):
     def __init__(self, lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., heartbeat: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., disowned: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ...) -> None: ...
 
 class Credit(_message.Message):
-    __slots__ = ("leases_max",)
+    __slots__ = ("leases_max", "no_checks")
     LEASES_MAX_FIELD_NUMBER: _ClassVar[int]
+    NO_CHECKS_FIELD_NUMBER: _ClassVar[int]
     leases_max: int
-    def __init__(self, leases_max: _Optional[int] = ...) -> None: ...
+    no_checks: bool
+    def __init__(self, leases_max: _Optional[int] = ..., no_checks: _Optional[bool] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("task_id", "fence", "attempt", "terms", "params_json", "last_report_json", "alone", "credential", "epoch")
@@ -303,14 +307,26 @@ class Leases(_message.Message):
     def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[LeaseTerms, _Mapping]]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sequence", "held", "draining")
+    __slots__ = ("sequence", "held", "draining", "waits", "stalled")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    STALLED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     held: _containers.RepeatedCompositeFieldContainer[AttemptRef]
     draining: bool
-    def __init__(self, sequence: _Optional[int] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., draining: _Optional[bool] = ...) -> None: ...
+    waits: _containers.RepeatedCompositeFieldContainer[Wait]
+    stalled: str
+    def __init__(self, sequence: _Optional[int] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., draining: _Optional[bool] = ..., waits: _Optional[_Iterable[_Union[Wait, _Mapping]]] = ..., stalled: _Optional[str] = ...) -> None: ...
+
+class Wait(_message.Message):
+    __slots__ = ("attempt", "reason")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    attempt: AttemptRef
+    reason: str
+    def __init__(self, attempt: _Optional[_Union[AttemptRef, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class HeartbeatAck(_message.Message):
     __slots__ = ("sequence", "orders")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from services.agent_runner.domain.host_guard import HostReading
 from services.agent_runner.warden.host import RunMark
-from services.agent_runner.warden.host_linux import TAGS_PER_RUN
+from services.agent_runner.warden.host_linux import TAGS_PER_RUN, tag_of
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _IDLE, _IOWAIT, _GUEST = 3, 4, 8  # places in the first line of /proc/stat; a guest's time is in `user` already
@@ -27,13 +26,6 @@ class _Used(NamedTuple):
     ours: float
 
 
-def _tag_of(pid: int) -> int:
-    try:
-        return resource.prlimit(pid, resource.RLIMIT_RTTIME)[1]
-    except (ProcessLookupError, PermissionError):
-        return -1
-
-
 class LinuxGauges:
     """See `HostGauges`. Ours is what carries a tag of the warden's run, the warden, and the services of `own`.
 
@@ -47,7 +39,7 @@ class LinuxGauges:
         *,
         proc: Path = Path("/proc"),
         cgroup: Path = Path("/sys/fs/cgroup"),
-        tag_of: Callable[[int], int] = _tag_of,
+        tag_of: Callable[[int], int] = tag_of,
     ) -> None:
         self._tags = range(mark.ceiling - TAGS_PER_RUN + 1, mark.ceiling)
         self._warden = mark.warden_pid

@@ -76,6 +76,7 @@ def start_order(held: Held, lease_seconds: float) -> Start:
         alone=lease.alone,
         credential=lease.credential,
         beside=lease.terms.check,
+        check=lease.terms.check,
         secrets=tuple(held.secrets.items()),
     )
 

@@ -32,6 +32,10 @@ class Gathering:
             return
         self._under_way[held] = asyncio.create_task(self._gather(held))
 
+    def has(self, held: Held) -> bool:
+        """Whether the secrets of an attempt are being fetched."""
+        return held in self._under_way
+
     def drop(self, held: Held) -> bool:
         """Let an attempt be; says whether its secrets were being fetched."""
         task = self._under_way.pop(held, None)

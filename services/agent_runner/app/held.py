@@ -29,6 +29,7 @@ class Held:
     lease: Lease
     known: Known
     renewed_at: float
+    taken_at: float
     phase: Phase = Phase.WAITING
     slot: int = -1
     pid: int = 0

@@ -32,6 +32,7 @@ class HostWatch:
         self._room = DiskRoom(disk_free_bytes_min)
         self._runner = runner
         self._clock = clock
+        self._told: tuple[bool, ...] = ()  # what held at the last state that was told
 
     def look(self) -> None:
         """Take one reading and act on it."""
@@ -42,14 +43,16 @@ class HostWatch:
         reason = self._guard.held_reason if self._guard else ""
         if self._room.short:
             reason = f"{reason}; {self._room.sentence}" if reason else f"new starts wait: {self._room.sentence}"
-        state = HostState(reason, reading.memory_available_bytes, reading.busy)
-        if _noticeably(self._runner.host, state, reading):
+        state = HostState(reason, reading.memory_available_bytes, reading.busy, self._room.sentence)
+        guard = self._guard
+        holds = (self._room.short, *((guard.cpu.held, guard.memory.held) if guard else ()))
+        # Another reason is news, too: what is told of the first one is not true any more.
+        if holds != self._told or _noticeably(self._runner.host, state, reading):
+            self._told = holds
             self._runner.fares(state)
 
 
 def _noticeably(before: HostState, now: HostState, reading: HostReading) -> bool:
-    if bool(before.held_reason) != bool(now.held_reason):
-        return True
     memory = abs(now.memory_available_bytes - before.memory_available_bytes)
     return abs(now.cpu_share - before.cpu_share) >= _CPU_NOTICED or memory > (
         _MEMORY_NOTICED_PART * max(reading.memory_total_bytes, 0)

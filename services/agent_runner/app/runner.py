@@ -44,6 +44,7 @@ from services.agent_runner.app.outbox import Outbox
 from services.agent_runner.app.reading import Reading
 from services.agent_runner.app.saying import tell_halt, tell_hold, tell_stragglers, tell_unproved
 from services.agent_runner.app.services import Services
+from services.agent_runner.app.standstill import Standstill
 from services.agent_runner.app.terms import TermsBook
 from services.agent_runner.domain.pace import Pace
 from services.agent_runner.domain.reach import UNCONFINED, Confinement
@@ -62,6 +63,7 @@ from services.agent_runner.warden.protocol import (
     Spawned,
     Withdraw,
 )
+from services.agent_runner.warden.waiting import PAUSED_MAX
 
 NONE_REFUSED: Mapping[AttemptRef, tuple[EndCause, str]] = MappingProxyType({})
 
@@ -79,6 +81,7 @@ class Runner:
         workspace: str,
         gateway: str,
         nice: int = 0,
+        paused_max: int = PAUSED_MAX,
         warden: WardenLink,
         reading: Reading,
         secrets: SecretSource,
@@ -90,8 +93,7 @@ class Runner:
     ) -> None:
         self.slots = slots
         self.terms = terms
-        self.enforcement = enforcement
-        self.confinement = confinement
+        self.enforcement, self.confinement = enforcement, confinement
         self.draining = False
         self.halted = False
         self.attached = False
@@ -108,7 +110,8 @@ class Runner:
         self.services = Services(self, warden, self._terms, reading, outbox, scripts, clock=clock, log=log)
         self._held: dict[str, Held] = {}
         self._active = AtWork()
-        self._debts = Debts(outbox, clock)
+        self._standstill = Standstill(self._active, self._gathering, self._pace, warden, slots, paused_max)
+        self.debts = Debts(outbox, clock)
         self._beats = Beats()
         self._certain_at = clock.boottime()  # leases that arrive now are no older than this
         self._decided = asyncio.Event()  # the warden has told what became of what was withdrawn
@@ -118,8 +121,7 @@ class Runner:
 
     def welcome(self, terms: Welcome, hello_sent_at: float) -> None:
         """A stream is up: say again what may have been lost with the one before."""
-        self.terms = terms
-        self.attached = True
+        self.terms, self.attached = terms, True
         self._certain_at = hello_sent_at
         self._beats.forget()
         self._outbox.clear()
@@ -153,9 +155,10 @@ class Runner:
             key = key_of(lease.ref)
             if key in self._held:
                 continue
-            held = self._held[key] = Held(key, lease, self._terms.look_up(lease.terms), self._certain_at)
-            if self.draining or self.halted or self.host.held_reason:
-                self._hand_back(held, self.host.held_reason or "the runner takes no work")
+            known = self._terms.look_up(lease.terms)
+            held = self._held[key] = Held(key, lease, known, self._certain_at, self._clock.boottime())
+            if why := self._refuses(check=lease.terms.check):
+                self._hand_back(held, why)
             elif lease.ref in refused:
                 self._fail(held, *refused[lease.ref])
             elif held.known.refusal:
@@ -175,8 +178,7 @@ class Runner:
     def obey(self, orders: Iterable[Order]) -> None:
         """Carry out orders about attempts."""
         for order in orders:
-            held = self._held.get(key_of(order.ref))
-            if held is not None:
+            if (held := self._held.get(key_of(order.ref))) is not None:
                 self._obey(held, order)
 
     def _obey(self, held: Held, order: Order) -> None:
@@ -194,16 +196,18 @@ class Runner:
     def acknowledged(self, acks: ResultAcks) -> None:
         """Results that need not be kept any more."""
         for ref in (*acks.accepted, *acks.refused):
-            held = self._held.get(key_of(ref))
-            if held is not None and held.phase is Phase.ENDED:
+            if (held := self._held.get(key_of(ref))) is not None and held.phase is Phase.ENDED:
                 self._forget(held)
 
     def heartbeat(self) -> None:
-        """Name all attempts in hand; also say results again that were never acknowledged."""
+        """Name all attempts in hand, and why some are not begun; say again results that were never acknowledged."""
         boottime = self._clock.boottime()
+        standing = self._standstill.look(boottime)
+        if standing.given_back:
+            self._say_credit()
         sequence = self._beats.send(boottime, list(self._held))
-        self._outbox.heartbeat(Heartbeat(sequence, self.refs(), self.draining))
-        self._debts.remind(self._held.values(), before=boottime - 2 * self.terms.heartbeat_seconds)
+        self._outbox.heartbeat(Heartbeat(sequence, self.refs(), self.draining, standing.waits, standing.stalled))
+        self.debts.remind(self._held.values(), before=boottime - 2 * self.terms.heartbeat_seconds)
 
     def renewed(self, ack: HeartbeatAck) -> None:
         """The coordinator has taken a heartbeat: deadlines count from when it was sent."""
@@ -216,8 +220,7 @@ class Runner:
     def _renew(self, sent_at: float, keys: Sequence[str]) -> None:
         active: list[str] = []
         for key in keys:
-            held = self._held.get(key)
-            if held is not None and not held.disowned:
+            if (held := self._held.get(key)) is not None and not held.disowned:
                 held.renewed_at = max(held.renewed_at, sent_at)
                 if self.services.holds(held):
                     active += self.services.keys(held)
@@ -236,8 +239,7 @@ class Runner:
                 case Halted(stopped):
                     self._halt(stopped)
                 case Spawned(key) | Refused(key) | Ended(key) | Paused(key):
-                    held = self._held.get(key)
-                    if held is not None:
+                    if (held := self._held.get(key)) is not None:
                         self._take_news(held, message, boot_us)
                     else:
                         self.services.news(key, message, boot_us)
@@ -276,7 +278,7 @@ class Runner:
         self._active.remove(held)
         held.phase = Phase.ENDED
         held.result = unspawned(held.lease, cause, sentence, now=self._clock.now())
-        self._debts.report(held)
+        self.debts.report(held)
 
     def _ended(self, held: Held, ended: Ended, boot_us: int) -> None:
         output, report = self._reading.finish(held, ended)
@@ -298,7 +300,7 @@ class Runner:
             self._forget(held)
         else:
             held.result = result
-            self._debts.report(held)
+            self.debts.report(held)
         held.notify()
 
     def unproved(self, held: Held) -> None:
@@ -310,11 +312,12 @@ class Runner:
 
     def fares(self, host: HostState) -> None:
         """The machine fares like this; while there is a reason to hold, no more starts, and what waits goes back."""
-        before, self.host = self.host, host
-        if bool(before.held_reason) != bool(host.held_reason):
-            self._warden.tell(Hold(host.held_reason))
-            self._say_credit()
+        if bool(self.host.held_reason) != bool(host.held_reason):
             tell_hold(self._log, host)
+        if self.host.held_reason or host.held_reason:
+            self._warden.tell(Hold(host.held_reason, bool(host.disk_short)))
+        self.host = host
+        self._say_credit()
         self._outbox.host(host)
 
     def drain(self, why: str = "the runner drains") -> None:
@@ -345,14 +348,10 @@ class Runner:
         self._warden.tell(Shutdown("the runner was stopped"))
         try:
             async with asyncio.timeout(patience.total_seconds()):
-                await self.idle()
+                await self._active.idle()
         except TimeoutError:
             return False
         return True
-
-    async def acknowledged_all(self) -> None:
-        """Return when no result waits for its acknowledgement."""
-        await self._debts.settled()
 
     def _hand_back(self, held: Held, reason: str) -> None:
         """It was never spawned."""
@@ -377,19 +376,20 @@ class Runner:
     def _forget(self, held: Held) -> None:
         self._held.pop(held.key, None)
         self._reading.remember(held)
-        self._debts.settle(held)
+        self.debts.settle(held)
 
     def _say_credit(self) -> None:
-        takes = not (self.draining or self.halted or self.host.held_reason)
-        self._outbox.credit(Credit(self.slots + self._pace.at_hand if takes else 0))
+        leases_max = 0 if self._refuses(check=False) else self.slots + self._pace.at_hand
+        self._outbox.credit(Credit(leases_max, bool(self._refuses(check=True))))
+
+    def _refuses(self, *, check: bool) -> str:
+        """Why nothing new is taken. Somebody waits for a merge check: of what a machine lacks, only its disk counts."""
+        closed = "the runner takes no work" if self.draining or self.halted else ""
+        return closed or (self.host.disk_short if check else self.host.held_reason)
 
     async def busy(self) -> None:
         """Return when something runs."""
         await self._active.busy()
-
-    async def idle(self) -> None:
-        """Return when nothing runs."""
-        await self._active.idle()
 
     def trees(self) -> Sequence[int]:
         """The main process of everything that runs."""

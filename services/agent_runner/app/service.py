@@ -29,7 +29,6 @@ class Service:
     key: str = ""
     """Of the process that is there or was asked for; empty: none, so that the next one may be."""
     up: bool = False
-    process_started_at: float = 0.0
     next_start_at: float = NEVER
     ending: tuple[EndCause, str] | None = None
     """Why its attempt ends, once somebody wants that; nothing is started any more."""

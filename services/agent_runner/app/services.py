@@ -207,7 +207,7 @@ class Services:
 
     def _is_up(self, service: Service, at: float, boot_us: int) -> None:
         held = service.held
-        service.up, service.process_started_at = True, at
+        service.up = True
         service.calm_at = at + service.rule.window_seconds if service.ends.within else NEVER
         service.look_at = at + LOOK_SECONDS
         service.probe.due_at = at + service.rule.health_seconds if service.rule.health_seconds else NEVER

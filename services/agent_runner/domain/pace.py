@@ -27,5 +27,10 @@ class Pace:
         self.at_hand = wanted
         return True
 
+    def stand_still(self) -> None:
+        """What is at hand is not begun for seconds: none is, until attempts have been short again for a while."""
+        self._typical_seconds = max(self._typical_seconds, self._slots * WAY_SECONDS + 1.0)
+        self.at_hand = self._wanted()
+
     def _wanted(self) -> int:
         return min(self._at_hand_max, int(self._slots * WAY_SECONDS / max(self._typical_seconds, 0.001)))

@@ -57,7 +57,8 @@ def make_undumpable() -> None:
         _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def _tag_of(pid: int) -> int:
+def tag_of(pid: int) -> int:
+    """The tag that a process carries; -1 of one that is gone or not to be read."""
     try:
         return resource.prlimit(pid, resource.RLIMIT_RTTIME)[1]
     except (ProcessLookupError, PermissionError):
@@ -90,7 +91,7 @@ class LinuxHost(StandsBack):
         self._ceiling = 0
         self._next = 0
         self._children = -1
-        self._sampler = Sampler(_tag_of, self._is_ours, SystemClock())
+        self._sampler = Sampler(tag_of, self._is_ours, SystemClock())
         self._run = ""
         self._data, self._data_hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -165,7 +166,7 @@ class LinuxHost(StandsBack):
         text = os.pread(self._children, 65536, 0)
         if len(text) == 65536:
             text = self._all_children(text)
-        return [(pid, _tag_of(pid)) for pid in map(int, text.split()) if pid not in known]
+        return [(pid, tag_of(pid)) for pid in map(int, text.split()) if pid not in known]
 
     def _all_children(self, text: bytes) -> bytes:
         while more := os.pread(self._children, 65536, len(text)):
@@ -182,7 +183,7 @@ class LinuxHost(StandsBack):
         found: dict[int, list[int]] = {tag: [] for tag in tags}
         if found:
             for pid in _others():
-                if (pids := found.get(_tag_of(pid))) is not None:
+                if (pids := found.get(tag_of(pid))) is not None:
                     pids.append(pid)
         return found
 
@@ -221,7 +222,7 @@ class LinuxHost(StandsBack):
 
     def signal(self, pid: int, tag: int, signum: int) -> bool:
         """See `Host`."""
-        return _signal_if(pid, signum, lambda: tag == -1 or _tag_of(pid) == tag)
+        return _signal_if(pid, signum, lambda: tag == -1 or tag_of(pid) == tag)
 
     def signal_started(self, pid: int, started: int, signum: int) -> bool:
         """See `Host`."""
@@ -301,7 +302,7 @@ def _signal_if(pid: int, signum: int, still_meant: Callable[[], bool]) -> bool:
 def _belongs(pid: int, mark: RunMark) -> bool:
     if pid == mark.warden_pid:
         return False
-    tagged = mark.ceiling - TAGS_PER_RUN < _tag_of(pid) < mark.ceiling
+    tagged = mark.ceiling - TAGS_PER_RUN < tag_of(pid) < mark.ceiling
     if not tagged and not _has_token(pid, mark.run) and not _in_cell(pid, mark):
         return False
     ticks = started_ticks(pid)

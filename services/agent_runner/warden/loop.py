@@ -73,7 +73,7 @@ class Warden:
         self._stop_look_at = 0.0
         self._stopped = False
         self._closing = ""  # why no more is started; empty: starts are welcome
-        self._held = ""  # the same, of the machine, and not for ever
+        self._held = Hold("")  # the same, of the machine, and not for ever
         self._selector = selectors.DefaultSelector()
         self._link = Link(link, self._selector)
         self._link_fd = link.fileno()
@@ -130,8 +130,8 @@ class Warden:
                 self._terms[message.number] = self._spawner.prepare(message)
             case Withdraw(keys, sentence):
                 self._withdraw(keys, sentence)
-            case Hold(sentence):
-                self._held = sentence
+            case Hold():
+                self._held = message
             case Release(slot):
                 self._slots.release(slot)
             case Renew(sent_at, lease, keys):
@@ -169,8 +169,8 @@ class Warden:
             if self._queue.withdraw(key):
                 self._news.tell(Refused(key, "withdrawn", sentence))
 
-    def _refuse_waiting(self, sentence: str, cause: str = "mode") -> None:
-        for key in self._queue.withdraw_all():
+    def _refuse_waiting(self, sentence: str, cause: str = "mode", *, but_checks: bool = False) -> None:
+        for key in self._queue.withdraw_all(but_checks=but_checks):
             self._news.tell(Refused(key, cause, sentence))
 
     def _shut_down(self, sentence: str, *, grace_max: float = STOP_GRACE_SECONDS_MAX) -> None:
@@ -195,8 +195,8 @@ class Warden:
             self._queue.withdraw_all()
         if self._closing:
             self._refuse_waiting(self._closing)
-        if self._held:
-            self._refuse_waiting(self._held, "host")
+        if self._held.sentence:
+            self._refuse_waiting(self._held.sentence, "host", but_checks=not self._held.checks)
         if self._trees.unproved:
             # Beside a tree that cannot be ended nothing is started; the runner will take the rest back.
             return

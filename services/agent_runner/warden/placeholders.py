@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from foundation.workspace import atomic_write
+from foundation.files import atomic_write
 from services.agent_runner.warden.protected import Guard, Kind
 from services.agent_runner.warden.sandbox import open_as_seen
 

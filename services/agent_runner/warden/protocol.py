@@ -58,6 +58,7 @@ class Start(NamedTuple):
     credential: str = ""  # for the file that QUANTUM_CREDENTIAL names; empty: none
     beside: bool = False  # it takes no room from tasks (a service, a merge check)
     secrets: tuple[tuple[str, str], ...] = ()  # names and texts, for the folder that QUANTUM_SECRETS names
+    check: bool = False  # a merge check, for which somebody waits
 
 
 class Withdraw(NamedTuple):
@@ -108,9 +109,13 @@ class Shutdown(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Start nothing, and refuse what waits and what comes, with this sentence; empty: starts are welcome again."""
+    """Start nothing, and refuse what waits and what comes, with this sentence; empty: starts are welcome again.
+
+    Merge checks start all the same, unless it is about them, too.
+    """
 
     sentence: str
+    checks: bool = False
 
 
 class Ready(NamedTuple):

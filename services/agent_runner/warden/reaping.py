@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.clock import Clock
-from foundation.workspace import atomic_write
+from foundation.files import atomic_write
 from services.agent_runner.warden.host import Host, RunMark
 from services.agent_runner.warden.sweep import Found, stop_until_stable
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
@@ -147,12 +146,15 @@ class Spawner:
     def _step_back(self, pid: int | None, terms: Terms, cell: Cell | None) -> None:
         """Be again what this process was before the spawn, whatever fails on the way."""
         try:
-            with contextlib.ExitStack() as steps:
-                steps.callback(self._host.limited, pid, open_files_max=terms.open_files_max)
-                if cell:
-                    steps.callback(cell.leave, pid)
+            try:
                 if terms.nice and pid is not None:
-                    steps.callback(self._host.stands_back, pid, terms.nice)
+                    self._host.stands_back(pid, terms.nice)
+            finally:
+                try:
+                    if cell:
+                        cell.leave(pid)
+                finally:
+                    self._host.limited(pid, open_files_max=terms.open_files_max)
         except OSError:
             if pid is not None:
                 # It is not held to its limits, and will be told as not started: it must not be there.

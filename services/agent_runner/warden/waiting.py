@@ -55,11 +55,11 @@ class Queue:
             self.beside -= waiting.start.beside
         return waiting is not None
 
-    def withdraw_all(self) -> list[str]:
-        """Take all out; returns their keys."""
-        keys = list(self._waiting)
-        self._waiting.clear()
-        self.beside = 0
+    def withdraw_all(self, *, but_checks: bool = False) -> list[str]:
+        """Take all out, or all but merge checks; returns their keys."""
+        keys = [key for key, waiting in self._waiting.items() if not (but_checks and waiting.start.check)]
+        for key in keys:
+            self.withdraw(key)
         return keys
 
     def next_up(self, attempts: Collection[Attempt]) -> list[Waiting]:

@@ -15,17 +15,8 @@ from services.coordinator.domain.merge_check import MergeCheck
 from services.coordinator.domain.ready import labels_text
 from services.coordinator.domain.schedule import ScheduleKey, Standing
 from services.coordinator.domain.task import ENDED, Task, TaskState, faults, request_of
-from services.coordinator.ports import (
-    Accepted,
-    Act,
-    AgentHistory,
-    OutboxEntry,
-    ReadyEntry,
-    Refusal,
-    Report,
-    StoreTransaction,
-    TaskFilter,
-)
+from services.coordinator.ports import Accepted, AgentHistory, ReadyEntry, Refusal, Report, StoreTransaction, TaskFilter
+from services.coordinator.ports_safety import Act, OutboxEntry
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from clients.safety import SafetyClient
 from foundation.auth import ATTEMPT, Caller
 from foundation.errors import TimedOut, Unavailable
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.domain.merge_freedom import Freedom, Freeness
 
 DEADLINE = timedelta(seconds=3)

@@ -62,6 +62,16 @@ def moment(stamped: int) -> datetime:
     return EPOCH + timedelta(microseconds=stamped)
 
 
+def stamp_or_none(at: datetime | None) -> int | None:
+    """As `stamp`, of a moment that may still be to come."""
+    return None if at is None else stamp(at)
+
+
+def moment_or_none(stamped: int | None) -> datetime | None:
+    """The inverse of `stamp_or_none`."""
+    return None if stamped is None else moment(stamped)
+
+
 def inserted(task: Task, change: int, place: Place) -> Row:
     """The values of `insert_task`."""
     params = task.params if len(task.params) <= PARAMS_INLINE_MAX else None
@@ -76,7 +86,7 @@ def inserted(task: Task, change: int, place: Place) -> Row:
         params,
         RANK_MAX - task.priority,
         task.reason,
-        _stamp_or_none(task.not_before),
+        stamp_or_none(task.not_before),
         " ".join(task.depends_on) or None,
         task.effects,
         task.retries,
@@ -89,8 +99,8 @@ def inserted(task: Task, change: int, place: Place) -> Row:
         task.losses,
         task.holder,
         task.runner,
-        _stamp_or_none(task.started_at),
-        _stamp_or_none(task.finished_at),
+        stamp_or_none(task.started_at),
+        stamp_or_none(task.finished_at),
         *_measured(task.measured, place),
         task.retry_of,
         task.parent,
@@ -235,16 +245,12 @@ def _limits(text: str) -> tuple[LimitUse, ...]:
     )
 
 
-def _stamp_or_none(at: datetime | None) -> int | None:
-    return None if at is None else stamp(at)
-
-
 def _span_or_none(span: timedelta | None) -> int | None:
     return None if span is None else microseconds(span)
 
 
 def _write_moment(at: datetime | None, _place: Place) -> Row:
-    return (_stamp_or_none(at),)
+    return (stamp_or_none(at),)
 
 
 # What events may change of a task: the columns, and how a value becomes theirs (None: as it is).

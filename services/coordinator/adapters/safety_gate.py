@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from clients import safety_values as values
 from clients.safety import SafetyClient
 from clients.safety_audit_values import ToldAct
-from services.coordinator.ports import Act, Admission, Candidate, OutboxEntry, PersonalAlert, Renewal, Verdict
+from services.coordinator.ports_safety import Act, Admission, Candidate, OutboxEntry, PersonalAlert, Renewal, Verdict
 
 # Dispatch waits for the answer, so a safety that hangs must not hold it for long: it is as good as gone.
 ADMIT_DEADLINE = timedelta(seconds=5)

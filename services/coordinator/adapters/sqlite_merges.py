@@ -8,7 +8,7 @@ import apsw
 
 from foundation.errors import Stale
 from services.coordinator.adapters.queries import SQL, fetch
-from services.coordinator.adapters.rows import Value, moment, stamp
+from services.coordinator.adapters.rows import Value, moment, moment_or_none, stamp, stamp_or_none
 from services.coordinator.domain.merge_check import Action, Event, MergeCheck, Verdict
 
 AFTER_EVERY_ID = "~"
@@ -39,9 +39,9 @@ class SqliteMerges:
             check.sentence,
             check.only_report,
             stamp(check.created_at),
-            _stamp(check.confirmed_at),
-            _stamp(check.ended_at),
-            _stamp(check.undone_at),
+            stamp_or_none(check.confirmed_at),
+            stamp_or_none(check.ended_at),
+            stamp_or_none(check.undone_at),
             check.told,
             check.evidence,
         )
@@ -56,13 +56,13 @@ class SqliteMerges:
             check.action,
             check.sentence,
             check.only_report,
-            _stamp(check.confirmed_at),
-            _stamp(check.ended_at),
-            _stamp(check.undone_at),
+            stamp_or_none(check.confirmed_at),
+            stamp_or_none(check.ended_at),
+            stamp_or_none(check.undone_at),
             check.told,
             check.evidence,
             check.id,
-            _stamp(check.ended_at),
+            stamp_or_none(check.ended_at),
         )
         if not fetch(self._connection, "save_check", values):
             raise Stale("check_ended", f"Merge check {check.id} is not there, or has ended and stays as it is.")
@@ -130,17 +130,9 @@ def _read(row: Sequence[Any]) -> MergeCheck:
         sentence=sentence,
         only_report=only_report,
         created_at=moment(created_at),
-        confirmed_at=_moment(confirmed_at),
-        ended_at=_moment(ended_at),
-        undone_at=_moment(undone_at),
+        confirmed_at=moment_or_none(confirmed_at),
+        ended_at=moment_or_none(ended_at),
+        undone_at=moment_or_none(undone_at),
         told=told == 1,
         evidence=evidence[0] if evidence else "",
     )
-
-
-def _stamp(at: datetime | None) -> int | None:
-    return None if at is None else stamp(at)
-
-
-def _moment(stamped: int | None) -> datetime | None:
-    return None if stamped is None else moment(stamped)

@@ -8,7 +8,8 @@ import apsw
 from services.coordinator.adapters.queries import SQL, fetch
 from services.coordinator.adapters.rows import moment, stamp
 from services.coordinator.domain.error_report import ErrorReport
-from services.coordinator.ports import Accepted, Act, AgentHistory, OutboxEntry, Refusal, Report
+from services.coordinator.ports import Accepted, AgentHistory, Refusal, Report
+from services.coordinator.ports_safety import Act, OutboxEntry
 
 REFUSALS_MAX = 10_000
 FAILED_WAITING_MAX = 1_000

@@ -1,13 +1,12 @@
 """The schedules in the coordinator's SQLite store."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import apsw
 
 from services.coordinator.adapters.queries import SQL, fetch
-from services.coordinator.adapters.rows import moment, stamp
+from services.coordinator.adapters.rows import moment, moment_or_none, stamp, stamp_or_none
 from services.coordinator.domain.schedule import Pause, ScheduleKey, Standing
 
 
@@ -31,14 +30,14 @@ class SqliteSchedules:
             *standing.key,
             standing.timetable,
             stamp(standing.after),
-            _stamp(standing.last_due),
-            _stamp(standing.last_fired_at),
+            stamp_or_none(standing.last_due),
+            stamp_or_none(standing.last_fired_at),
             standing.last_task,
             standing.missed,
             standing.passed,
             standing.passed_because,
             standing.pause.by,
-            _stamp(standing.pause.at),
+            stamp_or_none(standing.pause.at),
             standing.pause.reason,
             standing.resumed,
         )
@@ -57,20 +56,12 @@ def _read(row: Sequence[Any]) -> Standing:
         key=ScheduleKey(agent, project),
         timetable=timetable,
         after=moment(after),
-        last_due=_moment(last_due),
-        last_fired_at=_moment(last_fired_at),
+        last_due=moment_or_none(last_due),
+        last_fired_at=moment_or_none(last_fired_at),
         last_task=last_task,
         missed=missed,
         passed=passed,
         passed_because=passed_because,
-        pause=Pause(by=paused_by, at=_moment(paused_at), reason=paused_reason),
+        pause=Pause(by=paused_by, at=moment_or_none(paused_at), reason=paused_reason),
         resumed=resumed == 1,
     )
-
-
-def _stamp(at: datetime | None) -> int | None:
-    return None if at is None else stamp(at)
-
-
-def _moment(stamped: int | None) -> datetime | None:
-    return None if stamped is None else moment(stamped)

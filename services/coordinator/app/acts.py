@@ -7,7 +7,8 @@ from datetime import datetime
 from foundation.auth import caller_or_none, current_source
 from foundation.errors import Exhausted, TimedOut, Unavailable
 from foundation.log import get_logger
-from services.coordinator.ports import Act, AuditLog, Store
+from services.coordinator.ports import Store
+from services.coordinator.ports_safety import Act, AuditLog
 
 BATCH = 500
 IDS_NAMED_MAX = 20

@@ -15,13 +15,8 @@ from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.prediction import predicted_failure, success_rate
 from services.coordinator.domain.task import OPEN, Task, TaskState
-from services.coordinator.ports import (
-    AgentHistory,
-    Catalogue,
-    SafetyGate,
-    Store,
-    StoreTransaction,
-)
+from services.coordinator.ports import AgentHistory, Catalogue, Store, StoreTransaction
+from services.coordinator.ports_safety import SafetyGate
 
 CURRENT_MAX = 100
 LAST_LINES_MAX = 4096

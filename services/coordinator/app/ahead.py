@@ -17,7 +17,8 @@ from services.coordinator.domain.failure import FailureClass
 from services.coordinator.domain.fleet import project_scope
 from services.coordinator.domain.ready import ReadyBoard
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import Catalogue, OutboxEntry, StoreTransaction
+from services.coordinator.ports import Catalogue, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry
 
 
 class Leading:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from foundation.errors import Exhausted, TimedOut, Unavailable
 from foundation.log import get_logger
-from services.coordinator.domain.attempt import Ended
-from services.coordinator.ports import AlertBell, PersonalAlert, Store, StoreTransaction
+from services.coordinator.domain.attempt import Ended, Unrecorded
+from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.ports_safety import AlertBell, PersonalAlert
 
 WAITING = "alerts_waiting"
 """The fact that holds what safety has not answered for."""
@@ -40,6 +41,17 @@ def tree_not_dead(runner: str, event: Ended) -> PersonalAlert:
             " device, or belong to somebody whom the runner may not signal."
         ),
         remedy=f"logs/system.log names them (action tree_not_dead); once they are gone, start runner {runner} again.",
+    )
+
+
+def not_recorded(event: Unrecorded) -> PersonalAlert:
+    """What a runner told could not be dealt with, which is a fault of ours: a person must know what became of it."""
+    became = f"`quantum why {event.task_id}` says what became of it" if event.is_end else "its attempt goes on"
+    return PersonalAlert(
+        cause="not_recorded",
+        level="critical",
+        sentence=f"What a runner told of task {event.task_id} could not be recorded ({event.fault}); {became}.",
+        remedy="This is a fault of Quantum: `quantum doctor --bundle FILE` gathers what whoever mends it needs.",
     )
 
 

@@ -94,13 +94,28 @@ class Hello:
     """Merge checks beside the tasks; 0: it is not on the repositories' host."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A heartbeat: the (task, fence) of all that a runner holds, and why some of it is not begun."""
+
+    sequence: int
+    held: Sequence[tuple[str, int]]
+    draining: bool = False
+    waits: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    stalled: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """How a runner's machine fares. `held_reason`: why nothing new starts there, "": it does; -1: not known."""
+    """How a runner's machine fares. `held_reason`: why nothing new starts there, "": it does; -1: not known.
+
+    `disk_short` is the part of it that holds merge checks, too.
+    """
 
     held_reason: str = ""
     memory_available_bytes: int = -1
     cpu_share: float = -1.0
+    disk_short: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,8 +126,12 @@ class Attachment:
     attached_at: datetime
     last_heartbeat_at: datetime
     capacity: int = 0
+    no_checks: bool = True
+    """It takes no merge check beside them; nothing at all, before it has said what it takes."""
     host: HostState = HostState()
     draining: bool = False
+    stalled: str = ""
+    """Why nothing that it is given starts, though a slot is free, by its last heartbeat; "": it does."""
     closed: bool = False
     _outgoing: list[Message] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)

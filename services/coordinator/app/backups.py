@@ -9,7 +9,8 @@ from foundation.errors import Denied
 from services.coordinator.app.acts import acting
 from services.coordinator.app.alerts import note_alerts, over
 from services.coordinator.domain.task import TaskState
-from services.coordinator.ports import Catalogue, PersonalAlert, Snapshots, Store, StoreTransaction
+from services.coordinator.ports import Catalogue, Snapshots, Store, StoreTransaction
+from services.coordinator.ports_safety import PersonalAlert
 
 LAST_GOOD = "last_good_backup"
 """The fact that holds when the last good one was made (or since when one is waited for), and whether that was told."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from foundation.disk import REMEDY, Disk, DiskRoom, Reserve
 from foundation.errors import Exhausted, QuantumError
 from foundation.log import get_logger
-from services.coordinator.ports import AlertBell, PersonalAlert
+from services.coordinator.ports_safety import AlertBell, PersonalAlert
 
 CAUSE = "disk_low"
 RETRY_AFTER = timedelta(seconds=30)

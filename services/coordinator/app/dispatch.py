@@ -8,7 +8,7 @@ from functools import partial
 from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale, Unavailable
 from foundation.log import get_logger
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.app.ahead import Ahead, Leading, undo
 from services.coordinator.app.attachments import Attachment, Attachments, Grant, Order, OrderKind
 from services.coordinator.app.changes import Changes
@@ -29,13 +29,8 @@ from services.coordinator.domain.fleet import FleetView, Parked
 from services.coordinator.domain.placement import Need
 from services.coordinator.domain.ready import ReadyBoard
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import (
-    Admission,
-    Catalogue,
-    OutboxEntry,
-    SafetyGate,
-    Store,
-)
+from services.coordinator.ports import Catalogue, Store
+from services.coordinator.ports_safety import Admission, OutboxEntry, SafetyGate
 
 log = get_logger("coordinator")
 PAUSED_FACT = "queue_paused"

@@ -27,6 +27,8 @@ class Held:
     cancel_reason: str | None = None
     recalled: str = ""
     """Why its runner was told to hand it back unstarted, or to end it where it is a service; "": it was not."""
+    waits: str = ""
+    """Why its runner has not begun it, as the rest of a sentence, by its last heartbeat; "": it is about to."""
     ending: bool = False
     service: bool = False
     check: bool = False

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.coordinator.app.aside import Aside
 from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.ready import ReadyBoard
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import OutboxEntry
+from services.coordinator.ports_safety import OutboxEntry
 
 STOPPED_BY_FILE = Parked(
     scope="fleet",

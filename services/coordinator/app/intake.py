@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.clock import Clock
-from foundation.errors import Conflict, QuantumError, Stale
+from foundation.errors import Conflict, Exhausted, Stale, TimedOut, Unavailable
 from foundation.ids import Randomness
 from foundation.log import get_logger
-from services.coordinator.app.alerts import note_alerts, tree_not_dead
+from services.coordinator.app.alerts import not_recorded, note_alerts, tree_not_dead
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.family import release_children
@@ -24,28 +24,30 @@ from services.coordinator.app.services import Services
 from services.coordinator.domain import failure
 from services.coordinator.domain import task as moves
 from services.coordinator.domain.agent import CHECK_AGENT
-from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started
+from services.coordinator.domain.attempt import (
+    AttemptEvent,
+    Ended,
+    Frozen,
+    Returned,
+    ServiceNews,
+    Started,
+    Unrecorded,
+    unrecorded,
+)
 from services.coordinator.domain.error_report import report_of_end
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.footprint import with_peaks
 from services.coordinator.domain.report_document import read_document
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import (
-    AgentHistory,
-    Catalogue,
-    OutboxEntry,
-    Refusal,
-    Report,
-    Store,
-    StoreTransaction,
-)
+from services.coordinator.ports import AgentHistory, Catalogue, Refusal, Report, Store, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry
 
 log = get_logger("coordinator")
 HISTORY_LENGTH = 100
 # Where many attempts end, more are about to: a commit for each few would cost more than the work itself. Nobody waits
 # for it but the acknowledgement, because runners have their next leases at hand. When the last has ended, none waits.
 FEW = 4
-GATHER_SECONDS = 0.050
+GATHER_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class Intake:
         """Queue events of a runner, in the order in which they happened."""
         for event in events:
             self._waiting.append((attachment, event))
-            if isinstance(event, Ended):
+            if _is_end(event):
                 self._holdings.end(event.task_id, event.fence, attachment.hello.name)
         if self._holdings.going_on:
             self._all_in.clear()
@@ -122,25 +124,44 @@ class Intake:
         events = [(attachment.hello.name, event) for attachment, event in batch]
         try:
             settled = await self._store.write(lambda tx: self.settle(tx, events))
-        except QuantumError as error:
+        except (Unavailable, Exhausted, TimedOut) as error:
             log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
+            return
+        except Exception as fault:  # noqa: BLE001 - a fault of ours in one event must not keep all others waiting
+            await self._take_apart(batch, fault)
             return
         self._outbox.posted(settled.posted)
         self._footprints.learn(settled.peaks)
         for (attachment, event), accepted in zip(batch, settled.accepted, strict=True):
-            if isinstance(event, Ended):
+            if _is_end(event):
                 attachment.send(Ack(event.task_id, event.fence, accepted))
         _warn_of_killing([event for _, event in batch])
         self._changes.announce(settled.changed)
         for task, news in settled.services:
             self._services.hear(task, news)
 
+    async def _take_apart(self, batch: Sequence[tuple[Attachment, AttemptEvent]], fault: Exception) -> None:
+        """One event of these is the fault's: find it by halves, and put into its place that it cannot be recorded."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._take(batch[:middle])
+            await self._take(batch[middle:])
+            return
+        [(attachment, event)] = batch
+        said = f"A {type(event).__name__.lower()} of task {event.task_id} cannot be recorded: {fault!r}"
+        log.exception(said, action="event_not_recorded", error=fault, task=event.task_id)
+        # Should that not be possible either, it stays unanswered: its runner tells it again, and nothing is lost.
+        if isinstance(event, Unrecorded):
+            await self._store.write(lambda tx: note_alerts(tx, [not_recorded(event)]))
+        else:
+            await self._take([(attachment, unrecorded(event, fault))])
+
     def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
         """Apply (runner, event) pairs in order; a stale one is refused and recorded, and harms no other."""
         now = self._clock.now()
         before = tx.tasks(list({event.task_id for _, event in events}))
         current = dict(before)
-        accepted, outcomes, ends, services = [], [], [], []
+        accepted, outcomes, ends, services, faults = [], [], [], [], []
         for runner, event in events:
             task = current.get(event.task_id)
             try:
@@ -162,7 +183,9 @@ class Intake:
                     tx.note_failed_attempt(report)
             elif isinstance(event, ServiceNews):
                 services.append(event)
-            if isinstance(event, Ended | Returned):
+            elif isinstance(event, Unrecorded):
+                faults.append(not_recorded(event))
+            if isinstance(event, Returned) or _is_end(event):
                 outcomes.append(self._outcome(task, event))
         moved = [(old, current[id]) for id, old in before.items() if current[id] is not old]
         tx.save(moved)
@@ -172,9 +195,8 @@ class Intake:
         if checks := [(task, event) for task, event in ends if task.agent == CHECK_AGENT]:
             conclude_checks(tx, checks, now=now)
         # Also of a result that is refused: its processes are there all the same.
-        note_alerts(
-            tx, [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]
-        )
+        alive = [tree_not_dead(who, end) for who, end in events if isinstance(end, Ended) and not end.tree_dead]
+        note_alerts(tx, [*alive, *faults])
         told = [(current[news.task_id], news) for news in services]
         return Settled(changed, accepted, tx.post(outcomes), peaks, told)
 
@@ -191,6 +213,16 @@ class Intake:
             case ServiceNews():
                 moves.check_fence(task, event.fence)
                 return task
+            case Unrecorded(is_end=False):
+                moves.check_fence(task, event.fence)
+                return task
+            case Unrecorded():
+                if task.state is TaskState.QUEUED:
+                    task = moves.start(task, event.fence, at=now)
+                over = (
+                    task.agent == CHECK_AGENT
+                )  # whoever merged waits for a verdict, and another check is soon asked for
+                return failure.leave_unrecorded(task, event.fence, event.fault, over=over, now=now)
             case Ended():
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.
@@ -214,12 +246,19 @@ class Intake:
         touched = {"fleet", f"agent:{task.agent}", f"project:{task.project}", *uses}
         return not self.retries_halved.isdisjoint(touched)
 
-    def _outcome(self, task: Task, event: Ended | Returned) -> OutboxEntry:
-        kind = FailureClass.INFRASTRUCTURE if isinstance(event, Returned) else failure.classify(event.end)
+    def _outcome(self, task: Task, event: AttemptEvent) -> OutboxEntry:
+        kind: FailureClass | None = FailureClass.INFRASTRUCTURE
+        detail, epoch = "", 0
+        match event:
+            case Ended():
+                kind, detail, epoch = failure.classify(event.end), failure.describe(event.end), event.epoch
+            case Returned():
+                detail = event.reason
+            case Unrecorded():
+                detail = event.fault
         if task.cancel_requested:
             kind = FailureClass.CANCEL
-        detail = event.reason if isinstance(event, Returned) else failure.describe(event.end)
-        now, epoch = self._clock.now(), 0 if isinstance(event, Returned) else event.epoch
+        now = self._clock.now()
         outcome = outcome_of(task, event.fence, kind, detail=detail, catalogue=self._catalogue, now=now)
         return outcome._replace(epoch=epoch) if epoch else outcome
 
@@ -248,6 +287,11 @@ class Intake:
             learned[agent] = with_peaks(before.peaks, peaks[agent])
             tx.record_history(AgentHistory(agent=agent, ends=ended, last_task_id=task_id, peaks=learned[agent]))
         return learned
+
+
+def _is_end(event: AttemptEvent) -> bool:
+    """Whether its attempt is over, and the runner waits to hear that it was taken in."""
+    return isinstance(event, Ended) or (isinstance(event, Unrecorded) and event.is_end)
 
 
 def is_service(catalogue: Catalogue, agent: str) -> bool:

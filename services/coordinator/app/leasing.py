@@ -6,7 +6,8 @@ from functools import partial
 
 from services.coordinator.domain.agent import AgentSpec
 from services.coordinator.domain.task import Task
-from services.coordinator.ports import Candidate, Store, StoreTransaction
+from services.coordinator.ports import Store, StoreTransaction
+from services.coordinator.ports_safety import Candidate
 
 Reports = Mapping[tuple[str, str], str]
 """Reports as JSON, by agent and project."""

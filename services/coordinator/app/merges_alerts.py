@@ -7,7 +7,8 @@ from services.coordinator.app import merges_facts as facts
 from services.coordinator.app.alerts import note_alerts, over
 from services.coordinator.domain.merge_check import Action, MergeCheck, Verdict
 from services.coordinator.domain.merge_freedom import approve_line
-from services.coordinator.ports import PersonalAlert, StoreTransaction
+from services.coordinator.ports import StoreTransaction
+from services.coordinator.ports_safety import PersonalAlert
 
 
 def tell_of(tx: StoreTransaction, check: MergeCheck, *, now: datetime) -> None:

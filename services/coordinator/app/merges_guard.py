@@ -1,5 +1,7 @@
 """All that the coordinator does about merges, made together: what is asked of it, and what it does by itself."""
 
+from collections.abc import Callable
+
 from foundation.clock import Clock
 from foundation.ids import Ids
 from services.coordinator.app.changes import Changes
@@ -19,7 +21,7 @@ from services.coordinator.ports_merges import MergeSafety, Repositories
 
 
 class MergeGuard:
-    """`sweep`, `tell` and `reconcile` are steps of loops; all else is asked for."""
+    """`sweep`, `tell` and `reconcile` are steps of loops; all else is asked for. `disk_short`: what is, or ""."""
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class MergeGuard:
         explain: Explain,
         read_log: ReadLog,
         *,
+        disk_short: Callable[[], str] = lambda: "",
         ids: Ids,
         clock: Clock,
     ) -> None:
@@ -40,7 +43,8 @@ class MergeGuard:
         self.freedom = MergeFreedom(store, repositories, safety, clock=clock)
         self.approve = ApproveMerge(store, repositories, clock=clock)
         tasks = CheckTasks(catalogue)
-        self.start = StartCheck(store, repositories, safety, self.freedom, tasks, changes, ids=ids, clock=clock)
-        self.sweep = SweepChecks(store, clock=clock)
+        freedom = self.freedom
+        self.start = StartCheck(store, repositories, safety, freedom, tasks, changes, disk_short, ids=ids, clock=clock)
+        self.sweep = SweepChecks(store, changes, disk_short, clock=clock)
         self.tell = TellMerges(store, safety)
         self.reconcile = Reconcile(store, repositories, self.start, ids=ids, clock=clock)

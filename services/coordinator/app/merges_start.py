@@ -1,10 +1,12 @@
 """Starts a merge check: its row and its task in one commit, unless what came is being checked or has been."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from foundation.clock import Clock
+from foundation.disk import REMEDY
 from foundation.errors import FieldFault, Invalid, NotFound, Unavailable
 from foundation.ids import Ids
 from services.coordinator.app import merges_facts as facts
@@ -56,6 +58,7 @@ class StartCheck:
         freedom: MergeFreedom,
         tasks: CheckTasks,
         changes: Changes,
+        disk_short: Callable[[], str],
         *,
         ids: Ids,
         clock: Clock,
@@ -66,6 +69,7 @@ class StartCheck:
         self._freedom = freedom
         self._tasks = tasks
         self._changes = changes
+        self._disk_short = disk_short
         self._ids = ids
         self._clock = clock
 
@@ -73,8 +77,8 @@ class StartCheck:
         """The check, durable with its task.
 
         Raises NotFound for an unknown repository or one that stands elsewhere; Unavailable in a mode in which nothing
-        starts, and without git or the built-in agent; Invalid for a request without a topic; Conflict for one while
-        merges are not free.
+        starts, on a short disk, and without git or the built-in agent; Invalid for a request without a topic; Conflict
+        for one while merges are not free.
         """
         is_request = asked.event is Event.REQUEST
         if is_request:
@@ -89,6 +93,7 @@ class StartCheck:
                 remedy="`quantum hooks install` guards it where it stands now.",
             )
         await self._require_mode()
+        self._require_room()
         said = await self._freedom.ask(repository) if is_request else None
         new = asked.new if is_commit(asked.new) else ""
         check = MergeCheck(
@@ -139,6 +144,12 @@ class StartCheck:
                 remedy="`quantum resume` goes back to NORMAL; what came meanwhile is looked at then.",
                 retry_after=RETRY_AFTER,
             )
+
+    def _require_room(self) -> None:
+        """Whoever asks is told at once; what came is written down by the hook, and looked at when there is room."""
+        if why := self._disk_short():
+            said = f"Nothing is checked now: {why}."
+            raise Unavailable("disk_low", said, remedy=REMEDY, retry_after=RETRY_AFTER)
 
 
 def _require_topic(topic: str) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from services.coordinator.ports import OutboxEntry, Store
+from services.coordinator.ports import Store
+from services.coordinator.ports_safety import OutboxEntry
 
 BATCH = 500
 AT_HAND_MAX = 10_000

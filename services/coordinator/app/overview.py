@@ -35,6 +35,7 @@ def overview(
         safety_fault=holds.safety_fault,
         queue_paused=holds.queue_paused,
         pauses={lease.task_id: lease.pause for lease in spawned if lease.pause is not None},
+        unspawned={lease.task_id: lease.waits for lease in holdings.unspawned()},
         running=Counter(lease.agent for lease in spawned),
         held_tasks=dict(tasks),
         restarts=figures.restarts(),

@@ -8,10 +8,11 @@ from foundation.clock import Clock
 from foundation.errors import QuantumError, Stale
 from foundation.ids import Randomness
 from foundation.log import get_logger
-from services.coordinator import ports as safety
+from services.coordinator import ports_safety as safety
 from services.coordinator.app.attachments import (
     Attachment,
     Attachments,
+    Beat,
     HeartbeatAck,
     Hello,
     LeaseTimes,
@@ -30,7 +31,8 @@ from services.coordinator.domain.explain import SAFETY_UNREACHABLE
 from services.coordinator.domain.failure import FailureClass, RetryRule
 from services.coordinator.domain.fleet import Parked
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import Catalogue, OutboxEntry, SafetyGate, Store, StoreTransaction
+from services.coordinator.ports import Catalogue, Store, StoreTransaction
+from services.coordinator.ports_safety import OutboxEntry, SafetyGate
 
 log = get_logger("coordinator")
 PAUSED_WITHOUT_SAFETY_SECONDS = 300.0
@@ -106,18 +108,20 @@ class Renewal:
         self._attachments.detach(attachment)
         log.info(f"Runner {attachment.hello.name} is no longer attached.", action="runner_detached")
 
-    def heartbeat(self, attachment: Attachment, sequence: int, refs: Sequence[tuple[str, int]], draining: bool) -> None:
+    def heartbeat(self, attachment: Attachment, beat: Beat) -> None:
         """Renew what the runner holds and tell it what it does not hold any more."""
         attachment.last_heartbeat_at = self._clock.now()
-        attachment.draining = attachment.draining or draining
+        attachment.draining = attachment.draining or beat.draining
+        attachment.stalled = beat.stalled
         boottime = self._clock.boottime()
-        for task_id, fence in refs:
+        for task_id, fence in beat.held:
             held = self._holdings.get(task_id, fence)
             if held is None or held.runner != attachment.hello.name:
                 attachment.send(Order(task_id, fence, OrderKind.DISOWN, "The lease is no longer yours."))
             else:
                 held.renewed_at = boottime
-        attachment.send(HeartbeatAck(sequence))
+                held.waits = beat.waits.get((task_id, fence), "")
+        attachment.send(HeartbeatAck(beat.sequence))
 
     # -- the tick
 

@@ -45,17 +45,17 @@ class Needs:
 
 
 class Plan:
-    """What may still be handed out. `kept` names the lane for which a runner's room is kept, by the runner's name."""
+    """What may still be handed out."""
 
-    def __init__(self, rooms: Sequence[Room], kept: Mapping[str, str]) -> None:
-        self._rooms = [room for room in rooms if room.open]
-        self._kept = kept
+    def __init__(self, rooms: Sequence[Room]) -> None:
+        self._rooms = [room for room in rooms if not room.draining]
         self._fitting: dict[str, list[Room]] = {}
 
     @property
     def places(self) -> int:
         """For tasks, services and merge checks, in all."""
-        return sum(room.leases + room.services + room.checks for room in self._rooms)
+        tasks = sum(room.leases + room.services for room in self._rooms if room.open)
+        return tasks + sum(room.checks for room in self._rooms if not room.no_checks)
 
     def place(self, lane: str, need: Need) -> Room | None:
         """Take a place for one more task of a lane; None: there is none."""
@@ -74,7 +74,7 @@ class Plan:
             rooms = self._fitting[lane] = [
                 room
                 for room in self._rooms
-                if room.has(need.labels) and (need.beside or self._kept.get(room.name, lane) == lane)
+                if room.has(need.labels) and not room.holds_back(need) and room.is_for(lane, need)
             ]
         return rooms
 
@@ -102,12 +102,13 @@ class Rooms:
 
     def all(self) -> list[Room]:
         """A room per attached runner; made anew, so that whoever asks may take places."""
-        return [self._of(attachment) for attachment in self._attachments.all() if not attachment.closed]
+        rooms = [self._of(attachment) for attachment in self._attachments.all() if not attachment.closed]
+        self._keep(rooms)
+        return rooms
 
     def plan(self) -> Plan:
         """For one round."""
-        rooms = self.all()
-        return Plan(rooms, self._keep(rooms))
+        return Plan(self.all())
 
     def assign(self, tasks: Sequence[Task]) -> tuple[list[tuple[Task, str]], list[Task]]:
         """Give each task its runner; return what is left over, too."""
@@ -136,21 +137,19 @@ class Rooms:
         """Those of which nothing waits any more; called every tick."""
         self._passed_over = {lane: since for lane, since in self._passed_over.items() if waiting(lane)}
 
-    def _keep(self, rooms: Sequence[Room]) -> Mapping[str, str]:
+    def _keep(self, rooms: Sequence[Room]) -> None:
         """A runner for each lane that was passed over for too long, the one with most memory to give."""
-        kept: dict[str, str] = {}
         if not self._passed_over:
-            return kept
+            return
         # In the order in which they began to wait; a runner is kept for one at a time.
         now = self._now()
         for lane, since in sorted(self._passed_over.items(), key=lambda item: item[1]):
             if now - since < PATIENCE:
                 continue
             need = self.needs.of_lane(lane)
-            fitting = [room for room in rooms if room.open and room.has(need.labels) and room.name not in kept]
+            fitting = [room for room in rooms if room.open and room.has(need.labels) and not room.kept_for]
             if fitting:
-                kept[max(fitting, key=_memory_bytes).name] = lane
-        return kept
+                max(fitting, key=_memory_bytes).kept_for = lane
 
     # -- one runner
 
@@ -158,7 +157,7 @@ class Rooms:
         """No lease while half of what a runner keeps at hand is still there, so that leases go out in batches and it
         never starves: its news of starts and ends are milliseconds old."""
         hello, load = attachment.hello, self._holdings.load_of(attachment.hello.name)
-        paused = min(load.paused, self._paused_max)
+        paused, silence = min(load.paused, self._paused_max), self._silence(attachment)
         enough = max(hello.slots, attachment.capacity - hello.slots) / 2
         leases = 0 if load.unspawned >= enough else max(0, attachment.capacity - load.tasks + paused)
         return Room(
@@ -168,10 +167,11 @@ class Rooms:
             services=max(0, hello.services_max - load.services) if attachment.capacity else 0,
             slots=hello.slots,
             services_max=hello.services_max,
-            checks=max(0, hello.checks_max - load.checks) if attachment.capacity else 0,
+            checks=0 if attachment.no_checks else max(0, hello.checks_max - load.checks),
             checks_max=hello.checks_max,
             tasks=load.tasks,
-            held_reason=attachment.host.held_reason or self._silence(attachment),
+            held_reason=attachment.host.held_reason or silence or attachment.stalled,
+            no_checks=attachment.host.disk_short or silence,
             draining=attachment.draining or hello.name in self._attachments.drained,
             whole=_whole(attachment, load, paused),
             now=_free_now(attachment, load, paused),

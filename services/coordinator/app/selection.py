@@ -1,6 +1,6 @@
 """Which tasks a bulk verb means: ids or a filter, walked in pages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foundation.errors import FieldFault, Invalid, NotFound
@@ -10,9 +10,6 @@ from services.coordinator.ports import StoreTransaction, TaskFilter
 IDS_MAX = 10_000
 PAGE = 500
 SHOWN_MAX = 1000
-
-# Given a transaction and the last id of the page before, the next page by id upwards.
-Pages = Callable[[StoreTransaction, str], Sequence[Task]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from foundation.log import get_logger
 from services.coordinator.app.changes import Changes
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.task import Task, TaskState
-from services.coordinator.ports import AlertBell, Catalogue, PersonalAlert
+from services.coordinator.ports import Catalogue
+from services.coordinator.ports_safety import AlertBell, PersonalAlert
 
 _GOES_ON = (TaskState.RUNNING, TaskState.PAUSED)
 _log = get_logger("coordinator")

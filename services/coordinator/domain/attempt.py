@@ -67,7 +67,22 @@ class ServiceNews:
     health: str = ""
 
 
-AttemptEvent = Started | Ended | Returned | Frozen | ServiceNews
+@dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """What a runner has told and nobody here can deal with: `fault` says why. An end is dealt with all the same."""
+
+    task_id: str
+    fence: int
+    is_end: bool
+    fault: str
+
+
+AttemptEvent = Started | Ended | Returned | Frozen | ServiceNews | Unrecorded
+
+
+def unrecorded(event: AttemptEvent, fault: Exception) -> Unrecorded:
+    """What takes the place of an event that cannot be recorded."""
+    return Unrecorded(event.task_id, event.fence, isinstance(event, Ended), f"{type(fault).__name__}: {fault}"[:300])
 
 
 def unstartable(task: Task, sentence: str, now: datetime, *, epoch: int) -> Ended:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from services.coordinator.domain.attempt import ServiceNews
 from services.coordinator.domain.fleet import FleetView, Parked, project_scope
-from services.coordinator.domain.placement import NOTHING, Need, Refusal, refusal
+from services.coordinator.domain.placement import NOTHING, Need, Refusal, bare, place, refusal
+from services.coordinator.domain.ready import agent_of_lane, lane_of
 from services.coordinator.domain.task import Task, TaskState
 
 SAFETY_UNREACHABLE = "safety_unreachable"
@@ -119,7 +120,7 @@ def _blocked(task: Task, waits_for: Sequence[Task]) -> Explanation:
 
 def _queued(task: Task, view: FleetView, agent: AgentFacts, now: datetime) -> Explanation:
     if task.leased:
-        return Explanation(code="turn", sentence=f"Runner {task.holder} has it and starts it next.")
+        return _handed_out(task, view, agent)
     if agent.missing:
         return Explanation(code="agent_missing", sentence=agent.missing, remedy=f"quantum cancel {task.id}")
     return (
@@ -129,6 +130,26 @@ def _queued(task: Task, view: FleetView, agent: AgentFacts, now: datetime) -> Ex
         or _full(task, view, agent)
         or Explanation(code="turn", sentence="Nothing holds it: it starts as soon as those before it have.")
     )
+
+
+def _handed_out(task: Task, view: FleetView, agent: AgentFacts) -> Explanation:
+    """A runner has it, or is about to, and has not begun it: why, as far as anybody knows."""
+    name = task.holder
+    runner = next((runner for runner in view.runners if runner.name == name and runner.attached_at), None)
+    if runner is None:
+        said = f"Runner {name} has it and is not attached; unless it comes back soon, the task is queued again."
+        return Explanation(code="no_runner", sentence=said, remedy="quantum runner list")
+    if task.id not in view.unspawned:
+        return Explanation(code="turn", sentence=f"It is on its way to runner {name}.")
+    if why := view.unspawned[task.id]:
+        return Explanation(code="runner", sentence=f"Runner {name} has it and has not begun it: {bare(why)}.")
+    if held := next((room.holds_back(agent.need) for room in view.rooms if room.name == name), ""):
+        said = f"Runner {name} has it and takes nothing new: {bare(held)}."
+        return Explanation(code="host", sentence=said, remedy="quantum status")
+    if not agent.need.beside and runner.running - runner.paused >= runner.slots:
+        said = f"All {runner.slots} slots of runner {name} are taken; it has it at hand for the next free one."
+        return Explanation(code="capacity", sentence=said)
+    return Explanation(code="turn", sentence=f"Runner {name} has it and starts it next.")
 
 
 def _held_fleet(view: FleetView) -> Explanation | None:
@@ -187,7 +208,18 @@ def _full(task: Task, view: FleetView, agent: AgentFacts) -> Explanation | None:
         said = "It was lost with its runner twice, so it waits for a runner that has nothing else to do."
         return Explanation(code="capacity", sentence=said)
     found = refusal(agent.need, view.rooms)
-    return None if found is None else _unplaced(found)
+    return _unplaced(found) if found is not None else _kept(task, view, agent.need)
+
+
+def _kept(task: Task, view: FleetView, need: Need) -> Explanation | None:
+    """There is room, and it is kept: whoever is too large for the moment would wait for ever behind smaller ones."""
+    lane = lane_of(task)
+    if place(need, [room for room in view.rooms if room.is_for(lane, need)]) is not None:
+        return None
+    kept = next(room for room in view.rooms if not room.is_for(lane, need))
+    large = agent_of_lane(kept.kept_for)
+    said = f"Runner {kept.name} is kept for a task of {large}, which waits for more memory than is free there yet."
+    return Explanation(code="memory", sentence=said)
 
 
 def _clock(at: datetime | None) -> str:

@@ -192,6 +192,18 @@ def settle(
     raise AssertionError(kind)
 
 
+def leave_unrecorded(task: Task, fence: int, fault: str, *, over: bool, now: datetime) -> Task:
+    """Its attempt has ended, and how cannot be recorded: whether it may run again is a person's to say, for the next
+    end may be like this one. `over`: it is not to run again in any case."""
+    check_fence(task, fence)
+    said = f"Its attempt has ended, and how could not be recorded ({fault})."
+    if task.cancel_requested:
+        return end(task, TaskState.CANCELLED, reason=said, measured=task.measured, now=now)
+    if over:
+        return end(task, TaskState.FAILED, reason=said, measured=task.measured, now=now)
+    return await_decision(task, reason=said, measured=task.measured, now=now)
+
+
 def lose(task: Task, fence: int, rule: RetryRule, *, now: datetime) -> Task:
     """Its runner is gone and its lease has run out.
 

@@ -63,6 +63,8 @@ class FleetView:
     safety_fault: str = ""
     queue_paused: str = ""
     pauses: Mapping[str, Parked] = field(default_factory=dict)
+    unspawned: Mapping[str, str] = field(default_factory=dict)
+    """Why its runner has not begun what it was given, as the rest of a sentence, by task; "": it is about to."""
     running: Mapping[str, int] = field(default_factory=dict)
     held_tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)

@@ -89,7 +89,11 @@ class Room:
     tasks: int = 0
     """That it holds already."""
     held_reason: str = ""
+    no_checks: str = ""
+    """Why no merge check starts there either: the machine's own guard holds none, because somebody waits for it."""
     draining: bool = False
+    kept_for: str = ""
+    """The lane of a task that is too large for the moment, and waits for its room; "": it is kept for none."""
     whole: Share | None = None
     now: Share | None = None
 
@@ -97,6 +101,14 @@ class Room:
     def open(self) -> bool:
         """Whether anything new may start there at all."""
         return not self.draining and not self.held_reason
+
+    def holds_back(self, need: Need) -> str:
+        """Why nothing like it may start there, draining aside."""
+        return self.no_checks if need.check else self.held_reason
+
+    def is_for(self, lane: str, need: Need) -> bool:
+        """Whether it is not kept for others."""
+        return need.beside or self.kept_for in ("", lane)
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Whether it has each of them."""
@@ -141,14 +153,23 @@ class Refusal:
 
 
 def place(need: Need, rooms: Sequence[Room]) -> Room | None:
-    """The runner that has most room among those that may have it; None: `refusal` says why."""
+    """Of the runners that may have it one that begins it at once, then the one that has most room; None: `refusal` says
+    why."""
     best: Room | None = None
     for room in rooms:
-        if not room.counts(need) or not room.open or not room.has(need.labels) or not room.holds(need):
+        if not room.counts(need) or room.draining or room.holds_back(need):
             continue
-        if best is None or _room_left(room, need) > _room_left(best, need):
+        if not room.has(need.labels) or not room.holds(need):
+            continue
+        if best is None or _rank(room, need) > _rank(best, need):
             best = room
     return best
+
+
+def _rank(room: Room, need: Need) -> tuple[bool, int]:
+    """What is at hand behind a runner's full slots waits there, also while another runner has a slot free."""
+    at_once = need.beside or room.tasks < (1 if need.alone else room.slots)
+    return at_once, _room_left(room, need)
 
 
 def _room_left(room: Room, need: Need) -> int:
@@ -161,15 +182,18 @@ def refusal(need: Need, rooms: Sequence[Room]) -> Refusal | None:
     """The one reason why `place` finds none, the one that will last longest first; None: it finds one."""
     if not rooms:
         return Refusal("no_runner", "It is ready, but no runner is attached.")
+    if need.check and not (rooms := [room for room in rooms if room.checks_max]):
+        return _no_check(0)
     fitting = [room for room in rooms if room.has(need.labels)]
     if not fitting:
         return Refusal("labels", _missing(need.labels, rooms))
     taking = [room for room in fitting if not room.draining]
     if not taking:
         return Refusal("no_runner", f"It is ready, but {_which(fitting, len(rooms), need)} is draining.")
-    opened = [room for room in taking if room.open]
+    opened = [room for room in taking if not room.holds_back(need)]
     if not opened:
-        reasons = "; ".join(f"runner {room.name} takes nothing new: {_bare(room.held_reason)}" for room in taking[:3])
+        said = "starts no merge check" if need.check else "takes nothing new"
+        reasons = "; ".join(f"runner {room.name} {said}: {bare(room.holds_back(need))}" for room in taking[:3])
         return Refusal("host", f"It is ready, but {reasons}.")
     free = [room for room in opened if room.counts(need)]
     if not free:
@@ -226,6 +250,6 @@ def _shown(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-def _bare(sentence: str) -> str:
+def bare(sentence: str) -> str:
     """To stand inside another one."""
     return sentence.rstrip(". ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundation.workspace import StopFile
+from foundation.stop_file import StopFile
 from services.safety.domain.mode import StopOrder
 
 

@@ -21,7 +21,7 @@ from services.safety.domain.audit import AUDIT_BROKEN, Actor, AuditRecord
 from services.safety.domain.book import Book
 from services.safety.domain.breaker import Breaker
 from services.safety.domain.budget import DEFAULT_BUDGET_RULES, BudgetRules, Grade
-from services.safety.domain.budget_book import BudgetBook, Budgets
+from services.safety.domain.budget_book import BudgetBook, BudgetRecords, Budgets
 from services.safety.domain.mode import ModeStatus, effective
 from services.safety.domain.roster import Place, Roster, forgotten
 from services.safety.domain.spend_book import SpendBook
@@ -134,6 +134,10 @@ class SafetyState:
         """Keep a token's new last use; written with the next commit."""
         self.tokens[token.id] = token
         self._owed.token_ids.add(token.id)
+
+    def fill_up_budgets(self, records: BudgetRecords) -> None:
+        """Count what other records of the same budgets have counted beyond these; written with the next commit."""
+        self._owed.budgets.minutes |= self.budgets.fill_up(records)
 
     async def change(self, work: Callable[[Draft], T]) -> T:
         """Run `work` on a draft, alone; return its result once what it changed is as durable as it must be.

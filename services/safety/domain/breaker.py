@@ -110,6 +110,16 @@ LEGAL_MOVES: dict[StateName, frozenset[StateName]] = {
 """Where each state may move to; a person's verbs (force open, force closed, reset) are legal from anywhere."""
 
 
+_STRICTNESS = {
+    StateName.FORCED_CLOSED: 0,
+    StateName.CLOSED: 1,
+    StateName.HALF_OPEN: 2,
+    StateName.OPEN: 3,
+    StateName.FORCED_OPEN: 4,
+}
+"""How little a state lets through."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
     """The breaker of one scope.
@@ -251,6 +261,18 @@ class Breaker:
             case HalfOpen(permit=Permit(holder=holder)) as state if holder == attempt:
                 return self._end_probe(state, kind, rules, now, detail=detail, epoch=epoch, jitter=jitter)
         return self
+
+    def held_as(self, other: Breaker, now: datetime, *, epoch: int) -> Breaker:
+        """As `other`, a record of the same breaker, where that lets less through; else nothing changes.
+
+        A permit of `other` is given back: no probe of it goes on.
+        """
+        stricter = _STRICTNESS[other.state.name] > _STRICTNESS[self.state.name]
+        if not stricter or other.state.name is StateName.CLOSED:
+            return self
+        held = other.loaded(now)
+        state = replace(held.state, permit=None) if isinstance(held.state, HalfOpen) else held.state
+        return replace(held, state=state, epoch=epoch)
 
     def force_open(self, *, actor: str, reason: str, epoch: int) -> Breaker:
         """Hold it open until it is reset."""

@@ -105,6 +105,20 @@ class Budgets:
         else:
             self.acting.discard(standing.scope)
 
+    def fill_up(self, records: BudgetRecords) -> set[tuple[str, int]]:
+        """Count what other records of the same budgets have counted beyond these; the minutes that are to be kept."""
+        filled = set()
+        for scope, bucket in records.buckets:
+            here = (
+                self.counts[scope].at(bucket.minute)
+                if scope in self.counts
+                else bucket._replace(attempts=0, failures=0)
+            )
+            more = Tally(max(0, bucket.attempts - here.attempts), max(0, bucket.failures - here.failures))
+            if any(more):
+                filled.add((scope, self.add(scope, bucket.minute, more)))
+        return filled
+
     def add(self, scope: str, minute: int, tally: Tally) -> int:
         """Count ends of a minute; return the minute under which they are kept."""
         counts = self.counts.get(scope)
@@ -248,6 +262,14 @@ class BudgetBook:
         self._tallies.pop(scope, None)
         self._move(Standing(scope=scope, forgiven=Forgiven(at=self._now, actor=actor, reason=reason)))
         return self.changed[scope]
+
+    def act_as(self, other: Standing) -> bool:
+        """Have in force what another record of the same budget has in force, where nothing is; whether it then is."""
+        here = self.standing(other.scope)
+        if other.acting is None or here.acting is not None:
+            return False
+        self._move(replace(here, acting=other.acting))
+        return True
 
     # -- for those who show and keep it
 

@@ -334,6 +334,12 @@ class Ledger:
 
     # -- bookings
 
+    def book_as_elsewhere(self, account: AccountKey, micros: int, at: datetime) -> None:
+        """Count as spent what another record of this ledger has booked at `at` and this one has not."""
+        before = self._balances.get(account) or Balance(0, 0, at)
+        self._balances.put(account, Balance(before.spent + micros, before.reserved, max(before.used_at, at)))
+        self._latest = max(self._latest or self._book.latest or at, at)
+
     def _find(self, name: ReservationKey) -> Reservation:
         found = self._reservations.get(name)
         if found is None:

@@ -98,9 +98,26 @@ class TokenRecord:
         end = now + overlap
         return self if self.expires_at is not None and self.expires_at <= end else replace(self, expires_at=end)
 
+    def closed_as(self, other: TokenRecord) -> TokenRecord:
+        """It ends wherever `other`, a record of the same token, has ended, and no later; nothing of it opens."""
+        return replace(
+            self,
+            revoked_at=_earlier(self.revoked_at, other.revoked_at),
+            used_at=_earlier(self.used_at, other.used_at),
+            expires_at=_earlier(self.expires_at, other.expires_at),
+        )
+
+    def reissued(self, token_id: str, digest: str, now: datetime) -> TokenRecord:
+        """A token of the same name and scopes with another text, for one that has ended; it does not expire."""
+        return TokenRecord(id=token_id, name=self.name, digest=digest, scopes=self.scopes, created_at=now)
+
     def use_is_news(self, now: datetime) -> bool:
         """Whether a use at `now` should be noted; uses are kept exact to a minute."""
         return self.last_used_at is None or abs(now - self.last_used_at) >= LAST_USE_EXACT_TO
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def unknown() -> Unauthenticated:

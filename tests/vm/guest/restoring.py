@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cli import settling
 from cli.__main__ import main
+from cli.workspace import settling
 
 STEPS = ("rename", "replace", "unlink", "mkdir", "link", "fsync")
 

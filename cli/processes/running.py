@@ -8,13 +8,13 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from cli.gateway_address import GatewayAddress
-from cli.processes import Process, command_of, descendants, from_json
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process, command_of, descendants, from_json
 from foundation.clock import Clock
 from foundation.errors import Conflict, Denied, Internal, Invalid
 from foundation.settings import load
@@ -46,7 +46,11 @@ class Running:
 
 
 def read_running(workspace: Workspace) -> Running | None:
-    """What was written down; None when nothing is, or nothing of it still runs. Raises Internal for a damaged file."""
+    """What was written down; None when nothing is, or nothing of it still runs.
+
+    Raises Invalid when the supervisor's file is damaged. A unit's record that is damaged counts as none: its manager
+    knows what it keeps, and `damaged_records` names it.
+    """
     for read in (_supervised, _units):
         running = read(workspace)
         if running is not None and running.alive:
@@ -74,26 +78,44 @@ def _supervised(workspace: Workspace) -> Running | None:
 
 def _units(workspace: Workspace) -> Running | None:
     """What the processes that a service manager runs have written down, each for itself."""
-    records: dict[str, Mapping[str, object]] = {}
-    for path in sorted(workspace.units.glob("*.json")):
-        try:
-            records[path.stem] = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            continue  # ended just now
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, str(error)) from error
+    records = {path.stem: record for path, record in _records(workspace) if record is not None}
     if not records:
         return None
-    try:
-        processes = from_json(records)
-        known = records.get("gateway", {})
-        gateway = (
-            GatewayAddress(str(known["host"]), int(str(known["port"]))) if "port" in known else _intended(workspace)
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(workspace.units, f"{type(error).__name__}: {error}") from error
+    processes = {name: record.process for name, record in records.items()}
+    address = records["gateway"].address if "gateway" in records else None
     order = _last_started_first(processes)[::-1]
-    return Running(gateway=gateway, processes={name: processes[name] for name in order}, units=True)
+    return Running(
+        gateway=address or _intended(workspace), processes={name: processes[name] for name in order}, units=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What a unit has written down of itself; only the gateway has an address."""
+
+    process: Process
+    address: GatewayAddress | None
+
+
+def _records(workspace: Workspace) -> Iterator[tuple[Path, _Record | None]]:
+    """Each unit's record by its file; None for one that cannot be read."""
+    for path in sorted(workspace.units.glob("*.json")):
+        try:
+            document = json.loads(path.read_bytes())
+            process = from_json({path.stem: document})[path.stem]
+            port = document.get("port")
+            yield path, _Record(process, GatewayAddress(str(document["host"]), int(port)) if port is not None else None)
+        except FileNotFoundError:
+            continue  # ended just now
+        except PermissionError:
+            raise  # another user's workspace
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            yield path, None
+
+
+def damaged_records(workspace: Workspace) -> list[Path]:
+    """Records of units that cannot be read. They are written whole, so that somebody else must have changed them."""
+    return [path for path, record in _records(workspace) if record is None]
 
 
 def _intended(workspace: Workspace) -> GatewayAddress:
@@ -111,8 +133,8 @@ class _Address:
     gateway_port: int
 
 
-def _unreadable(path: Path, why: str) -> Internal:
-    return Internal(
+def _unreadable(path: Path, why: str) -> Invalid:
+    return Invalid(
         "runtime_unreadable",
         f"{path} cannot be read ({why}), so that it is not known what runs.",
         remedy=f"Look with `ps`, end what is left by its pid, and remove {path}.",

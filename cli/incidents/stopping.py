@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from cli.processes import Process, of_agents
-from cli.running import Running, read_running
+from cli.processes.identity import Process, of_agents
+from cli.processes.running import Running, read_running
 from cli.session import Connected, Session
 from clients.coordinator_values import TaskState
 from foundation.errors import QuantumError
-from foundation.workspace import StopFile, StopOrder
+from foundation.stop_file import StopFile, StopOrder
 
 KILL_AFTER = timedelta(seconds=13)
 """A second more than runner and warden take for those that ignore SIGTERM; from then on we do it in their place."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from foundation.errors import Conflict, Invalid, NotFound, did_you_mean
 from foundation.files import atomic_write
+from foundation.projects import folder_in
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HEAD = "# Projects: a name and a folder. `quantum projects add NAME FOLDER` writes here; so may you.\n[projects]\n"
@@ -25,7 +26,7 @@ class ProjectsFile:
     def read(self) -> dict[str, str]:
         """Folders by name, as written. Raises Invalid for what is no TOML."""
         table = _table(self._document())
-        return {name: _folder(value) for name, value in table.items()}
+        return {name: folder_in(value) for name, value in table.items()}
 
     def folder_of(self, name: str) -> str:
         """The folder of a project, as written. Raises NotFound with the nearest name."""
@@ -67,7 +68,7 @@ class ProjectsFile:
         present, folder = self.read(), self.folder_of(name)
         kept = [line for line in self._lines() if not re.match(rf"""\s*["']?{re.escape(name)}["']?\s*=""", line)]
         text = "".join(kept)
-        left = {key: _folder(value) for key, value in _table(tomllib.loads(text)).items()}
+        left = {key: folder_in(value) for key, value in _table(tomllib.loads(text)).items()}
         if left != {key: value for key, value in present.items() if key != name}:
             raise Conflict(
                 "written_by_hand",
@@ -116,8 +117,3 @@ class ProjectsFile:
 def _table(document: Mapping[str, object]) -> Mapping[str, object]:
     table = document.get("projects", document)
     return table if isinstance(table, dict) else {}
-
-
-def _folder(value: object) -> str:
-    found = value.get("folder") if isinstance(value, dict) else value
-    return found if isinstance(found, str) else ""

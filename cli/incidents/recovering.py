@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from cli.printing import counted
-from cli.selection import all_of
+from cli.output.printing import counted
 from cli.session import Connected
+from cli.tasks.selection import all_of
 from clients.coordinator_values import AgentState, AgentView, TaskFilter, TaskSpec, TaskState, TaskView
 from clients.safety_values import BreakerView
 from foundation.ids import random_bytes

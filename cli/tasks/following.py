@@ -13,8 +13,8 @@ from types import FrameType
 
 import click
 
-from cli.live import LiveLine, Output
-from cli.printing import printable, took
+from cli.output.live import LiveLine, Output
+from cli.output.printing import printable, took
 from cli.session import Connected
 from clients.coordinator import CoordinatorClient
 from clients.coordinator_values import LogChunk, TaskChanges, TaskState, TaskView

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
 
-from cli.bell import Bell
-from cli.chore import Chore
-from cli.gateway_address import GatewayAddress
-from cli.refusals import refused
-from cli.rotation import RotationSettings
-from cli.running import read_running, require_free_port, require_no_half_isolation, require_nothing_runs
+from cli.keys.token_rotation import RotationSettings
+from cli.processes.bell import Bell
+from cli.processes.chore import Chore
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.running import read_running, require_free_port, require_no_half_isolation, require_nothing_runs
+from cli.processes.spawning import last_words, spawn
+from cli.processes.supervisor import Supervisor, programs
+from cli.processes.upkeep import renew_certificates, rotate_tokens
 from cli.session import Session
-from cli.supervisor import Supervisor, last_words, open_capped, programs
-from cli.upkeep import renew_certificates, rotate_tokens
+from cli.workspace.refusals import refused
 from foundation.errors import Internal, Invalid, Kind, QuantumError, TimedOut, for_kind
 from foundation.log import configure, get_logger
 from foundation.own_python import child_environment
@@ -230,25 +231,13 @@ def supervise_and_tell(session: Session, *, runners: int, labels: tuple[str, ...
 
 
 def _start_supervisor(plan: Plan, tell: int) -> subprocess.Popen[bytes]:
-    log = open_capped(plan.workspace.logs / "up.out")
-    try:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "cli", "--workspace", str(plan.workspace.root), "up"),
-                *("--runners", str(len(plan.runners)), "--tell", str(tell), *(("--debug",) if plan.debug else ())),
-                *(part for label in plan.labels for part in ("--label", label)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=child_environment(plan.environ),
-            cwd=plan.workspace.root,
-            start_new_session=True,
-            pass_fds=(tell,),
-        )
-    finally:
-        os.close(tell)
-        os.close(log)
+    root, out = plan.workspace.root, plan.workspace.logs / "up.out"
+    argv = [
+        *(sys.executable, "-m", "cli", "--workspace", str(root), "up"),
+        *("--runners", str(len(plan.runners)), "--tell", str(tell), *(("--debug",) if plan.debug else ())),
+        *(part for label in plan.labels for part in ("--label", label)),
+    ]
+    return spawn(argv, folder=root, out=out, environ=child_environment(plan.environ), tell=tell)
 
 
 def _read_answer(answer: IO[bytes], timeout: timedelta) -> bytes | None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from cli.doctor.copies import CREATE, copies_of
 from cli.doctor.files import DiskSettings
 from cli.doctor.subject import Subject
-from cli.looked import Looked
-from cli.printing import counted, printable, when
-from cli.selection import all_of
+from cli.output.printing import counted, printable, when
+from cli.overview.looked import Looked
 from cli.session import Connected, Session
+from cli.tasks.selection import all_of
 from clients.coordinator_values import AgentState, TaskFilter, TaskState
 from foundation.errors import QuantumError, Unavailable
 from foundation.money import format_dollars
@@ -68,6 +68,10 @@ class Morning:
         return all(line.sign is Sign.WELL for line in self.lines)
 
 
+class _NotAsked(Unavailable):
+    """Whoever knows does not run; the remedy is the line that starts it."""
+
+
 def morning(session: Session, looked: Looked) -> Morning:
     """Ask everybody once. Raises NotFound outside of a workspace."""
     subject, now = Subject(session), session.clock.now()
@@ -98,6 +102,8 @@ def morning(session: Session, looked: Looked) -> Morning:
 def _told(name: str, ask: Callable[[], Line]) -> Line:
     try:
         return ask()
+    except _NotAsked as error:
+        return Line(name=name, sign=Sign.UNKNOWN, said=f"not known: {error.message}", what_next=error.remedy)
     except QuantumError as error:
         return Line(name=name, sign=Sign.UNKNOWN, said=f"not known: {error.message}", what_next="quantum doctor")
     except OSError as error:
@@ -114,8 +120,10 @@ def _safety(subject: Subject) -> Connected:
 
 def _asked(subject: Subject, service: str) -> Connected:
     if subject.connected is None or not subject.serving.get(service):
-        why = "nothing runs" if subject.running is None else f"{service} does not answer"
-        raise Unavailable("not_asked", f"{why}.")
+        if subject.running is None:
+            raise _NotAsked("not_asked", "nothing runs.", remedy=subject.up)
+        cure = "quantum doctor" if subject.connected is None else subject.restart
+        raise _NotAsked("not_asked", f"{service} does not answer.", remedy=cure)
     return subject.connected
 
 

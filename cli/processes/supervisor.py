@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.bell import Bell
-from cli.chore import Chore
-from cli.gateway_address import GatewayAddress
-from cli.processes import Process, process, to_json
+from cli.processes.bell import Bell
+from cli.processes.chore import Chore
+from cli.processes.gateway_address import GatewayAddress
+from cli.processes.identity import Process, process, to_json
+from cli.processes.spawning import last_words, spawn
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.files import atomic_write
@@ -29,7 +30,6 @@ BACKOFF_SECONDS_MAX = 30.0
 STEADY_SECONDS = 10.0
 POLL_SECONDS = 0.1
 START_FAILURES_MAX = 5
-OUT_BYTES_MAX = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,21 +181,9 @@ class Supervisor:
         )
 
     def _start(self, kept: _Kept, now: float) -> None:
-        out = None if kept.program.out is None else open_capped(kept.program.out)
-        try:
-            # Its own session: a Ctrl-C in the terminal reaches only us, and we end the others in order.
-            kept.child = subprocess.Popen(
-                kept.program.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=self._environ,
-                cwd=self._workspace.root,
-                start_new_session=True,
-            )
-        finally:
-            if out is not None:
-                os.close(out)
+        # Its own session: a Ctrl-C in the terminal reaches only us, and we end the others in order.
+        program, folder = kept.program, self._workspace.root
+        kept.child = spawn(program.argv, folder=folder, out=program.out, environ=self._environ)
         kept.identity = process(kept.child.pid)
         kept.started_at = now
         log.debug(f"{kept.program.name} runs as process {kept.child.pid}.", action="process_started")
@@ -248,26 +236,3 @@ def answers(door: Path) -> bool:
         except OSError:
             return False
         return True
-
-
-def open_capped(path: Path) -> int:
-    """A file to append to; one that has grown large begins anew, with its end kept as `<name>.1`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > OUT_BYTES_MAX:
-        path.replace(path.with_name(f"{path.name}.1"))
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def last_words(path: Path | None, *, lines: int) -> str:
-    """The last lines of what a process said, on one line, each once; empty when it said nothing."""
-    if path is None:
-        return ""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    except OSError:
-        return ""
-    # What it said at each of its starts is news once.
-    once = list(dict.fromkeys(filter(None, reversed(said))))[:lines]
-    return " / ".join(reversed(once))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 
-from cli.authority import renew_identities
+from cli.keys.authority import renew_identities
 from foundation.log import Logger
 from foundation.own_python import child_environment
 from foundation.secrets import SecretStore

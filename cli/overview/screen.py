@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import click
 
 from cli.merging.standing import MergeStanding
-from cli.printing import counted, printable, when
+from cli.output.printing import counted, printable, when
+from cli.processes.running import Running
 from cli.runners.showing import memory, services, taken, why_held
-from cli.running import Running
 from clients.coordinator_values import AgentState, AgentView, QueueStats, RunnerView, TaskState
 from clients.safety_alerts_values import AlertList, AlertView
 from clients.safety_values import ModeStatus

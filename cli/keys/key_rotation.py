@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cli.first_start import KEY_BYTES
 from cli.offline import SERVICES, ask_offline
 from foundation.errors import Conflict, Internal, NotFound
 from foundation.ids import random_bytes
-from foundation.secrets import DATABASE_KEY, SecretStore, next_key_account, user_account
+from foundation.secrets import DATABASE_KEY, KEY_BYTES, SecretStore, next_key_account, user_account
 from foundation.workspace import Workspace, WorkspaceLock
 
 

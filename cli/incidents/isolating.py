@@ -13,18 +13,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from cli.first_start import SERVICE_SCOPES, USER_SCOPES
-from cli.processes import Process, descendants, of_agents
-from cli.running import Running, read_running
+from cli.first_start import SERVICE_SCOPES
+from cli.incidents.stopping import who
+from cli.processes.identity import Process, descendants, of_agents
+from cli.processes.running import Running, damaged_records, read_running
 from cli.session import Session
-from cli.stopping import who
+from foundation.auth import USER_SCOPES
 from foundation.errors import Internal, NotFound, QuantumError
 from foundation.files import atomic_write, sync_directory
 from foundation.ids import random_bytes
 from foundation.own_python import child_environment
 from foundation.secrets import SERVICE_TOKEN, USER_TOKEN, service_account, user_account
+from foundation.stop_file import StopFile
 from foundation.tokens import mint
-from foundation.workspace import StopFile, Workspace, WorkspaceLock
+from foundation.workspace import Workspace, WorkspaceLock
 
 GATEWAY_SECONDS, AGENTS_SECONDS, ALL_SECONDS, GIVE_UP_SECONDS = 0.5, 1.0, 2.2, 6.0
 """From the order on: what ends by itself until then is not killed."""
@@ -93,6 +95,8 @@ def _try(done: Isolated, what: str, work: Callable[[], object]) -> None:
 
 def _running(workspace: Workspace, done: Isolated) -> Running | None:
     try:
+        damaged = damaged_records(workspace)
+        done.faults += [f"{path} has been damaged: look with `ps` whether its service still runs." for path in damaged]
         return read_running(workspace)
     except QuantumError as error:
         done.faults.append(f"{error.message} → {error.remedy}")
@@ -194,7 +198,7 @@ def _revoke(session: Session, child: subprocess.Popen[str], reason: str, done: I
     }
     minted = {name: mint(random_bytes) for name in fresh}
     document = [
-        {"id": token.id, "digest": token.digest, "name": name, "scopes": list(fresh[name][2]), "expires_at": None}
+        {"id": token.id, "digest": token.digest, "name": name, "scopes": sorted(fresh[name][2]), "expires_at": None}
         for name, token in minted.items()
     ]
     with WorkspaceLock(workspace.lock_file):

@@ -1,0 +1,1 @@
+"""What stands behind `quantum stop`, `isolate` and `recover`."""

@@ -1,0 +1,1 @@
+"""How values reach people and programs: tables, JSON documents, live lines."""
