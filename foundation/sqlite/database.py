@@ -79,12 +79,13 @@ class Database:
         Works that wait at the same time share one transaction; what one raises undoes that one alone, and
         is raised here. `work` must neither begin nor end a transaction, and must not wait for anything.
         A caller that is cancelled while it waits does not know whether its work was done. Raises
-        Unavailable (another process holds the lock, or closed) and Exhausted (disk full).
+        Unavailable (another process holds the lock, the machine has no descriptor or memory left, or closed) and
+        Exhausted (disk full).
         """
         return cast(T, await self._writer.jobs.ask(work))
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` on a read-only connection, in one snapshot of what was committed before."""
+        """Run `work` on a read-only connection, in one snapshot of what was committed before. Raises Unavailable."""
         return cast(T, await self._readers.jobs.ask(work))
 
     def write_sync(self, work: Callable[[apsw.Connection], T]) -> T:

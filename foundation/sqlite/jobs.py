@@ -125,8 +125,20 @@ def _settle(jobs: list[Job]) -> None:
             job.future.set_exception(job.error)
 
 
+# The machine has nothing to spare (descriptors, memory), or does not let SQLite at its files: no work's own fault.
+MACHINE = (
+    OSError,
+    MemoryError,
+    apsw.NoMemError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+    apsw.ReadOnlyError,
+    apsw.ProtocolError,
+)
+
+
 def in_our_words(error: BaseException) -> BaseException:
-    """Translate what SQLite says about the machine (busy, full disk); everything else stays as raised."""
+    """Translate what is said about the machine (busy, full disk, no descriptor left); all else stays as raised."""
     translated: QuantumError
     match error:
         case apsw.BusyError():
@@ -137,6 +149,9 @@ def in_our_words(error: BaseException) -> BaseException:
             translated = Exhausted(
                 "disk_full", "The disk is full; nothing was stored.", remedy="Make room, then try again."
             )
+        case _ if isinstance(error, MACHINE):
+            said = f"The database cannot be used just now ({type(error).__name__}: {error}); nothing was stored."
+            translated = Unavailable("database_unusable", said, remedy="Try again.")
         case _:
             return error
     translated.__cause__ = error

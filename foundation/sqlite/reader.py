@@ -43,6 +43,8 @@ def _read(connection: apsw.Connection, cursors: Cursors, job: Job) -> None:
     try:
         connection.execute("begin")
         job.result = job.work(connection)
+    except apsw.ReadOnlyError as error:
+        job.fail(error)  # the work wanted to write: its own fault, not the machine's
     except BaseException as error:  # noqa: BLE001 - goes to the asker
         job.fail(in_our_words(error))
     finally:

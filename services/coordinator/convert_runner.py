@@ -21,7 +21,16 @@ from services.coordinator.app.attachments import (
     Order,
     OrderKind,
 )
-from services.coordinator.domain.attempt import AttemptEvent, Ended, Frozen, Returned, ServiceNews, Started, Unrecorded
+from services.coordinator.domain.attempt import (
+    AttemptEvent,
+    Ended,
+    Frozen,
+    Returned,
+    ServiceNews,
+    Started,
+    Unrecorded,
+    What,
+)
 from services.coordinator.domain.defaults import ServiceRule
 from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.manifest import Sandbox
@@ -88,7 +97,8 @@ def _event_or_fault(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...
         return _event_from(event, limits)
     except (QuantumError, ValueError, OverflowError, IndexError) as fault:
         ref, said = event.attempt, f"{type(fault).__name__}: {fault}"[:300]
-        return Unrecorded(ref.task_id, ref.fence, event.WhichOneof("event") == "result", said)
+        what = {"result": What.END, "returned": What.RETURN}.get(event.WhichOneof("event") or "", What.NEWS)
+        return Unrecorded(ref.task_id, ref.fence, what, said)
 
 
 def _event_from(event: pb.AttemptEvent, limits: Sequence[tuple[LimitUse, ...]]) -> AttemptEvent:

@@ -207,6 +207,7 @@ class Coordinator:
             safety,
             self.explain,
             self.read_log,
+            attachments,
             disk_short=lambda: self.disk_guard.room.sentence,
             ids=ids,
             clock=clock,

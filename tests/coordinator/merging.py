@@ -131,6 +131,7 @@ class Merging:
             self.safety,
             explain,
             self.read_log,
+            fleet.attachments,
             disk_short=lambda: self.disk_short,
             ids=SystemIds(self.clock),
             clock=self.clock,

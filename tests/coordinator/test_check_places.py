@@ -79,3 +79,21 @@ async def test_a_runner_on_another_host_never_gets_a_check(fleet: Fleet) -> None
     assert why(fleet, check) == "no_runner"
     here = await fleet.runner("here", capacity=1, checks_max=2)
     assert await leased(fleet, here) == {check.id: "here"}
+
+
+async def test_the_disk_is_short_for_checks_where_it_is_for_every_runner_that_could_have_one(fleet: Fleet) -> None:
+    attachments, short = (
+        fleet.attachments,
+        HostState("new starts wait: the disk is full", disk_short="the disk is full"),
+    )
+    await fleet.runner("attic", capacity=10)
+    assert attachments.disk_short() == "", "no runner is no short disk: the check waits for one"
+    one, two = await fleet.runner("one", checks_max=2), await fleet.runner("two", checks_max=2)
+    one.host = short
+    assert attachments.disk_short() == "", "the other begins it"
+    two.draining = True
+    assert attachments.disk_short() == "runner one starts no merge check: the disk is full"
+    two.draining, two.host = False, short
+    assert attachments.disk_short().startswith("runner one starts no merge check: the disk is full")
+    two.host = HostState("new starts wait: the processors are 97 % busy")
+    assert attachments.disk_short() == ""

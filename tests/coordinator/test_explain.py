@@ -110,6 +110,14 @@ def test_room_that_is_kept_for_a_larger_one_is_no_turn() -> None:
     assert why(TASK, beside, AgentFacts(need=Need(service=True))).code == "turn"
 
 
+def test_the_kept_runner_that_is_named_is_one_that_could_have_it() -> None:
+    elsewhere = replace(ROOM, name="elsewhere", kept_for="render")
+    full = replace(ROOM, name="full", leases=0, kept_for="index", labels={"gpu": "yes"})
+    fits = replace(ROOM, name="fits", kept_for="train", labels={"gpu": "yes"})
+    answer = why(TASK, FleetView(rooms=(elsewhere, full, fits)), AgentFacts(need=Need({"gpu": "yes"})))
+    assert answer.sentence.startswith("Runner fits is kept for a task of train,")
+
+
 def test_labels_that_no_runner_has_are_named_before_a_breaker() -> None:
     view = replace(READY, parked={"build": PARKED})
     assert why(TASK, view, AgentFacts(need=Need({"gpu": "yes"}))).code == "labels"

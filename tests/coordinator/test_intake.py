@@ -3,9 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from foundation.errors import Exhausted
@@ -15,11 +17,14 @@ from services.coordinator.app.alerts import WAITING
 from services.coordinator.app.attachments import Ack, Attachment
 from services.coordinator.convert_runner import events_from
 from services.coordinator.domain import failure
+from services.coordinator.domain import task as moves
 from services.coordinator.domain.agent import AgentSpec
+from services.coordinator.domain.attempt import Returned
 from services.coordinator.domain.failure import EndCause
 from services.coordinator.domain.task import Task, TaskState
 from services.coordinator.ports import Store
 from tests.coordinator.fleet import Fleet, ended, granted, sent, started
+from tests.coordinator.stores import opened
 
 pytestmark = pytest.mark.asyncio
 
@@ -103,14 +108,16 @@ async def _leased(fleet: Fleet, runner: Attachment, *agents: str) -> list[Task]:
     return tasks
 
 
-def _break(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, agent: str, *, tries: list[str]) -> None:
-    """Have the settling of this agent's ends fail as no one has foreseen."""
+def _break(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, agent: str, *, tries: list[str], fault: Exception | None = None
+) -> None:
+    """Have the settling of this agent's ends fail, unless said otherwise as no one has foreseen."""
     settle: Callable[..., Task] = failure.settle
 
     def broken(task: Task, *rest: Any, **more: Any) -> Task:
         if task.agent == agent:
             tries.append(task.id)
-            raise ZeroDivisionError("division by zero")
+            raise fault or ZeroDivisionError("division by zero")
         return settle(task, *rest, **more)
 
     monkeypatch.setattr(failure, "settle", broken)
@@ -158,7 +165,7 @@ async def test_control_without_taking_the_batch_apart_one_bad_end_ends_the_loop(
     tasks = await _leased(fleet, runner, "a", "b")
     _break(fleet, monkeypatch, "b", tries=[])
 
-    async def give_up(_: object, fault: Exception) -> None:
+    async def give_up(_: object, fault: Exception, **_more: object) -> None:
         raise fault
 
     monkeypatch.setattr(fleet.intake, "_take_apart", give_up)
@@ -186,6 +193,87 @@ async def test_what_cannot_be_dealt_with_at_all_is_told_again_and_keeps_nobody_w
     monkeypatch.undo()
     await fleet.tell(runner, ended(bad, fleet.now()))
     assert (await fleet.task(bad)).state is TaskState.SUCCEEDED, "nothing was lost by it"
+
+
+async def test_an_event_that_fails_once_is_tried_again_before_anything_takes_its_place(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = await fleet.runner()
+    [task] = await _leased(fleet, runner, "a")
+    write, tries = fleet.store.write, []
+
+    async def once_broken(work: Callable[..., Any]) -> Any:
+        tries.append(work)
+        if len(tries) == 1:
+            raise RuntimeError("it passes")
+        return await write(work)
+
+    monkeypatch.setattr(fleet.store, "write", once_broken)
+    await fleet.tell(runner, ended(task, fleet.now()))
+    assert (await fleet.task(task)).state is TaskState.SUCCEEDED
+    assert sent(runner) == [Ack(task.id, task.fence, True)]
+    assert not await _alerts(fleet) and len(tries) == 2
+
+
+async def test_a_machine_that_has_nothing_to_spare_takes_no_result_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened("sqlite", tmp_path) as store:
+        fleet = Fleet(tmp_path, store)
+        await fleet.dispatch.start()
+        runner = await fleet.runner()
+        [task] = await _leased(fleet, runner, "a")
+        tries: list[str] = []
+        for fault in (OSError(24, "Too many open files"), MemoryError(), apsw.CantOpenError("unable to open")):
+            _break(fleet, monkeypatch, "a", tries=tries, fault=fault)
+            await fleet.tell(runner, ended(task, fleet.now()))
+            monkeypatch.undo()
+            assert not sent(runner), "unanswered, its runner tells it again"
+            assert (await fleet.task(task)).state is TaskState.RUNNING
+        assert len(tries) == 3 and not await _alerts(fleet)
+        await fleet.tell(runner, ended(task, fleet.now()))
+        assert (await fleet.task(task)).state is TaskState.SUCCEEDED
+
+
+async def test_no_event_ends_the_loop_also_when_not_even_that_can_be_written(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = await fleet.runner()
+    [task] = await _leased(fleet, runner, "a")
+
+    async def broken(_: object) -> None:
+        raise RuntimeError("no write goes well")
+
+    monkeypatch.setattr(fleet.store, "write", broken)
+    await fleet.tell(runner, ended(task, fleet.now()))
+    assert "People are not told of it" in caplog.text
+    assert not sent(runner), "it stays unanswered"
+    monkeypatch.undo()
+    await fleet.tell(runner, ended(task, fleet.now()))
+    assert (await fleet.task(task)).state is TaskState.SUCCEEDED
+
+
+async def test_a_lease_that_came_back_is_queued_again_though_why_cannot_be_recorded(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await fleet.submit("a")
+    runner = await fleet.runner()
+    await fleet.round()
+    [leased] = granted(sent(runner))
+    back: Callable[..., Task] = moves.hand_back
+
+    def broken(task: Task, fence: int, *, reason: str, now: datetime) -> Task:
+        if reason == "odd":
+            raise ZeroDivisionError("division by zero")
+        return back(task, fence, reason=reason, now=now)
+
+    monkeypatch.setattr(moves, "hand_back", broken)
+    await fleet.tell(runner, Returned(leased.id, leased.fence, "odd"))
+    after = await fleet.task(task)
+    assert (after.state, after.holder) == (TaskState.QUEUED, ""), "it waits for no lease to run out"
+    assert "ZeroDivisionError" in after.reason
+    [alert] = await _alerts(fleet)
+    assert alert[2].endswith("; it was handed back, and is queued again.")
 
 
 async def test_a_store_that_is_full_is_waited_for_and_nothing_is_given_up(

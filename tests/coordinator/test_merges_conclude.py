@@ -9,6 +9,7 @@ import pytest
 from foundation.errors import Unavailable
 from foundation.ids import SequentialIds, SystemIds
 from services.coordinator.app.alerts import OVER, WAITING
+from services.coordinator.app.attachments import HostState
 from services.coordinator.app.cancel import Cancel
 from services.coordinator.app.clear import Clear
 from services.coordinator.app.merges_facts import flaky
@@ -172,6 +173,49 @@ async def test_a_check_that_a_short_disk_keeps_from_being_begun_is_inconclusive_
     assert over.sentence == said
     assert (await merging.task(waits)).state is TaskState.CANCELLED
     assert not (await merging.check(runs)).ended, "what runs goes on"
+
+
+async def test_a_check_for_which_nobody_waits_waits_for_room_on_a_short_disk(merging: Merging) -> None:
+    merging.repositories.noted.append(Note("post-merge", A, B))
+    await merging.guard.reconcile.step()
+    (found,) = await merging.checks()
+    behind = (await merging.start(C, background=True)).check
+    merging.disk_short = "the disk has 1MB free, and at least 1GB are kept"
+    await merging.guard.sweep.step()
+    for check in (found, behind):
+        assert not (await merging.check(check)).ended and (await merging.task(check)).ready
+    merging.disk_short = ""
+    over = await merging.run(found)
+    assert over.verdict is Verdict.GOOD, "what came in is tested after all"
+
+
+async def test_where_every_runner_finds_its_disk_short_it_is_so_for_checks(merging: Merging) -> None:
+    runner = await merging.fleet.runner("one", checks_max=2)
+    waits = (await merging.start()).check
+    await merging.guard.sweep.step()
+    assert not (await merging.check(waits)).ended
+    runner.host = HostState("new starts wait: the disk is full", disk_short="the disk is full")
+    await merging.guard.sweep.step()
+    said = "it was not begun, because runner one starts no merge check: the disk is full."
+    assert (await merging.check(waits)).sentence == f"Not checked to the end: {said}"
+    with pytest.raises(Unavailable, match="runner one starts no merge check: the disk is full") as refused:
+        await merging.start(C)
+    assert refused.value.code == "disk_low"
+    runner.host = HostState()
+    assert not (await merging.start(C)).known, "with room it is taken"
+
+
+async def test_a_check_that_ran_before_a_short_disk_was_not_begun_again(merging: Merging) -> None:
+    check = (await merging.start()).check
+    await merging.begin(check)
+    before = await merging.task(check)
+    again = moves.again(before, reason="Lost.", measured=before.measured, not_before=None, now=merging.clock.now())
+    await merging.store.write(lambda tx: tx.save([(before, again)]))
+    merging.disk_short = "the disk has 1MB free"
+    await merging.guard.sweep.step()
+    said = (await merging.check(check)).sentence
+    assert said == "Not checked to the end: it was not begun again, because the disk has 1MB free."
+    assert (await merging.task(check)).reason == "It was not begun again: the disk has 1MB free."
 
 
 async def test_on_a_short_disk_no_check_is_taken_and_what_a_hook_noted_is_kept_until_there_is_room(

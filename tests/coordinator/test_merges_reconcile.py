@@ -222,3 +222,19 @@ async def test_notes_of_a_repository_that_moved_away_are_dropped_with_a_sentence
     merging.repositories.noted = [Note("post-merge", A, C)]
     assert await look(merging) == []
     assert merging.repositories.noted == []
+
+
+async def test_a_repository_that_is_not_watched_is_said_once_while_the_cause_stays(
+    merging: Merging, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> int:
+        return caplog.text.count("is not watched just now")
+
+    merging.repositories.noted.append(Note("post-merge", A, B))
+    for free in (3, 2, 1):
+        merging.disk_short = f"the disk has {free}MB free, and at least 1GB are kept"
+        await look(merging)
+    assert told() == 1, "how much is free says nothing new"
+    merging.repositories.away = True
+    await look(merging)
+    assert told() == 2, "another cause does"

@@ -56,6 +56,7 @@ def installed(disks: Path, built: Image, source: Path) -> Path:
         made.quantum("init", by="session")
         # Emulated, the machine is always too busy for what it guards.
         made.quantum("config", "set", "host_guard", "off", by="session")
+        made.quantum("config", "set", "max_concurrent_agents", "4", by="session")
         made.quantum("service", "install", by="session", timeout=900)
         made.run("loginctl", "enable-linger", by="session")
         made.power_off()

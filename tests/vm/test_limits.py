@@ -50,7 +50,7 @@ def test_the_kernel_holds_trees_for_a_user_who_is_not_root(new_machine: NewMachi
 
 def _require_held(machine: Machine, how: str) -> None:
     hog = _run(machine, "hog", how, "memory")
-    assert re.fullmatch(r"killed: memory 256 MB limit, tree used \d+ MB.*", hog["reason"]), hog
+    assert re.fullmatch(r"killed: memory 256 MB limit, tree used [\d.]+ MB.*", hog["reason"]), hog
     over = hog["usage"]["memory_peak_bytes"] / (1 << 20) - LIMIT_MIB
     print(f"{how}: {hog['reason']}; {over:+.0f} MB over the limit")
     if how == "kernel":

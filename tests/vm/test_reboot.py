@@ -28,13 +28,14 @@ def test_what_waited_goes_on_with_nobody_logged_in(new_machine: NewMachine) -> N
     with new_machine() as machine:
         until_healthy(machine)
         assert not logged_in(machine), "the units were started by the boot alone"
-        assert "Hello, I am hello" in machine.quantum("run", "hello").out
+        assert "Hello from hello" in machine.quantum("run", "hello").out
 
         agent(machine, "again", STARTED, "sleep 60", ENDED, effects='"idempotent"')
         agent(machine, "once", STARTED, "sleep 60", ENDED)
         agents = ["again", "once"] * EACH
         ids = {submit(machine, name): name for name in agents}
         at_work = eventually(lambda: _both_at_work(machine, ids), "tasks of both kinds are at work")
+        assert len(at_work) < len(ids), "others wait"
         machine.reboot()
 
         until_healthy(machine)

@@ -1,4 +1,4 @@
-"""The runner's own tests of limits, hogs, fences and escapes, where systemd has delegated cgroup v2 to ann."""
+"""The runner's own tests of limits, ends and escapes, where systemd has delegated cgroup v2 to ann."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.vm.scene import eventually, until_healthy
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
-FILES = ("test_cgroups", "test_warden_limits", "test_warden_escapes", "test_warden_end", "test_warden_hogs")
+FILES = ("test_cgroups", "test_warden_limits", "test_warden_escapes", "test_warden_end")
 WITHIN_SECONDS = 3600
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from foundation.errors import Exhausted, TimedOut, Unavailable
 from foundation.log import get_logger
-from services.coordinator.domain.attempt import Ended, Unrecorded
+from services.coordinator.domain.attempt import Ended, Unrecorded, What
 from services.coordinator.ports import Store, StoreTransaction
 from services.coordinator.ports_safety import AlertBell, PersonalAlert
 
@@ -46,7 +46,11 @@ def tree_not_dead(runner: str, event: Ended) -> PersonalAlert:
 
 def not_recorded(event: Unrecorded) -> PersonalAlert:
     """What a runner told could not be dealt with, which is a fault of ours: a person must know what became of it."""
-    became = f"`quantum why {event.task_id}` says what became of it" if event.is_end else "its attempt goes on"
+    became = {
+        What.END: f"`quantum why {event.task_id}` says what became of it",
+        What.RETURN: "it was handed back, and is queued again",
+        What.NEWS: "its attempt goes on",
+    }[event.what]
     return PersonalAlert(
         cause="not_recorded",
         level="critical",

@@ -252,6 +252,14 @@ class Attachments:
     def all(self) -> Sequence[Attachment]:
         return tuple(self._by_name.values())
 
+    def disk_short(self) -> str:
+        """Why no runner begins a merge check: the disk of each that could is short, by its own looks; "" otherwise."""
+        able = [each for each in self._by_name.values() if each.hello.checks_max and not each.closed]
+        able = [each for each in able if not each.draining and each.hello.name not in self.drained]
+        if not able or not all(each.host.disk_short for each in able):
+            return ""
+        return f"runner {able[0].hello.name} starts no merge check: {able[0].host.disk_short.rstrip('. ')}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimes:

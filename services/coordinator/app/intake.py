@@ -32,6 +32,7 @@ from services.coordinator.domain.attempt import (
     ServiceNews,
     Started,
     Unrecorded,
+    What,
     unrecorded,
 )
 from services.coordinator.domain.error_report import report_of_end
@@ -120,7 +121,7 @@ class Intake:
                     async with asyncio.timeout(GATHER_SECONDS):
                         await self._all_in.wait()
 
-    async def _take(self, batch: Sequence[tuple[Attachment, AttemptEvent]]) -> None:
+    async def _take(self, batch: Sequence[tuple[Attachment, AttemptEvent]], *, again: bool = False) -> None:
         events = [(attachment.hello.name, event) for attachment, event in batch]
         try:
             settled = await self._store.write(lambda tx: self.settle(tx, events))
@@ -128,7 +129,7 @@ class Intake:
             log.error(f"{len(batch)} reports of runners could not be recorded: {error}", action="settle_failed")
             return
         except Exception as fault:  # noqa: BLE001 - a fault of ours in one event must not keep all others waiting
-            await self._take_apart(batch, fault)
+            await self._take_apart(batch, fault, again=again)
             return
         self._outbox.posted(settled.posted)
         self._footprints.learn(settled.peaks)
@@ -140,21 +141,34 @@ class Intake:
         for task, news in settled.services:
             self._services.hear(task, news)
 
-    async def _take_apart(self, batch: Sequence[tuple[Attachment, AttemptEvent]], fault: Exception) -> None:
-        """One event of these is the fault's: find it by halves, and put into its place that it cannot be recorded."""
+    async def _take_apart(
+        self, batch: Sequence[tuple[Attachment, AttemptEvent]], fault: Exception, *, again: bool
+    ) -> None:
+        """One event of these is the fault's: find it by halves, try it `again`, for the fault may pass, and put into
+        its place that it cannot be recorded."""
         if len(batch) > 1:
             middle = len(batch) // 2
             await self._take(batch[:middle])
             await self._take(batch[middle:])
+            return
+        if not again:
+            await self._take(batch, again=True)
             return
         [(attachment, event)] = batch
         said = f"A {type(event).__name__.lower()} of task {event.task_id} cannot be recorded: {fault!r}"
         log.exception(said, action="event_not_recorded", error=fault, task=event.task_id)
         # Should that not be possible either, it stays unanswered: its runner tells it again, and nothing is lost.
         if isinstance(event, Unrecorded):
-            await self._store.write(lambda tx: note_alerts(tx, [not_recorded(event)]))
+            await self._tell_of(event)
         else:
             await self._take([(attachment, unrecorded(event, fault))])
+
+    async def _tell_of(self, event: Unrecorded) -> None:
+        try:
+            await self._store.write(lambda tx: note_alerts(tx, [not_recorded(event)]))
+        except Exception as fault:
+            said = f"People are not told of it: {fault!r}"
+            log.exception(said, action="alert_not_noted", error=fault, task=event.task_id)
 
     def settle(self, tx: StoreTransaction, events: Sequence[tuple[str, AttemptEvent]]) -> Settled:
         """Apply (runner, event) pairs in order; a stale one is refused and recorded, and harms no other."""
@@ -185,7 +199,7 @@ class Intake:
                 services.append(event)
             elif isinstance(event, Unrecorded):
                 faults.append(not_recorded(event))
-            if isinstance(event, Returned) or _is_end(event):
+            if _is_back(event) or _is_end(event):
                 outcomes.append(self._outcome(task, event))
         moved = [(old, current[id]) for id, old in before.items() if current[id] is not old]
         tx.save(moved)
@@ -213,16 +227,8 @@ class Intake:
             case ServiceNews():
                 moves.check_fence(task, event.fence)
                 return task
-            case Unrecorded(is_end=False):
-                moves.check_fence(task, event.fence)
-                return task
             case Unrecorded():
-                if task.state is TaskState.QUEUED:
-                    task = moves.start(task, event.fence, at=now)
-                over = (
-                    task.agent == CHECK_AGENT
-                )  # whoever merged waits for a verdict, and another check is soon asked for
-                return failure.leave_unrecorded(task, event.fence, event.fault, over=over, now=now)
+                return _apply_unrecorded(task, event, now)
             case Ended():
                 if task.state is TaskState.QUEUED and event.started_at is not None:
                     # The stream broke between the start and the end: the start is told by the result.
@@ -289,9 +295,30 @@ class Intake:
         return learned
 
 
+def _apply_unrecorded(task: Task, event: Unrecorded, now: datetime) -> Task:
+    match event.what:
+        case What.NEWS:
+            moves.check_fence(task, event.fence)
+            return task
+        case What.RETURN:
+            said = f"It was handed back, and why could not be recorded ({event.fault})."
+            return moves.hand_back(task, event.fence, reason=said, now=now)
+        case What.END:
+            if task.state is TaskState.QUEUED:
+                task = moves.start(task, event.fence, at=now)
+            # Whoever merged waits for a verdict, and another check is soon asked for.
+            over = task.agent == CHECK_AGENT
+            return failure.leave_unrecorded(task, event.fence, event.fault, over=over, now=now)
+
+
 def _is_end(event: AttemptEvent) -> bool:
     """Whether its attempt is over, and the runner waits to hear that it was taken in."""
-    return isinstance(event, Ended) or (isinstance(event, Unrecorded) and event.is_end)
+    return isinstance(event, Ended) or (isinstance(event, Unrecorded) and event.what is What.END)
+
+
+def _is_back(event: AttemptEvent) -> bool:
+    """Whether its lease has come back unspawned."""
+    return isinstance(event, Returned) or (isinstance(event, Unrecorded) and event.what is What.RETURN)
 
 
 def is_service(catalogue: Catalogue, agent: str) -> bool:

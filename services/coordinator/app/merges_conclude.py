@@ -44,7 +44,8 @@ def conclude_checks(tx: StoreTransaction, ends: Sequence[tuple[Task, Ended]], *,
 class SweepChecks:
     """Finds checks whose task has ended by another way than a runner's report: cancelled, cleared, lost, deleted.
 
-    Also those that a short disk keeps from being begun: somebody waits for each, and nobody knows how long it stays so.
+    Also those for which somebody waits and that a short disk keeps from being begun: nobody knows how long it stays so.
+    Those in the background wait for room.
     """
 
     def __init__(self, store: Store, changes: Changes, disk_short: Callable[[], str], *, clock: Clock) -> None:
@@ -80,14 +81,15 @@ def _unbegun(tx: StoreTransaction) -> list[tuple[MergeCheck, Task]]:
     checks = tx.open_checks()
     tasks = tx.tasks([check.task_id for check in checks]) if checks else {}
     pairs = [(check, tasks[check.task_id]) for check in checks if check.task_id in tasks]
-    return [(check, task) for check, task in pairs if task.ready]
+    return [(check, task) for check, task in pairs if task.ready and not check.background]
 
 
 def _give_up(tx: StoreTransaction, why: str, now: datetime) -> list[Task]:
     pairs = []
     for check, task in _unbegun(tx):
-        pairs.append((task, request_cancel(task, reason=f"It was not begun: {why}.", now=now)))
-        _settle(tx, break_off(check, f"it was not begun, because {why}.", now=now), "", now)
+        begun = "begun again" if task.attempt else "begun"
+        pairs.append((task, request_cancel(task, reason=f"It was not {begun}: {why}.", now=now)))
+        _settle(tx, break_off(check, f"it was not {begun}, because {why}.", now=now), "", now)
     tx.save(pairs)
     return [after for _, after in pairs]
 

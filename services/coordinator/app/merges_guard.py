@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from foundation.clock import Clock
 from foundation.ids import Ids
+from services.coordinator.app.attachments import Attachments
 from services.coordinator.app.changes import Changes
 from services.coordinator.app.explain import Explain
 from services.coordinator.app.log import ReadLog
@@ -21,7 +22,10 @@ from services.coordinator.ports_merges import MergeSafety, Repositories
 
 
 class MergeGuard:
-    """`sweep`, `tell` and `reconcile` are steps of loops; all else is asked for. `disk_short`: what is, or ""."""
+    """`sweep`, `tell` and `reconcile` are steps of loops; all else is asked for.
+
+    `disk_short`: what is, or "". Each runner looks by itself, too, and may find it short a little longer.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class MergeGuard:
         safety: MergeSafety,
         explain: Explain,
         read_log: ReadLog,
+        attachments: Attachments,
         *,
         disk_short: Callable[[], str] = lambda: "",
         ids: Ids,
@@ -44,7 +49,11 @@ class MergeGuard:
         self.approve = ApproveMerge(store, repositories, clock=clock)
         tasks = CheckTasks(catalogue)
         freedom = self.freedom
-        self.start = StartCheck(store, repositories, safety, freedom, tasks, changes, disk_short, ids=ids, clock=clock)
-        self.sweep = SweepChecks(store, changes, disk_short, clock=clock)
+
+        def short() -> str:
+            return disk_short() or attachments.disk_short()
+
+        self.start = StartCheck(store, repositories, safety, freedom, tasks, changes, short, ids=ids, clock=clock)
+        self.sweep = SweepChecks(store, changes, short, clock=clock)
         self.tell = TellMerges(store, safety)
         self.reconcile = Reconcile(store, repositories, self.start, ids=ids, clock=clock)

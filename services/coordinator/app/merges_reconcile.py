@@ -42,14 +42,16 @@ class Reconcile:
                 await self._notes(repository)
                 await self._tips(repository)
             except QuantumError as error:
-                self._tell_fault(repository, error.message)
+                self._tell_fault(repository, error)
             else:
                 self._faults.pop(repository.id, None)
 
-    def _tell_fault(self, repository: GuardedRepository, said: str) -> None:
-        if self._faults.get(repository.id) != said:
-            self._faults[repository.id] = said
-            _log.warning(f"Repository {repository.id} is not watched just now: {said}", action="merge_not_watched")
+    def _tell_fault(self, repository: GuardedRepository, error: QuantumError) -> None:
+        """By its code, for a sentence may hold figures that change."""
+        if self._faults.get(repository.id) != error.code:
+            self._faults[repository.id] = error.code
+            said = f"Repository {repository.id} is not watched just now: {error.message}"
+            _log.warning(said, action="merge_not_watched")
 
     async def _thaw(self, repository: GuardedRepository) -> None:
         if await self._store.read(lambda tx: facts.freeze_was_told(tx, repository.id)):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from services.coordinator.domain.failure import AttemptEnd, EndCause
 from services.coordinator.domain.task import NOTHING_MEASURED, Task
@@ -67,13 +68,24 @@ class ServiceNews:
     health: str = ""
 
 
+class What(StrEnum):
+    """What an event means for its attempt."""
+
+    END = "end"
+    RETURN = "return"
+    """It is over before it began."""
+    NEWS = "news"
+    """It goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unrecorded:
-    """What a runner has told and nobody here can deal with: `fault` says why. An end is dealt with all the same."""
+    """What a runner has told and nobody here can deal with: `fault` says why. That an attempt is over is dealt with all
+    the same."""
 
     task_id: str
     fence: int
-    is_end: bool
+    what: What
     fault: str
 
 
@@ -82,7 +94,8 @@ AttemptEvent = Started | Ended | Returned | Frozen | ServiceNews | Unrecorded
 
 def unrecorded(event: AttemptEvent, fault: Exception) -> Unrecorded:
     """What takes the place of an event that cannot be recorded."""
-    return Unrecorded(event.task_id, event.fence, isinstance(event, Ended), f"{type(fault).__name__}: {fault}"[:300])
+    what = What.END if isinstance(event, Ended) else What.RETURN if isinstance(event, Returned) else What.NEWS
+    return Unrecorded(event.task_id, event.fence, what, f"{type(fault).__name__}: {fault}"[:300])
 
 
 def unstartable(task: Task, sentence: str, now: datetime, *, epoch: int) -> Ended:

@@ -216,7 +216,7 @@ def _kept(task: Task, view: FleetView, need: Need) -> Explanation | None:
     lane = lane_of(task)
     if place(need, [room for room in view.rooms if room.is_for(lane, need)]) is not None:
         return None
-    kept = next(room for room in view.rooms if not room.is_for(lane, need))
+    kept = next(room for room in view.rooms if not room.is_for(lane, need) and place(need, [room]) is not None)
     large = agent_of_lane(kept.kept_for)
     said = f"Runner {kept.name} is kept for a task of {large}, which waits for more memory than is free there yet."
     return Explanation(code="memory", sentence=said)

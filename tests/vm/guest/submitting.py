@@ -23,7 +23,7 @@ def main(url: str, agents: list[str], token: str) -> None:
         answer = line.getresponse()
         text = answer.read()
         assert answer.status in (200, 201, 202), text
-        print(agent, json.loads(text)["id"], flush=True)
+        print(agent, json.loads(text)["task"]["id"], flush=True)
 
 
 if __name__ == "__main__":
