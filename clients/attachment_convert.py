@@ -228,6 +228,7 @@ def _hello(hello: Hello) -> pb.RunnerHello:
         memory_bytes=hello.memory_bytes,
         enforcement=hello.enforcement,
         checks_max=hello.checks_max,
+        returning=hello.returning,
     )
 
 

@@ -67,6 +67,8 @@ class Hello:
     enforcement: Mapping[str, str] = field(default_factory=dict)
     checks_max: int = 0
     """Merge checks beside the tasks; 0: it is not on the repositories' host."""
+    returning: bool = False
+    """This process was welcomed before, and knows of each lease of its name whether it has begun."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,6 +299,7 @@ class _Parts:
                 memory_bytes=memory_bytes(),
                 enforcement=runner.enforcement,
                 checks_max=_CHECKS_MAX if self._membership is None else 0,
+                returning=runner.welcomed,
             ),
             runner=runner,
             followers=followers,

@@ -64,6 +64,7 @@ def hello_from(message: pb.RunnerHello) -> Hello:
         memory_bytes=message.memory_bytes,
         enforcement=dict(message.enforcement),
         checks_max=message.checks_max,
+        returning=message.returning,
     )
 
 

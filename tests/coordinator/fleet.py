@@ -227,6 +227,7 @@ class Fleet:
         *,
         capacity: int = 10,
         incarnation: str = "1",
+        returning: bool = False,
         held: frozenset[tuple[str, int]] = frozenset(),
         slots: int = 0,
         labels: Mapping[str, str] = NO_LABELS,
@@ -246,6 +247,7 @@ class Fleet:
             services_max=services_max,
             checks_max=checks_max,
             memory_bytes=memory_bytes,
+            returning=returning,
         )
         attachment, _ = await self.renewal.attach(hello)
         attachment.capacity, attachment.no_checks = capacity, False

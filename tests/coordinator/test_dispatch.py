@@ -226,7 +226,7 @@ async def test_after_a_sleep_nothing_is_expired_at_once(fleet: Fleet) -> None:
 
 async def test_a_new_process_of_the_same_runner_gives_up_what_the_old_one_held(fleet: Fleet) -> None:
     once = await fleet.submit("a", effects=Effects.ONCE)
-    unspawned = await fleet.submit("b", effects=Effects.ONCE)
+    unspawned = await fleet.submit("b", effects=Effects.IDEMPOTENT)
     runner = await fleet.runner(capacity=2)
     await fleet.round()
     leases = {task.id: task for task in granted(sent(runner))}

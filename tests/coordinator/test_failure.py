@@ -183,8 +183,20 @@ def test_what_could_not_be_spawned_for_want_of_resources_waits(effects: Effects)
 @pytest.mark.parametrize("effects", list(Effects))
 def test_a_lost_lease_that_was_never_started_costs_nothing(effects: Effects) -> None:
     each = leased(effects=effects, losses=2)
-    back = lose(each, each.fence, RULE, now=NOW + timedelta(minutes=1))
+    back = lose(each, each.fence, RULE, unbegun=True, now=NOW + timedelta(minutes=1))
     assert (back.state, back.losses, back.ready_at) == (S.QUEUED, 2, each.ready_at)
+
+
+@pytest.mark.parametrize("effects", list(Effects))
+def test_a_lost_lease_that_may_have_begun_asks_a_person_where_it_must_not_run_twice(effects: Effects) -> None:
+    each = leased(effects=effects, losses=2)
+    lost = lose(each, each.fence, RULE, now=NOW)
+    assert lost.losses == 2
+    if effects.repeatable:
+        assert (lost.state, lost.holder, lost.ready_at) == (S.QUEUED, "", each.ready_at)
+    else:
+        assert (lost.state, lost.holder, lost.finished_at) == (S.NEEDS_DECISION, "", NOW)
+        assert "was lost before it said whether it had begun" in lost.reason
 
 
 @pytest.mark.parametrize(

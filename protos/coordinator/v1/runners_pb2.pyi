@@ -121,7 +121,7 @@ class AttemptRef(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
 
 class RunnerHello(_message.Message):
-    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held", "services_max", "memory_bytes", "enforcement", "checks_max")
+    __slots__ = ("name", "host", "incarnation", "slots", "labels", "version", "held", "services_max", "memory_bytes", "enforcement", "checks_max", "returning")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +147,7 @@ class RunnerHello(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     CHECKS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RETURNING_FIELD_NUMBER: _ClassVar[int]
     name: str
     host: str
     incarnation: str
@@ -158,7 +159,8 @@ class RunnerHello(_message.Message):
     memory_bytes: int
     enforcement: _containers.ScalarMap[str, str]
     checks_max: int
-    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., checks_max: _Optional[int] = ...) -> None: ...
+    returning: bool
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., incarnation: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., held: _Optional[_Iterable[_Union[AttemptRef, _Mapping]]] = ..., services_max: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., checks_max: _Optional[int] = ..., returning: _Optional[bool] = ...) -> None: ...
 
 class HostState(_message.Message):
     __slots__ = ("held_reason", "memory_available_bytes", "cpu_share", "disk_short")

@@ -96,7 +96,7 @@ class Runner:
         self.enforcement, self.confinement = enforcement, confinement
         self.draining = False
         self.halted = False
-        self.attached = False
+        self.attached = self.welcomed = False
         self.host = HostState()
         self._pace = Pace(slots, prefetch)
         self._warden = warden
@@ -121,7 +121,7 @@ class Runner:
 
     def welcome(self, terms: Welcome, hello_sent_at: float) -> None:
         """A stream is up: say again what may have been lost with the one before."""
-        self.terms, self.attached = terms, True
+        self.terms, self.attached, self.welcomed = terms, True, True
         self._certain_at = hello_sent_at
         self._beats.forget()
         self._outbox.clear()

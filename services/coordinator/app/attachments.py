@@ -92,6 +92,8 @@ class Hello:
     enforcement: Mapping[str, str] = field(default_factory=dict)
     checks_max: int = 0
     """Merge checks beside the tasks; 0: it is not on the repositories' host."""
+    returning: bool = False
+    """This process was welcomed before: what it does not hold it has not begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

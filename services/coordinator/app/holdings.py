@@ -20,6 +20,8 @@ class Held:
     renewed_at: float
     granted_until: float
     spawned: bool = False
+    unbegun: bool = False
+    """Its runner has said that it has not begun; else one that is not known to be spawned may be all the same."""
     paused: bool = False
     paused_since: float | None = None
     pause: Parked | None = None

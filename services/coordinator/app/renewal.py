@@ -92,6 +92,8 @@ class Renewal:
                 if held.cancel_reason is not None:
                     attachment.send(Order(*ref, OrderKind.CANCEL, held.cancel_reason))
             elif held.incarnation != hello.incarnation or not held.spawned:
+                # After a restart of ours the incarnation is not known; whoever was welcomed before it is the same one.
+                held.unbegun = held.incarnation in (hello.incarnation, "") and hello.returning
                 gone.append(held)
         await self._rescue(gone)
         self._dispatch.recall_again(attachment)
@@ -245,10 +247,10 @@ class Renewal:
         self._changes.announce(changed)
         return True
 
-    def _lose_one(self, task: Task, fence: int, now: datetime) -> Task:
+    def _lose_one(self, task: Task, fence: int, unbegun: bool, now: datetime) -> Task:
         spec = self._catalogue.agents().get(task.agent)
         if spec is None or not spec.is_service:
-            return failure.lose(task, fence, self._rule, now=now)
+            return failure.lose(task, fence, self._rule, unbegun=unbegun, now=now)
         ran = now - (task.started_at or now)
         return failure.lose_service(task, fence, self._rule, ran=ran, chance=self._randomness.uniform(), now=now)
 
@@ -261,7 +263,7 @@ class Renewal:
             if task is None:
                 continue
             try:
-                after = self._lose_one(task, held.fence, now)
+                after = self._lose_one(task, held.fence, held.unbegun, now)
             except Stale:
                 continue  # somebody else took it back first, or its result came in
             pairs.append((task, after))

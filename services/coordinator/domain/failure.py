@@ -204,19 +204,23 @@ def leave_unrecorded(task: Task, fence: int, fault: str, *, over: bool, now: dat
     return await_decision(task, reason=said, measured=task.measured, now=now)
 
 
-def lose(task: Task, fence: int, rule: RetryRule, *, now: datetime) -> Task:
+def lose(task: Task, fence: int, rule: RetryRule, *, unbegun: bool = False, now: datetime) -> Task:
     """Its runner is gone and its lease has run out.
 
-    An attempt that was never spawned goes back as if nothing had happened. A started one follows `effects`;
-    the third loss makes it dead whatever they are, because a task that takes three runners with it is likely
-    their killer.
+    An attempt that was never spawned goes back as if nothing had happened, also one that may have been where it may be
+    repeated: its runner tells of a start only some hundredths of a second later. What must not run twice goes back only
+    when it is known to be `unbegun`. A started one follows `effects`; the third loss makes it dead whatever they are,
+    because a task that takes three runners with it is likely their killer.
     """
     check_fence(task, fence)
     if task.cancel_requested:
         reason = task.reason or "Cancelled; its runner was lost meanwhile."
         return end(task, TaskState.CANCELLED, reason=reason, measured=task.measured, now=now)
     if task.state is TaskState.QUEUED:
-        return hand_back(task, fence, reason="Its runner was lost before it started.", now=now)
+        if unbegun or task.effects.repeatable:
+            return hand_back(task, fence, reason="Its runner was lost before it started.", now=now)
+        said = f"Its runner {task.holder} was lost before it said whether it had begun."
+        return await_decision(task, reason=_undecided(said), measured=task.measured, now=now)
     losses = task.losses + 1
     said = f"Its runner {task.holder} was lost while it ran (loss {losses} of {rule.losses_max})."
     if losses >= rule.losses_max:
