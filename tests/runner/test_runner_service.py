@@ -163,6 +163,7 @@ async def test_a_result_is_said_again_until_it_is_acknowledged(runner: RunnerUnd
     held = {ref.task_id for ref in runner.coordinator.hellos[-1].held}
     assert held == {ended.task_id, running.task_id}
     first, second = runner.coordinator.hellos
+    assert (first.returning, second.returning) == (False, True)
     assert first.incarnation == second.incarnation
 
     def forgotten() -> bool:
@@ -269,6 +270,7 @@ async def test_a_restarted_runner_reaps_before_it_registers(runner: RunnerUnderT
     await runner.coordinator.until(lambda: len(runner.coordinator.hellos) == 2, "the second hello")
     assert not alive(pid)
     assert runner.coordinator.hellos[0].incarnation != runner.coordinator.hellos[1].incarnation
+    assert not runner.coordinator.hellos[1].returning
 
 
 async def test_when_the_warden_is_killed_the_runner_ends_its_trees_and_itself(runner: RunnerUnderTest) -> None:
